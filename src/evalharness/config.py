@@ -1,0 +1,200 @@
+"""The schema of a run's configuration. Values live in `configs/*.yaml`; a key that isn't here is refused.
+
+Not frozen, because OmegaConf can't merge into frozen dataclasses. `Any` only where the user passes arguments through.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+
+class Variant(Enum):
+    """How the weights were trained."""
+
+    base = "base"
+    instruct = "instruct"
+
+
+class Device(Enum):
+    """Where the engine runs; `auto` takes the GPU when there is one."""
+
+    auto = "auto"
+    gpu = "gpu"
+    cpu = "cpu"
+
+
+class EngineKind(Enum):
+    """`vllm` is the engine; `hf` (transformers) is the plain reference; `fake` needs no weights."""
+
+    vllm = "vllm"
+    hf = "hf"
+    fake = "fake"
+
+
+class Truncation(Enum):
+    """What happens to a prompt longer than the context."""
+
+    none = "none"
+    """Recorded as `context_overflow`; the sample isn't scored."""
+    left = "left"
+    """The oldest tokens are dropped; the manifest says so."""
+
+
+@dataclass(kw_only=True)
+class ModelConfig:
+    """One checkpoint: configs/model/<name>.yaml."""
+
+    name: str = MISSING
+    path: str | None = None
+    """Folder with config.json, safetensors and tokenizer. Wins over `hub_id`; relative to the working directory."""
+    hub_id: str | None = None
+    """Repository on the Hugging Face Hub, used when `path` is null."""
+    revision: str | None = None
+    """Hub branch, tag or commit."""
+    family: str | None = None
+    variant: Variant = Variant.base
+    release_date: str | None = None
+    """ISO date of the public release of the weights."""
+    release_source: str | None = None
+    """Where the date is written: a link."""
+    parent: str | None = None
+    """Name of the model entry this one was made from."""
+    adapter: str | None = None
+    """LoRA adapter over the base: a folder or Hub id in PEFT format."""
+    adapter_revision: str | None = None
+    chat: bool | None = None
+    """Apply the chat template. null: yes for `instruct`, no for `base`."""
+    chat_template: str | None = None
+    """File with a Jinja template that replaces the checkpoint's own."""
+    chat_template_args: dict[str, Any] = field(default_factory=dict)
+    """Passed to the template, e.g. {enable_thinking: true}."""
+    system_instruction: str | None = None
+    think_start: str | None = None
+    """Tag that opens the model's thinking, e.g. <think>; null when the model has none."""
+    think_end: str | None = None
+    is_text_only: bool = False
+    """A natively multimodal checkpoint is loaded without room for images."""
+    license: str | None = None
+    notes: str | None = None
+    allow_pickle: bool = False
+    """Load .bin/.pt weights, which can run code when they are read."""
+    trust_remote_code: bool = False
+    """Run Python code that came with the checkpoint."""
+
+
+@dataclass(kw_only=True)
+class EngineConfig:
+    """How the checkpoint is run: configs/engine/<name>.yaml. Names are vLLM's where vLLM has one."""
+
+    kind: EngineKind = EngineKind.vllm
+    device: Device = Device.auto
+    dtype: str = "auto"
+    """auto: the checkpoint's own on a GPU, float32 on a CPU (3 to 5 times faster there than bfloat16 without AMX)."""
+    quantization: str | None = None
+    """null: what the checkpoint's config says (gptq, awq, fp8, ...)."""
+    max_model_len: int | None = None
+    """Tokens of prompt and answer together; null: the checkpoint's context length, as far as memory allows."""
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    gpu_memory_utilization: float = 0.9
+    """Share of each GPU's memory for weights and KV cache."""
+    cpu_kv_cache_gib: float = 2.0
+    """KV cache on a CPU."""
+    block_size: int | None = None
+    """Tokens per KV block; null: vLLM's on a GPU, 32 on a CPU (shares prefixes better than its 128)."""
+    enable_prefix_caching: bool = True
+    enforce_eager: bool = False
+    """Skip CUDA graphs: starts sooner, runs slower."""
+    max_num_seqs: int | None = None
+    """Sequences in one batch; null: vLLM's choice."""
+    max_in_flight: int = 512
+    """Requests handed to the engine at once; bounds memory, more than a batch keeps the engine busy."""
+    seed: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Any further vLLM engine argument."""
+
+
+@dataclass(kw_only=True)
+class SamplingConfig:
+    """How answers are drawn: configs/sampling/<name>.yaml. null leaves the task's own value."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    max_gen_toks: int | None = None
+    """Replaces the task's limit on generated tokens."""
+    seed: int = 0
+    """Of sampled answers; each sample's own seed is derived from it, the task, the doc and the repeat."""
+
+
+@dataclass(kw_only=True)
+class TaskConfig:
+    """What a suite changes in a task. null leaves the task's own value."""
+
+    num_fewshot: int | None = None
+    limit: int | None = None
+    """First docs only."""
+    repeats: int | None = None
+    metric: str | None = None
+    """The metric shown first; null: the task's first."""
+    filter: str | None = None
+    """The filter shown first; null: the task's first."""
+    gen_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Merged over the task's generation_kwargs."""
+
+
+@dataclass(kw_only=True)
+class SuiteConfig:
+    """Tasks that are run together: configs/suite/<name>.yaml."""
+
+    name: str = MISSING
+    version: str = "1"
+    description: str = ""
+    tasks: dict[str, TaskConfig] = field(default_factory=dict)
+    """lm-eval task, group or tag -> what to change."""
+
+
+@dataclass(kw_only=True)
+class RunConfig:
+    """The run itself."""
+
+    id: str | None = None
+    """Folder name under results_dir; null: date, model and suite."""
+    seed: int = 1234
+    """Few-shot draws and everything else random that isn't sampling (lm-eval's default, for parity)."""
+    limit: int | None = None
+    """First docs of every task; for trying out. The table marks it."""
+    truncation: Truncation = Truncation.none
+    fewshot_as_multiturn: bool | None = None
+    """Few-shots as chat turns; null: yes when the chat template is on."""
+    max_error_rate: float = 0.01
+    """A task with a larger share of failed samples is `failed`: no score is shown for it."""
+    allow_unsafe_code: bool = False
+    """Run tasks that execute model-written code (humaneval, mbpp)."""
+
+
+@dataclass(kw_only=True)
+class DataConfig:
+    """Where datasets come from."""
+
+    mirror: str | None = None
+    """Folder laid out as <org>/<name>; Hub ids found there are read from it and the network isn't touched."""
+    offline: bool = False
+    """Never ask the Hub for anything."""
+
+
+@dataclass(kw_only=True)
+class Config:
+    """A whole run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    results_dir: str = "results"

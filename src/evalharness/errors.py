@@ -1,0 +1,55 @@
+"""The exceptions that users meet. The command line shows them as one line, without a traceback.
+
+    EvalHarnessError
+    |-- UserError            the input is wrong: exit code 2
+    |   |-- ConfigError      a key, a value or a combination of them
+    |   |-- CheckpointError  weights, tokenizer or template on disk
+    |   |-- TaskError        a task, a suite or their data
+    |   `-- StoreError       the results folder or a run in it
+    `-- EngineError          the engine failed while it ran: exit code 3, what was finished is kept
+
+A message says what, where, what was found, and the way out.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class EvalHarnessError(Exception):
+    """Base of everything raised on purpose."""
+
+    exit_code = 1
+
+
+class UserError(EvalHarnessError):
+    """The user's input is wrong; nothing was run."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A configuration key, value or combination that can't work."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, damaged, unsafe or too large."""
+
+
+class TaskError(UserError):
+    """A task or suite that doesn't exist, or whose data isn't there."""
+
+
+class StoreError(UserError):
+    """A results folder or run that can't be read or written."""
+
+
+class EngineError(EvalHarnessError):
+    """The engine died or refused to start; finished responses are in the journal."""
+
+    exit_code = 3
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """'; did you mean 'x'?' for the nearest known name, or '' when none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

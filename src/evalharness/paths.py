@@ -1,0 +1,18 @@
+"""Where configs and tasks are found: the user's working directory first, then what ships with us."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped(name: str) -> Path:
+    """The folder `configs` or `tasks` that came with the package (wheel) or stands in the checkout."""
+    in_wheel = _PACKAGE / "_shipped" / name
+    return in_wheel if in_wheel.is_dir() else _PACKAGE.parents[1] / name
+
+
+def search(name: str) -> list[Path]:
+    """Folders called `name` that apply, the first winning: `./name`, then the shipped one."""
+    own = Path.cwd() / name
+    found = [own.resolve()] if own.is_dir() else []
+    return found + [path for path in [shipped(name)] if path not in found and path.is_dir()]

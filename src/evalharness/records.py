@@ -1,0 +1,226 @@
+"""Frozen records that cross rooms or reach disk.
+
+A *doc* is a dataset row; a *sample* is a doc x repeat; a *request* is what the engine gets for it (token ids,
+never text); a *generation* or a set of *continuation scores* is what comes back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How tokens are drawn. `temperature=0` is greedy; the other fields are vLLM's."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 keeps all tokens."""
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+    """None when greedy."""
+    max_gen_toks: int = 256
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest:
+    """One prompt to continue."""
+
+    prompt_token_ids: tuple[int, ...]
+    sampling: SamplingParams
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRequest:
+    """One context with all its continuations; the log-probability of each is wanted."""
+
+    context_token_ids: tuple[int, ...]
+    continuations: tuple[tuple[int, ...], ...]
+
+
+Request = GenerateRequest | ScoreRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What the engine wrote for a `GenerateRequest`."""
+
+    text: str
+    """The answer, without the thinking part."""
+    thinking: str | None = None
+    """Text between the model's thinking tags; None when the model has none."""
+    token_ids: tuple[int, ...] = ()
+    finish_reason: str = "stop"
+    """stop | length"""
+    cumulative_logprob: float | None = None
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    latency_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuationScore:
+    """Log-probability of one continuation given its context."""
+
+    logprob: float
+    """Natural log, summed over the continuation's tokens."""
+    is_greedy: bool
+    """Every token was the most likely one at its place."""
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What the engine answers to a `ScoreRequest`: one score per continuation, in order."""
+
+    continuations: tuple[ContinuationScore, ...]
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    latency_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A request that has no answer. Recorded, counted and shown; never scored."""
+
+    kind: str
+    """context_overflow | engine | request"""
+    message: str
+
+
+Response = Generation | Scores | Failure
+
+
+def request_key(request: Request, identity: str) -> str:
+    """sha256 over the request and `identity` (the checkpoint's fingerprint and the numerics that change outputs).
+
+    Two requests with the same key have the same answer (greedy) or are the same draw (sampled), whatever task, run or
+    order they came from.
+    """
+    content = json.dumps([identity, type(request).__name__, asdict(request)], separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRecord:
+    """One doc x repeat x filter of a task, as stored in `samples/<task>.parquet` (one row each)."""
+
+    task: str
+    doc_id: int
+    doc_hash: str
+    """sha256 of the doc as lm-eval computes it: the key for joining runs."""
+    repeat: int
+    filter: str
+    prompt: str
+    """The context as text, chat template applied."""
+    target: str
+    response: str
+    """Generated text, or the continuations' log-probabilities as JSON."""
+    thinking: str | None
+    answer: str
+    """What the task's filter extracted."""
+    scores: dict[str, float]
+    """Metric name -> this sample's score; empty when the sample failed."""
+    finish_reason: str
+    """stop | length | score | error"""
+    num_prompt_tokens: int
+    num_generated_tokens: int
+    latency_s: float
+    error: str | None
+    """`kind: message` of the failure, None when all went well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRecord:
+    """One task x metric x filter of a run, as stored in `metrics.parquet`."""
+
+    task: str
+    group: str
+    """The lm-eval group or tag the suite named, or the task itself."""
+    metric: str
+    filter: str
+    value: float
+    """NaN when n is 0."""
+    ci_low: float
+    ci_high: float
+    stderr: float
+    n: int
+    """Samples scored (docs when a task repeats)."""
+    higher_is_better: bool
+    is_main: bool
+    """The metric the suite declares; one per task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSummary:
+    """What a task cost and what went wrong in it; a part of the manifest."""
+
+    task: str
+    group: str
+    version: str
+    num_fewshot: int
+    repeats: int
+    kind: str
+    """lm-eval's output_type."""
+    num_docs: int
+    num_docs_available: int
+    num_samples: int
+    num_errors: int
+    num_truncated: int
+    num_empty: int
+    num_context_overflow: int
+    num_prompt_tokens: int
+    num_cached_tokens: int
+    num_generated_tokens: int
+    wall_s: float
+    """From the task's first request sent to its last answer."""
+    dataset: str
+    """Hub id (or path) and configuration."""
+    dataset_fingerprint: str
+    task_hash: str
+    """sha256 of the task's resolved configuration."""
+    status: str
+    """complete | partial | failed"""
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Prompt and generated tokens per second of wall time; NaN when nothing ran."""
+        total = self.num_prompt_tokens + self.num_generated_tokens
+        return total / self.wall_s if self.wall_s > 0 else float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """`manifest.json` of a run: everything needed to trust, find and repeat it."""
+
+    schema_version: int = 1
+    run_id: str
+    status: str
+    """running | complete | partial | failed"""
+    model: str
+    suite: str
+    suite_version: str
+    started_at: str
+    """ISO 8601, UTC."""
+    finished_at: str | None = None
+    wall_s: float | None = None
+    load_s: float | None = None
+    """Engine loading."""
+    reason: str | None = None
+    """Why a run is partial or failed."""
+    config: dict[str, Any] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    """`CheckpointInfo` as a dict: fingerprints, architecture, scale."""
+    engine: dict[str, Any] = field(default_factory=dict)
+    """`EngineInfo` as a dict: kind, version, dtype, quantization, max_model_len."""
+    packages: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    seeds: dict[str, int] = field(default_factory=dict)
+    tasks: tuple[TaskSummary, ...] = ()

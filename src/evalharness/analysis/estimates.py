@@ -1,0 +1,256 @@
+"""A metric with its uncertainty: scores in, estimate out.
+
+No interval has zero width: where the scores show no spread, the interval says what their number alone can say, or is
+NaN. Empty input is NaN with n = 0, never 0. Intervals are two-sided.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+Item = TypeVar("Item")
+
+_LEVEL = 0.95
+_MAX_FAILED_RESAMPLES = 0.05
+_ROUNDING = 1e-12
+"""Relative spread below which values are equal but for rounding."""
+
+
+class Interval(NamedTuple):
+    """Confidence interval; both ends NaN when the data can't give one."""
+
+    low: float
+    high: float
+
+
+class Estimate(NamedTuple):
+    """A metric with its 95 % interval and standard error."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+    stderr: float
+    n: int
+
+
+_NO_INTERVAL = Interval(math.nan, math.nan)
+
+
+def wilson(num_correct: float, n: float, level: float = _LEVEL) -> Interval:
+    """Wilson score interval of a share; NaN when n is 0.
+
+    Args:
+        num_correct: 0..n.
+        n: trials; a fraction when it is an effective sample size.
+        level: confidence in (0, 1).
+
+    Raises:
+        ValueError: num_correct outside 0..n.
+
+    Source: Wilson 1927, JASA 22:209. Chosen over the normal interval for its coverage at small n and near 1
+    (Bowyer et al. 2025, arXiv:2503.01747).
+    """
+    return _wilson(num_correct, n, float(special.ndtri((1 + level) / 2)))
+
+
+def mean_interval(
+    values: Sequence[float], clusters: Sequence[Hashable] | None = None, level: float = _LEVEL
+) -> Interval:
+    """Student's t interval of a mean, n - 1 degrees of freedom; with clusters, C - 1 and the clustered error.
+
+    One value (or one cluster) has no interval: NaN. Values that are all equal show no spread, and a width of zero
+    would claim certainty: when they lie in [0, 1] they are taken for scores on that scale, and the interval is the
+    range of means left when up to 1 - (alpha/2)^(1/n) of all docs (Clopper-Pearson: none seen in n) score anything
+    else; on any other scale it is NaN.
+
+    Args:
+        values: score per doc.
+        clusters: the source each doc shares with others, in the order of values.
+        level: confidence in (0, 1).
+    """
+    scores = np.asarray(values, dtype=float)
+    units = _num_units(scores, clusters)
+    if units < 2 or not np.isfinite(scores).all():
+        return _NO_INTERVAL
+    mean = float(scores.mean())
+    rounding = _ROUNDING * float(np.abs(scores).max())
+    if np.ptp(scores) <= rounding:
+        return _constant_interval(float(scores[0]), units, level)
+    error = standard_error(values, clusters)
+    if error <= rounding:
+        return _NO_INTERVAL
+    reach = float(special.stdtrit(units - 1, (1 + level) / 2)) * error
+    return Interval(mean - reach, mean + reach)
+
+
+def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> float:
+    """Standard error of a mean: sd / sqrt(n) with n - 1, as lm-eval's, or cluster-robust with C / (C - 1).
+
+    NaN for fewer than two values (or clusters). 0 when all values are equal: weigh by the interval then, not by it.
+
+    Source: Miller 2024, arXiv:2411.00640, eq. 1 and 4; the factor C / (C - 1) as in inspect_ai and statsmodels.
+    """
+    scores = np.asarray(values, dtype=float)
+    n, units = len(scores), _num_units(scores, clusters)
+    if units < 2 or not np.isfinite(scores).all():
+        return math.nan
+    residuals = scores - scores.mean()
+    if clusters is None:
+        return math.sqrt(float(residuals @ residuals) / (n * (n - 1)))
+    sums = np.bincount(_codes(clusters), weights=residuals)
+    return math.sqrt(float(sums @ sums) * units / (units - 1)) / n
+
+
+def estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
+    """Mean of the scores with its 95 % interval: Wilson's when all are 0 or 1, else t's.
+
+    Clustered 0/1 scores: Wilson at the effective sample size p(1-p) / SE^2 (n at most; the number of clusters when
+    all are equal) with t's quantile for C - 1, which stays within [0, 1]. A NaN or infinite score makes all NaN
+    but n (and the value when infinite).
+
+    Args:
+        values: score per doc.
+        clusters: the source each doc shares with others, in the order of values.
+
+    Source: Korn & Graubard 1998, Survey Methodology 24:193 (effective sample size).
+    """
+    scores = np.asarray(values, dtype=float)
+    n = len(scores)
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
+    value = float(scores.mean()) if not np.isinf(scores).any() else _infinite_mean(scores)
+    error = standard_error(values, clusters)
+    if not np.isin(scores, (0.0, 1.0)).all():
+        return Estimate(value, *mean_interval(values, clusters), error, n)
+    if clusters is None:
+        return Estimate(value, *wilson(float(scores.sum()), n), error, n)
+    return Estimate(
+        value, *_clustered_wilson(value, n, _num_units(scores, clusters), error), error, n
+    )
+
+
+def bootstrap_interval(
+    items: Sequence[Item],
+    aggregation: Callable[[list[Item]], float],
+    rng: np.random.Generator,
+    iterations: int = 1000,
+    level: float = _LEVEL,
+) -> Interval:
+    """Percentile bootstrap interval of a metric that is no mean (F1, BLEU, perplexity).
+
+    NaN for fewer than two items, when all resamples agree, and when more than 5 % of them have no value (the
+    aggregation raises an ArithmeticError or ValueError, or returns NaN).
+
+    Args:
+        items: what the aggregation takes, one per doc; any objects.
+        aggregation: list of items -> metric.
+        rng: seeded from (run seed, task, metric), so that a second run gives the same interval.
+        iterations: resamples.
+        level: confidence in (0, 1).
+
+    Source: Efron & Tibshirani 1993, chapter 13.
+    """
+    return _percentiles(_resamples(items, aggregation, rng, iterations), level)
+
+
+def bootstrap_estimate(
+    items: Sequence[Item],
+    aggregation: Callable[[list[Item]], float],
+    rng: np.random.Generator,
+    iterations: int = 1000,
+) -> Estimate:
+    """The metric of all items with its bootstrap interval (see `bootstrap_interval`) and standard error."""
+    n = len(items)
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
+    resamples = _resamples(items, aggregation, rng, iterations)
+    interval = _percentiles(resamples, _LEVEL)
+    found = resamples[np.isfinite(resamples)]
+    error = math.nan if math.isnan(interval.low) else float(found.std(ddof=1))
+    return Estimate(float(aggregation(list(items))), *interval, error, n)
+
+
+def _wilson(num_correct: float, n: float, z: float) -> Interval:
+    if n == 0:
+        return _NO_INTERVAL
+    if not 0 <= num_correct <= n:
+        raise ValueError(f"num_correct is {num_correct} of {n}")
+    share = num_correct / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low = 0.0 if share == 0 else max(0.0, centre - reach)
+    high = 1.0 if share == 1 else min(1.0, centre + reach)
+    return Interval(low, high)
+
+
+def _clustered_wilson(share: float, n: int, units: int, error: float) -> Interval:
+    if units < 2:
+        return _NO_INTERVAL
+    is_constant = share in (0.0, 1.0)
+    effective = float(units) if is_constant else float(n)
+    if not is_constant and error > 0:
+        effective = min(effective, share * (1 - share) / error**2)
+    quantile = float(special.stdtrit(units - 1, (1 + _LEVEL) / 2))
+    return _wilson(share * effective, effective, quantile)
+
+
+def _constant_interval(value: float, units: int, level: float) -> Interval:
+    if not 0 <= value <= 1:
+        return _NO_INTERVAL
+    unseen = 1 - ((1 - level) / 2) ** (1 / units)
+    return Interval(value * (1 - unseen), value * (1 - unseen) + unseen)
+
+
+def _infinite_mean(scores: npt.NDArray[np.float64]) -> float:
+    """Mean without numpy's warning about inf - inf."""
+    signs = {float(score) for score in scores if not math.isfinite(score)}
+    return signs.pop() if len(signs) == 1 else math.nan
+
+
+def _codes(clusters: Sequence[Hashable]) -> npt.NDArray[np.int64]:
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
+
+
+def _num_units(scores: npt.NDArray[np.float64], clusters: Sequence[Hashable] | None) -> int:
+    if clusters is None:
+        return len(scores)
+    if len(clusters) != len(scores):
+        raise ValueError(f"{len(scores)} values but {len(clusters)} clusters")
+    return len(set(clusters))
+
+
+def _resamples(
+    items: Sequence[Item],
+    aggregation: Callable[[list[Item]], float],
+    rng: np.random.Generator,
+    iterations: int,
+) -> npt.NDArray[np.float64]:
+    n = len(items)
+    if n < 2:
+        return np.array([])
+    return np.array(
+        [
+            _value(aggregation, [items[i] for i in rng.integers(n, size=n)])
+            for _ in range(iterations)
+        ]
+    )
+
+
+def _value(aggregation: Callable[[list[Item]], float], items: list[Item]) -> float:
+    try:
+        return float(aggregation(items))
+    except (ArithmeticError, ValueError):
+        return math.nan
+
+
+def _percentiles(resamples: npt.NDArray[np.float64], level: float) -> Interval:
+    found = resamples[np.isfinite(resamples)]
+    if len(found) == 0 or len(found) < (1 - _MAX_FAILED_RESAMPLES) * len(resamples):
+        return _NO_INTERVAL
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high)) if low < high else _NO_INTERVAL

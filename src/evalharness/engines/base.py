@@ -1,0 +1,68 @@
+"""What every engine is: the protocol, what it says of itself, and how it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from evalharness.errors import EvalHarnessError
+from evalharness.records import GenerateRequest, Generation, ScoreRequest, Scores
+
+
+class RequestError(EvalHarnessError):
+    """One request failed; the engine lives. Recorded as a `Failure`, never scored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What an engine loads."""
+
+    path: Path
+    adapter: Path | None = None
+    is_text_only: bool = False
+    """A multimodal checkpoint that gets no room for images."""
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What an engine says of itself, for the manifest and the request keys."""
+
+    kind: str
+    version: str
+    device: str
+    """gpu | cpu | none"""
+    dtype: str
+    quantization: str | None
+    max_model_len: int
+    """Tokens of prompt and answer together."""
+
+    @property
+    def numerics(self) -> str:
+        """What changes outputs besides the weights."""
+        return f"{self.kind}/{self.dtype}/{self.quantization}"
+
+
+class Engine(Protocol):
+    """Many coroutines call it at once; it decides the batching."""
+
+    info: EngineInfo
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        """Continue one prompt.
+
+        Raises:
+            RequestError: this request failed.
+            EngineError: the engine is dead.
+        """
+        ...
+
+    async def score(self, request: ScoreRequest) -> Scores:
+        """Log-probabilities of all continuations of one context. Raises as `generate` does."""
+        ...
+
+    async def close(self) -> None:
+        """Give back memory and processes; safe to call twice."""
+        ...

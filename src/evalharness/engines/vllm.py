@@ -1,0 +1,255 @@
+"""vLLM in process (AsyncLLM): the engine for real work, on GPUs and, for trying out, on CPUs.
+
+The engine core is a child process of vLLM's own; when it dies, vLLM raises EngineDeadError and we raise EngineError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from evalharness.config import Device, EngineConfig
+from evalharness.engines import resolve_device
+from evalharness.engines.base import EngineInfo, RequestError, Weights
+from evalharness.errors import ConfigError, EngineError, did_you_mean
+from evalharness.records import (
+    ContinuationScore,
+    GenerateRequest,
+    Generation,
+    ScoreRequest,
+    Scores,
+)
+
+if TYPE_CHECKING:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+MAX_BOUND_CORES = 8
+"""Up to this many cores, all are bound to vLLM: its own binding keeps one back, which on two cores halves the speed.
+Above it, vLLM knows the machine's memory nodes better."""
+
+
+class VllmEngine:
+    """Many coroutines at once; vLLM batches them continuously."""
+
+    def __init__(self, llm: AsyncLLM, info: EngineInfo, weights: Weights) -> None:
+        """Wrap a running AsyncLLM; use `load`."""
+        self.info = info
+        self._llm = llm
+        self._ids = itertools.count()
+        self._lora = _lora_request(weights)
+
+    @classmethod
+    def load(cls, config: EngineConfig, weights: Weights) -> VllmEngine:
+        """Start vLLM on the weights. Blocks for the time of loading.
+
+        Raises:
+            ConfigError: vLLM isn't installed, or `engine.extra` names an argument it hasn't.
+            EngineError: vLLM refused to start.
+        """
+        _set_environment(config)
+        try:
+            import vllm
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.v1.engine.async_llm import AsyncLLM
+        except ImportError as e:
+            raise ConfigError(
+                f"engine=vllm: vLLM can't be imported ({e}). "
+                "Install evalharness[gpu] or evalharness[cpu], or take engine=hf."
+            ) from e
+        arguments = engine_arguments(config, weights)
+        unknown = [k for k in arguments if k not in AsyncEngineArgs.__dataclass_fields__]
+        if unknown:
+            near = did_you_mean(unknown[0], AsyncEngineArgs.__dataclass_fields__)
+            raise ConfigError(f"engine.extra: vLLM has no argument {unknown[0]!r}{near}")
+        try:
+            llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except Exception as e:  # vLLM raises anything from ValueError to RuntimeError here
+            raise EngineError(f"vLLM did not start: {_first_line(e)}") from e
+        model = llm.vllm_config.model_config
+        info = EngineInfo(
+            kind="vllm",
+            version=vllm.__version__,
+            device=resolve_device(config.device).value,
+            dtype=str(model.dtype).removeprefix("torch."),
+            quantization=model.quantization,
+            max_model_len=model.max_model_len,
+        )
+        return cls(llm, info, weights)
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        """See `Engine.generate`."""
+        from vllm import SamplingParams
+
+        s = request.sampling
+        output, latency_s = await self._run(
+            request.prompt_token_ids,
+            SamplingParams(
+                temperature=s.temperature,
+                top_p=s.top_p,
+                top_k=s.top_k,
+                min_p=s.min_p,
+                repetition_penalty=s.repetition_penalty,
+                seed=s.seed,
+                max_tokens=s.max_gen_toks,
+                stop=list(s.stop),
+                logprobs=0,
+                spaces_between_special_tokens=False,
+                flat_logprobs=True,
+                **self._final_only,
+            ),
+        )
+        completion = output.outputs[0]
+        return Generation(
+            text=completion.text,
+            token_ids=tuple(completion.token_ids),
+            finish_reason=completion.finish_reason or "stop",
+            cumulative_logprob=completion.cumulative_logprob,
+            num_prompt_tokens=len(request.prompt_token_ids),
+            num_cached_tokens=output.num_cached_tokens or 0,
+            latency_s=latency_s,
+        )
+
+    async def score(self, request: ScoreRequest) -> Scores:
+        """See `Engine.score`. Each continuation is a prompt of its own with its prompt log-probabilities."""
+        started = time.perf_counter()
+        scored = await asyncio.gather(
+            *(self._score_one(request.context_token_ids, c) for c in request.continuations)
+        )
+        return Scores(
+            continuations=tuple(scored),
+            num_prompt_tokens=sum(
+                len(request.context_token_ids) + len(c) for c in request.continuations
+            ),
+            latency_s=time.perf_counter() - started,
+        )
+
+    async def close(self) -> None:
+        """Stop the engine core and wait for it, so that the next load finds the memory free."""
+        await asyncio.to_thread(self._llm.shutdown)
+
+    async def _score_one(
+        self, context: tuple[int, ...], continuation: tuple[int, ...]
+    ) -> ContinuationScore:
+        from vllm import SamplingParams
+
+        tokens = context + continuation
+        output, _ = await self._run(
+            tokens,
+            SamplingParams(
+                temperature=0.0,
+                max_tokens=1,
+                prompt_logprobs=0,
+                flat_logprobs=True,
+                detokenize=False,
+                **self._final_only,
+            ),
+        )
+        flat = output.prompt_logprobs
+        logprobs, is_greedy = 0.0, True
+        for position in range(len(context), len(tokens)):
+            # The first entry of a position is the prompt's own token (vLLM, prompt_logprobs=0).
+            entry = flat.start_indices[position]
+            assert flat.token_ids[entry] == tokens[position]
+            logprobs += flat.logprobs[entry]
+            is_greedy = is_greedy and flat.ranks[entry] == 1
+        return ContinuationScore(
+            logprob=logprobs, is_greedy=is_greedy, num_tokens=len(continuation)
+        )
+
+    @property
+    def _final_only(self) -> dict[str, Any]:
+        from vllm.sampling_params import RequestOutputKind
+
+        return {"output_kind": RequestOutputKind.FINAL_ONLY}
+
+    async def _run(self, token_ids: tuple[int, ...], params: Any) -> tuple[Any, float]:
+        from vllm.inputs import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        started = time.perf_counter()
+        output = None
+        try:
+            async for output in self._llm.generate(  # noqa: B007
+                TokensPrompt(prompt_token_ids=list(token_ids)),
+                params,
+                request_id=str(next(self._ids)),
+                lora_request=self._lora,
+            ):
+                pass
+        except EngineDeadError as e:
+            raise EngineError(
+                f"vLLM's engine process died ({_first_line(e)}); see log.txt of the run"
+            ) from e
+        except Exception as e:  # anything else belongs to this request alone
+            if self._llm.errored:
+                raise EngineError(f"vLLM failed: {_first_line(e)}; see log.txt of the run") from e
+            raise RequestError(_first_line(e)) from e
+        assert output is not None
+        return output, time.perf_counter() - started
+
+
+def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
+    """VLLM's AsyncEngineArgs for our configuration; `engine.extra` wins."""
+    is_cpu = resolve_device(config.device) is Device.cpu
+    arguments: dict[str, Any] = {
+        "model": str(weights.path),
+        "dtype": "float32" if config.dtype == "auto" and is_cpu else config.dtype,
+        "quantization": config.quantization,
+        "max_model_len": config.max_model_len,
+        "tensor_parallel_size": config.tensor_parallel_size,
+        "pipeline_parallel_size": config.pipeline_parallel_size,
+        "enable_prefix_caching": config.enable_prefix_caching,
+        "enforce_eager": config.enforce_eager,
+        "seed": config.seed,
+        "trust_remote_code": weights.trust_remote_code,
+        "load_format": "auto" if weights.allow_pickle else "safetensors",
+        "disable_log_stats": True,
+        "generation_config": "vllm",
+    }
+    if not is_cpu:
+        arguments["gpu_memory_utilization"] = config.gpu_memory_utilization
+    if block_size := config.block_size or (32 if is_cpu else None):
+        arguments["block_size"] = block_size
+    if config.max_num_seqs:
+        arguments["max_num_seqs"] = config.max_num_seqs
+    if weights.is_text_only:
+        arguments["language_model_only"] = True
+    if weights.adapter:
+        arguments |= {"enable_lora": True, "max_lora_rank": _lora_rank(weights)}
+    return arguments | config.extra
+
+
+def _set_environment(config: EngineConfig) -> None:
+    """VLLM reads these when it is imported; what the user has set stays."""
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_COLOR", "0")
+    if resolve_device(config.device) is Device.cpu:
+        os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(config.cpu_kv_cache_gib)))
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) <= MAX_BOUND_CORES and config.tensor_parallel_size == 1:
+            os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
+
+
+def _lora_rank(weights: Weights) -> int:
+    import json
+
+    assert weights.adapter is not None
+    adapter_config = json.loads((weights.adapter / "adapter_config.json").read_text())
+    # vLLM takes these ranks only; the next larger one holds the adapter.
+    return min(r for r in (8, 16, 32, 64, 128, 256, 320, 512) if r >= adapter_config["r"])
+
+
+def _lora_request(weights: Weights) -> Any:
+    if weights.adapter is None:
+        return None
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest("adapter", 1, str(weights.adapter))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

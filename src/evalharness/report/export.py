@@ -1,0 +1,67 @@
+"""The rows of tables for other programs: JSON and CSV."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from evalharness.records import Manifest, MetricRecord
+
+
+def as_json(value: Any) -> Any:
+    """The value as JSON can hold it: NaN and infinity as None, other objects as text, all the way down."""
+    match value:
+        case bool() | int() | str() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {str(key): as_json(item) for key, item in value.items()}
+        case list() | tuple():
+            return [as_json(item) for item in value]
+    return str(value)
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV with a header; NaN and None are empty cells."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([as_json(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def run_as_json(manifest: Manifest, metrics: Sequence[MetricRecord]) -> dict[str, Any]:
+    """The manifest's fields and `metrics`."""
+    result: dict[str, Any] = as_json(
+        {**asdict(manifest), "metrics": [asdict(metric) for metric in metrics]}
+    )
+    return result
+
+
+def metric_rows(
+    manifest: Manifest, metrics: Sequence[MetricRecord]
+) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of a run's metrics, each with its run, its task's status and what went wrong in it."""
+    tasks = {task.task: task for task in manifest.tasks}
+    run = {"run_id": manifest.run_id, "model": manifest.model, "suite": manifest.suite}
+    counts = (
+        "status",
+        "num_docs",
+        "num_docs_available",
+        "num_errors",
+        "num_truncated",
+        "num_empty",
+    )
+    rows = [
+        {
+            **run,
+            **asdict(metric),
+            **{name: getattr(tasks.get(metric.task), name, None) for name in counts},
+        }
+        for metric in metrics
+    ]
+    names = [*run, *(item.name for item in fields(MetricRecord)), *counts]
+    return names, [[row[name] for name in names] for row in rows]

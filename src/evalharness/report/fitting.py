@@ -1,0 +1,93 @@
+"""A rich table whose column widths we choose: numbers are never cut, text gives way, the widest first.
+
+rich shrinks all columns alike when a table is too wide, and cuts numbers.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 110
+"""Columns of a terminal from which a table has room for more."""
+
+
+class Col(NamedTuple):
+    """A column to fit."""
+
+    name: str
+    least: int | None = None
+    """Narrowest a text column may get; None: as wide as its content, always."""
+    overflow: Literal["fold", "ellipsis"] = "fold"
+    justify: Literal["left", "right"] = "left"
+
+
+def fitted_table(
+    columns: Sequence[Col], rows: Sequence[Sequence[Text]], width: int, *, dim: Sequence[bool] = ()
+) -> Table:
+    """The rows under their headers in at most `width` characters, as long as `fits` says so.
+
+    Args:
+        columns: as many as each row has cells.
+        rows: cells, already safe to print.
+        width: of the terminal.
+        dim: per row, whether it stands back; () for none.
+    """
+    gap = 2 if width >= WIDE else 1
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, gap - 1, 0, 0),
+        header_style="bold",
+    )
+    space = width - gap * (len(columns) - 1)
+    widths = _shrunk(_natural(columns, rows), _least(columns, rows), space)
+    for column, size in zip(columns, widths, strict=True):
+        table.add_column(
+            Text(column.name),
+            width=size,
+            justify=column.justify,
+            overflow=column.overflow,
+            no_wrap=column.overflow == "ellipsis" or column.least is None,
+        )
+    for place, row in enumerate(rows):
+        table.add_row(*row, style="dim" if dim and dim[place] else "")
+    return table
+
+
+def fits(columns: Sequence[Col], rows: Sequence[Sequence[Text]], width: int) -> bool:
+    """Whether the table can be that narrow."""
+    gap = 2 if width >= WIDE else 1
+    return sum(_least(columns, rows)) + gap * (len(columns) - 1) <= width
+
+
+def _natural(columns: Sequence[Col], rows: Sequence[Sequence[Text]]) -> list[int]:
+    return [
+        max(
+            len(column.name),
+            *(line.cell_len for row in rows for line in row[place].split("\n")),
+            1,
+        )
+        for place, column in enumerate(columns)
+    ]
+
+
+def _least(columns: Sequence[Col], rows: Sequence[Sequence[Text]]) -> list[int]:
+    natural = _natural(columns, rows)
+    return [
+        size if column.least is None else min(size, column.least)
+        for column, size in zip(columns, natural, strict=True)
+    ]
+
+
+def _shrunk(widths: Sequence[int], least: Sequence[int], space: int) -> list[int]:
+    result = list(widths)
+    while sum(result) > space:
+        over = [place for place, size in enumerate(result) if size > least[place]]
+        if not over:
+            break
+        result[max(over, key=lambda place: result[place])] -= 1
+    return result

@@ -1,0 +1,258 @@
+"""The table of one run: a row per task with its score, a group's tasks folded into one row, and what it ran on."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from evalharness.records import Manifest, MetricRecord, TaskSummary
+from evalharness.report.fitting import WIDE, Col, fitted_table
+from evalharness.report.tables import NOT_COMPARABLE, STATUS_STYLE, limited, status_text
+from evalharness.report.text import duration, number, params, plain, rate
+
+
+def run_table(
+    manifest: Manifest,
+    metrics: Sequence[MetricRecord],
+    *,
+    run_dir: str,
+    width: int = 80,
+    show_all: bool = False,
+) -> Group:
+    """One run: heading, a row per task (groups folded into one), notes, and what it ran on.
+
+    Args:
+        manifest: the run.
+        metrics: all its metrics, a group's own among them (task == group).
+        run_dir: its folder, as shown in the footer.
+        width: of the terminal.
+        show_all: every metric and filter, and the members of every group.
+    """
+    rows = _rows(manifest, metrics, show_all)
+    return Group(
+        _heading(manifest),
+        Text(),
+        _task_table(rows, width),
+        Text(),
+        *_notes(manifest),
+        *_footer(manifest, run_dir),
+    )
+
+
+class _Row(NamedTuple):
+    """A task or group with its first metric, or (`task` is None) a further metric of the row above."""
+
+    name: str
+    task: TaskSummary | None
+    metric: MetricRecord | None
+    status: str = "complete"
+    note: str = ""
+
+
+Found = Mapping[str, Sequence[MetricRecord]]
+"""Task or group -> its metrics, the main one first."""
+
+
+def _rows(manifest: Manifest, metrics: Sequence[MetricRecord], show_all: bool) -> list[_Row]:
+    found: dict[str, list[MetricRecord]] = {}
+    for metric in sorted(metrics, key=lambda metric: not metric.is_main):
+        found.setdefault(metric.task, []).append(metric)
+    groups: dict[str, list[TaskSummary]] = {}
+    for task in manifest.tasks:
+        groups.setdefault(task.group, []).append(task)
+    rows: list[_Row] = []
+    for group, members in groups.items():
+        is_group = [member.task for member in members] != [group]
+        if is_group:
+            rows += _group_rows(group, members, found, show_all)
+        if show_all or not is_group or group not in found:
+            for member in members:
+                rows += _task_rows(member, found, "  " if is_group else "", show_all)
+    return rows
+
+
+def _task_rows(task: TaskSummary, found: Found, indent: str, show_all: bool) -> list[_Row]:
+    metrics = found.get(task.task, ())
+    first = metrics[0] if metrics else None
+    return [
+        _Row(indent + task.task, task, first, task.status),
+        *_further(metrics, show_all and task.status != "failed"),
+    ]
+
+
+def _group_rows(
+    group: str, members: Sequence[TaskSummary], found: Found, show_all: bool
+) -> list[_Row]:
+    num_failed = sum(member.status == "failed" for member in members)
+    num_open = sum(member.status != "complete" for member in members)
+    status = "failed" if num_failed == len(members) else "partial" if num_open else "complete"
+    note = f": {num_open} of {len(members)}" if num_open else ""
+    metrics = found.get(group, ())
+    first = metrics[0] if metrics else None
+    name = f"{group} ({len(members)} tasks)"
+    return [
+        _Row(name, _sum(group, members), first, status, note),
+        *_further(metrics, show_all and status != "failed"),
+    ]
+
+
+def _further(metrics: Sequence[MetricRecord], show: bool) -> list[_Row]:
+    return [_Row("", None, metric) for metric in metrics[1:]] if show else []
+
+
+def _sum(group: str, members: Sequence[TaskSummary]) -> TaskSummary:
+    """The members as one task; its wall time is unknown because members overlap, -1 shots are mixed ones."""
+    counts = (
+        "num_docs",
+        "num_docs_available",
+        "num_samples",
+        "num_errors",
+        "num_truncated",
+        "num_empty",
+        "num_context_overflow",
+        "num_prompt_tokens",
+        "num_cached_tokens",
+        "num_generated_tokens",
+    )
+    shots = {member.num_fewshot for member in members}
+    return TaskSummary(
+        task=group,
+        group=group,
+        version="",
+        num_fewshot=shots.pop() if len(shots) == 1 else -1,
+        repeats=members[0].repeats,
+        kind="",
+        **{name: sum(getattr(member, name) for member in members) for name in counts},
+        wall_s=math.nan,
+        dataset="",
+        dataset_fingerprint="",
+        task_hash="",
+        status="",
+    )
+
+
+_COLUMNS = (
+    Col("task", least=10),
+    Col("score [95 % CI]"),
+    Col("metric", least=11),
+    Col("n", justify="right"),
+    Col("shots", justify="right"),
+    Col("trunc", justify="right"),
+    Col("err", justify="right"),
+    Col("time", justify="right"),
+    Col("tok/s", justify="right"),
+)
+
+
+def _task_table(rows: Sequence[_Row], width: int) -> Table:
+    columns = _COLUMNS if width >= WIDE else _COLUMNS[:-1]
+    cells = [_cells(row)[: len(columns)] for row in rows]
+    return fitted_table(columns, cells, width, dim=[row.task is None for row in rows])
+
+
+def _cells(row: _Row) -> list[Text]:
+    task, empty = row.task, Text()
+    cells = [plain(row.name), _score(row), _metric(row.metric), Text(_n(row))]
+    if task is None:
+        return [*cells, empty, empty, empty, empty, empty]
+    return [
+        *cells,
+        Text(str(task.num_fewshot) if task.num_fewshot >= 0 else ""),
+        Text(str(task.num_truncated or "-")),
+        Text(_errors(task)),
+        Text(duration(task.wall_s)),
+        Text(rate(task.tokens_per_s)),
+    ]
+
+
+def _score(row: _Row) -> Text:
+    status = Text(row.status + row.note, style=STATUS_STYLE.get(row.status, "yellow"))
+    if row.status == "failed":
+        return status
+    mark = Text() if row.status == "complete" else Text("\n") + status
+    if row.metric is None:
+        return Text("-", style="dim") + mark
+    value, low, high = row.metric.value, row.metric.ci_low, row.metric.ci_high
+    score = Text(number(value), style="" if row.task is None else "bold")
+    if not math.isnan(value):
+        has_interval = not (math.isnan(low) or math.isnan(high))
+        interval = f"{number(low)}, {number(high)}" if has_interval else "no CI"
+        score += Text(f" [{interval}]", style="dim")
+    return score + mark
+
+
+def _metric(metric: MetricRecord | None) -> Text:
+    if metric is None:
+        return Text()
+    name = plain(metric.metric + ("" if metric.higher_is_better else " ↓"))
+    if metric.filter == "none":
+        return name
+    filter_name = plain(metric.filter)
+    filter_name.stylize("dim")
+    return name + Text("\n") + filter_name
+
+
+def _n(row: _Row) -> str:
+    if row.metric is None or row.status == "failed":
+        return "-"
+    if row.task is None or row.task.num_docs >= row.task.num_docs_available:
+        return str(row.metric.n)
+    return f"{row.metric.n}/{row.task.num_docs_available}"
+
+
+def _errors(task: TaskSummary) -> str:
+    kinds = [(task.num_context_overflow, "ctx"), (task.num_empty, "empty")]
+    parts = [f"{num} {word}" for num, word in kinds if num]
+    return "\n".join([str(task.num_errors or "-"), *parts])
+
+
+def _heading(manifest: Manifest) -> Text:
+    heading = plain(manifest.run_id)
+    heading.stylize("bold")
+    heading += Text("  ") + status_text(manifest.status)
+    return heading + plain(f": {manifest.reason}") if manifest.reason else heading
+
+
+def _notes(manifest: Manifest) -> list[Text]:
+    """What a reader has to know before quoting a number."""
+    notes = []
+    tasks = manifest.tasks
+    if some := limited(manifest):
+        first = some[0]
+        which = f"first {first.num_docs} of {first.num_docs_available} docs"
+        if len(tasks) > 1:
+            which = f"first docs only (n of all) in {len(some)} of {len(tasks)} tasks"
+        notes.append(f"{which}: {NOT_COMPARABLE}")
+    if any(task.num_errors for task in tasks):
+        notes.append("err: samples without an answer, not scored (ctx: the prompt was too long)")
+    if any(task.num_empty for task in tasks):
+        notes.append("empty: answers without text, scored as they are")
+    return [Text(note, style="yellow") for note in notes]
+
+
+def _footer(manifest: Manifest, run_dir: str) -> list[Text]:
+    checkpoint, engine = manifest.checkpoint, manifest.engine
+    total, active = checkpoint.get("params_total"), checkpoint.get("params_active")
+    size = f"{params(total)} params" if params(total) else ""
+    if size and active != total and params(active):
+        size += f" ({params(active)} active)"
+    fingerprint = str(checkpoint.get("fingerprint") or "")[:12]
+    quantization = engine.get("quantization")
+    lines = {
+        "model": [manifest.model, size, f"weights {fingerprint}" if fingerprint else ""],
+        "suite": [f"{manifest.suite} version {manifest.suite_version}"],
+        "engine": [
+            " ".join(str(engine[name]) for name in ("kind", "version") if engine.get(name)),
+            str(engine.get("dtype") or ""),
+            str(quantization or ""),
+        ],
+        "time": [f"{duration(manifest.wall_s)}, {duration(manifest.load_s)} of it loading"],
+        "folder": [run_dir],
+    }
+    return [
+        Text(f"{name:<8}", style="dim") + plain(", ".join(part for part in parts if part))
+        for name, parts in lines.items()
+    ]

@@ -1,0 +1,57 @@
+"""Values as a reader sees them. All rounding happens here, and all untrusted text goes through `plain`."""
+
+import math
+import unicodedata
+
+from rich.text import Text
+
+
+def plain(text: str, *, keep_lines: bool = False) -> Text:
+    """Untrusted text, safe for a terminal: control characters and direction marks out, no markup read."""
+    return Text("".join(_safe(char, keep_lines) for char in text))
+
+
+def number(value: float) -> str:
+    """Three decimals for scores, fewer for large numbers, n/a for NaN."""
+    if math.isnan(value):
+        return "n/a"
+    for limit, decimals in ((10, 3), (100, 2), (10_000, 1), (10_000_000, 0)):
+        if abs(value) < limit:
+            return f"{value:.{decimals}f}"
+    return f"{value:.3g}"
+
+
+def duration(value: float | None) -> str:
+    """Seconds as 7.2s, 43s, 6m52s or 1h08m; - when unknown."""
+    if value is None or math.isnan(value):
+        return "-"
+    if value < 9.95:
+        return f"{value:.1f}s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def rate(value: float) -> str:
+    """Tokens per second; - when nothing ran."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.0f}" if value < 1000 else f"{value / 1000:.1f}k"
+
+
+def params(count: object) -> str:
+    """A number of parameters as 135 M or 46.7 B; empty when unknown."""
+    if not isinstance(count, int) or count <= 0:
+        return ""
+    return f"{count / 1e9:.3g} B" if count >= 1e9 else f"{count / 1e6:.3g} M"
+
+
+def _safe(char: str, keep_lines: bool) -> str:
+    if char == "\n" and keep_lines:
+        return char
+    if char in "\n\t":
+        return " "
+    category = unicodedata.category(char)
+    return "�" if category == "Cs" else "" if category in ("Cc", "Cf") else char

@@ -1,0 +1,76 @@
+"""Samples of a task, one after the other: prompts from lm-eval, requests from our `EngineLM`.
+
+A stream, not a list: prompts of the next task are built while the engine works on this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from lm_eval.api.instance import Instance
+
+from evalharness.records import Failure, Response
+from evalharness.tasks.lm import EngineLM, Plan
+from evalharness.tasks.loading import LoadedTask
+
+
+@dataclass(slots=True)
+class Sample:
+    """One doc x repeat on its way through the run."""
+
+    task: str
+    doc_id: int
+    repeat: int
+    instances: list[Instance]
+    plans: list[Plan]
+    """One per draw: more than one for tasks whose own filters use several answers per doc."""
+    responses: list[Response] = field(default_factory=list)
+    """One per request of all plans, thinking apart."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first thing that went wrong, if any."""
+        return next((r for r in self.responses if isinstance(r, Failure)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompting:
+    """How prompts are written."""
+
+    is_chat: bool
+    fewshot_as_multiturn: bool
+    system_instruction: str | None
+    run_seed: int
+
+
+def build_samples(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> Iterator[Sample]:
+    """All samples of a task, in the order of its docs (few-shots are drawn in that order, as lm-eval does)."""
+    task = loaded.task
+    template = lm.apply_chat_template if prompting.is_chat else None
+    for doc_id, doc in task.doc_iterator(limit=loaded.limit):
+        context = task.fewshot_context(
+            doc,
+            num_fewshot=task.config.num_fewshot or 0,
+            system_instruction=prompting.system_instruction,
+            apply_chat_template=prompting.is_chat,
+            fewshot_as_multiturn=prompting.fewshot_as_multiturn,
+            chat_template=template,
+            gen_prefix=task.doc_to_prefix(doc),
+        )
+        instances = task.construct_requests(
+            doc=doc,
+            ctx=context,
+            metadata=(task.config.task, doc_id, task.config.repeats),
+            apply_chat_template=prompting.is_chat,
+            chat_template=template,
+        )
+        instances = instances if isinstance(instances, list) else [instances]
+        num_draws = task.config.repeats or 1
+        for repeat in range(loaded.repeats):
+            copies = [replace(i, resps=[], filtered_resps={}) for i in instances]
+            plans = [
+                lm.plan(copies, repeat=repeat * num_draws + draw, run_seed=prompting.run_seed)
+                for draw in range(num_draws)
+            ]
+            yield Sample(loaded.name, doc_id, repeat, copies, plans)

@@ -1,0 +1,162 @@
+"""Samples through the engine: a window of requests in flight, one queue for all tasks, no barrier anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from evalharness.engines.base import Engine, RequestError
+from evalharness.records import Failure, Generation, Request, Response, Scores, request_key
+from evalharness.running.building import Prompting, Sample, build_samples
+from evalharness.running.journal import Journal
+from evalharness.tasks.lm import EngineLM, send
+from evalharness.tasks.loading import LoadedTask
+
+CHUNK = 32
+"""Samples built at a time in the builder thread."""
+TRIES = 2
+"""A failed request is sent once more before it is recorded as failed."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class TaskProgress:
+    """Where one task stands."""
+
+    loaded: LoadedTask
+    num_expected: int
+    """Samples: docs x repeats."""
+    samples: list[Sample] = field(default_factory=list)
+    """Finished ones, failures included."""
+    started_at: float | None = None
+    """`time.perf_counter` of the first request."""
+    finished_at: float | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Every sample is back."""
+        return len(self.samples) == self.num_expected
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds from the first request to the last answer so far."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return self.finished_at - self.started_at
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One request to the engine, retried once, and its response to the journal."""
+
+    engine: Engine
+    journal: Journal
+    identity: str
+    """What changes outputs besides the request: weights and numerics."""
+
+    async def __call__(self, request: Request | Failure) -> Response:
+        """The response, or a Failure. An EngineError passes through: the engine is dead."""
+        if isinstance(request, Failure):
+            return request
+        error = ""
+        for _ in range(TRIES):
+            try:
+                response = await send(self.engine, request)
+            except RequestError as e:
+                error = str(e)
+                continue
+            self.journal.append(request_key(request, self.identity), response)
+            return response
+        return Failure(kind="request", message=error)
+
+
+async def execute(
+    tasks: Sequence[TaskProgress],
+    lm: EngineLM,
+    sender: Sender,
+    prompting: Prompting,
+    *,
+    max_in_flight: int,
+    on_sample: Callable[[TaskProgress], None],
+    on_task_done: Callable[[TaskProgress], Awaitable[None]],
+) -> None:
+    """Run all samples of all tasks.
+
+    Args:
+        tasks: filled while it runs; after an EngineError or a cancellation they hold what was finished.
+        lm: turns instances into requests.
+        sender: serves requests.
+        prompting: how prompts are written.
+        max_in_flight: samples handed to the engine at once.
+        on_sample: called after every finished sample.
+        on_task_done: awaited when a task's last sample is back, while the others go on.
+
+    Raises:
+        EngineError: the engine died.
+    """
+    queue: asyncio.Queue[tuple[TaskProgress, Sample] | None] = asyncio.Queue(max_in_flight)
+
+    async def produce() -> None:
+        async for item in _ahead(_all_samples(tasks, lm, prompting)):
+            await queue.put(item)
+        for _ in range(max_in_flight):
+            await queue.put(None)
+
+    async def consume() -> None:
+        while (item := await queue.get()) is not None:
+            task, sample = item
+            if task.started_at is None:
+                task.started_at = time.perf_counter()
+            await _serve(sample, lm, sender)
+            task.samples.append(sample)
+            task.finished_at = time.perf_counter()
+            on_sample(task)
+            if task.is_done:
+                await on_task_done(task)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(produce())
+            for _ in range(max_in_flight):
+                group.create_task(consume())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:
+    for plan in sample.plans:
+        responses = await asyncio.gather(*map(sender, plan.requests))
+        sample.responses += [lm.finish(r) if isinstance(r, Generation) else r for r in responses]
+        if sample.failure is None:
+            good = [r for r in responses if isinstance(r, (Generation, Scores))]
+            for instance, answer in zip(sample.instances, plan.resolve(good), strict=True):
+                instance.resps.append(answer)
+
+
+def _all_samples(
+    tasks: Sequence[TaskProgress], lm: EngineLM, prompting: Prompting
+) -> Iterator[tuple[TaskProgress, Sample]]:
+    for task in tasks:
+        for sample in build_samples(task.loaded, lm, prompting):
+            yield task, sample
+
+
+async def _ahead(items: Iterator[T]) -> AsyncIterator[T]:
+    """Items of a slow iterator, run in a thread one chunk ahead of the reader."""
+
+    def take() -> list[T]:
+        return list(itertools.islice(items, CHUNK))
+
+    upcoming = asyncio.create_task(asyncio.to_thread(take))
+    try:
+        while chunk := await upcoming:
+            upcoming = asyncio.create_task(asyncio.to_thread(take))
+            for item in chunk:
+                yield item
+    finally:
+        upcoming.cancel()

@@ -1,0 +1,141 @@
+"""What a person sees while a run goes on; everything that libraries print goes to the run's log instead."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+MAX_BARS = 6
+"""Tasks shown at once under the bar of the whole run."""
+
+
+class Capture:
+    """Standard output and error of this process and its children, kept in a file."""
+
+    def __init__(self, console: Console, log: IO[bytes]) -> None:
+        """Use `captured_output`."""
+        self.console = console
+        """Writes to the real standard error."""
+        self._log = log
+
+    def move_to(self, path: Path) -> None:
+        """Go on in another file, with what was captured so far at its top."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._log.flush()
+        target = path.open("w+b")
+        with Path(self._log.name).open("rb") as earlier:
+            target.write(earlier.read())
+        target.flush()
+        os.dup2(target.fileno(), 1)
+        os.dup2(target.fileno(), 2)
+        self._log.close()
+        self._log = target
+
+
+@contextlib.contextmanager
+def captured_output() -> Iterator[Capture]:
+    """Send file descriptors 1 and 2 to a file until the end; `Capture.console` still reaches the person.
+
+    Descriptors, not `sys.stdout`: vLLM's engine is a child process and torch prints from C++.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved_out, saved_err = os.dup(1), os.dup(2)
+    terminal = os.fdopen(os.dup(saved_err), "w", buffering=1)
+    log = tempfile.NamedTemporaryFile(prefix="evalharness-", suffix=".log")  # noqa: SIM115
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    capture = Capture(Console(file=terminal, stderr=False), log)
+    try:
+        yield capture
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(saved_out, 1)
+        os.dup2(saved_err, 2)
+        os.close(saved_out)
+        os.close(saved_err)
+        capture._log.close()
+        terminal.close()
+
+
+class Bars:
+    """A bar for the run and one for each task under way; nothing when there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        """Not shown before it is entered."""
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", style="dim"),
+            TimeElapsedColumn(),
+            TextColumn("ETA", style="dim"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            refresh_per_second=4,
+        )
+        self._all: TaskID | None = None
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop and clear."""
+        self._progress.stop()
+
+    @contextlib.contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """A spinner for something without a count, such as loading."""
+        row = self._progress.add_task(what, total=None, rate="")
+        try:
+            yield
+        finally:
+            self._progress.remove_task(row)
+
+    def begin(self, num_samples: int) -> None:
+        """The whole run's number of samples is known."""
+        self._all = self._progress.add_task("all tasks", total=num_samples, rate="")
+
+    def advance(self, name: str, done: int, total: int) -> None:
+        """One more sample of a task is back."""
+        if name not in self._bars and len(self._bars) < MAX_BARS and done < total:
+            self._bars[name] = self._progress.add_task(name, total=total, rate="")
+        if name in self._bars:
+            self._update(self._bars[name], done)
+            if done >= total:
+                self._progress.remove_task(self._bars.pop(name))
+        if self._all is not None:
+            self._update(self._all, None)
+
+    def _update(self, row: TaskID, done: int | None) -> None:
+        if done is None:
+            self._progress.advance(row)
+        else:
+            self._progress.update(row, completed=done)
+        speed = next(t.speed for t in self._progress.tasks if t.id == row)
+        self._progress.update(row, rate=f"{speed:.1f}/s" if speed else "")

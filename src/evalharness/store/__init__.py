@@ -1,0 +1,1 @@
+"""Results on disk: write a run, read runs as records or as SQL tables."""

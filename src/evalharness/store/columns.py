@@ -1,0 +1,125 @@
+"""The columns of the tables `runs`, `metrics` and `samples`: one list for Parquet files, SQL views and help.
+
+`metrics` and `samples` are a record's fields plus the run's own, so that files of many runs can be read as one table.
+"""
+
+from typing import Literal, NamedTuple
+
+from evalharness.records import Manifest
+
+SqlType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "MAP(VARCHAR, DOUBLE)", "JSON"]
+RunRow = dict[str, str | int | float | bool | None]
+"""A row of `runs`, `manifest` left out: column -> value."""
+
+
+class Column(NamedTuple):
+    """A column of a table that users query."""
+
+    name: str
+    type: SqlType
+    doc: str
+
+
+_RUN = (
+    Column("run_id", "VARCHAR", "the run's folder under results_dir"),
+    Column("model", "VARCHAR", "name of the model entry"),
+    Column("suite", "VARCHAR", "name of the suite"),
+    Column("started_at", "VARCHAR", "ISO 8601, UTC; started_at::timestamp to compute with it"),
+)
+
+RUNS = (
+    *_RUN,
+    Column("suite_version", "VARCHAR", "version of the suite"),
+    Column("status", "VARCHAR", "running, complete, partial or failed"),
+    Column("reason", "VARCHAR", "why a run is partial or failed"),
+    Column("finished_at", "VARCHAR", "ISO 8601, UTC"),
+    Column("wall_s", "DOUBLE", "seconds from start to end"),
+    Column("load_s", "DOUBLE", "seconds of it for loading the engine"),
+    Column("num_tasks", "BIGINT", "tasks in the run"),
+    Column("num_docs", "BIGINT", "docs over all tasks"),
+    Column("num_samples", "BIGINT", "docs x repeats over all tasks"),
+    Column("num_errors", "BIGINT", "samples without an answer; not scored"),
+    Column("num_truncated", "BIGINT", "answers cut at the token limit"),
+    Column("num_empty", "BIGINT", "answers without text"),
+    Column("num_prompt_tokens", "BIGINT", "tokens of all prompts"),
+    Column("num_cached_tokens", "BIGINT", "prompt tokens found in the prefix cache"),
+    Column("num_generated_tokens", "BIGINT", "tokens of all answers"),
+    Column("is_limited", "BOOLEAN", "a task ran on its first docs only"),
+    Column("fingerprint", "VARCHAR", "identity of the checkpoint"),
+    Column("engine", "VARCHAR", "vllm, hf, ..."),
+    Column("engine_version", "VARCHAR", "its version"),
+    Column("dtype", "VARCHAR", "numbers the weights were computed in"),
+    Column("quantization", "VARCHAR", "null: none"),
+    Column("manifest", "JSON", "all of manifest.json: manifest->>'$.config.run.seed'"),
+)
+
+METRICS = (
+    *_RUN,
+    Column("task", "VARCHAR", "task, or group for a group's own score"),
+    Column("group", "VARCHAR", 'group the task was run in, or the task itself (write "group")'),
+    Column("metric", "VARCHAR", "acc, exact_match, ..."),
+    Column("filter", "VARCHAR", "how the answer was extracted; none: taken as it is"),
+    Column("value", "DOUBLE", "the score; NaN when n is 0"),
+    Column("ci_low", "DOUBLE", "95 % interval"),
+    Column("ci_high", "DOUBLE", "95 % interval"),
+    Column("stderr", "DOUBLE", "standard error"),
+    Column("n", "BIGINT", "samples scored (docs when a task repeats)"),
+    Column("higher_is_better", "BOOLEAN", "false for perplexity and the like"),
+    Column("is_main", "BOOLEAN", "the one metric per task that tables show"),
+)
+
+SAMPLES = (
+    *_RUN,
+    Column("task", "VARCHAR", "task"),
+    Column("doc_id", "BIGINT", "place in the dataset split"),
+    Column("doc_hash", "VARCHAR", "sha256 of the doc: joins runs"),
+    Column("repeat", "BIGINT", "0 for the first draw"),
+    Column("filter", "VARCHAR", "how the answer was extracted"),
+    Column("prompt", "VARCHAR", "the context as text, chat template applied"),
+    Column("target", "VARCHAR", "the right answer"),
+    Column("response", "VARCHAR", "generated text, or the choices' log-probabilities as JSON"),
+    Column("thinking", "VARCHAR", "text between the model's thinking tags"),
+    Column("answer", "VARCHAR", "what the filter extracted"),
+    Column(
+        "scores", "MAP(VARCHAR, DOUBLE)", "metric -> score: scores['acc']; empty when it failed"
+    ),
+    Column("finish_reason", "VARCHAR", "stop, length, score or error"),
+    Column("num_prompt_tokens", "BIGINT", "tokens of the prompt"),
+    Column("num_generated_tokens", "BIGINT", "tokens of the answer"),
+    Column("latency_s", "DOUBLE", "seconds from sending to the last token"),
+    Column("error", "VARCHAR", "kind: message of the failure; null when all went well"),
+)
+
+TABLES = {"runs": RUNS, "metrics": METRICS, "samples": SAMPLES}
+
+
+def run_row(manifest: Manifest) -> RunRow:
+    """A manifest as a row of `runs`."""
+    tasks = manifest.tasks
+    return {
+        "run_id": manifest.run_id,
+        "model": manifest.model,
+        "suite": manifest.suite,
+        "started_at": manifest.started_at,
+        "suite_version": manifest.suite_version,
+        "status": manifest.status,
+        "reason": manifest.reason,
+        "finished_at": manifest.finished_at,
+        "wall_s": manifest.wall_s,
+        "load_s": manifest.load_s,
+        "num_tasks": len(tasks),
+        "num_docs": sum(task.num_docs for task in tasks),
+        "num_samples": sum(task.num_samples for task in tasks),
+        "num_errors": sum(task.num_errors for task in tasks),
+        "num_truncated": sum(task.num_truncated for task in tasks),
+        "num_empty": sum(task.num_empty for task in tasks),
+        "num_prompt_tokens": sum(task.num_prompt_tokens for task in tasks),
+        "num_cached_tokens": sum(task.num_cached_tokens for task in tasks),
+        "num_generated_tokens": sum(task.num_generated_tokens for task in tasks),
+        "is_limited": any(task.num_docs < task.num_docs_available for task in tasks),
+        "fingerprint": manifest.checkpoint.get("fingerprint"),
+        "engine": manifest.engine.get("kind"),
+        "engine_version": manifest.engine.get("version"),
+        "dtype": manifest.engine.get("dtype"),
+        "quantization": manifest.engine.get("quantization"),
+    }

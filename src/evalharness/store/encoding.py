@@ -1,0 +1,71 @@
+"""Records <-> what files can hold: text that is valid UTF-8, JSON without NaN."""
+
+import json
+import math
+from dataclasses import asdict, fields
+from enum import Enum
+from typing import Any
+
+from evalharness.records import Manifest, TaskSummary
+
+
+def clean_text(text: str) -> str:
+    """The text with lone surrogates replaced by U+FFFD (split pairs are joined); files hold only valid UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def finite(value: Any) -> Any:
+    """The value with NaN and infinity as None, all the way down; JSON has neither."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {str(key): finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [finite(item) for item in value]
+        case Enum():
+            return value.value
+    return value
+
+
+def manifest_to_json(manifest: Manifest) -> str:
+    """The text of `manifest.json`."""
+    content = json.dumps(finite(asdict(manifest)), ensure_ascii=False, indent=1, default=str)
+    return clean_text(content) + "\n"
+
+
+def manifest_from_json(text: str) -> Manifest:
+    """The manifest that was written; fields that a newer version added are dropped.
+
+    Raises:
+        ValueError: not JSON, or no manifest that this version can read.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("not an object")
+    if (version := content.get("schema_version")) != 1:
+        raise ValueError(f"schema_version {version!r}, this version reads 1")
+    try:
+        tasks = tuple(_task(item) for item in content.pop("tasks", []))
+        manifest = Manifest(**_known(Manifest, content), tasks=tasks)
+    except (AttributeError, TypeError) as e:
+        raise ValueError(str(e)) from e
+    for name in ("run_id", "status", "model", "suite", "started_at"):
+        if not isinstance(getattr(manifest, name), str):
+            raise ValueError(f"{name} is no text")
+    return manifest
+
+
+def _task(content: dict[str, Any]) -> TaskSummary:
+    if content.get("wall_s") is None:
+        content["wall_s"] = math.nan
+    return TaskSummary(**_known(TaskSummary, content))
+
+
+def _known(record: type, content: dict[str, Any]) -> dict[str, Any]:
+    names = {item.name for item in fields(record)}
+    return {key: value for key, value in content.items() if key in names}

@@ -1,0 +1,47 @@
+"""Where a run's files are.
+
+<results_dir>/<run_id>/
+    manifest.json           what was run, on what, and how it ended; without it a folder is no run
+    config.yaml             the resolved configuration
+    metrics.parquet         a row per task x metric x filter
+    samples/<task>.parquet  a row per doc x repeat x filter
+    journal/                responses as they finished
+    log.txt
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+CONFIG = "config.yaml"
+METRICS = "metrics.parquet"
+SAMPLES = "samples"
+JOURNAL = "journal"
+LOG = "log.txt"
+
+_RUN_ID = re.compile(r"[\w+=@][\w.+=@, -]{0,199}")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_LONGEST_NAME = 100
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a run can have this name: one folder, visible, without separators or control characters."""
+    return _RUN_ID.fullmatch(name) is not None
+
+
+def samples_path(run_dir: Path, task: str) -> Path:
+    """The file with a task's samples."""
+    return run_dir / SAMPLES / f"{file_stem(task)}.parquet"
+
+
+def file_stem(task: str) -> str:
+    """A file name for any task name; two tasks never share one.
+
+    Plain names stay as they are. Others lose their odd characters and get a hash of the whole name.
+    """
+    safe = _UNSAFE.sub("_", task)[:_LONGEST_NAME]
+    if safe == task and not task.startswith(".") and "--" not in task and task:
+        return task
+    digest = hashlib.sha256(task.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{safe.lstrip('.')}--{digest[:12]}"

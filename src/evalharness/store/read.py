@@ -1,0 +1,177 @@
+"""Read runs: manifests as records, metrics as records, samples as records or as an Arrow table."""
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalharness.errors import StoreError, did_you_mean
+from evalharness.records import Manifest, MetricRecord, SampleRecord
+from evalharness.store import layout
+from evalharness.store.columns import METRICS, SAMPLES
+from evalharness.store.encoding import manifest_from_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+logger = logging.getLogger(__name__)
+
+_NUM_RUN_COLUMNS = 4
+_MOST_SHOWN = 5
+
+
+def list_runs(results_dir: Path) -> list[Manifest]:
+    """All runs, newest first. What can't be read is logged as a warning and left out."""
+    runs = [run for name in run_names(results_dir) if (run := _try_load(results_dir / name))]
+    return sorted(runs, key=lambda run: (run.started_at, run.run_id), reverse=True)
+
+
+def run_names(results_dir: Path) -> list[str]:
+    """Names of the folders that hold a run, unread; empty when there is no results_dir.
+
+    Raises:
+        StoreError: results_dir is a file or may not be read.
+    """
+    try:
+        folders = sorted(path.name for path in results_dir.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as e:
+        raise StoreError(f"results_dir {str(results_dir)!r}: can't read: {e.strerror}") from e
+    return [
+        name
+        for name in folders
+        if layout.is_run_id(name) and (results_dir / name / layout.MANIFEST).is_file()
+    ]
+
+
+def load_manifest(run_dir: Path) -> Manifest:
+    """The manifest of one run.
+
+    Raises:
+        StoreError: missing, damaged, written by a newer version, or the folder was renamed.
+    """
+    path = run_dir / layout.MANIFEST
+    try:
+        manifest = manifest_from_json(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
+    except ValueError as e:
+        raise StoreError(f"{str(path)!r} is damaged or of another version: {e}") from e
+    if manifest.run_id != run_dir.name:
+        raise StoreError(
+            f"folder {run_dir.name!r} holds run {manifest.run_id!r}: renamed or copied; "
+            "give it its own name back"
+        )
+    return manifest
+
+
+def find_run(results_dir: Path, name: str) -> Manifest:
+    """The run that a user means: a run id, `latest`, a model (its latest run), or how one run id begins.
+
+    Raises:
+        StoreError: none, several, or damaged.
+    """
+    if layout.is_run_id(name) and (results_dir / name / layout.MANIFEST).is_file():
+        return load_manifest(results_dir / name)
+    runs = list_runs(results_dir)
+    if not runs:
+        raise StoreError(f"no runs in {str(results_dir)!r}; `evalharness run` makes one")
+    if name == "latest":
+        return runs[0]
+    of_model = [run for run in runs if run.model == name]
+    if of_model:
+        return of_model[0]
+    begins = [run for run in runs if name and run.run_id.startswith(name)]
+    if len(begins) == 1:
+        return begins[0]
+    if begins:
+        shown = ", ".join(run.run_id for run in begins[:_MOST_SHOWN])
+        more = f" and {len(begins) - _MOST_SHOWN} more" if len(begins) > _MOST_SHOWN else ""
+        raise StoreError(f"{len(begins)} runs begin with {name!r}: {shown}{more}")
+    known = [run.run_id for run in runs] + [run.model for run in runs]
+    raise StoreError(
+        f"no run or model {name!r} in {str(results_dir)!r}{did_you_mean(name, known)}; "
+        "`evalharness results` lists them"
+    )
+
+
+def load_metrics(run_dir: Path) -> list[MetricRecord]:
+    """The run's metrics; empty while none are written.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    path = run_dir / layout.METRICS
+    if not path.is_file():
+        return []
+    return [_metric(row) for row in _read(path, [c.name for c in METRICS[_NUM_RUN_COLUMNS:]])]
+
+
+def load_samples(run_dir: Path, task: str, columns: Sequence[str] | None = None) -> "pa.Table":
+    """A task's samples as an Arrow table: the columns of `store.columns.SAMPLES`, or those named.
+
+    Raises:
+        StoreError: no such task in the run, or the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = _samples_file(run_dir, task)
+    try:
+        return pq.ParquetFile(path).read(columns=list(columns) if columns is not None else None)
+    except (OSError, pa.ArrowException) as e:
+        raise _damaged(path, e) from e
+
+
+def iter_samples(run_dir: Path, task: str) -> Iterator[SampleRecord]:
+    """A task's samples one by one, in the order in which they were written.
+
+    Raises:
+        StoreError: no such task in the run, or the file is damaged.
+    """
+    names = [column.name for column in SAMPLES[_NUM_RUN_COLUMNS:]]
+    for row in _read(_samples_file(run_dir, task), names):
+        row["scores"] = dict(row["scores"])
+        yield SampleRecord(**row)
+
+
+def _try_load(run_dir: Path) -> Manifest | None:
+    try:
+        return load_manifest(run_dir)
+    except StoreError as e:
+        logger.warning("run skipped: %s", e)
+        return None
+
+
+def _read(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256, columns=columns):
+                yield from batch.to_pylist()
+    except (OSError, pa.ArrowException) as e:
+        raise _damaged(path, e) from e
+
+
+def _samples_file(run_dir: Path, task: str) -> Path:
+    path = layout.samples_path(run_dir, task)
+    if not path.is_file():
+        known = [item.task for item in load_manifest(run_dir).tasks]
+        raise StoreError(
+            f"run {run_dir.name!r} has no samples of task {task!r}{did_you_mean(task, known)}"
+        )
+    return path
+
+
+def _metric(row: dict[str, Any]) -> MetricRecord:
+    floats = ("value", "ci_low", "ci_high", "stderr")
+    return MetricRecord(**{**row, **{k: math.nan for k in floats if row[k] is None}})
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{str(path)!r} is damaged: {json.dumps(str(error).splitlines()[0])}")

@@ -1,0 +1,5 @@
+"""Tasks: lm-eval's own, the YAML tasks in `tasks/`, and the data they read.
+
+lm-eval builds prompts, filters answers and computes metrics; we turn its instances into requests (`lm`), find and
+override tasks (`loading`) and read datasets from a mirror (`mirror`).
+"""

@@ -1,0 +1,379 @@
+"""lm-eval meets our engines: its instances become requests, and responses become what lm-eval expects.
+
+`EngineLM` is an lm-eval `LM`, so `lm_eval.simple_evaluate(model=EngineLM(...))` works; the runner uses the same
+`plan`, one per sample, to send requests of all tasks through one queue.
+
+    doc -> instances (lm-eval) -> Plan(requests) -> engine -> responses -> Plan.resolve -> instance.resps
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from evalharness.config import ModelConfig, SamplingConfig, Truncation
+from evalharness.engines.base import Engine, RequestError
+from evalharness.errors import TaskError
+from evalharness.records import (
+    Failure,
+    GenerateRequest,
+    Generation,
+    Request,
+    Response,
+    SamplingParams,
+    ScoreRequest,
+    Scores,
+)
+from evalharness.tasks.thinking import split_thinking
+
+DEFAULT_MAX_GEN_TOKS = 256
+"""lm-eval's own default for tasks that name none."""
+
+Resolve = Callable[[Sequence[Response]], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The requests of one sample, and how their responses become one lm-eval response per instance."""
+
+    requests: tuple[Request | Failure, ...]
+    """A `Failure` stands for a request that can't be sent (a prompt longer than the context)."""
+    resolve: Resolve
+    """Responses in the order of `requests`, none of them a Failure -> lm-eval responses, one per instance."""
+
+
+class EngineLM(TemplateLM):  # type: ignore[misc]
+    """Tokenization, chat template and lm-eval's conventions over one engine.
+
+    lm-eval conventions kept: continuations are split off the encoding of context + continuation, an empty context is
+    the prefix token (BOS, else EOS), rolling windows are disjoint with one token of context.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        max_model_len: int,
+        *,
+        engine: Engine | None = None,
+        model: ModelConfig | None = None,
+        sampling: SamplingConfig | None = None,
+        truncation: Truncation = Truncation.none,
+    ) -> None:
+        """Set up the conversion.
+
+        Args:
+            tokenizer: a transformers tokenizer.
+            max_model_len: tokens of prompt and answer together.
+            engine: needed only by the synchronous lm-eval methods.
+            model: thinking tags and template arguments; none of either by default.
+            sampling: replaces the tasks' own sampling where it isn't null.
+            truncation: what happens to prompts that don't fit.
+        """
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.max_model_len = max_model_len
+        self._engine = engine
+        self._model = model or ModelConfig(name="unnamed")
+        self._sampling = sampling or SamplingConfig()
+        self._truncation = truncation
+        self._bos = tokenizer.bos_token or ""
+        self._encoded_context: tuple[str, list[int]] = ("", [])
+
+    # -- lm-eval's interface ------------------------------------------------------------------
+
+    @property
+    def eot_token_id(self) -> int:
+        """End of text."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def prefix_token_id(self) -> int:
+        """Conditions the first token of an empty context: BOS, or EOS where there is none."""
+        bos = self.tokenizer.bos_token_id
+        return int(bos if bos is not None else self.tokenizer.eos_token_id)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """For lm-eval's request cache, which we don't use."""
+        return str(self.tokenizer.name_or_path).replace("/", "__")
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
+    ) -> list[int]:
+        """Token ids; text that starts with the BOS token (a chat template wrote it) gets no second one."""
+        if add_special_tokens is None:
+            add_special_tokens = not (self._bos and string.startswith(self._bos))
+        return list(self.tokenizer.encode(string, add_special_tokens=add_special_tokens))
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The chat as text, with the model entry's template arguments."""
+        return str(
+            self.tokenizer.apply_chat_template(
+                chat_history,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+                **self._model.chat_template_args,
+            )
+        )
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
+        """(logprob, is_greedy) per instance."""
+        return self._respond(requests)
+
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[Any]:
+        """Logprob of a whole text per instance."""
+        return self._respond(requests)
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
+        """Text per instance."""
+        return self._respond(requests)
+
+    def _loglikelihood_tokens(self, requests: Any, **kwargs: Any) -> list[tuple[float, bool]]:
+        raise AssertionError("never called: `loglikelihood` groups continuations by context")
+
+    def _respond(self, instances: list[Instance]) -> list[Any]:
+        """Run instances on the engine from lm-eval's synchronous world; a failure raises."""
+        assert self._engine is not None
+        engine = self._engine
+
+        async def run_all() -> list[Any]:
+            plans = [self.plan([instance]) for instance in instances]
+            return await asyncio.gather(*(self._run(engine, plan) for plan in plans))
+
+        return [answer for [answer] in _run_blocking(run_all())]
+
+    async def _run(self, engine: Engine, plan: Plan) -> list[Any]:
+        responses = []
+        for request in plan.requests:
+            if isinstance(request, Failure):
+                raise RequestError(f"{request.kind}: {request.message}")
+            responses.append(await send(engine, request))
+        return plan.resolve(responses)
+
+    # -- instances to requests ----------------------------------------------------------------
+
+    def plan(self, instances: Sequence[Instance], *, repeat: int = 0, run_seed: int = 0) -> Plan:
+        """The requests for the instances of one sample.
+
+        Instances of one context share one `ScoreRequest`. The sampling seed follows from (sampling seed, run seed,
+        task, doc, repeat), so that order and sharding don't matter.
+
+        Raises:
+            TaskError: a request type that a text model can't serve.
+        """
+        kinds = {instance.request_type for instance in instances}
+        if kinds == {"loglikelihood"}:
+            return self._plan_loglikelihood(instances)
+        plans = []
+        for instance in instances:
+            if instance.request_type == "generate_until":
+                plans.append(self._plan_generate(instance, repeat, run_seed))
+            elif instance.request_type == "loglikelihood_rolling":
+                plans.append(self._plan_rolling(instance))
+            elif instance.request_type == "loglikelihood":
+                plans.append(self._plan_loglikelihood([instance]))
+            else:
+                raise TaskError(
+                    f"task {instance.task_name!r}: request type {instance.request_type!r} is not for text models"
+                )
+        return plans[0] if len(plans) == 1 else _join(plans)
+
+    def _plan_loglikelihood(self, instances: Sequence[Instance]) -> Plan:
+        pairs = [self._encode(*instance.args) for instance in instances]
+        by_context: dict[tuple[int, ...], list[int]] = {}
+        for index, (context, _) in enumerate(pairs):
+            by_context.setdefault(context, []).append(index)
+        requests = [
+            self._fit_score(context, tuple(pairs[i][1] for i in indices))
+            for context, indices in by_context.items()
+        ]
+
+        def resolve(responses: Sequence[Response]) -> list[Any]:
+            answers: list[Any] = [None] * len(pairs)
+            for indices, response in zip(by_context.values(), responses, strict=True):
+                assert isinstance(response, Scores)
+                for index, score in zip(indices, response.continuations, strict=True):
+                    answers[index] = (score.logprob, score.is_greedy)
+            return answers
+
+        return Plan(tuple(requests), resolve)
+
+    def _plan_rolling(self, instance: Instance) -> Plan:
+        (text,) = instance.args
+        windows = map(
+            make_disjoint_window,
+            get_rolling_token_windows(
+                token_list=self.tok_encode(text),
+                prefix_token=self.prefix_token_id,
+                # One less than the context: engines want room for one generated token.
+                max_seq_len=self.max_model_len - 1,
+                context_len=1,
+            ),
+        )
+        requests = tuple(
+            ScoreRequest(context_token_ids=tuple(context), continuations=(tuple(continuation),))
+            for context, continuation in windows
+        )
+
+        def resolve(responses: Sequence[Response]) -> list[Any]:
+            scores = [r.continuations[0] for r in responses if isinstance(r, Scores)]
+            return [sum(s.logprob for s in scores)]
+
+        return Plan(requests, resolve)
+
+    def _plan_generate(self, instance: Instance, repeat: int, run_seed: int) -> Plan:
+        prompt, gen_kwargs = instance.args
+        sampling = self._sampling_params(gen_kwargs)
+        if sampling.temperature > 0:
+            where = (self._sampling.seed, run_seed, instance.task_name, instance.doc_id, repeat)
+            sampling = replace(sampling, seed=_seed(*where))
+        stop = sampling.stop
+        if self._model.think_end:
+            # A stop string inside the thinking would end it; it is applied to the answer afterwards.
+            sampling = replace(sampling, stop=())
+        request = self._fit_generate(tuple(self.tok_encode(prompt)), sampling, repeat)
+
+        def resolve(responses: Sequence[Response]) -> list[Any]:
+            (generation,) = responses
+            assert isinstance(generation, Generation)
+            return [self.finish(generation, stop).text]
+
+        return Plan((request,), resolve)
+
+    def finish(self, generation: Generation, stop: Sequence[str] = ()) -> Generation:
+        """The generation with its thinking apart; unclosed thinking leaves no answer."""
+        split = split_thinking(generation.text, self._model.think_start, self._model.think_end)
+        answer = split.answer
+        if split.thinking is not None:
+            for s in stop:
+                answer = answer.split(s, 1)[0] if s else answer
+        return replace(
+            generation,
+            text=answer,
+            thinking=split.thinking,
+            finish_reason="length" if split.is_unclosed else generation.finish_reason,
+        )
+
+    def _sampling_params(self, gen_kwargs: dict[str, Any]) -> SamplingParams:
+        """lm-eval's generation_kwargs, with the run's sampling over them."""
+        until = gen_kwargs.get("until") or []
+        is_greedy = not gen_kwargs.get("do_sample", gen_kwargs.get("temperature", 0.0) > 0)
+        own = self._sampling
+
+        def pick(name: str, mine: Any, default: Any) -> Any:
+            return mine if mine is not None else gen_kwargs.get(name, default)
+
+        temperature = own.temperature
+        if temperature is None:
+            temperature = 0.0 if is_greedy else float(gen_kwargs.get("temperature", 1.0))
+        limit = own.max_gen_toks
+        if limit is None:
+            names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+            limit = next((gen_kwargs[n] for n in names if n in gen_kwargs), DEFAULT_MAX_GEN_TOKS)
+        return SamplingParams(
+            temperature=float(temperature),
+            top_p=float(pick("top_p", own.top_p, 1.0)),
+            top_k=int(pick("top_k", own.top_k, 0)),
+            min_p=float(pick("min_p", own.min_p, 0.0)),
+            repetition_penalty=float(pick("repetition_penalty", own.repetition_penalty, 1.0)),
+            max_gen_toks=int(limit),
+            stop=tuple([until] if isinstance(until, str) else until),
+        )
+
+    def _encode(self, context: str, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """lm-eval's `TemplateLM.loglikelihood` for one pair; a context is encoded once for all its continuations."""
+        if context == "":
+            tokens = self.tok_encode(continuation, add_special_tokens=False)
+            if tokens and tokens[0] == self.prefix_token_id:
+                return tuple(tokens[:1]), tuple(tokens[1:])
+            return (self.prefix_token_id,), tuple(tokens)
+        num_spaces = len(context) - len(context.rstrip())
+        if num_spaces:
+            context, continuation = (
+                context[:-num_spaces],
+                context[-num_spaces:] + continuation,
+            )
+        if self._encoded_context[0] != context:
+            self._encoded_context = (context, self.tok_encode(context))
+        start = self._encoded_context[1]
+        return tuple(start), tuple(self.tok_encode(context + continuation)[len(start) :])
+
+    def _fit_score(
+        self, context: tuple[int, ...], continuations: tuple[tuple[int, ...], ...]
+    ) -> ScoreRequest | Failure:
+        longest = max(map(len, continuations))
+        over = len(context) + longest + 1 - self.max_model_len
+        if over > 0 and self._truncation is Truncation.left and over < len(context):
+            context, over = context[over:], 0
+        if over > 0:
+            return self._overflow(len(context) + longest, 1)
+        if not all(continuations):
+            return Failure(kind="request", message="a continuation has no tokens of its own")
+        return ScoreRequest(context_token_ids=context, continuations=continuations)
+
+    def _fit_generate(
+        self, prompt: tuple[int, ...], sampling: SamplingParams, repeat: int
+    ) -> GenerateRequest | Failure:
+        # A prompt that leaves room for a shorter answer still runs: the answer, cut short, is counted as truncated.
+        room = self.max_model_len - len(prompt)
+        if room < 1 and self._truncation is Truncation.left:
+            room = min(sampling.max_gen_toks, self.max_model_len // 2)
+            prompt = prompt[-(self.max_model_len - room) :]
+        if room < 1:
+            return self._overflow(len(prompt), 1)
+        if not prompt:
+            prompt = (self.prefix_token_id,)
+        return GenerateRequest(
+            prompt_token_ids=prompt,
+            sampling=replace(sampling, max_gen_toks=min(room, sampling.max_gen_toks)),
+            repeat=repeat if sampling.temperature > 0 else 0,
+        )
+
+    def _overflow(self, num_tokens: int, room: int) -> Failure:
+        return Failure(
+            kind="context_overflow",
+            message=f"{num_tokens} tokens and room for {room} more exceed max_model_len {self.max_model_len}",
+        )
+
+
+async def send(engine: Engine, request: Request) -> Generation | Scores:
+    """One request to the engine."""
+    if isinstance(request, GenerateRequest):
+        return await engine.generate(request)
+    return await engine.score(request)
+
+
+def _join(plans: Sequence[Plan]) -> Plan:
+    sizes = [len(plan.requests) for plan in plans]
+
+    def resolve(responses: Sequence[Response]) -> list[Any]:
+        answers, start = [], 0
+        for plan, size in zip(plans, sizes, strict=True):
+            answers += plan.resolve(responses[start : start + size])
+            start += size
+        return answers
+
+    return Plan(tuple(request for plan in plans for request in plan.requests), resolve)
+
+
+def _seed(*parts: object) -> int:
+    """A sampling seed (31 bits) from what identifies a sample."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
+
+
+def _run_blocking(coroutine: Coroutine[Any, Any, list[Any]]) -> list[Any]:
+    """Run to the end on the loop that the engine lives in, or on a new one."""
+    loop = asyncio.get_event_loop_policy().get_event_loop()
+    return loop.run_until_complete(coroutine)

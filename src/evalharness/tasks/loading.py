@@ -1,0 +1,219 @@
+"""A suite becomes lm-eval tasks: found by name, with the suite's overrides applied, and their data loaded.
+
+Everything that can be wrong with a task is found here, before any weights are loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from lm_eval.api.group import Group
+from lm_eval.api.task import Task
+from lm_eval.tasks import TaskManager
+from lm_eval.utils import handle_non_serializable
+
+from evalharness import paths
+from evalharness.config import Config, SuiteConfig, TaskConfig
+from evalharness.errors import TaskError, did_you_mean
+from evalharness.tasks.mirror import mirrored
+
+LM_EVAL_RANDOM_SEED = 0
+"""lm-eval's own default for `random`, which tasks such as gpqa shuffle their options with."""
+
+
+@dataclass(slots=True)
+class LoadedTask:
+    """An lm-eval task as a suite wants it."""
+
+    name: str
+    task: Task
+    group: str
+    """The name in the suite: the task itself, or the group or tag that brought it in."""
+    config: TaskConfig
+    limit: int | None
+    repeats: int
+    """Independent samples per doc."""
+
+    @property
+    def num_docs_available(self) -> int:
+        """Docs in the scored split."""
+        return len(self.task.eval_docs)
+
+    @property
+    def num_docs(self) -> int:
+        """Docs that this run scores."""
+        available = self.num_docs_available
+        return available if self.limit is None else min(self.limit, available)
+
+    @property
+    def kind(self) -> str:
+        """lm-eval's output type."""
+        return str(self.task.OUTPUT_TYPE)
+
+    @property
+    def version(self) -> str:
+        """The task's version as its YAML states it."""
+        return str(self.task.VERSION)
+
+    @property
+    def dataset(self) -> str:
+        """Hub id or file format, and configuration."""
+        parts = (self.task.DATASET_PATH, self.task.DATASET_NAME)
+        return "/".join(str(part) for part in parts if part)
+
+    def main_metric(self) -> tuple[str, str]:
+        """(metric, filter) shown first: the suite's, else the task's first of each.
+
+        Raises:
+            TaskError: the suite names one the task hasn't.
+        """
+        metrics, filters = list(self.task.aggregation()), self.filters()
+        metric = self.config.metric or metrics[0]
+        filter_ = self.config.filter or filters[0]
+        for what, name, known in (("metric", metric, metrics), ("filter", filter_, filters)):
+            if name not in known:
+                raise TaskError(
+                    f"suite: task {self.name!r} has no {what} {name!r}{did_you_mean(name, known)} "
+                    f"It has: {', '.join(known)}."
+                )
+        return metric, filter_
+
+    def filters(self) -> list[str]:
+        """Names of the task's filters."""
+        return [f.name for f in getattr(self.task, "_filters", [])] or ["none"]
+
+    def docs_fingerprint(self) -> str:
+        """sha256 over the scored docs, in order: other data, another fingerprint."""
+        digest = hashlib.sha256()
+        for _, doc in self.task.doc_iterator(limit=self.limit):
+            digest.update(doc_hash(doc).encode())
+        return digest.hexdigest()
+
+    def task_hash(self) -> str:
+        """sha256 of the task's resolved configuration: another prompt, filter or metric, another hash."""
+        dumped = json.dumps(self.task.dump_config(), sort_keys=True, default=_stable_repr)
+        return hashlib.sha256(dumped.encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class LoadedSuite:
+    """Tasks in the suite's order, and the lm-eval groups that aggregate some of them."""
+
+    tasks: list[LoadedTask]
+    groups: dict[str, Group]
+
+
+def task_manager() -> TaskManager:
+    """lm-eval's tasks and ours; `./tasks` first, then those that ship with the package, then lm-eval's."""
+    return _task_manager(tuple(str(path) for path in reversed(paths.search("tasks"))))
+
+
+@functools.lru_cache(maxsize=4)
+def _task_manager(include: tuple[str, ...]) -> TaskManager:
+    return TaskManager(include_path=list(include))
+
+
+def load_suite(config: Config) -> LoadedSuite:
+    """Load every task of the suite, with its data.
+
+    Raises:
+        TaskError: an unknown task, data that isn't there, a metric or filter that doesn't exist, an unsafe task.
+    """
+    manager = task_manager()
+    check_names(config.suite, manager)
+    tasks: dict[str, LoadedTask] = {}
+    groups: dict[str, Group] = {}
+    with mirrored(config.data.mirror, is_offline=config.data.offline):
+        for name, overrides in config.suite.tasks.items():
+            loaded = _load(manager, name, config)
+            groups |= loaded.get("groups", {})
+            for task_name, task in loaded["tasks"].items():
+                if task_name in tasks:
+                    raise TaskError(
+                        f"suite {config.suite.name!r}: task {task_name!r} comes with both "
+                        f"{tasks[task_name].group!r} and {name!r}; name it once"
+                    )
+                tasks[task_name] = _configure(task_name, task, name, overrides, config)
+    return LoadedSuite(tasks=list(tasks.values()), groups=groups)
+
+
+def check_names(suite: SuiteConfig, manager: TaskManager) -> None:
+    """Every name of a suite is a task, group or tag that lm-eval knows.
+
+    Raises:
+        TaskError: the first that isn't, with the nearest that is.
+    """
+    if not suite.tasks:
+        raise TaskError(f"suite {suite.name!r} has no tasks; add some under `tasks:`")
+    for name in suite.tasks:
+        if name not in manager.task_index:
+            raise TaskError(
+                f"suite {suite.name!r}: unknown task {name!r}{did_you_mean(name, manager.all_tasks)}"
+            )
+
+
+def _load(manager: TaskManager, name: str, config: Config) -> Mapping[str, Any]:
+    random.seed(LM_EVAL_RANDOM_SEED)
+    np.random.seed(config.run.seed)
+    try:
+        return manager.load([name])  # type: ignore[no-any-return]
+    except TaskError as e:
+        raise TaskError(f"task {name!r}: {e}") from e
+    except Exception as e:  # a task's own Python and `datasets` raise anything
+        hint = " Get the data, or set data.mirror to a folder that has it."
+        if isinstance(e, (ImportError, ModuleNotFoundError)):
+            hint = " Install what it needs."
+        lines = [line.strip() for line in str(e).splitlines() if line.strip()]
+        message = lines[0] if lines else type(e).__name__
+        raise TaskError(f"task {name!r} can't be loaded: {message}{_dot(message)}{hint}") from e
+
+
+def _configure(
+    name: str, task: Task, group: str, overrides: TaskConfig, config: Config
+) -> LoadedTask:
+    if getattr(task, "UNSAFE_CODE", False) and not config.run.allow_unsafe_code:
+        raise TaskError(
+            f"task {name!r} runs model-written code; set run.allow_unsafe_code=true if you mean it"
+        )
+    if getattr(task, "MULTIMODAL", False):
+        raise TaskError(f"task {name!r} needs images or audio; only text tasks run here")
+    if task.get_config("num_fewshot") is None:
+        task.set_config("num_fewshot", 0)
+    if overrides.num_fewshot is not None:
+        task.set_config("num_fewshot", overrides.num_fewshot)
+    if overrides.gen_kwargs:
+        task.set_config("generation_kwargs", dict(overrides.gen_kwargs), update=True)
+    task.set_fewshot_seed(config.run.seed)
+    limits = [limit for limit in (config.run.limit, overrides.limit) if limit is not None]
+    loaded = LoadedTask(
+        name=name,
+        task=task,
+        group=group,
+        config=overrides,
+        limit=min(limits) if limits else None,
+        repeats=overrides.repeats or 1,
+    )
+    loaded.main_metric()
+    return loaded
+
+
+def doc_hash(doc: Any) -> str:
+    """lm-eval's hash of a doc, the key that joins runs."""
+    dumped = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
+    return hashlib.sha256(dumped.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _stable_repr(value: object) -> str:
+    """Functions by name, everything else by type: no memory addresses in a hash."""
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _dot(message: str) -> str:
+    return "" if message.endswith((".", "!", "?")) else "."

@@ -51,7 +51,9 @@ SAMPLES = [
         100,
         keep=mc2_only,
     ),
-    Sample("bbh_boolean_sample/data/test", "SaylorTwift/bbh/boolean_expressions/test", "input", 100),
+    Sample(
+        "bbh_boolean_sample/data/test", "SaylorTwift/bbh/boolean_expressions/test", "input", 100
+    ),
     Sample(
         "bbh_boolean_sample/data/fewshot",
         "SaylorTwift/bbh/boolean_expressions/test",

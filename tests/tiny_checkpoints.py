@@ -112,7 +112,7 @@ def make_tiny_llama4(path: Path) -> Path:
 
 
 def make_tiny_llama4_vision(path: Path) -> Path:
-    """Llama4ForConditionalGeneration: the same with a one-layer vision tower; fp8 and vLLM untested."""
+    """Llama4ForConditionalGeneration: the same with a one-layer vision tower (no image processor)."""
     from transformers import Llama4Config, Llama4ForConditionalGeneration, Llama4VisionConfig
 
     vision = Llama4VisionConfig(

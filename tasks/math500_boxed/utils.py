@@ -14,9 +14,9 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]
 
 
 def is_same(answer: str, response: str) -> bool:
-    """Whether `response` ends in mathematics equal to `answer` (LaTeX, without delimiters).
+    r"""Whether `response` ends in mathematics equal to `answer` (LaTeX, without delimiters).
 
-    Only what follows the last \\boxed is read: given several boxes math_verify takes them for one set, and a
+    Only what follows the last \boxed is read: given several boxes math_verify takes them for one set, and a
     model that corrects itself would be wrong.
     """
     # math_verify's time limit is an alarm signal, which Python allows in the main thread only.

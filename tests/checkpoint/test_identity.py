@@ -6,11 +6,11 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_checkpoints import TinyTensor, write_safetensors
 
 from evalharness.checkpoint import has_chat_template, inspect, inspect_adapter, with_adapter
 from evalharness.checkpoint.identity import BLOCK_BYTES, hash_weights, sampled_ranges
 from evalharness.checkpoint.weights import WeightsFile, read_safetensors
+from tiny_checkpoints import TinyTensor, write_safetensors
 
 LARGE = {"a": TinyTensor("U8", (3_000_000,)), "b": TinyTensor("F32", (100_000,))}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_checkpoints as tiny
 
+import tiny_checkpoints as tiny
 from evalharness.checkpoint import inspect, measure
 from evalharness.checkpoint.scale import logical_params
 from evalharness.checkpoint.weights import Tensor

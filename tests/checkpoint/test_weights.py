@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny_checkpoints import TinyTensor, write_safetensors
 
 from evalharness.checkpoint import inspect
 from evalharness.checkpoint.weights import read_safetensors, read_weights
 from evalharness.errors import CheckpointError
+from tiny_checkpoints import TinyTensor, write_safetensors
 
 SMALL = {"model.embed_tokens.weight": TinyTensor("F32", (8, 4))}
 

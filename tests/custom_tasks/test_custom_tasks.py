@@ -15,7 +15,9 @@ from lm_eval.tasks import TaskManager
 
 TASKS = Path(__file__).parents[2] / "tasks"
 NAMES = sorted(path.stem for path in TASKS.glob("*/*.yaml"))
-FOLDERS = sorted(path.name for path in TASKS.iterdir() if path.is_dir() and path.name[0] not in "_.")
+FOLDERS = sorted(
+    path.name for path in TASKS.iterdir() if path.is_dir() and path.name[0] not in "_."
+)
 
 STAND_INS = {
     "HuggingFaceH4/MATH-500": [

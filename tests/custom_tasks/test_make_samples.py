@@ -34,7 +34,9 @@ def run(hub: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list
     monkeypatch.setattr(sys, "argv", ["make_samples.py", str(hub), str(out)])
     make_samples.main()
     return {
-        str(path.relative_to(out)): [json.loads(line) for line in path.open(encoding="utf-8")]
+        str(path.relative_to(out)): [
+            json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()
+        ]
         for path in sorted(out.rglob("*.jsonl"))
     }
 

@@ -19,9 +19,7 @@ _SPEC.loader.exec_module(utils)
 
 
 def calendar_answer(question: str) -> str:
-    found = re.fullmatch(
-        r"Which day of the week is (\d+) days? (after|before) a (\w+)\?", question
-    )
+    found = re.fullmatch(r"Which day of the week is (\d+) days? (after|before) a (\w+)\?", question)
     assert found
     # 1 January 2024 was a Monday.
     start = datetime.date(2024, 1, 1) + datetime.timedelta(utils.WEEKDAYS.index(found[3]))
@@ -37,7 +35,10 @@ def test_every_answer_agrees_with_the_calendar() -> None:
 
 def test_no_python_version_changes_the_docs() -> None:
     dumped = json.dumps([list(split) for split in utils.load().values()], sort_keys=True)
-    assert hashlib.sha256(dumped.encode()).hexdigest() == "37fefe1dee024a869ef02882cb31534f638487bb8ca89786710b48516f61d6e4"
+    assert (
+        hashlib.sha256(dumped.encode()).hexdigest()
+        == "37fefe1dee024a869ef02882cb31534f638487bb8ca89786710b48516f61d6e4"
+    )
 
 
 @pytest.mark.parametrize("num_docs", [42, 84, 126])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evalharness.config import Device, EngineConfig, EngineKind
 from evalharness.engines.base import Engine, EngineInfo, RequestError, Weights
+from evalharness.errors import ConfigError
 
 __all__ = ["Engine", "EngineInfo", "RequestError", "Weights", "open_engine", "resolve_device"]
 
@@ -34,7 +35,12 @@ async def open_engine(config: EngineConfig, weights: Weights) -> Engine:
         return HfEngine.load(config, weights)
     from evalharness.engines.fake import FakeEngine
 
-    return FakeEngine(max_model_len=config.max_model_len or 4096, seed=config.seed)
+    try:
+        return FakeEngine(
+            max_model_len=config.max_model_len or 4096, seed=config.seed, **config.extra
+        )
+    except TypeError as e:
+        raise ConfigError(f"engine.extra: {e}") from e
 
 
 def resolve_device(device: Device) -> Device:

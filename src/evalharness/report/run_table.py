@@ -249,10 +249,14 @@ def _footer(manifest: Manifest, run_dir: str) -> list[Text]:
             str(engine.get("dtype") or ""),
             str(quantization or ""),
         ],
-        "time": [f"{duration(manifest.wall_s)}, {duration(manifest.load_s)} of it loading"],
+        "time": [
+            duration(manifest.wall_s) if manifest.wall_s is not None else "",
+            f"engine loaded in {duration(manifest.load_s)}" if manifest.load_s is not None else "",
+        ],
         "folder": [run_dir],
     }
     return [
         Text(f"{name:<8}", style="dim") + plain(", ".join(part for part in parts if part))
         for name, parts in lines.items()
+        if any(parts)
     ]

@@ -23,7 +23,7 @@ _LONGEST_CELL = 300
 def runs_table(manifests: Sequence[Manifest], *, width: int = 80) -> Table:
     """One row per run, in the order given; `width` (of the terminal) decides which columns are shown."""
     columns = [
-        Col("run", least=24),
+        Col("run", least=44 if width >= WIDE else 38),
         Col("model", least=8, overflow="ellipsis"),
         Col("suite", least=6, overflow="ellipsis"),
         Col("status"),

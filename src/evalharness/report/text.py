@@ -16,7 +16,7 @@ def number(value: float) -> str:
     if math.isnan(value):
         return "n/a"
     for limit, decimals in ((10, 3), (100, 2), (10_000, 1), (10_000_000, 0)):
-        if abs(value) < limit:
+        if abs(value) < limit - 0.5 * 10**-decimals:
             return f"{value:.{decimals}f}"
     return f"{value:.3g}"
 

@@ -45,7 +45,8 @@ def connect(results_dir: Path) -> duckdb.DuckDBPyConnection:
     ]
     _create_view(connection, "metrics", metrics)
     _create_view(connection, "samples", samples)
-    connection.execute(f"SET allowed_directories = [{_text(str(root))}]")
+    readable = sorted({str(root), _literal_path(root)})
+    connection.execute(f"SET allowed_directories = [{', '.join(map(_text, readable))}]")
     for setting in _LOCKED:
         connection.execute(f"SET {setting}")
     return connection
@@ -100,6 +101,7 @@ def _names(columns: Iterable[Column], prefix: str = "") -> str:
 
 
 def _literal_path(path: Path) -> str:
+    """The path as a glob that matches only itself; DuckDB compares globs, not what they match, with what is allowed."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
 
 

@@ -1,0 +1,253 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalharness.analysis.estimates import (
+    bootstrap_estimate,
+    bootstrap_interval,
+    estimate,
+    mean_interval,
+    standard_error,
+    wilson,
+)
+
+
+def is_nan(values: tuple[float, ...]) -> bool:
+    return all(math.isnan(value) for value in values)
+
+
+def mean(items: list[float]) -> float:
+    return sum(items) / len(items)
+
+
+def test_wilson_of_a_published_example() -> None:
+    # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3: 81 of 263 and 15 of 148.
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("num_correct", "n"), [(0, 1), (1, 1), (0, 20), (3, 30), (97, 100), (8, 8)]
+)
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_wilson_equals_statsmodels(num_correct: int, n: int, level: float) -> None:
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    expected = proportion.proportion_confint(num_correct, n, alpha=1 - level, method="wilson")
+    assert wilson(num_correct, n, level) == pytest.approx(expected, abs=1e-12)
+
+
+def test_wilson_of_nothing_is_nan() -> None:
+    assert is_nan(wilson(0, 0))
+
+
+def test_wilson_refuses_more_correct_than_trials() -> None:
+    with pytest.raises(ValueError, match="3 of 2"):
+        wilson(3, 2)
+
+
+@given(st.integers(1, 10_000), st.data())
+def test_wilson_holds_the_share_and_has_width(n: int, data: st.DataObject) -> None:
+    num_correct = data.draw(st.integers(0, n))
+    low, high = wilson(num_correct, n)
+    assert 0 <= low <= num_correct / n <= high <= 1
+    assert low < high
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "coverage"), [(30, 0.97, 0.940), (100, 0.97, 0.969), (300, 0.97, 0.941)]
+)
+def test_wilson_has_the_published_exact_coverage(n: int, p: float, coverage: float) -> None:
+    # Oracles: exact coverage near 1, where the normal interval has 0.597, 0.802 and 0.938.
+    inside = sum(
+        math.comb(n, k) * p**k * (1 - p) ** (n - k)
+        for k in range(n + 1)
+        if wilson(k, n)[0] <= p <= wilson(k, n)[1]
+    )
+    assert inside == pytest.approx(coverage, abs=5e-4)
+
+
+def test_t_interval_of_a_closed_form() -> None:
+    # mean 3, sd sqrt(2.5), n 5, t(0.975, 4) = 2.776445
+    reach = 2.7764451 * math.sqrt(2.5 / 5)
+    assert mean_interval([1, 2, 3, 4, 5]) == pytest.approx((3 - reach, 3 + reach), abs=1e-6)
+
+
+def test_clustered_error_equals_statsmodels() -> None:
+    regression = pytest.importorskip("statsmodels.api")
+    rng = np.random.default_rng(0)
+    clusters = rng.integers(12, size=100)
+    values = rng.random(100) + clusters / 10
+    fit = regression.OLS(values, np.ones(100)).fit(
+        cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True
+    )
+    assert standard_error(values, clusters.tolist()) == pytest.approx(fit.bse[0], rel=1e-10)
+    expected = fit.conf_int()[0]
+    assert mean_interval(values, clusters.tolist()) == pytest.approx(expected, rel=1e-10)
+
+
+def test_every_doc_its_own_cluster_is_no_clustering() -> None:
+    values = [0.1, 0.5, 0.7, 0.9]
+    assert standard_error(values, "abcd") == pytest.approx(standard_error(values))
+
+
+def test_copies_of_a_doc_add_no_certainty() -> None:
+    values = [0.1, 0.5, 0.7, 0.9]
+    clusters = ["a", "b", "c", "d"]
+    assert standard_error(values * 5, clusters * 5) == pytest.approx(standard_error(values))
+
+
+def test_binary_standard_error_is_lm_evals() -> None:
+    # lm-eval's mean_stderr: sample_stddev (n - 1) / sqrt(n)
+    assert standard_error([1, 0, 1, 1]) == pytest.approx(math.sqrt(0.75 * 0.25 / 3))
+
+
+def test_nothing_is_nan_with_n_zero() -> None:
+    found = estimate([])
+    assert is_nan(found[:4])
+    assert found.n == 0
+
+
+def test_one_score_has_no_interval_and_no_error() -> None:
+    assert is_nan(mean_interval([0.4]))
+    assert is_nan(estimate([0.4])[1:4])
+
+
+def test_one_right_answer_is_wide() -> None:
+    found = estimate([1.0])
+    assert (found.value, found.n) == (1.0, 1)
+    assert (found.ci_low, found.ci_high) == pytest.approx((0.2065, 1.0), abs=1e-4)
+    assert math.isnan(found.stderr)
+
+
+def test_all_right_is_not_certain() -> None:
+    found = estimate([1.0] * 50)
+    assert found.ci_low == pytest.approx(wilson(50, 50)[0])
+    assert found.ci_low < 0.95
+
+
+def test_equal_fractions_leave_room_for_docs_not_seen() -> None:
+    # 1 - 0.025^(1/100) = 3.62 % of docs may score anything in [0, 1]
+    unseen = 1 - 0.025 ** (1 / 100)
+    assert mean_interval([0.5] * 100) == pytest.approx((0.5 * (1 - unseen), 0.5 * (1 + unseen)))
+
+
+def test_equal_sums_with_rounding_are_equal() -> None:
+    low, high = mean_interval([0.1 + 0.2, 0.3] * 10)
+    assert high - low > 0.1
+
+
+def test_equal_values_on_an_open_scale_have_no_interval() -> None:
+    assert is_nan(mean_interval([12.5] * 100))
+
+
+def test_one_cluster_has_no_interval() -> None:
+    assert is_nan(estimate([1, 0, 1], ["a", "a", "a"])[1:4])
+    assert is_nan(estimate([1.0, 1.0], ["a", "a"])[1:4])
+
+
+def test_clustered_binary_stays_in_range_and_is_wider() -> None:
+    values = [1.0] * 95 + [0.0] * 5
+    clusters = [i // 10 for i in range(100)]
+    found, alone = estimate(values, clusters), estimate(values)
+    assert 0 <= found.ci_low < found.value < found.ci_high <= 1
+    assert found.ci_high - found.ci_low > alone.ci_high - alone.ci_low
+    assert found.stderr > alone.stderr
+
+
+def test_clustered_all_right_counts_clusters_not_docs() -> None:
+    found = estimate([1.0] * 100, [i // 10 for i in range(100)])
+    assert found.ci_low < wilson(10, 10)[0]
+
+
+def test_scores_between_use_t_and_equal_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = [0.0, 0.25, 1.0, 0.5]
+    found = estimate(values)
+    result = stats.ttest_1samp(values, 0).confidence_interval()
+    assert (found.ci_low, found.ci_high) == pytest.approx((result.low, result.high))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_shows(bad: float) -> None:
+    found = estimate([0.5, bad, 0.25])
+    assert is_nan(found[1:4])
+    assert found.value == bad or (math.isnan(found.value) and math.isnan(bad))
+    assert found.n == 3
+
+
+def test_values_and_clusters_of_other_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 values but 1 clusters"):
+        estimate([1, 0], ["a"])
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), max_size=20),
+    st.booleans(),
+)
+def test_an_interval_has_width_or_is_nan(values: list[float], is_clustered: bool) -> None:
+    clusters = [i // 2 for i in range(len(values))] if is_clustered else None
+    found = estimate(values, clusters)
+    assert found.ci_low < found.ci_high or is_nan(found[1:3])
+
+
+@pytest.mark.parametrize(("size", "spread"), [(1, 0.0), (8, 0.25)])
+def test_coverage_of_a_simulation(size: int, spread: float) -> None:
+    """40 sources of `size` docs that share a difficulty: 95 % intervals hold the truth in about 95 % of runs."""
+    rng = np.random.default_rng(5)
+    inside = 0
+    for _ in range(400):
+        shares = np.repeat(0.8 + spread * rng.choice([-0.75, 0.75], size=40), size).clip(0, 1)
+        values = (rng.random(len(shares)) < shares).astype(float)
+        found = estimate(values, np.repeat(np.arange(40), size).tolist())
+        truth = np.mean(np.clip(0.8 + spread * np.array([-0.75, 0.75]), 0, 1))
+        inside += found.ci_low <= truth <= found.ci_high
+    assert 0.92 <= inside / 400 <= 0.98
+
+
+def test_bootstrap_of_a_mean_is_near_t() -> None:
+    values = np.random.default_rng(1).normal(size=200).tolist()
+    found = bootstrap_interval(values, mean, np.random.default_rng(2), 2000)
+    assert found == pytest.approx(mean_interval(values), abs=0.02)
+
+
+def test_bootstrap_is_repeatable() -> None:
+    values = list(range(20))
+    first, second = (
+        bootstrap_estimate(values, mean, np.random.default_rng(3), 100) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_bootstrap_takes_any_objects() -> None:
+    pairs = [("a", "a"), ("b", "a"), ("b", "b")] * 10
+    found = bootstrap_estimate(
+        pairs, lambda items: mean([x == y for x, y in items]), np.random.default_rng(0), 200
+    )
+    assert found.value == pytest.approx(2 / 3)
+    assert found.ci_low < 2 / 3 < found.ci_high
+    assert found.stderr == pytest.approx(math.sqrt(2 / 9 / 30), rel=0.2)
+    assert found.n == 30
+
+
+@pytest.mark.parametrize("items", [[1.0], [2.0] * 30])
+def test_bootstrap_without_spread_has_no_interval(items: list[float]) -> None:
+    found = bootstrap_estimate(items, mean, np.random.default_rng(0), 50)
+    assert found.value == items[0]
+    assert is_nan(found[1:4])
+
+
+def test_bootstrap_of_nothing_is_nan() -> None:
+    found = bootstrap_estimate([], mean, np.random.default_rng(0), 50)
+    assert is_nan(found[:4])
+    assert found.n == 0
+
+
+def test_resamples_without_a_value_end_the_interval() -> None:
+    def only_with_a_one(items: list[int]) -> float:
+        return 1 / items.count(1)
+
+    items = [1, 0, 0, 0]
+    assert is_nan(bootstrap_interval(items, only_with_a_one, np.random.default_rng(0), 200))

@@ -1,0 +1,29 @@
+"""Shared fixtures: a real small checkpoint, tiny random ones, and one vLLM engine for all tests that need it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "models" / "smollm2-135m-instruct"
+
+
+@pytest.fixture(scope="session")
+def demo() -> Path:
+    """The demo checkpoint (SmolLM2-135M-Instruct); `scripts/test` makes it."""
+    if not (DEMO / "config.json").is_file():
+        pytest.fail("the demo checkpoint is missing: `evalharness model demo` makes it")
+    return DEMO
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of a few layers with a byte tokenizer and a chat template."""
+    from tiny_checkpoints import make_tiny_llama
+
+    return make_tiny_llama(tmp_path_factory.mktemp("tiny") / "llama")

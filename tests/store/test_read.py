@@ -1,0 +1,164 @@
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evalharness.errors import StoreError
+from evalharness.records import Manifest, MetricRecord, SampleRecord
+from evalharness.store.read import (
+    find_run,
+    iter_samples,
+    list_runs,
+    load_manifest,
+    load_metrics,
+    load_samples,
+)
+from evalharness.store.write import RunWriter
+
+
+def manifest(run_id: str, model: str = "m", started_at: str = "2026-01-01T00:00:00Z") -> Manifest:
+    return Manifest(
+        run_id=run_id, status="complete", model=model, suite="s", suite_version="1", started_at=started_at
+    )  # fmt: skip
+
+
+@pytest.fixture
+def results_dir(tmp_path: Path) -> Path:
+    for run in (
+        manifest("2026-a", "small", "2026-01-01T00:00:00Z"),
+        manifest("2026-b", "small", "2026-01-03T00:00:00Z"),
+        manifest("2027-c", "large", "2026-01-02T00:00:00Z"),
+    ):
+        writer = RunWriter.create(tmp_path, replace(run, status="running"), "")
+        writer.write_metrics([])
+        writer.update(run)
+    return tmp_path
+
+
+def test_runs_are_listed_newest_first(results_dir: Path) -> None:
+    assert [run.run_id for run in list_runs(results_dir)] == ["2026-b", "2027-c", "2026-a"]
+
+
+def test_missing_results_dir_has_no_runs(tmp_path: Path) -> None:
+    assert list_runs(tmp_path / "nothing") == []
+
+
+def test_other_folders_and_files_are_no_runs(results_dir: Path) -> None:
+    (results_dir / "README.md").write_text("")
+    (results_dir / "notes").mkdir()
+    assert len(list_runs(results_dir)) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"schema_version": 2}', '{"schema_version": 1, "run_id": 5}', "\xff"],
+)
+def test_damaged_manifest_is_a_warning(
+    results_dir: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (results_dir / "2026-a" / "manifest.json").write_text(text, encoding="latin-1")
+    with caplog.at_level(logging.WARNING):
+        assert len(list_runs(results_dir)) == 2
+    assert "2026-a" in caplog.text
+
+
+def test_renamed_folder_is_a_warning(results_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (results_dir / "2026-a").rename(results_dir / "backup")
+    assert len(list_runs(results_dir)) == 2
+    assert "renamed or copied" in caplog.text
+
+
+def test_fields_of_a_newer_version_are_dropped(results_dir: Path) -> None:
+    path = results_dir / "2026-a" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "new_field": 1}))
+    assert load_manifest(results_dir / "2026-a").model == "small"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("2026-a", "2026-a"),
+        ("2027", "2027-c"),
+        ("latest", "2026-b"),
+        ("small", "2026-b"),
+        ("large", "2027-c"),
+    ],
+)
+def test_run_is_found_by_id_prefix_latest_or_model(
+    results_dir: Path, name: str, found: str
+) -> None:
+    assert find_run(results_dir, name).run_id == found
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("2026", "2 runs begin with '2026': 2026-b, 2026-a"),
+        ("2026-d", "did you mean '2026-"),
+        ("lrge", "did you mean 'large'"),
+        ("../2026-a", "no run or model"),
+        ("", "no run or model"),
+    ],
+)
+def test_run_not_found_says_what_is_near(results_dir: Path, name: str, message: str) -> None:
+    with pytest.raises(StoreError) as error:
+        find_run(results_dir, name)
+    assert message in str(error.value)
+
+
+def test_empty_store_says_what_makes_a_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="evalharness run"):
+        find_run(tmp_path, "latest")
+
+
+def test_metrics_of_an_unfinished_run_are_empty(tmp_path: Path) -> None:
+    RunWriter.create(tmp_path, replace(manifest("r1"), status="running"), "")
+    assert load_metrics(tmp_path / "r1") == []
+
+
+def test_damaged_metrics_are_one_line(results_dir: Path) -> None:
+    (results_dir / "2026-a" / "metrics.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(StoreError, match="is damaged") as error:
+        load_metrics(results_dir / "2026-a")
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_task_has_no_samples(results_dir: Path) -> None:
+    with pytest.raises(StoreError, match="no samples of task 'nope'"):
+        list(iter_samples(results_dir / "2026-a", "nope"))
+
+
+def test_samples_as_a_table_with_chosen_columns(results_dir: Path) -> None:
+    sample = SampleRecord(
+        task="a/b", doc_id=3, doc_hash="h", repeat=0, filter="none", prompt="p", target="t", response="r",
+        thinking=None, answer="a", scores={}, finish_reason="error", num_prompt_tokens=1,
+        num_generated_tokens=0, latency_s=0.0, error="engine: died",
+    )  # fmt: skip
+    run = manifest("2026-a", "small")
+    RunWriter(results_dir / "2026-a", run).write_samples("a/b", [sample])
+    table = load_samples(results_dir / "2026-a", "a/b", columns=["doc_id", "model"])
+    assert table.to_pylist() == [{"model": "small", "doc_id": 3}]
+    assert list(iter_samples(results_dir / "2026-a", "a/b")) == [sample]
+
+
+def test_metrics_round_trip_in_order(results_dir: Path) -> None:
+    metrics = [
+        MetricRecord(
+            task=task,
+            group="g",
+            metric="acc",
+            filter="none",
+            value=0.5,
+            ci_low=0.1,
+            ci_high=0.9,
+            stderr=0.2,
+            n=4,
+            higher_is_better=False,
+            is_main=True,
+        )
+        for task in ("b", "a", "c")
+    ]
+    RunWriter(results_dir / "2026-a", manifest("2026-a")).write_metrics(metrics)
+    assert load_metrics(results_dir / "2026-a") == metrics

@@ -1,0 +1,103 @@
+"""`evalharness model`: what it prints, and from where."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from evalharness.errors import CheckpointError, ConfigError
+from evalharness.model_cli import app
+from tiny_checkpoints import TinyTensor, write_safetensors
+
+ADAPTER = {
+    "l.lora_A.weight": TinyTensor("F32", (4, 8)),
+    "l.lora_B.weight": TinyTensor("F32", (8, 4)),
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with one checkpoint, one adapter and entries for both."""
+    write_safetensors(
+        tmp_path / "w" / "model.safetensors", {"t": TinyTensor("BF16", (10_000, 1000))}
+    )
+    (tmp_path / "w" / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
+    write_safetensors(tmp_path / "a" / "adapter_model.safetensors", ADAPTER)
+    (tmp_path / "a" / "adapter_config.json").write_text(json.dumps({"r": 4}))
+    entries = tmp_path / "configs" / "model"
+    entries.mkdir(parents=True)
+    (entries / "mine.yaml").write_text(
+        "name: mine\npath: w\nfamily: Own\nrelease_date: '2025-01-02'\n"
+    )
+    (entries / "tuned.yaml").write_text("defaults: [mine, _self_]\npath: w\nadapter: ./a\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def output(*args: str) -> str:
+    result = CliRunner().invoke(app, args, env={"COLUMNS": "200"}, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+@pytest.mark.usefixtures("home")
+def test_inspect_shows_billions_and_gib() -> None:
+    shown = output("inspect", "w")
+    assert "0.01 B total, 0.01 B active" in shown
+    assert "0.02 GiB in 1 file(s)" in shown
+    assert "fast:" in shown
+
+
+@pytest.mark.usefixtures("home")
+def test_inspect_takes_a_name_and_gives_the_same() -> None:
+    by_name = json.loads(output("inspect", "mine", "--json"))
+    assert by_name == json.loads(output("inspect", "w", "--json"))
+    assert by_name["params_total"] == 10_000_000
+
+
+@pytest.mark.usefixtures("home")
+def test_full_fingerprint_on_request() -> None:
+    assert (
+        json.loads(output("inspect", "w", "--full", "--json"))["weights_fingerprint"][:5] == "full:"
+    )
+
+
+@pytest.mark.usefixtures("home")
+def test_entry_with_an_adapter_is_another_checkpoint() -> None:
+    base, tuned = (json.loads(output("inspect", name, "--json")) for name in ("mine", "tuned"))
+    assert base["fingerprint"] != tuned["fingerprint"]
+
+
+@pytest.mark.usefixtures("home")
+def test_adapter_folder_can_be_inspected() -> None:
+    assert json.loads(output("inspect", "a", "--json"))["rank"] == 4
+
+
+@pytest.mark.usefixtures("home")
+def test_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(CheckpointError, match="did you mean 'mine'"):
+        output("inspect", "mien")
+
+
+@pytest.mark.usefixtures("home")
+def test_list_has_own_entries_with_their_scale_and_shipped_ones() -> None:
+    rows = {row["name"]: row for row in json.loads(output("list", "--json"))}
+    assert rows["mine"]["on_disk"] == "yes"
+    assert rows["mine"]["params_total"] == 10_000_000
+    assert rows["mine"]["release_date"] == "2025-01-02"
+    assert len(rows) > 2
+    assert "mine" in output("list")
+
+
+def test_list_shows_damage_and_goes_on(home: Path) -> None:
+    (home / "w" / "config.json").write_text("{broken")
+    rows = {row["name"]: row for row in json.loads(output("list", "--json"))}
+    assert "config.json can't be read" in rows["mine"]["on_disk"]
+
+
+@pytest.mark.parametrize("content", ["nmae: x\n", "variant: chat\n", "- a\n", "a: [\n"])
+def test_broken_entry_is_named(home: Path, content: str) -> None:
+    (home / "configs" / "model" / "bad.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        output("inspect", "bad")

@@ -39,7 +39,7 @@ def run_hydra(arguments: Sequence[str], job: Callable[[Config], None]) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
+    parser.error = _refuse
     parsed = parser.parse_args(list(arguments))
     first = [Path(parsed.config_dir).resolve()] if parsed.config_dir else []
     folders = [*first, *paths.search("configs")]

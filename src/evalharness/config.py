@@ -33,6 +33,15 @@ class EngineKind(Enum):
     fake = "fake"
 
 
+class Scoring(Enum):
+    """How log-likelihoods are computed."""
+
+    prefix = "prefix"
+    """A context once for all its continuations, out of the engine's prefix cache."""
+    plain = "plain"
+    """Every continuation with its context in full: slow, and what the other is checked against."""
+
+
 class Truncation(Enum):
     """What happens to a prompt longer than the context."""
 
@@ -105,6 +114,7 @@ class EngineConfig:
     block_size: int | None = None
     """Tokens per KV block; null: vLLM's on a GPU, 32 on a CPU (shares prefixes better than its 128)."""
     enable_prefix_caching: bool = True
+    scoring: Scoring = Scoring.prefix
     enforce_eager: bool = False
     """Skip CUDA graphs: starts sooner, runs slower."""
     max_num_seqs: int | None = None

@@ -82,7 +82,7 @@ def test_numbers_are_whole_at_every_width(width: int) -> None:
 def test_footer_says_what_was_run() -> None:
     text = show_run([TASK], [METRIC])
     for fact in (
-        "46.7 B params (12.9 B active)", "weights 3f9c2d3f9c2d", "vllm 0.32.0, bfloat16, fp8", "6m52s",
+        "46.7 B params (12.9 B active)", "fingerprint 3f9c2d3f9c2d", "vllm 0.32.0, bfloat16, fp8", "6m52s",
         "loaded in 31s", "results/x", "quick version 1",
     ):  # fmt: skip
         assert fact in text

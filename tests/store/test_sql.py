@@ -10,6 +10,7 @@ import pytest
 from evalharness.errors import UserError
 from evalharness.records import Manifest, MetricRecord, SampleRecord
 from evalharness.store.columns import TABLES
+from evalharness.store.read import load_metrics
 from evalharness.store.sql import connect, query
 from evalharness.store.write import RunWriter
 
@@ -49,6 +50,10 @@ def test_views_span_all_runs(results_dir: Path) -> None:
         ("r2", 10),
     ]
     assert rows(results_dir, "SELECT sum(scores['acc']), min(task) FROM samples") == [(4.0, "a/b")]
+
+
+def test_metrics_of_one_run_are_read(results_dir: Path) -> None:
+    assert load_metrics(results_dir / "r1")[0] == METRIC
 
 
 def test_manifest_can_be_reached_into(results_dir: Path) -> None:

@@ -1,19 +1,26 @@
 """vLLM in process (AsyncLLM): the engine for real work, on GPUs and, for trying out, on CPUs.
 
+Log-likelihoods read the prefix cache (`trie`); `engine.scoring=plain` doesn't, and is what tests compare with. Both
+were run with vLLM's CPU model runner; on a GPU the same requests are sent, and that path has not been run yet.
+
 The engine core is a child process of vLLM's own; when it dies, vLLM raises EngineDeadError and we raise EngineError.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import itertools
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from evalharness.config import Device, EngineConfig
+from evalharness.config import Device, EngineConfig, Scoring
 from evalharness.engines import resolve_device
 from evalharness.engines.base import EngineInfo, RequestError, Weights
+from evalharness.engines.trie import TokenScore, score_trie
 from evalharness.errors import ConfigError, EngineError, did_you_mean
 from evalharness.records import (
     ContinuationScore,
@@ -31,12 +38,24 @@ MAX_BOUND_CORES = 8
 Above it, vLLM knows the machine's memory nodes better."""
 
 
+@dataclasses.dataclass(slots=True)
+class _Meter:
+    """Tokens of the prompts that one request of ours became."""
+
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+
+
 class VllmEngine:
     """Many coroutines at once; vLLM batches them continuously."""
 
-    def __init__(self, llm: AsyncLLM, info: EngineInfo, weights: Weights) -> None:
+    def __init__(self, llm: AsyncLLM, info: EngineInfo, weights: Weights, scoring: Scoring) -> None:
         """Wrap a running AsyncLLM; use `load`."""
         self.info = info
+        self.num_resent = 0
+        """Prompts of `score` that had to be computed twice; see `trie`."""
+        self._scoring = scoring
+        self._block_size: int = llm.vllm_config.cache_config.block_size
         self._llm = llm
         self._ids = itertools.count()
         self._lora = _lora_request(weights)
@@ -77,7 +96,8 @@ class VllmEngine:
             quantization=model.quantization,
             max_model_len=model.max_model_len,
         )
-        return cls(llm, info, weights)
+        scoring = config.scoring if config.enable_prefix_caching else Scoring.plain
+        return cls(llm, info, weights, scoring)
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """See `Engine.generate`."""
@@ -113,16 +133,24 @@ class VllmEngine:
         )
 
     async def score(self, request: ScoreRequest) -> Scores:
-        """See `Engine.score`. Each continuation is a prompt of its own with its prompt log-probabilities."""
+        """See `Engine.score`."""
         started = time.perf_counter()
-        scored = await asyncio.gather(
-            *(self._score_one(request.context_token_ids, c) for c in request.continuations)
-        )
+        meter = _Meter()
+        if self._scoring is Scoring.plain:
+            scores = await self._score_plain(request, meter)
+        else:
+            scores, num_resent = await score_trie(
+                request.context_token_ids,
+                request.continuations,
+                functools.partial(self._probe, meter),
+                functools.partial(self._tail, meter),
+                min_probe=2 * self._block_size,
+            )
+            self.num_resent += num_resent
         return Scores(
-            continuations=tuple(scored),
-            num_prompt_tokens=sum(
-                len(request.context_token_ids) + len(c) for c in request.continuations
-            ),
+            continuations=scores,
+            num_prompt_tokens=meter.num_prompt_tokens,
+            num_cached_tokens=meter.num_cached_tokens,
             latency_s=time.perf_counter() - started,
         )
 
@@ -130,34 +158,78 @@ class VllmEngine:
         """Stop the engine core and wait for it, so that the next load finds the memory free."""
         await asyncio.to_thread(self._llm.shutdown)
 
-    async def _score_one(
-        self, context: tuple[int, ...], continuation: tuple[int, ...]
-    ) -> ContinuationScore:
+    async def _score_plain(
+        self, request: ScoreRequest, meter: _Meter
+    ) -> tuple[ContinuationScore, ...]:
+        """Each continuation a prompt of its own, computed in full: the oracle for `score_trie`."""
+        context = request.context_token_ids
+
+        async def one(continuation: tuple[int, ...]) -> ContinuationScore:
+            known = await self._tail(meter, context + continuation, len(context), False)
+            assert len(known) == len(continuation)
+            return ContinuationScore(
+                logprob=sum(s.logprob for s in known.values()),
+                is_greedy=all(s.is_greedy for s in known.values()),
+                num_tokens=len(continuation),
+            )
+
+        return tuple(await asyncio.gather(*map(one, request.continuations)))
+
+    async def _probe(
+        self, meter: _Meter, context: tuple[int, ...], token_ids: Sequence[int]
+    ) -> dict[int, TokenScore]:
+        from vllm import SamplingParams
+        from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
+
+        known: dict[int, TokenScore] = {}
+        for some in _batches(token_ids, MAX_LOGPROB_TOKEN_IDS):
+            output, _ = await self._run(
+                context,
+                SamplingParams(
+                    temperature=0.0,
+                    max_tokens=1,
+                    logprob_token_ids=list(some),
+                    flat_logprobs=True,
+                    detokenize=False,
+                    **self._final_only,
+                ),
+                meter,
+            )
+            completion = output.outputs[0]
+            (greedy,) = completion.token_ids
+            logprobs = dict(
+                zip(completion.logprobs.token_ids, completion.logprobs.logprobs, strict=True)
+            )
+            known |= {t: TokenScore(logprobs[t], t == greedy) for t in some}
+        return known
+
+    async def _tail(
+        self, meter: _Meter, tokens: tuple[int, ...], start: int, may_read_cache: bool
+    ) -> dict[int, TokenScore]:
         from vllm import SamplingParams
 
-        tokens = context + continuation
         output, _ = await self._run(
             tokens,
             SamplingParams(
                 temperature=0.0,
                 max_tokens=1,
+                # 0: each prompt token's own log-probability and rank, nothing of the others.
                 prompt_logprobs=0,
                 flat_logprobs=True,
                 detokenize=False,
+                skip_reading_prefix_cache=not may_read_cache,
                 **self._final_only,
             ),
+            meter,
         )
-        flat = output.prompt_logprobs
-        logprobs, is_greedy = 0.0, True
-        for position in range(len(context), len(tokens)):
-            # The first entry of a position is the prompt's own token (vLLM, prompt_logprobs=0).
-            entry = flat.start_indices[position]
+        flat, known = output.prompt_logprobs, {}
+        # The token after the cached ones is the first with a hidden state before it. Counted from the end, because
+        # one of vLLM's model runners leaves the cached positions out and the other leaves them unwritten.
+        for position in range(max(start, (output.num_cached_tokens or 0) + 1), len(tokens)):
+            entry = flat.start_indices[position - len(tokens)]
             assert flat.token_ids[entry] == tokens[position]
-            logprobs += flat.logprobs[entry]
-            is_greedy = is_greedy and flat.ranks[entry] == 1
-        return ContinuationScore(
-            logprob=logprobs, is_greedy=is_greedy, num_tokens=len(continuation)
-        )
+            known[position] = TokenScore(flat.logprobs[entry], flat.ranks[entry] == 1)
+        return known
 
     @property
     def _final_only(self) -> dict[str, Any]:
@@ -165,7 +237,9 @@ class VllmEngine:
 
         return {"output_kind": RequestOutputKind.FINAL_ONLY}
 
-    async def _run(self, token_ids: tuple[int, ...], params: Any) -> tuple[Any, float]:
+    async def _run(
+        self, token_ids: tuple[int, ...], params: Any, meter: _Meter | None = None
+    ) -> tuple[Any, float]:
         from vllm.inputs import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -188,6 +262,9 @@ class VllmEngine:
                 raise EngineError(f"vLLM failed: {_first_line(e)}; see log.txt of the run") from e
             raise RequestError(_first_line(e)) from e
         assert output is not None
+        if meter:
+            meter.num_prompt_tokens += len(token_ids)
+            meter.num_cached_tokens += output.num_cached_tokens or 0
         return output, time.perf_counter() - started
 
 
@@ -253,3 +330,7 @@ def _lora_request(weights: Weights) -> Any:
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _batches(items: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

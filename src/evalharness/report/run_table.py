@@ -242,7 +242,7 @@ def _footer(manifest: Manifest, run_dir: str) -> list[Text]:
     fingerprint = str(checkpoint.get("fingerprint") or "")[:12]
     quantization = engine.get("quantization")
     lines = {
-        "model": [manifest.model, size, f"weights {fingerprint}" if fingerprint else ""],
+        "model": [manifest.model, size, f"fingerprint {fingerprint}" if fingerprint else ""],
         "suite": [f"{manifest.suite} version {manifest.suite_version}"],
         "engine": [
             " ".join(str(engine[name]) for name in ("kind", "version") if engine.get(name)),

@@ -50,8 +50,9 @@ def total_memory_bytes() -> int:
 
 
 def gpus() -> list[tuple[str, int]]:
-    """(name, memory in bytes) of each NVIDIA GPU that this process may use; asks the driver's own tool, so that no
-    GPU context is opened here.
+    """(name, memory in bytes) of each NVIDIA GPU that this process may use.
+
+    The driver's own tool is asked, so that no GPU context is opened here.
     """
     query = ["nvidia-smi", "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
     try:

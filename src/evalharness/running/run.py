@@ -79,7 +79,7 @@ def run(config: Config) -> Outcome:
     """
     started = time.perf_counter()
     with captured_output() as capture, Bars(capture.console) as bars, _interruptible():
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+        _log_to_stderr()
         with bars.step(f"preparing {config.model.name} and suite {config.suite.name}"):
             prepared = prepare(config)
         manifest = _manifest(prepared)
@@ -239,6 +239,15 @@ class _Execution:
 
     def _update(self, **changes: Any) -> None:
         self.writer.update(replace(self.writer.manifest, **changes))
+
+
+def _log_to_stderr() -> None:
+    """Standard error is the run's log now."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s: %(message)s", force=True
+    )
+    # Says of every task with a dataset of its own that it could be given arguments.
+    logging.getLogger("lm_eval.api.task").setLevel(logging.ERROR)
 
 
 # -- checks before loading ------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import asdict, fields
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from evalharness.records import Manifest, TaskSummary
@@ -67,5 +68,10 @@ def _task(content: dict[str, Any]) -> TaskSummary:
 
 
 def _known(record: type, content: dict[str, Any]) -> dict[str, Any]:
-    names = {item.name for item in fields(record)}
+    names = _names(record)
     return {key: value for key, value in content.items() if key in names}
+
+
+@cache
+def _names(record: type) -> frozenset[str]:
+    return frozenset(item.name for item in fields(record))

@@ -45,3 +45,8 @@ def file_stem(task: str) -> str:
         return task
     digest = hashlib.sha256(task.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{safe.lstrip('.')}--{digest[:12]}"
+
+
+def literal_glob(path: Path) -> str:
+    """The path as a glob that matches only itself; DuckDB reads every path as a glob."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in str(path))

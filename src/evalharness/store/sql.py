@@ -3,9 +3,7 @@
 Manifests are read when it is opened, Parquet files when a query needs them. Nothing can be written.
 """
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
@@ -14,7 +12,6 @@ from evalharness.errors import UserError
 from evalharness.records import Manifest
 from evalharness.store import layout
 from evalharness.store.columns import RUNS, TABLES, Column, run_row
-from evalharness.store.encoding import finite
 from evalharness.store.read import list_runs
 
 _LOCKED = (
@@ -37,7 +34,7 @@ def connect(results_dir: Path) -> duckdb.DuckDBPyConnection:
     runs = list_runs(root)
     connection = duckdb.connect(config={"temp_directory": ""})
     connection.execute("CREATE SCHEMA empty")
-    _create_runs(connection, runs)
+    _create_runs(connection, root, runs)
     folders = [root / run.run_id for run in runs]
     metrics = [path for folder in folders if (path := folder / layout.METRICS).is_file()]
     samples = [
@@ -45,7 +42,8 @@ def connect(results_dir: Path) -> duckdb.DuckDBPyConnection:
     ]
     _create_view(connection, "metrics", metrics)
     _create_view(connection, "samples", samples)
-    readable = sorted({str(root), _literal_path(root)})
+    # DuckDB compares globs, not what they match, with what is allowed: both spellings are needed.
+    readable = sorted({str(root), layout.literal_glob(root)})
     connection.execute(f"SET allowed_directories = [{', '.join(map(_text, readable))}]")
     for setting in _LOCKED:
         connection.execute(f"SET {setting}")
@@ -68,16 +66,15 @@ def query(connection: duckdb.DuckDBPyConnection, statement: str) -> duckdb.DuckD
         raise UserError(f"sql: {_one_line(str(e))}") from e
 
 
-def _create_runs(connection: duckdb.DuckDBPyConnection, runs: list[Manifest]) -> None:
+def _create_runs(connection: duckdb.DuckDBPyConnection, root: Path, runs: list[Manifest]) -> None:
     connection.execute(f"CREATE TABLE runs ({_definition(RUNS)})")
-    if not runs:
-        return
-    rows = [{**run_row(run), "manifest": asdict(run)} for run in runs]
-    shape = json.dumps([{column.name: column.type for column in RUNS}])
+    rows = [
+        {**run_row(run), "manifest": (root / run.run_id / layout.MANIFEST).read_text("utf-8")}
+        for run in runs
+    ]
+    lists = ", ".join(f"unnest(?::{column.type}[])" for column in RUNS)
     connection.execute(
-        f"INSERT INTO runs SELECT {_names(RUNS, 'run.')} "
-        f"FROM (SELECT unnest(from_json(?::JSON, {_text(shape)})) AS run)",
-        [json.dumps(finite(rows), default=str)],
+        f"INSERT INTO runs SELECT {lists}", [[row[column.name] for row in rows] for column in RUNS]
     )
 
 
@@ -87,7 +84,7 @@ def _create_view(connection: duckdb.DuckDBPyConnection, name: str, files: list[P
     connection.execute(f"CREATE TABLE empty.{name} ({_definition(columns)})")
     source = f"FROM empty.{name}"
     if files:
-        listed = ", ".join(_text(_literal_path(path)) for path in files)
+        listed = ", ".join(_text(layout.literal_glob(path)) for path in files)
         source += f" UNION ALL BY NAME FROM read_parquet([{listed}], union_by_name = true)"
     connection.execute(f"CREATE VIEW {name} AS SELECT {_names(columns)} FROM ({source})")
 
@@ -98,11 +95,6 @@ def _definition(columns: Iterable[Column]) -> str:
 
 def _names(columns: Iterable[Column], prefix: str = "") -> str:
     return ", ".join(f'{prefix}"{column.name}"' for column in columns)
-
-
-def _literal_path(path: Path) -> str:
-    """The path as a glob that matches only itself; DuckDB compares globs, not what they match, with what is allowed."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
 
 
 def _text(value: str) -> str:

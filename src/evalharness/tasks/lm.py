@@ -160,7 +160,8 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             if isinstance(request, Failure):
                 raise RequestError(f"{request.kind}: {request.message}")
             responses.append(await send(engine, request))
-        return plan.resolve(responses)
+        answers: list[Any] = plan.resolve(responses)
+        return answers
 
     # -- instances to requests ----------------------------------------------------------------
 

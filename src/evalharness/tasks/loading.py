@@ -27,6 +27,9 @@ from evalharness.tasks.mirror import mirrored
 LM_EVAL_RANDOM_SEED = 0
 """lm-eval's own default for `random`, which tasks such as gpqa shuffle their options with."""
 
+_PLACE = "config_source"
+"""Where lm-eval read the YAML: another on each machine."""
+
 
 @dataclass(slots=True)
 class LoadedTask:
@@ -66,7 +69,7 @@ class LoadedTask:
     def dataset(self) -> str:
         """Hub id or file format, and configuration."""
         parts = (self.task.DATASET_PATH, self.task.DATASET_NAME)
-        return "/".join(str(part) for part in parts if part)
+        return "/".join(str(part) for part in parts if part) or "the task's own folder"
 
     def main_metric(self) -> tuple[str, str]:
         """(metric, filter) shown first: the suite's, else the task's first of each.
@@ -97,8 +100,15 @@ class LoadedTask:
         return digest.hexdigest()
 
     def task_hash(self) -> str:
-        """sha256 of the task's resolved configuration: another prompt, filter or metric, another hash."""
-        dumped = json.dumps(self.task.dump_config(), sort_keys=True, default=_stable_repr)
+        """sha256 of the task's resolved configuration: another prompt, filter or metric, another hash.
+
+        Functions count by name: a change inside one has to come with a new task version.
+        """
+        content = self.task.dump_config()
+        content["metadata"] = {
+            k: v for k, v in (content.get("metadata") or {}).items() if k != _PLACE
+        }
+        dumped = json.dumps(content, sort_keys=True, default=_stable_repr)
         return hashlib.sha256(dumped.encode()).hexdigest()
 
 

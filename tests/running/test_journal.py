@@ -39,7 +39,9 @@ def test_a_second_process_writes_a_second_file(tmp_path: Path) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(cut=st.integers(min_value=0, max_value=2000))
-def test_a_journal_cut_anywhere_keeps_every_whole_record(cut: int, tmp_path_factory: object) -> None:
+def test_a_journal_cut_anywhere_keeps_every_whole_record(
+    cut: int, tmp_path_factory: object
+) -> None:
     folder: Path = tmp_path_factory.mktemp("journal")  # type: ignore[attr-defined]
     write(folder, RESPONSES)
     (path,) = folder.glob("*.jsonl")

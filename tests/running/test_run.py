@@ -65,7 +65,7 @@ def test_a_run_leaves_everything_needed_to_trust_it(outcome: Outcome, tmp_path: 
 
 def test_each_task_has_one_main_metric_with_an_interval(outcome: Outcome) -> None:
     main = [m for m in outcome.metrics if m.is_main]
-    assert [(m.task, m.metric) for m in main][0] == ("arc_easy_sample", "acc_norm")
+    assert (main[0].task, main[0].metric) == ("arc_easy_sample", "acc_norm")
     assert len(main) == len(TASKS)
     assert all(m.ci_low <= m.value <= m.ci_high and m.n == 6 for m in main)
 
@@ -83,7 +83,9 @@ def test_the_same_run_twice_gives_the_same_numbers(tiny_llama: Path, tmp_path: P
     assert first.manifest.run_id != second.manifest.run_id
     assert first.metrics == second.metrics
     assert first.manifest.tasks[0].task_hash == second.manifest.tasks[0].task_hash
-    assert first.manifest.tasks[0].dataset_fingerprint == second.manifest.tasks[0].dataset_fingerprint
+    assert (
+        first.manifest.tasks[0].dataset_fingerprint == second.manifest.tasks[0].dataset_fingerprint
+    )
 
 
 def test_repeats_average_within_a_doc(tiny_llama: Path, tmp_path: Path) -> None:
@@ -191,4 +193,7 @@ def test_base_models_get_no_chat_template(tiny_llama: Path, tmp_path: Path) -> N
     outcome = run(changed)
     row = next(iter_samples(outcome.run_dir, "weekday_arithmetic"))
     assert "assistant" not in row.prompt
-    assert json.loads((outcome.run_dir / "manifest.json").read_text())["checkpoint"]["is_chat"] is False
+    assert (
+        json.loads((outcome.run_dir / "manifest.json").read_text())["checkpoint"]["is_chat"]
+        is False
+    )

@@ -130,9 +130,7 @@ def test_do_sample_false_is_greedy_whatever_the_temperature_says(tokenizer: Any)
 
 def test_sampling_seeds_differ_by_doc_and_repeat_and_by_nothing_else(tokenizer: Any) -> None:
     def seed(doc_id: int, repeat: int, sampling_seed: int = 0) -> int | None:
-        lm = EngineLM(
-            tokenizer, 1000, sampling=SamplingConfig(temperature=1.0, seed=sampling_seed)
-        )
+        lm = EngineLM(tokenizer, 1000, sampling=SamplingConfig(temperature=1.0, seed=sampling_seed))
         one = instance("generate_until", "a", {}, doc_id=doc_id)
         (request,) = lm.plan([one], repeat=repeat).requests
         assert isinstance(request, GenerateRequest)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import gc
 import itertools
 import os
 import time
@@ -56,7 +57,7 @@ class VllmEngine:
         """Prompts of `score` that had to be computed twice; see `trie`."""
         self._scoring = scoring
         self._block_size: int = llm.vllm_config.cache_config.block_size
-        self._llm = llm
+        self._llm: AsyncLLM | None = llm
         self._ids = itertools.count()
         self._lora = _lora_request(weights)
 
@@ -156,7 +157,12 @@ class VllmEngine:
 
     async def close(self) -> None:
         """Stop the engine core and wait for it, so that the next load finds the memory free."""
-        await asyncio.to_thread(self._llm.shutdown)
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            await asyncio.to_thread(llm.shutdown)
+            # It is part of reference cycles; its finalizer must not run while the interpreter shuts down.
+            del llm
+            gc.collect()
 
     async def _score_plain(
         self, request: ScoreRequest, meter: _Meter
@@ -240,14 +246,16 @@ class VllmEngine:
     async def _run(
         self, token_ids: tuple[int, ...], params: Any, meter: _Meter | None = None
     ) -> tuple[Any, float]:
-        from vllm.inputs import TokensPrompt
+        from vllm.inputs.engine import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
 
+        llm = self._llm
+        assert llm is not None, "the engine is closed"
         started = time.perf_counter()
         output = None
         try:
-            async for output in self._llm.generate(  # noqa: B007
-                TokensPrompt(prompt_token_ids=list(token_ids)),
+            async for output in llm.generate(  # noqa: B007
+                tokens_input(list(token_ids)),
                 params,
                 request_id=str(next(self._ids)),
                 lora_request=self._lora,
@@ -258,7 +266,7 @@ class VllmEngine:
                 f"vLLM's engine process died ({_first_line(e)}); see log.txt of the run"
             ) from e
         except Exception as e:  # anything else belongs to this request alone
-            if self._llm.errored:
+            if llm.errored:
                 raise EngineError(f"vLLM failed: {_first_line(e)}; see log.txt of the run") from e
             raise RequestError(_first_line(e)) from e
         assert output is not None
@@ -279,7 +287,7 @@ def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
         "tensor_parallel_size": config.tensor_parallel_size,
         "pipeline_parallel_size": config.pipeline_parallel_size,
         "enable_prefix_caching": config.enable_prefix_caching,
-        "enforce_eager": config.enforce_eager,
+        "enforce_eager": is_cpu if config.enforce_eager is None else config.enforce_eager,
         "seed": config.seed,
         "trust_remote_code": weights.trust_remote_code,
         "load_format": "auto" if weights.allow_pickle else "safetensors",

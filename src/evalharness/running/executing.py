@@ -36,6 +36,8 @@ class TaskProgress:
     started_at: float | None = None
     """`time.perf_counter` of the first request."""
     finished_at: float | None = None
+    primed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the first sample is back: what all prompts of the task begin with is in the engine's cache by then."""
 
     @property
     def is_done(self) -> bool:
@@ -112,7 +114,12 @@ async def execute(
             task, sample = item
             if task.started_at is None:
                 task.started_at = time.perf_counter()
+            else:
+                # The others of a task wait for its first, or each would compute the shared few-shots by itself.
+                # The engine has the tasks before this one to work on meanwhile.
+                await task.primed.wait()
             await _serve(sample, lm, sender)
+            task.primed.set()
             task.samples.append(sample)
             task.finished_at = time.perf_counter()
             on_sample(task)

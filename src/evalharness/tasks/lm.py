@@ -152,7 +152,8 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             plans = [self.plan([instance]) for instance in instances]
             return await asyncio.gather(*(self._run(engine, plan) for plan in plans))
 
-        return [answer for [answer] in _run_blocking(run_all())]
+        answers: list[list[Any]] = _run_blocking(run_all())
+        return [answer for [answer] in answers]
 
     async def _run(self, engine: Engine, plan: Plan) -> list[Any]:
         responses = []

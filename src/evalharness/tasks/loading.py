@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from lm_eval.utils import handle_non_serializable
 from evalharness import paths
 from evalharness.config import Config, SuiteConfig, TaskConfig
 from evalharness.errors import TaskError, did_you_mean
+from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
 
 LM_EVAL_RANDOM_SEED = 0
@@ -122,12 +124,12 @@ class LoadedSuite:
 
 def task_manager() -> TaskManager:
     """lm-eval's tasks and ours; `./tasks` first, then those that ship with the package, then lm-eval's."""
-    return _task_manager(tuple(str(path) for path in reversed(paths.search("tasks"))))
+    return _task_manager(tuple(reversed(paths.search("tasks"))))
 
 
 @functools.lru_cache(maxsize=4)
-def _task_manager(include: tuple[str, ...]) -> TaskManager:
-    return TaskManager(include_path=list(include))
+def _task_manager(include: tuple[Path, ...]) -> TaskManager:
+    return CachedTaskManager(include)
 
 
 def load_suite(config: Config) -> LoadedSuite:

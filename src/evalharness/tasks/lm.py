@@ -150,10 +150,10 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
 
         async def run_all() -> list[Any]:
             plans = [self.plan([instance]) for instance in instances]
-            return await asyncio.gather(*(self._run(engine, plan) for plan in plans))
+            answers = await asyncio.gather(*(self._run(engine, plan) for plan in plans))
+            return [answer for [answer] in answers]
 
-        answers: list[list[Any]] = _run_blocking(run_all())
-        return [answer for [answer] in answers]
+        return _run_blocking(run_all())
 
     async def _run(self, engine: Engine, plan: Plan) -> list[Any]:
         responses = []

@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 TASKS = {
@@ -44,28 +45,27 @@ def with_lm_eval(options: argparse.Namespace) -> dict[str, Any]:
         )
 
 
-def with_evalharness(options: argparse.Namespace, results_dir: str) -> Any:
+def with_evalharness(options: argparse.Namespace, folder: Path) -> Any:
     """The run's outcome, through the configuration that a user would give."""
     from evalharness.composition import run_hydra
     from evalharness.running.run import run
 
+    (folder / "suite").mkdir()
+    suite = {"name": "parity", "tasks": TASKS}
+    (folder / "suite" / "parity.yaml").write_text(json.dumps(suite))  # JSON is YAML
     outcomes: list[Any] = []
-    tasks = ",".join(
-        f"{name}:{{{','.join(f'{k}:{v}' for k, v in overrides.items())}}}"
-        for name, overrides in TASKS.items()
-    )
     run_hydra(
         [
+            f"--config-dir={folder}",
             "model=smollm2-135m",
             f"model.path={options.model}",
             "model.chat=false",
             f"engine={options.engine}",
             "engine.dtype=float32",
-            "~suite",
-            f"+suite={{name:parity,tasks:{{{tasks}}}}}",
+            "suite=parity",
             f"run.limit={options.limit}",
             f"data.mirror={options.mirror}",
-            f"results_dir={results_dir}",
+            f"results_dir={folder / 'results'}",
         ],
         lambda config: outcomes.append(run(config)),
     )
@@ -108,11 +108,11 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1, help="of lm-eval's hf backend")
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
-    started = time.perf_counter()
-    theirs = with_lm_eval(options)
-    lm_eval_s = time.perf_counter() - started
-    with tempfile.TemporaryDirectory() as results_dir:
-        ours = with_evalharness(options, results_dir)
+    with tempfile.TemporaryDirectory() as folder:
+        ours = with_evalharness(options, Path(folder))
+        started = time.perf_counter()
+        theirs = with_lm_eval(options)
+        lm_eval_s = time.perf_counter() - started
         figures = compare(theirs, ours)
     line = {
         "bench": "parity",

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from evalharness import __version__, model_cli, results_cli
-from evalharness.errors import EvalHarnessError
+from evalharness.errors import EvalHarnessError, one_line
+
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""What Typer raises for arguments it can't take; it exports only this subclass."""
+
+EXIT_WRONG_INPUT = 2
+EXIT_PARTIAL = 3
+_SIGINT = 130
+"""What Typer makes of Ctrl-C."""
 
 app = typer.Typer(
     name="evalharness",
     help="Evaluate open Llama-family checkpoints on your own GPUs, and trust the numbers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(model_cli.app, name="model")
-app.command()(results_cli.results)
-app.command()(results_cli.sql)
-
-EXIT_PARTIAL = 3
 
 
-def _complete_override(incomplete: str) -> list[str]:
+def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
     from evalharness.composition import complete
 
-    return complete(incomplete)
+    return complete(incomplete, context.params.get("overrides") or [])
 
 
 def _show_version(value: bool) -> None:
@@ -57,7 +61,7 @@ def run(
         typer.Argument(
             help="Hydra overrides: group=option or dotted.key=value.",
             autocompletion=_complete_override,
-            metavar="[OVERRIDES]...",
+            metavar="OVERRIDE",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
@@ -80,6 +84,7 @@ def run(
     \b
     Often used keys:
       run.limit=N                    first N docs of every task
+      +suite.tasks.NAME.limit=N      one more task: any of lm-eval's, or yours in ./tasks
       engine.max_model_len=N         tokens of prompt and answer
       engine.tensor_parallel_size=N  GPUs for one model
       data.mirror=DIR                datasets from DIR/<org>/<name>, no network
@@ -93,22 +98,44 @@ def run(
     from evalharness.run_cli import Jobs
 
     jobs = Jobs(as_json=as_json)
-    run_hydra([*(overrides or []), *context.args], jobs)
+    try:
+        run_hydra([*(overrides or []), *context.args], jobs, jobs.failed)
+    except EvalHarnessError as e:
+        jobs.failed(e)
+    except KeyboardInterrupt:
+        jobs.interrupted()
     jobs.close()
+    raise typer.Exit(jobs.exit_code)
+
+
+app.command()(results_cli.results)
+app.command()(results_cli.sql)
+app.add_typer(model_cli.app, name="model")
 
 
 def main() -> None:
-    """Entry point: errors made for users become one line and their exit code."""
+    """Entry point: what is wrong with the input becomes one line and an exit code."""
     try:
-        app(standalone_mode=True)
+        code = app(prog_name="evalharness", standalone_mode=False) or 0
+    except _UsageError as e:
+        _leave(_usage(e), EXIT_WRONG_INPUT)
     except EvalHarnessError as e:
-        _fail(e)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(EXIT_PARTIAL)
+        _leave(f"error: {one_line(e)}", e.exit_code)
+    except typer.Abort:
+        code = _SIGINT
+    if code == _SIGINT:
+        _leave("interrupted", EXIT_PARTIAL)
+    sys.exit(code)
 
 
-def _fail(error: EvalHarnessError) -> None:
-    message = " ".join(str(error).split())
-    sys.stderr.write(f"error: {message}\n")
-    sys.exit(error.exit_code)
+def _usage(error: Any) -> str:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(error.format_message())
+    verb = error.ctx.command_path if error.ctx else "evalharness"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"error: {message}{' ' if message.endswith('?') else '; '}`{verb} --help` explains"
+
+
+def _leave(line: str, code: int) -> NoReturn:
+    sys.stderr.write(f"{line}\n")
+    sys.exit(code)

@@ -49,6 +49,16 @@ class EngineError(EvalHarnessError):
     exit_code = 3
 
 
+def one_line(error: Exception) -> str:
+    """The message without line breaks."""
+    return " ".join(str(error).split())
+
+
+def then(near: str, more: str) -> str:
+    """What `did_you_mean` found, and a further hint after it."""
+    return f"{near} {more}" if near else f"; {more}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """'; did you mean 'x'?' for the nearest known name, or '' when none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

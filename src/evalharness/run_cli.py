@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from evalharness.errors import EvalHarnessError, one_line
 
-from evalharness.config import Config
-from evalharness.errors import EvalHarnessError
+if TYPE_CHECKING:
+    from evalharness.config import Config
+
+EXIT_PARTIAL = 3
 
 
 class Jobs:
@@ -18,43 +20,56 @@ class Jobs:
     def __init__(self, *, as_json: bool) -> None:
         """Nothing has run yet."""
         self._as_json = as_json
-        self._exit_code = 0
         self._finished: list[dict[str, Any]] = []
+        self.exit_code = 0
+        """The worst of all jobs so far."""
 
     def __call__(self, config: Config) -> None:
-        """Run one job and show its table."""
-        from evalharness.running.run import run
+        """Run one job and show its table.
+
+        Raises:
+            KeyboardInterrupt: the job was interrupted, and so the others shall not begin.
+        """
+        from evalharness.running.run import INTERRUPTED, run
 
         try:
             outcome = run(config)
         except EvalHarnessError as e:
-            self._exit_code = max(self._exit_code, e.exit_code)
-            sys.stderr.write(f"error: {' '.join(str(e).split())}\n")
-            return
+            return self.failed(e)
         if outcome.manifest.status != "complete":
-            self._exit_code = max(self._exit_code, 3)
+            self.exit_code = max(self.exit_code, EXIT_PARTIAL)
         if self._as_json:
             from evalharness.report.export import run_as_json
 
             self._finished.append(run_as_json(outcome.manifest, outcome.metrics))
         else:
-            from rich.console import Console
-
+            from evalharness.report.console import console
             from evalharness.report.run_table import run_table
 
-            console = Console()
-            console.print(
+            out = console()
+            out.print(
                 run_table(
                     outcome.manifest,
                     outcome.metrics,
                     run_dir=str(outcome.run_dir),
-                    width=console.width,
+                    width=out.width,
                 )
             )
+        if outcome.manifest.reason == INTERRUPTED:
+            raise KeyboardInterrupt
+        return None
+
+    def failed(self, error: EvalHarnessError) -> None:
+        """One line on standard error for a job that came to nothing."""
+        self.exit_code = max(self.exit_code, error.exit_code)
+        sys.stderr.write(f"error: {one_line(error)}\n")
+
+    def interrupted(self) -> None:
+        """Ctrl-C: no further job."""
+        self.exit_code = EXIT_PARTIAL
+        sys.stderr.write("interrupted\n")
 
     def close(self) -> None:
-        """Print what was collected and leave with the worst exit code."""
-        if self._as_json:
+        """Print the JSON of what was run, if that was wanted."""
+        if self._finished:
             sys.stdout.write(json.dumps(self._finished, indent=2) + "\n")
-        if self._exit_code:
-            raise typer.Exit(self._exit_code)

@@ -83,7 +83,7 @@ def test_a_new_run_has_config_manifest_and_folders(tmp_path: Path) -> None:
 
 def test_an_existing_run_is_never_overwritten(tmp_path: Path) -> None:
     RunWriter.create(tmp_path, make_manifest(), "a: 1\n")
-    with pytest.raises(StoreError, match="evalharness resume r1"):
+    with pytest.raises(StoreError, match=r"another run\.id starts a new one"):
         RunWriter.create(tmp_path, make_manifest(), "a: 2\n")
     assert (tmp_path / "r1" / "config.yaml").read_text() == "a: 1\n"
 

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import gc
 import itertools
+import multiprocessing
 import os
 import time
 from collections.abc import Sequence
@@ -71,9 +72,7 @@ class VllmEngine:
         """
         _set_environment(config)
         try:
-            import vllm
             from vllm.engine.arg_utils import AsyncEngineArgs
-            from vllm.v1.engine.async_llm import AsyncLLM
         except ImportError as e:
             raise ConfigError(
                 f"engine=vllm: vLLM can't be imported ({e}). "
@@ -84,8 +83,16 @@ class VllmEngine:
         if unknown:
             near = did_you_mean(unknown[0], AsyncEngineArgs.__dataclass_fields__)
             raise ConfigError(f"engine.extra: vLLM has no argument {unknown[0]!r}{near}")
+        return cls._start(AsyncEngineArgs(**arguments), config, weights)
+
+    @classmethod
+    def _start(cls, arguments: Any, config: EngineConfig, weights: Weights) -> VllmEngine:
+        """Not in `load`, whose frame errors inside vLLM's imports keep alive: the engine would outlive its run."""
+        import vllm
+        from vllm.v1.engine.async_llm import AsyncLLM
+
         try:
-            llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+            llm = AsyncLLM.from_engine_args(arguments)
         except Exception as e:  # vLLM raises anything from ValueError to RuntimeError here
             raise EngineError(f"vLLM did not start: {_first_line(e)}") from e
         model = llm.vllm_config.model_config
@@ -163,6 +170,7 @@ class VllmEngine:
             # It is part of reference cycles; its finalizer must not run while the interpreter shuts down.
             del llm
             gc.collect()
+            multiprocessing.active_children()  # reaps the engine's process
 
     async def _score_plain(
         self, request: ScoreRequest, meter: _Meter

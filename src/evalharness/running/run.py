@@ -43,6 +43,10 @@ from evalharness.tasks.mirror import go_offline
 logger = logging.getLogger(__name__)
 
 
+INTERRUPTED = "interrupted"
+"""The reason of a run that Ctrl-C or SIGTERM ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run left behind."""
@@ -78,8 +82,12 @@ def run(config: Config) -> Outcome:
         EngineError: the engine didn't start; the run's folder says so.
     """
     started = time.perf_counter()
-    with captured_output() as capture, Bars(capture.console) as bars, _interruptible():
-        _log_to_stderr()
+    with (
+        captured_output() as capture,
+        _logging(),
+        Bars(capture.console) as bars,
+        _interruptible(),
+    ):
         with bars.step(f"preparing {config.model.name} and suite {config.suite.name}"):
             prepared = prepare(config)
         manifest = _manifest(prepared)
@@ -92,7 +100,7 @@ def prepare(config: Config) -> Prepared:
     """Find and check everything a run needs, in the order of what is cheapest to find wrong."""
     if config.data.offline or config.data.mirror:
         go_offline()
-    _check_writable(Path(config.results_dir))
+    _check_results(Path(config.results_dir), config.run.id)
     offline = config.data.offline
     path = checkpoint.resolve(config.model, offline)
     adapter = checkpoint.resolve_adapter(config.model, offline)
@@ -147,20 +155,29 @@ class _Execution:
 
     def run(self) -> Outcome:
         """Execute; whatever happens, the manifest tells it."""
-        reason: str | None = None
         try:
-            asyncio.run(self._run())
+            return self._finish(self._execute_all())
+        except (InterruptedRunError, KeyboardInterrupt):
+            self._end("partial", INTERRUPTED)
+            raise KeyboardInterrupt from None
         except EngineError as e:
-            reason = str(e)
-            if self.writer.manifest.load_s is None:
-                self._end("failed", reason)
-                raise
-        except (InterruptedRunError, KeyboardInterrupt, asyncio.CancelledError):
-            reason = "interrupted"
+            self._end("failed", str(e))
+            raise
         except BaseException as e:
             self._end("failed", f"{type(e).__name__}: {e}")
             raise
-        return self._finish(reason)
+
+    def _execute_all(self) -> str | None:
+        """Why it ended early, if it did after the engine was up."""
+        try:
+            asyncio.run(self._run())
+        except EngineError as e:
+            if self.writer.manifest.load_s is None:
+                raise
+            return str(e)
+        except (InterruptedRunError, KeyboardInterrupt, asyncio.CancelledError):
+            return INTERRUPTED
+        return None
 
     async def _run(self) -> None:
         prepared, config = self.prepared, self.prepared.config
@@ -241,19 +258,32 @@ class _Execution:
         self.writer.update(replace(self.writer.manifest, **changes))
 
 
-def _log_to_stderr() -> None:
-    """Standard error is the run's log now."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s: %(message)s", force=True
-    )
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    """Messages go to descriptor 2, which is the run's log now; afterwards logging is as it was."""
+    # Not `sys.stderr`: under pytest and in notebooks that is another file.
+    log = os.fdopen(2, "w", buffering=1, closefd=False)
+    root, handler = logging.getLogger(), logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    before, level = root.handlers[:], root.level
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
     # Says of every task with a dataset of its own that it could be given arguments.
     logging.getLogger("lm_eval.api.task").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        log.close()
 
 
 # -- checks before loading ------------------------------------------------------------------------
 
 
-def _check_writable(results_dir: Path) -> None:
+def _check_results(results_dir: Path, run_id: str | None) -> None:
+    if run_id is not None:
+        layout.check_free(results_dir, run_id)
     folder = results_dir
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

@@ -13,6 +13,8 @@ import hashlib
 import re
 from pathlib import Path
 
+from evalharness.errors import StoreError
+
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.parquet"
@@ -28,6 +30,20 @@ _LONGEST_NAME = 100
 def is_run_id(name: str) -> bool:
     """Whether a run can have this name: one folder, visible, without separators or control characters."""
     return _RUN_ID.fullmatch(name) is not None
+
+
+def check_free(results_dir: Path, run_id: str) -> None:
+    """Refuse an id that can't be a folder's name, or that another run has.
+
+    Raises:
+        StoreError: says what to do.
+    """
+    if not is_run_id(run_id):
+        raise StoreError(f"run.id {run_id!r}: letters, digits and . _ - + = @ only, no slash")
+    if (results_dir / run_id).exists():
+        raise StoreError(
+            f"run {run_id!r} exists in {str(results_dir)!r}; another run.id starts a new one"
+        )
 
 
 def samples_path(run_dir: Path, task: str) -> Path:

@@ -43,8 +43,7 @@ class RunWriter:
             StoreError: the id can't be a folder's name, the run exists, or results_dir can't be written.
         """
         run_id = manifest.run_id
-        if not layout.is_run_id(run_id):
-            raise StoreError(f"run.id {run_id!r}: letters, digits and . _ - + = @ only, no slash")
+        layout.check_free(results_dir, run_id)
         run_dir = results_dir / run_id
         try:
             results_dir.mkdir(parents=True, exist_ok=True)
@@ -52,10 +51,8 @@ class RunWriter:
         except FileExistsError as e:
             if not results_dir.is_dir():
                 raise StoreError(f"results_dir {str(results_dir)!r} is a file, not a folder") from e
-            raise StoreError(
-                f"run {run_id!r} exists in {str(results_dir)!r}; `evalharness resume {run_id}` goes "
-                "on with it, another run.id starts a new one"
-            ) from e
+            layout.check_free(results_dir, run_id)
+            raise
         except OSError as e:
             raise StoreError(f"results_dir {str(results_dir)!r}: can't write: {e.strerror}") from e
         with _replacing(run_dir / layout.CONFIG) as path:

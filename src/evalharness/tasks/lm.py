@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +62,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         max_model_len: int,
         *,
         engine: Engine | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
         model: ModelConfig | None = None,
         sampling: SamplingConfig | None = None,
         truncation: Truncation = Truncation.none,
@@ -72,6 +73,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             tokenizer: a transformers tokenizer.
             max_model_len: tokens of prompt and answer together.
             engine: needed only by the synchronous lm-eval methods.
+            loop: the event loop that the engine lives in, for the same; None where it needs none.
             model: thinking tags and template arguments; none of either by default.
             sampling: replaces the tasks' own sampling where it isn't null.
             truncation: what happens to prompts that don't fit.
@@ -79,7 +81,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         super().__init__()
         self.tokenizer = tokenizer
         self.max_model_len = max_model_len
-        self._engine = engine
+        self._engine, self._loop = engine, loop
         self._model = model or ModelConfig(name="unnamed")
         self._sampling = sampling or SamplingConfig()
         self._truncation = truncation
@@ -153,7 +155,9 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             answers = await asyncio.gather(*(self._run(engine, plan) for plan in plans))
             return [answer for [answer] in answers]
 
-        return _run_blocking(run_all())
+        if self._loop is None:
+            return asyncio.run(run_all())
+        return self._loop.run_until_complete(run_all())
 
     async def _run(self, engine: Engine, plan: Plan) -> list[Any]:
         responses = []
@@ -373,9 +377,3 @@ def _join(plans: Sequence[Plan]) -> Plan:
 def _seed(*parts: object) -> int:
     """A sampling seed (31 bits) from what identifies a sample."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
-
-
-def _run_blocking(coroutine: Coroutine[Any, Any, list[Any]]) -> list[Any]:
-    """Run to the end on the loop that the engine lives in, or on a new one."""
-    loop = asyncio.get_event_loop_policy().get_event_loop()
-    return loop.run_until_complete(coroutine)

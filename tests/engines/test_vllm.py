@@ -1,0 +1,160 @@
+"""The real vLLM on the demo checkpoint: log-likelihoods against the plain path and transformers, generations, errors."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from evalharness.config import EngineConfig, EngineKind, Scoring
+from evalharness.engines import Engine, RequestError, Weights, open_engine
+from evalharness.errors import ConfigError
+from evalharness.records import GenerateRequest, SamplingParams, ScoreRequest
+
+pytestmark = pytest.mark.vllm
+
+T = TypeVar("T")
+
+
+@dataclass
+class Running:
+    """An engine, the loop it lives in, and the tokenizer."""
+
+    engine: Engine
+    runner: asyncio.Runner
+    tokenizer: Any
+
+    def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(coroutine)
+
+    def tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+
+@pytest.fixture(scope="module")
+def vllm(demo: Path) -> Iterator[Running]:
+    from transformers import AutoTokenizer
+
+    with asyncio.Runner() as runner:
+        config = EngineConfig(max_model_len=1024, cpu_kv_cache_gib=1)
+        engine = runner.run(open_engine(config, Weights(path=demo)))
+        yield Running(engine, runner, AutoTokenizer.from_pretrained(demo))
+        runner.run(engine.close())
+
+
+@pytest.fixture(scope="module")
+def hf(demo: Path) -> Iterator[Engine]:
+    engine = asyncio.run(open_engine(EngineConfig(kind=EngineKind.hf), Weights(path=demo)))
+    yield engine
+    asyncio.run(engine.close())
+
+
+LONG = "The river runs from the hills to the sea, past the mill and the old stone bridge. " * 6
+CASES = {
+    "one-token choices": ("Question: What is the capital of France?\nAnswer:", [" A", " B", " C"]),
+    "short context": ("The sky is", [" blue", " green and wide", " green"]),
+    "long context": (LONG + "It ends in", [" the sea.", " the hills.", " a lake far away."]),
+    "shared first words": (LONG, ["The river runs from the hills to the sea", "The river is old"]),
+    "a duplicate and a prefix": (LONG, [" the sea", " the sea", " the"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cached_plain_and_transformers_agree(vllm: Running, hf: Engine, case: str) -> None:
+    context, choices = CASES[case]
+    request = ScoreRequest(
+        context_token_ids=vllm.tokens(context),
+        continuations=tuple(vllm.tokens(choice) for choice in choices),
+    )
+    engine: Any = vllm.engine
+    cold = vllm(engine.score(request)).continuations
+    warm = vllm(engine.score(request)).continuations
+    engine._scoring = Scoring.plain
+    plain = vllm(engine.score(request)).continuations
+    engine._scoring = Scoring.prefix
+    reference = asyncio.run(hf.score(request)).continuations
+    for scores in (cold, warm, plain):
+        assert [s.logprob for s in scores] == pytest.approx(
+            [s.logprob for s in reference], abs=1e-4
+        )
+        assert [s.is_greedy for s in scores] == [s.is_greedy for s in reference]
+
+
+@pytest.mark.parametrize("num_tokens", [31, 32, 33, 63, 64, 65, 95, 96, 97])
+def test_contexts_around_block_boundaries(vllm: Running, num_tokens: int) -> None:
+    tokens = vllm.tokens(LONG)
+    request = ScoreRequest(
+        context_token_ids=tokens[:num_tokens],
+        continuations=(tokens[num_tokens : num_tokens + 5], tokens[3:8], tokens[3:6]),
+    )
+    engine: Any = vllm.engine
+    cached = vllm(engine.score(request)).continuations
+    engine._scoring = Scoring.plain
+    plain = vllm(engine.score(request)).continuations
+    engine._scoring = Scoring.prefix
+    assert [s.logprob for s in cached] == pytest.approx([s.logprob for s in plain], abs=1e-4)
+    assert [s.is_greedy for s in cached] == [s.is_greedy for s in plain]
+
+
+def test_greedy_generation_equals_transformers(vllm: Running, hf: Engine) -> None:
+    prompt = vllm.tokens("<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>")
+    request = GenerateRequest(
+        prompt_token_ids=(*prompt, *vllm.tokens("assistant\n")),
+        sampling=SamplingParams(max_gen_toks=40),
+    )
+    ours, reference = vllm(vllm.engine.generate(request)), asyncio.run(hf.generate(request))
+    assert "Paris" in ours.text
+    assert ours.text == reference.text
+    assert ours.finish_reason == reference.finish_reason == "stop"
+
+
+def test_a_stop_string_ends_the_text_before_it(vllm: Running) -> None:
+    request = GenerateRequest(
+        prompt_token_ids=vllm.tokens("1, 2, 3, 4,"),
+        sampling=SamplingParams(max_gen_toks=40, stop=(" 7",)),
+    )
+    generation = vllm(vllm.engine.generate(request))
+    assert generation.text == " 5, 6,"
+    assert generation.finish_reason == "stop"
+
+
+def test_a_cut_answer_says_length(vllm: Running) -> None:
+    request = GenerateRequest(
+        prompt_token_ids=vllm.tokens("1, 2, 3, 4,"), sampling=SamplingParams(max_gen_toks=3)
+    )
+    generation = vllm(vllm.engine.generate(request))
+    assert generation.finish_reason == "length"
+    assert len(generation.token_ids) == 3
+
+
+def test_the_same_seed_draws_the_same_answer(vllm: Running) -> None:
+    def draw(seed: int) -> str:
+        sampling = SamplingParams(temperature=1.0, seed=seed, max_gen_toks=12)
+        request = GenerateRequest(
+            prompt_token_ids=vllm.tokens("Once upon a time"), sampling=sampling
+        )
+        return vllm(vllm.engine.generate(request)).text
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+
+
+def test_a_refused_request_leaves_the_engine_alive(vllm: Running) -> None:
+    too_long = ScoreRequest(context_token_ids=(5,) * 2000, continuations=((6,),))
+    with pytest.raises(RequestError):
+        vllm(vllm.engine.score(too_long))
+    fine = ScoreRequest(context_token_ids=(5, 6), continuations=((7,),))
+    assert len(vllm(vllm.engine.score(fine)).continuations) == 1
+
+
+def test_the_engine_says_what_it_is(vllm: Running) -> None:
+    info = vllm.engine.info
+    assert (info.kind, info.dtype, info.max_model_len) == ("vllm", "float32", 1024)
+
+
+def test_an_unknown_vllm_argument_names_the_nearest(demo: Path) -> None:
+    config = EngineConfig(extra={"max_num_batched_token": 8})
+    with pytest.raises(ConfigError, match=r"engine\.extra.*did you mean"):
+        asyncio.run(open_engine(config, Weights(path=demo)))

@@ -42,9 +42,9 @@ def output(*args: str) -> str:
 
 
 @pytest.mark.usefixtures("home")
-def test_inspect_shows_billions_and_gib() -> None:
+def test_inspect_shows_parameters_and_gib() -> None:
     shown = output("inspect", "w")
-    assert "0.01 B total, 0.01 B active" in shown
+    assert "10 M total, 10 M active per token" in shown
     assert "0.02 GiB in 1 file(s)" in shown
     assert "fast:" in shown
 

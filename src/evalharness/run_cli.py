@@ -6,12 +6,14 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from evalharness.errors import EvalHarnessError, one_line
+from evalharness.errors import ConfigError, EvalHarnessError, one_line
 
 if TYPE_CHECKING:
     from evalharness.config import Config
 
 EXIT_PARTIAL = 3
+NEEDED = ("lm_eval", "transformers", "datasets", "torch")
+"""What the base install, which only reads results, doesn't have."""
 
 
 class Jobs:
@@ -30,10 +32,18 @@ class Jobs:
         Raises:
             KeyboardInterrupt: the job was interrupted, and so the others shall not begin.
         """
-        from evalharness.running.run import INTERRUPTED, run
-
         try:
+            from evalharness.running.run import INTERRUPTED, run
+
             outcome = run(config)
+        except ModuleNotFoundError as e:
+            if e.name not in NEEDED:
+                raise
+            return self.failed(
+                ConfigError(
+                    f"run: {e.name} isn't installed; `pip install 'evalharness[gpu]'` (or [cpu], [hf]) brings it"
+                )
+            )
         except EvalHarnessError as e:
             return self.failed(e)
         if outcome.manifest.status != "complete":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -139,3 +140,23 @@ class Bars:
             self._progress.update(row, completed=done)
         speed = next(t.speed for t in self._progress.tasks if t.id == row)
         self._progress.update(row, rate=f"{speed:.1f}/s" if speed else "")
+
+
+@contextlib.contextmanager
+def log_to_capture() -> Iterator[None]:
+    """Messages go to descriptor 2, which is the run's log now; afterwards logging is as it was."""
+    # Not `sys.stderr`: under pytest and in notebooks that is another file.
+    log = os.fdopen(2, "w", buffering=1, closefd=False)
+    root, handler = logging.getLogger(), logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    before, level = root.handlers[:], root.level
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    # Says of every task with a dataset of its own that it could be given arguments.
+    logging.getLogger("lm_eval.api.task").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        log.close()

@@ -1,0 +1,164 @@
+"""Everything a run needs, found and checked before any weights are loaded and before anything is written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalharness import checkpoint
+from evalharness.checkpoint import CheckpointInfo
+from evalharness.config import Config, Device, EngineKind, Variant
+from evalharness.engines import Weights, resolve_device
+from evalharness.errors import CheckpointError, StoreError
+from evalharness.running import environment
+from evalharness.running.building import Prompting
+from evalharness.store import layout
+from evalharness.tasks.loading import LoadedSuite, load_suite
+from evalharness.tasks.mirror import go_offline
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A run whose input is right."""
+
+    config: Config
+    weights: Weights
+    info: CheckpointInfo
+    tokenizer: Any
+    suite: LoadedSuite
+    prompting: Prompting
+    max_model_len: int | None
+    """What the engine is asked for; None leaves it the choice."""
+
+
+def prepare(config: Config) -> Prepared:
+    """Find and check everything a run needs, in the order of what is cheapest to find wrong."""
+    if config.data.offline or config.data.mirror:
+        go_offline()
+    _check_results(Path(config.results_dir), config.run.id)
+    offline = config.data.offline
+    path = checkpoint.resolve(config.model, offline)
+    adapter = checkpoint.resolve_adapter(config.model, offline)
+    info = checkpoint.inspect(path, allow_pickle=config.model.allow_pickle)
+    if adapter:
+        info = checkpoint.with_adapter(info, checkpoint.inspect_adapter(adapter))
+    weights = Weights(
+        path=path,
+        adapter=adapter,
+        is_text_only=config.model.is_text_only,
+        trust_remote_code=config.model.trust_remote_code,
+        allow_pickle=config.model.allow_pickle,
+    )
+    max_model_len = _check_fit(config, info)
+    is_chat = _is_chat(config, path)
+    tokenizer = _load_tokenizer(config, path)
+    suite = load_suite(config)
+    multiturn = config.run.fewshot_as_multiturn
+    return Prepared(
+        config=config,
+        weights=weights,
+        info=info,
+        tokenizer=tokenizer,
+        suite=suite,
+        prompting=Prompting(
+            is_chat=is_chat,
+            fewshot_as_multiturn=is_chat if multiturn is None else multiturn,
+            system_instruction=config.model.system_instruction,
+            run_seed=config.run.seed,
+        ),
+        max_model_len=max_model_len,
+    )
+
+
+def _check_results(results_dir: Path, run_id: str | None) -> None:
+    if run_id is not None:
+        layout.check_free(results_dir, run_id)
+    folder = results_dir
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(
+            f"results_dir {str(results_dir)!r}: can't write to {str(folder)!r}; "
+            "choose another with results_dir=<folder>"
+        )
+
+
+def _check_fit(config: Config, info: CheckpointInfo) -> int | None:
+    """The max_model_len to ask for; refuses what can't fit before any weights are loaded."""
+    engine = config.engine
+    wanted = engine.max_model_len
+    if engine.kind is not EngineKind.vllm:
+        return wanted
+    if wanted and info.context_length and wanted > info.context_length:
+        raise CheckpointError(
+            f"engine.max_model_len: {wanted} is more than the checkpoint's context of "
+            f"{info.context_length} tokens"
+        )
+    is_cpu = resolve_device(engine.device) is Device.cpu
+    if is_cpu:
+        memory, share, dtype = environment.total_memory_bytes(), 0.9, "float32"
+    else:
+        sizes = [size for _, size in environment.gpus()]
+        if not sizes:
+            return wanted
+        num_wanted = engine.tensor_parallel_size * engine.pipeline_parallel_size
+        if num_wanted > len(sizes):
+            raise CheckpointError(
+                f"engine: {num_wanted} GPUs wanted (tensor_parallel_size x pipeline_parallel_size), "
+                f"{len(sizes)} there"
+            )
+        memory, share, dtype = min(sizes), engine.gpu_memory_utilization, "auto"
+    fit = checkpoint.check_fit(
+        info,
+        memory_bytes_per_device=memory,
+        max_model_len=wanted,
+        dtype=engine.dtype if engine.dtype != "auto" else dtype,
+        quantization=engine.quantization,
+        tensor_parallel_size=engine.tensor_parallel_size,
+        pipeline_parallel_size=engine.pipeline_parallel_size,
+        gpu_memory_utilization=share,
+        disk_bytes=info.disk_bytes,
+    )
+    fit.require()
+    if wanted is None and info.context_length and fit.max_model_len < info.context_length:
+        logger.warning(
+            "context cut from %d to %d tokens to fit the memory",
+            info.context_length,
+            fit.max_model_len,
+        )
+        return fit.max_model_len
+    return wanted
+
+
+def _is_chat(config: Config, path: Path) -> bool:
+    model = config.model
+    is_chat = model.variant is Variant.instruct if model.chat is None else model.chat
+    if is_chat and model.chat_template is None and not checkpoint.has_chat_template(path):
+        raise CheckpointError(
+            f"model {model.name!r}: its tokenizer has no chat template; set model.chat=false for plain "
+            "prompts or model.chat_template=<file>"
+        )
+    return is_chat
+
+
+def _load_tokenizer(config: Config, path: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, trust_remote_code=config.model.trust_remote_code
+        )
+    except Exception as e:  # transformers raises anything on a damaged tokenizer
+        first = (str(e).splitlines() or [type(e).__name__])[0]
+        raise CheckpointError(f"model {config.model.name!r}: tokenizer in {path}: {first}") from e
+    if config.model.chat_template:
+        template = Path(config.model.chat_template)
+        if not template.is_file():
+            raise CheckpointError(f"model.chat_template: no file at {template}")
+        tokenizer.chat_template = template.read_text(encoding="utf-8")
+    return tokenizer

@@ -42,6 +42,16 @@ class Scoring(Enum):
     """Every continuation with its context in full: slow, and what the other is checked against."""
 
 
+class Resume(Enum):
+    """What a run does with an unfinished one of the same weights, tasks and settings."""
+
+    auto = "auto"
+    """Continue it, when there is one."""
+    never = "never"
+    must = "must"
+    """Continue it, or refuse."""
+
+
 class Truncation(Enum):
     """What happens to a prompt longer than the context."""
 
@@ -179,6 +189,10 @@ class RunConfig:
     """Few-shot draws and everything else random that isn't sampling (lm-eval's default, for parity)."""
     limit: int | None = None
     """First docs of every task; for trying out. The table marks it."""
+    resume: Resume = Resume.auto
+    reuse: bool = True
+    """Take responses that other runs in results_dir have for the same requests; only of the same weights, numerics and
+    sampling."""
     truncation: Truncation = Truncation.none
     fewshot_as_multiturn: bool | None = None
     """Few-shots as chat turns; null: yes when the chat template is on."""

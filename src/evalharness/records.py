@@ -63,6 +63,8 @@ class Generation:
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     latency_s: float = 0.0
+    is_reused: bool = False
+    """Read from a journal, not computed by this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,8 @@ class Scores:
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     latency_s: float = 0.0
+    is_reused: bool = False
+    """Read from a journal, not computed by this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +200,8 @@ class TaskSummary:
     """sha256 of the task's resolved configuration."""
     status: str
     """complete | partial | failed"""
+    num_reused: int = 0
+    """Samples whose responses were there already; their tokens aren't in the counts above."""
 
     @property
     def tokens_per_s(self) -> float:
@@ -232,3 +238,7 @@ class Manifest:
     hardware: dict[str, Any] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     tasks: tuple[TaskSummary, ...] = ()
+    identity: str = ""
+    """sha256 of all that the run's numbers depend on; two runs that share it are the same experiment."""
+    num_starts: int = 1
+    """1 and one for each time the run was continued."""

@@ -116,6 +116,7 @@ def _sum(group: str, members: Sequence[TaskSummary]) -> TaskSummary:
         "num_prompt_tokens",
         "num_cached_tokens",
         "num_generated_tokens",
+        "num_reused",
     )
     shots = {member.num_fewshot for member in members}
     return TaskSummary(
@@ -233,6 +234,10 @@ def _notes(manifest: Manifest) -> list[Text]:
     return [Text(note, style="yellow") for note in notes]
 
 
+def _num_reused(manifest: Manifest) -> int:
+    return sum(task.num_reused for task in manifest.tasks)
+
+
 def _footer(manifest: Manifest, run_dir: str) -> list[Text]:
     checkpoint, engine = manifest.checkpoint, manifest.engine
     total, active = checkpoint.get("params_total"), checkpoint.get("params_active")
@@ -252,6 +257,8 @@ def _footer(manifest: Manifest, run_dir: str) -> list[Text]:
         "time": [
             duration(manifest.wall_s) if manifest.wall_s is not None else "",
             f"engine loaded in {duration(manifest.load_s)}" if manifest.load_s is not None else "",
+            f"start {manifest.num_starts}" if manifest.num_starts > 1 else "",
+            f"{_num_reused(manifest)} samples reused" if _num_reused(manifest) else "",
         ],
         "folder": [run_dir],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 import subprocess
 from importlib import metadata
 from typing import Any
@@ -36,6 +37,8 @@ def package_versions() -> dict[str, str]:
 def hardware() -> dict[str, Any]:
     """Processor, memory and GPUs."""
     return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
         "machine": platform.machine(),
         "cpu": _cpu_name(),
         "num_cores": len(os.sched_getaffinity(0)),

@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from evalharness.engines.base import Engine, RequestError
 from evalharness.records import Failure, Generation, Request, Response, Scores, request_key
 from evalharness.running.building import Prompting, Sample, build_samples
 from evalharness.running.journal import Journal
+from evalharness.running.responses import Responses
 from evalharness.tasks.lm import EngineLM, send
 from evalharness.tasks.loading import LoadedTask
 
@@ -60,11 +61,20 @@ class Sender:
     journal: Journal
     identity: str
     """What changes outputs besides the request: weights and numerics."""
+    responses: Responses | None = None
+    """Those that are on disk already."""
 
     async def __call__(self, request: Request | Failure) -> Response:
         """The response, or a Failure. An EngineError passes through: the engine is dead."""
         if isinstance(request, Failure):
             return request
+        key = request_key(request, self.identity)
+        if self.responses is not None and (found := self.responses.get(key)) is not None:
+            if not found.is_own:
+                self.journal.append(
+                    key, found.response
+                )  # the run's folder stays complete by itself
+            return replace(found.response, is_reused=True)
         error = ""
         for _ in range(TRIES):
             try:
@@ -72,7 +82,7 @@ class Sender:
             except RequestError as e:
                 error = str(e)
                 continue
-            self.journal.append(request_key(request, self.identity), response)
+            self.journal.append(key, response)
             return response
         return Failure(kind="request", message=error)
 

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evalharness.records import ContinuationScore, Generation, Response, Scores
+from evalharness.records import ContinuationScore, Generation, Scores
 
 FLUSH_EVERY_S = 1.0
 
@@ -64,27 +64,28 @@ class Journal:
             os.fsync(self._file.fileno())
 
 
-def read_journal(folder: Path) -> Iterator[tuple[str, Response]]:
+def read_journal(folder: Path) -> Iterator[tuple[str, Generation | Scores]]:
     """Every whole record of a run's journal as (request key, response); damaged lines are left out."""
     for path in sorted(folder.glob("*.jsonl")):
         with path.open("rb") as lines:
             for line in lines:
-                record = _parse(line)
+                record = parse_line(line)
                 if record is not None:
                     yield record
 
 
-def _parse(line: bytes) -> tuple[str, Response] | None:
+def parse_line(line: bytes) -> tuple[str, Generation | Scores] | None:
+    """One line as (request key, response); None when it is torn or damaged."""
     if not line.endswith(b"\n"):
         return None
     try:
         record = json.loads(line)
         return record["key"], _response(record["type"], record["response"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _response(kind: str, fields: dict[str, Any]) -> Response:
+def _response(kind: str, fields: dict[str, Any]) -> Generation | Scores:
     if kind == "Generation":
         return Generation(**fields | {"token_ids": tuple(fields["token_ids"])})
     if kind == "Scores":

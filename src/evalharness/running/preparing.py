@@ -10,12 +10,13 @@ from typing import Any
 
 from evalharness import checkpoint
 from evalharness.checkpoint import CheckpointInfo
-from evalharness.config import Config, Device, EngineKind, Variant
+from evalharness.config import Config, Device, EngineKind, Resume, RunConfig, Variant
 from evalharness.engines import Weights, resolve_device
 from evalharness.errors import CheckpointError, StoreError
 from evalharness.running import environment
 from evalharness.running.building import Prompting
 from evalharness.store import layout
+from evalharness.store.read import load_manifest
 from evalharness.tasks.loading import LoadedSuite, load_suite
 from evalharness.tasks.mirror import go_offline
 
@@ -40,7 +41,7 @@ def prepare(config: Config) -> Prepared:
     """Find and check everything a run needs, in the order of what is cheapest to find wrong."""
     if config.data.offline or config.data.mirror:
         go_offline()
-    _check_results(Path(config.results_dir), config.run.id)
+    _check_results(Path(config.results_dir), config.run)
     offline = config.data.offline
     path = checkpoint.resolve(config.model, offline)
     adapter = checkpoint.resolve_adapter(config.model, offline)
@@ -75,9 +76,9 @@ def prepare(config: Config) -> Prepared:
     )
 
 
-def _check_results(results_dir: Path, run_id: str | None) -> None:
-    if run_id is not None:
-        layout.check_free(results_dir, run_id)
+def _check_results(results_dir: Path, run: RunConfig) -> None:
+    if run.id is not None and not _may_continue(results_dir / run.id, run.resume):
+        layout.check_free(results_dir, run.id)
     folder = results_dir
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -86,6 +87,13 @@ def _check_results(results_dir: Path, run_id: str | None) -> None:
             f"results_dir {str(results_dir)!r}: can't write to {str(folder)!r}; "
             "choose another with results_dir=<folder>"
         )
+
+
+def _may_continue(run_dir: Path, resume: Resume) -> bool:
+    """There is an unfinished run there; whether it is the same experiment shows when the tasks are loaded."""
+    if resume is Resume.never or not (run_dir / layout.MANIFEST).is_file():
+        return False
+    return load_manifest(run_dir).status != "complete"
 
 
 def _check_fit(config: Config, info: CheckpointInfo) -> int | None:

@@ -24,6 +24,8 @@ from evalharness.running.executing import Sender, TaskProgress, execute
 from evalharness.running.interrupting import InterruptedRunError, interruptible, until_interrupted
 from evalharness.running.journal import Journal
 from evalharness.running.preparing import Prepared, prepare
+from evalharness.running.responses import Responses
+from evalharness.running.resuming import journals, open_run
 from evalharness.running.scoring import TaskScores, no_metric, score_groups, score_task
 from evalharness.running.summarizing import (
     begin_manifest,
@@ -70,7 +72,7 @@ def run(config: Config) -> Outcome:
         with bars.step(f"preparing {config.model.name} and suite {config.suite.name}"):
             prepared = prepare(config)
         manifest = begin_manifest(prepared)
-        writer = RunWriter.create(Path(config.results_dir), manifest, OmegaConf.to_yaml(config))
+        writer = open_run(prepared, manifest, OmegaConf.to_yaml(config))
         capture.move_to(writer.run_dir / layout.LOG)
         return _Execution(prepared, writer, capture, bars, started).run()
 
@@ -127,12 +129,18 @@ class _Execution:
             engine = await open_engine(engine_config, prepared.weights)
         try:
             self._update(load_s=time.perf_counter() - loading, engine=asdict(engine.info))
-            async with Journal(self.writer.run_dir / layout.JOURNAL) as journal:
-                await until_interrupted(self._execute(engine, journal))
+            folder = self.writer.run_dir / layout.JOURNAL
+            with Responses(journals(prepared, self.writer.run_dir), own=folder) as responses:
+                async with Journal(folder) as journal:
+                    sender = Sender(engine, journal, self._identity(engine), responses)
+                    await until_interrupted(self._execute(engine, sender))
         finally:
             await engine.close()
 
-    async def _execute(self, engine: Engine, journal: Journal) -> None:
+    def _identity(self, engine: Engine) -> str:
+        return f"{self.prepared.info.fingerprint} {engine.info.numerics}"
+
+    async def _execute(self, engine: Engine, sender: Sender) -> None:
         prepared = self.prepared
         lm = EngineLM(
             prepared.tokenizer,
@@ -142,11 +150,10 @@ class _Execution:
             truncation=prepared.config.run.truncation,
         )
         self.bars.begin(sum(task.num_expected for task in self.tasks))
-        identity = f"{prepared.info.fingerprint} {engine.info.numerics}"
         await execute(
             self.tasks,
             lm,
-            Sender(engine, journal, identity),
+            sender,
             prepared.prompting,
             max_in_flight=prepared.config.engine.max_in_flight,
             on_sample=lambda t: self.bars.advance(t.loaded.name, len(t.samples), t.num_expected),

@@ -12,22 +12,26 @@ from omegaconf import OmegaConf
 from evalharness.config import Config
 from evalharness.records import Failure, Generation, Manifest, MetricRecord, TaskSummary
 from evalharness.running import environment
+from evalharness.running.building import Sample
 from evalharness.running.executing import TaskProgress
 from evalharness.running.preparing import Prepared
+from evalharness.running.resuming import run_identity
 from evalharness.tasks.loading import LoadedTask
 
 
 def begin_manifest(prepared: Prepared) -> Manifest:
     """The manifest of a run that is about to start: its input in full, nothing of its outcome."""
     config = prepared.config
+    plain = _plain(config)
     return Manifest(
+        identity=run_identity(prepared, plain),
         run_id=_run_id(config),
         status="running",
         model=config.model.name,
         suite=config.suite.name,
         suite_version=config.suite.version,
         started_at=now(),
-        config=_plain(config),
+        config=plain,
         checkpoint=dataclasses.asdict(prepared.info) | {"is_chat": prepared.prompting.is_chat},
         packages=environment.package_versions(),
         hardware=environment.hardware(),
@@ -60,6 +64,7 @@ def summarize(loaded: LoadedTask, task: TaskProgress, max_error_rate: float) -> 
     """What a task came to: counts of all that went wrong, tokens, time, identity."""
     responses = [r for s in task.samples for r in s.responses]
     generations = [r for r in responses if isinstance(r, Generation)]
+    computed = [r for r in responses if not getattr(r, "is_reused", False)]
     failures = [s.failure for s in task.samples if isinstance(s.failure, Failure)]
     status = "complete" if task.is_done else "partial"
     if task.samples and len(failures) > max_error_rate * len(task.samples):
@@ -78,15 +83,20 @@ def summarize(loaded: LoadedTask, task: TaskProgress, max_error_rate: float) -> 
         num_truncated=sum(g.finish_reason == "length" for g in generations),
         num_empty=sum(not g.text.strip() for g in generations),
         num_context_overflow=sum(f.kind == "context_overflow" for f in failures),
-        num_prompt_tokens=sum(getattr(r, "num_prompt_tokens", 0) for r in responses),
-        num_cached_tokens=sum(getattr(r, "num_cached_tokens", 0) for r in responses),
-        num_generated_tokens=sum(len(g.token_ids) for g in generations),
+        num_prompt_tokens=sum(getattr(r, "num_prompt_tokens", 0) for r in computed),
+        num_cached_tokens=sum(getattr(r, "num_cached_tokens", 0) for r in computed),
+        num_generated_tokens=sum(len(getattr(r, "token_ids", ())) for r in computed),
         wall_s=task.wall_s,
         dataset=loaded.dataset,
         dataset_fingerprint=loaded.docs_fingerprint(),
         task_hash=loaded.task_hash(),
         status=status,
+        num_reused=sum(_is_reused(s) for s in task.samples),
     )
+
+
+def _is_reused(sample: Sample) -> bool:
+    return bool(sample.responses) and all(getattr(r, "is_reused", False) for r in sample.responses)
 
 
 def what_failed(summary: TaskSummary) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -103,6 +104,8 @@ def run(
     except EvalHarnessError as e:
         jobs.failed(e)
     except KeyboardInterrupt:
+        # The process is on its way out: a second Ctrl-C could only break its clean-up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         jobs.interrupted()
     jobs.close()
     raise typer.Exit(jobs.exit_code)

@@ -60,6 +60,7 @@ class Generation:
     finish_reason: str = "stop"
     """stop | length"""
     cumulative_logprob: float | None = None
+    """None where the engine doesn't say; vLLM would take a softmax over the vocabulary for every token."""
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     latency_s: float = 0.0

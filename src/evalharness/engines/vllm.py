@@ -123,9 +123,7 @@ class VllmEngine:
                 seed=s.seed,
                 max_tokens=s.max_gen_toks,
                 stop=list(s.stop),
-                logprobs=0,
                 spaces_between_special_tokens=False,
-                flat_logprobs=True,
                 **self._final_only,
             ),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -10,7 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from evalharness.engines.base import Engine, RequestError
-from evalharness.records import Failure, Generation, Request, Response, Scores, request_key
+from evalharness.records import (
+    Failure,
+    GenerateRequest,
+    Generation,
+    Request,
+    Response,
+    ScoreRequest,
+    Scores,
+    request_key,
+)
 from evalharness.running.building import Prompting, Sample, build_samples
 from evalharness.running.journal import Journal
 from evalharness.running.responses import Responses
@@ -38,7 +48,7 @@ class TaskProgress:
     """`time.perf_counter` of the first request."""
     finished_at: float | None = None
     primed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the first sample is back: what all prompts of the task begin with is in the engine's cache by then."""
+    """Set when the first prompt was computed: what all prompts of the task begin with is in the engine's cache then."""
 
     @property
     def is_done(self) -> bool:
@@ -86,6 +96,24 @@ class Sender:
             return response
         return Failure(kind="request", message=error)
 
+    async def prime(self, sample: Sample) -> bool:
+        """Put a generation's prompt into the engine's cache, which is done long before its answer is.
+
+        Returns:
+            Whether the others of its task may follow; not for log-likelihoods, which are no longer than their prompt.
+        """
+        request = sample.plans[0].requests[0]
+        if not isinstance(request, GenerateRequest) or len(request.prompt_token_ids) < 2:
+            return False
+        if self.responses and self.responses.get(request_key(request, self.identity)):
+            return True
+        *context, last = request.prompt_token_ids
+        with contextlib.suppress(RequestError):
+            await self.engine.score(
+                ScoreRequest(context_token_ids=tuple(context), continuations=((last,),))
+            )
+        return True
+
 
 async def execute(
     tasks: Sequence[TaskProgress],
@@ -124,6 +152,8 @@ async def execute(
             task, sample = item
             if task.started_at is None:
                 task.started_at = time.perf_counter()
+                if await sender.prime(sample):
+                    task.primed.set()
             else:
                 # The others of a task wait for its first, or each would compute the shared few-shots by itself.
                 # The engine has the tasks before this one to work on meanwhile.

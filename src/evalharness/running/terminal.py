@@ -17,11 +17,13 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 MAX_BARS = 6
 """Tasks shown at once under the bar of the whole run."""
@@ -78,6 +80,20 @@ def captured_output() -> Iterator[Capture]:
         terminal.close()
 
 
+class _Count(MofNCompleteColumn):
+    """Done and total; nothing for a step without a count."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
+
+
+class _Remaining(TimeRemainingColumn):
+    """Time to the end, in words; nothing for a step without a count."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else Text("ETA ", style="dim") + super().render(task)
+
+
 class Bars:
     """A bar for the run and one for each task under way; nothing when there is no terminal."""
 
@@ -87,13 +103,15 @@ class Bars:
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            _Count(),
             TextColumn("{task.fields[rate]}", style="dim"),
             TimeElapsedColumn(),
-            TextColumn("ETA", style="dim"),
-            TimeRemainingColumn(),
+            _Remaining(),
             console=console,
             transient=True,
+            # rich would put what is printed above the bars, past the capture.
+            redirect_stdout=False,
+            redirect_stderr=False,
             disable=not console.is_terminal,
             refresh_per_second=4,
         )

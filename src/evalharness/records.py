@@ -96,7 +96,7 @@ class Failure:
     """A request that has no answer. Recorded, counted and shown; never scored."""
 
     kind: str
-    """context_overflow | engine | request"""
+    """context_overflow | request | scoring"""
     message: str
 
 

@@ -197,3 +197,57 @@ def test_base_models_get_no_chat_template(tiny_llama: Path, tmp_path: Path) -> N
         json.loads((outcome.run_dir / "manifest.json").read_text())["checkpoint"]["is_chat"]
         is False
     )
+
+
+BROKEN = """
+def process_results(doc, results):
+    if doc["number"] % 3 == 0:
+        raise ValueError("no such answer")
+    return {"acc": 1.0}
+
+
+def docs(**kwargs):
+    from datasets import Dataset
+
+    return {"test": Dataset.from_list([{"number": i} for i in range(9)])}
+"""
+BROKEN_YAML = """
+task: broken
+custom_dataset: !function utils.docs
+test_split: test
+output_type: generate_until
+doc_to_text: "{{number}}"
+doc_to_target: "{{number}}"
+process_results: !function utils.process_results
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
+
+
+@pytest.mark.parametrize(("max_error_rate", "status"), [(0.5, "complete"), (0.1, "failed")])
+def test_a_sample_that_cant_be_scored_is_counted_and_never_a_zero(
+    tiny_llama: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    max_error_rate: float,
+    status: str,
+) -> None:
+    folder = tmp_path / "tasks" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "utils.py").write_text(BROKEN)
+    (folder / "broken.yaml").write_text(BROKEN_YAML)
+    monkeypatch.chdir(tmp_path)
+    outcome = run(
+        config(
+            tiny_llama,
+            tmp_path / "results",
+            suite=SuiteConfig(name="test", tasks={"broken": TaskConfig()}),
+            run=RunConfig(max_error_rate=max_error_rate),
+        )
+    )
+    (summary,) = outcome.manifest.tasks
+    assert (summary.status, summary.num_errors, summary.num_samples) == (status, 3, 9)
+    (metric,) = outcome.metrics
+    assert metric.n == (6 if status == "complete" else 0)
+    rows = list(iter_samples(outcome.run_dir, "broken"))
+    assert sum(row.error == "scoring: ValueError: no such answer" for row in rows) == 3
+    assert all(row.scores == ({} if row.error else {"acc": 1.0}) for row in rows)

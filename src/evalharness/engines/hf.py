@@ -41,9 +41,11 @@ class HfEngine:
         except ImportError as e:
             raise ConfigError(f"engine=hf: {e}. Install evalharness[hf].") from e
         has_gpu = config.device is not Device.cpu and torch.cuda.is_available()
-        dtype = "auto" if config.dtype != "auto" else (torch.float32 if not has_gpu else "auto")
+        dtype: Any = "auto" if has_gpu else torch.float32
         if config.dtype != "auto":
-            dtype = getattr(torch, config.dtype)
+            dtype = getattr(torch, config.dtype, None)
+        if not isinstance(dtype, (str, torch.dtype)):
+            raise ConfigError(f"engine.dtype: torch has no dtype {config.dtype!r}")
         trust = {"trust_remote_code": weights.trust_remote_code}
         try:
             model = transformers.AutoModelForCausalLM.from_pretrained(

@@ -89,10 +89,12 @@ class VllmEngine:
     def _start(cls, arguments: Any, config: EngineConfig, weights: Weights) -> VllmEngine:
         """Not in `load`, whose frame errors inside vLLM's imports keep alive: the engine would outlive its run."""
         import vllm
+        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
         try:
-            llm = AsyncLLM.from_engine_args(arguments)
+            # vLLM's own batch sizes for offline work, twice those of a server that must answer soon.
+            llm = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         except Exception as e:  # vLLM raises anything from ValueError to RuntimeError here
             raise EngineError(f"vLLM did not start: {_first_line(e)}") from e
         model = llm.vllm_config.model_config

@@ -50,17 +50,11 @@ async def score_task(loaded: LoadedTask, samples: Sequence[Sample]) -> TaskScore
     raw: dict[tuple[str, str], dict[int, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         await asyncio.sleep(0)
+        scores = _scores(loaded, sample)
         for filter_ in loaded.filters():
-            scores: dict[str, Any] = {}
-            error = _message(sample.failure)
-            if error is None:
-                try:
-                    scores = _process(loaded, sample, filter_)
-                except Exception as e:  # a task's own code; one bad sample must not stop the run
-                    error = f"scoring: {type(e).__name__}: {e}"
-            for metric, value in scores.items():
+            for metric, value in scores.get(filter_, {}).items():
                 raw[metric, filter_][sample.doc_id].append(value)
-            rows.append(_row(loaded, sample, filter_, scores, error))
+            rows.append(_row(loaded, sample, filter_, scores.get(filter_, {})))
     values = {key: _values(loaded, key[0], by_doc) for key, by_doc in raw.items()}
     metrics = [_metric(loaded, metric, filter_, v) for (metric, filter_), v in values.items()]
     return TaskScores(rows, metrics or [no_metric(loaded)], values)
@@ -125,12 +119,24 @@ def _apply_filters(loaded: LoadedTask, samples: Sequence[Sample]) -> None:
         loaded.task.apply_filters()
 
 
-def _process(loaded: LoadedTask, sample: Sample, filter_: str) -> dict[str, Any]:
+def _scores(loaded: LoadedTask, sample: Sample) -> dict[str, dict[str, Any]]:
+    """Filter -> metric -> score; empty for a sample that failed, and one that can't be scored becomes one."""
+    if sample.failure is not None:
+        return {}
     instances = sorted(sample.instances, key=lambda i: i.idx)
-    results = loaded.task.process_results(
-        instances[0].doc, [i.filtered_resps[filter_] for i in instances]
-    )
-    return dict(results)
+    try:
+        return {
+            filter_: dict(
+                loaded.task.process_results(
+                    instances[0].doc, [i.filtered_resps[filter_] for i in instances]
+                )
+            )
+            for filter_ in loaded.filters()
+        }
+    except Exception as e:  # a task's own code; one bad sample must not stop the run
+        failure = Failure(kind="scoring", message=f"{type(e).__name__}: {e}")
+        sample.responses.append(failure)
+        return {}
 
 
 def _values(loaded: LoadedTask, metric: str, by_doc: Mapping[int, list[Any]]) -> list[Any]:
@@ -198,9 +204,8 @@ def _row(
     sample: Sample,
     filter_: str,
     scores: Mapping[str, Any],
-    error: str | None,
 ) -> SampleRecord:
-    instances = sample.instances
+    instances, error = sample.instances, _message(sample.failure)
     generations = [r for r in sample.responses if isinstance(r, Generation)]
     answers = [] if error else [i.filtered_resps[filter_] for i in instances]
     finish = generations[0].finish_reason if generations else "score"

@@ -303,3 +303,31 @@ def test_an_interruption_ends_the_other_jobs_of_a_multirun_and_a_second_one_hurt
     assert (process.returncode, err) == (3, "interrupted\n")
     (folder,) = (home / "results").glob("[!.]*")
     assert load_manifest(folder).status == "partial"
+
+
+def test_resume_continues_until_the_run_is_complete(evalharness: Cli, home: Path) -> None:
+    # Dies after 3 requests each time it is started; 8 are wanted.
+    died = evalharness(
+        "run", "model=mine", "suite=tiny", "engine=fake", "run.limit=4", "run.id=cut",
+        "engine.max_in_flight=1", "engine.extra.die_after=3",
+    )  # fmt: skip
+    assert died.code == 3
+    starts = 1
+    while (resumed := evalharness("resume", "cut")).code == 3:
+        starts += 1
+        assert starts < 6
+    assert resumed.code == 0
+    manifest = load_manifest(home / "results" / "cut")
+    assert manifest.status == "complete"
+    assert manifest.num_starts == starts + 1 > 2
+    assert sum(task.num_samples for task in manifest.tasks) == 8
+
+
+def test_resume_refuses_what_is_complete_or_not_there(evalharness: Cli) -> None:
+    evalharness("run", "model=mine", *FAKE, "run.id=done")
+    complete = evalharness("resume", "done")
+    assert (complete.code, complete.out) == (2, "")
+    assert "complete" in complete.err
+    missing = evalharness("resume", "don3")
+    assert missing.code == 2
+    assert "did you mean 'done'" in missing.err

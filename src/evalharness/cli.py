@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -105,6 +106,35 @@ def run(
         jobs.failed(e)
     except KeyboardInterrupt:
         # The process is on its way out: a second Ctrl-C could only break its clean-up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        jobs.interrupted()
+    jobs.close()
+    raise typer.Exit(jobs.exit_code)
+
+
+@app.command()
+def resume(
+    run_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Run id or how it begins, `latest`, or a model (its latest run).",
+            autocompletion=results_cli.complete_run,
+        ),
+    ],
+    results_dir: results_cli.ResultsDir = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+) -> None:
+    """Continue a run that ended early, with the configuration it was started with.
+
+    What was answered is not computed again. Exit code: as of run.
+    """
+    from evalharness.run_cli import Jobs, unfinished
+
+    jobs = Jobs(as_json=as_json)
+    try:
+        jobs(unfinished(results_dir, run_name))
+    except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         jobs.interrupted()
     jobs.close()

@@ -16,7 +16,8 @@ _MOST_ROWS = 200
 """Rows of a query shown as a table."""
 
 
-def _complete_run(context: typer.Context, incomplete: str) -> list[str]:
+def complete_run(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs that begin so, for shell completion."""
     from evalharness.store.read import run_names
 
     names = ["latest", *run_names(context.params.get("results_dir") or Path("results"))]
@@ -38,7 +39,7 @@ def results(
         str | None,
         typer.Argument(
             help="Run id or how it begins, `latest`, or a model (its latest run). Without it: all runs.",
-            autocompletion=_complete_run,
+            autocompletion=complete_run,
         ),
     ] = None,
     results_dir: ResultsDir = Path("results"),

@@ -6,9 +6,11 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from evalharness.errors import ConfigError, EvalHarnessError, one_line
+from evalharness.errors import ConfigError, EvalHarnessError, StoreError, one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from evalharness.config import Config
 
 EXIT_PARTIAL = 3
@@ -83,3 +85,30 @@ class Jobs:
         """Print the JSON of what was run, if that was wanted."""
         if self._finished:
             sys.stdout.write(json.dumps(self._finished, indent=2) + "\n")
+
+
+def unfinished(results_dir: Path, name: str) -> Config:
+    """The configuration of a run that ended early, set to continue exactly that run.
+
+    Raises:
+        UserError: there is no such run, it is complete, or its configuration can't be read.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from evalharness.config import Config, Resume
+    from evalharness.store import layout
+    from evalharness.store.read import find_run
+
+    manifest = find_run(results_dir, name)
+    if manifest.status == "complete":
+        raise StoreError(f"run {manifest.run_id!r} is complete; there is nothing to resume")
+    path = results_dir / manifest.run_id / layout.CONFIG
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(Config, OmegaConf.load(path)))
+    except (OSError, OmegaConfBaseException) as e:
+        raise StoreError(f"{path}: {one_line(e)}") from e
+    assert isinstance(config, Config)
+    config.run.id, config.run.resume = manifest.run_id, Resume.must
+    config.results_dir = str(results_dir)
+    return config

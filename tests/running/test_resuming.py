@@ -15,6 +15,7 @@ from evalharness.config import (
     Resume,
     RunConfig,
     SamplingConfig,
+    Scoring,
     SuiteConfig,
     TaskConfig,
     Variant,
@@ -111,6 +112,9 @@ def test_more_docs_of_the_same_task_compute_only_the_new_ones(
         {"sampling": SamplingConfig(temperature=0.7)},
         {"sampling": SamplingConfig(max_gen_toks=3)},
         {"engine": EngineConfig(kind=EngineKind.hf)},
+        {"engine": EngineConfig(kind=EngineKind.fake, extra={"latency_s": 0.001})},
+        {"engine": EngineConfig(kind=EngineKind.fake, scoring=Scoring.plain)},
+        {"engine": EngineConfig(kind=EngineKind.fake, seed=1)},
     ],
 )
 def test_other_settings_never_share_a_generation(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.config import Resume
+from evalharness.engines import EngineInfo
 from evalharness.errors import StoreError
 from evalharness.records import Manifest
 from evalharness.running.preparing import Prepared
@@ -54,6 +55,15 @@ def run_identity(prepared: Prepared, config: dict[str, Any]) -> str:
         ],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def request_identity(prepared: Prepared, info: EngineInfo) -> str:
+    """What changes a response besides its request: weights, numerics, and arguments that went to the engine as they are."""
+    engine = prepared.config.engine
+    passed = {"extra": engine.extra, "scoring": engine.scoring.value, "seed": engine.seed}
+    kept = {k: v for k, v in passed.items() if k not in _NUMBERS_DONT_DEPEND_ON}
+    numerics = json.dumps(kept, sort_keys=True, default=str)
+    return f"{prepared.info.fingerprint} {info.numerics} {numerics}"
 
 
 def open_run(prepared: Prepared, manifest: Manifest, config_yaml: str) -> RunWriter:

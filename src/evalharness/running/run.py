@@ -25,7 +25,7 @@ from evalharness.running.interrupting import InterruptedRunError, interruptible,
 from evalharness.running.journal import Journal
 from evalharness.running.preparing import Prepared, prepare
 from evalharness.running.responses import Responses
-from evalharness.running.resuming import journals, open_run
+from evalharness.running.resuming import journals, open_run, request_identity
 from evalharness.running.scoring import TaskScores, no_metric, score_groups, score_task
 from evalharness.running.summarizing import (
     begin_manifest,
@@ -34,7 +34,7 @@ from evalharness.running.summarizing import (
     summarize,
     what_failed,
 )
-from evalharness.running.terminal import Bars, Capture, captured_output, log_to_capture
+from evalharness.running.terminal import Bars, captured_output, log_to_capture
 from evalharness.store import layout
 from evalharness.store.write import RunWriter
 from evalharness.tasks.lm import EngineLM
@@ -74,7 +74,7 @@ def run(config: Config) -> Outcome:
         manifest = begin_manifest(prepared)
         writer = open_run(prepared, manifest, OmegaConf.to_yaml(config))
         capture.move_to(writer.run_dir / layout.LOG)
-        return _Execution(prepared, writer, capture, bars, started).run()
+        return _Execution(prepared, writer, bars, started).run()
 
 
 class _Execution:
@@ -84,12 +84,10 @@ class _Execution:
         self,
         prepared: Prepared,
         writer: RunWriter,
-        capture: Capture,
         bars: Bars,
         started: float,
     ) -> None:
         self.prepared, self.writer, self.bars = prepared, writer, bars
-        self.console = capture.console
         self.started = started
         self.tasks = [TaskProgress(t, t.num_docs * t.repeats) for t in prepared.suite.tasks]
         self.scores: dict[str, TaskScores] = {}
@@ -132,13 +130,12 @@ class _Execution:
             folder = self.writer.run_dir / layout.JOURNAL
             with Responses(journals(prepared, self.writer.run_dir), own=folder) as responses:
                 async with Journal(folder) as journal:
-                    sender = Sender(engine, journal, self._identity(engine), responses)
+                    sender = Sender(
+                        engine, journal, request_identity(prepared, engine.info), responses
+                    )
                     await until_interrupted(self._execute(engine, sender))
         finally:
             await engine.close()
-
-    def _identity(self, engine: Engine) -> str:
-        return f"{self.prepared.info.fingerprint} {engine.info.numerics}"
 
     async def _execute(self, engine: Engine, sender: Sender) -> None:
         prepared = self.prepared

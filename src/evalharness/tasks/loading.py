@@ -142,7 +142,7 @@ def load_suite(config: Config) -> LoadedSuite:
     check_names(config.suite, manager)
     tasks: dict[str, LoadedTask] = {}
     groups: dict[str, Group] = {}
-    with mirrored(config.data.mirror, is_offline=config.data.offline):
+    with mirrored(config.data.mirror):
         for name, overrides in config.suite.tasks.items():
             loaded = _load(manager, name, config)
             groups |= loaded.get("groups", {})

@@ -21,7 +21,7 @@ def go_offline() -> None:
 
 
 @contextlib.contextmanager
-def mirrored(mirror: str | None, *, is_offline: bool = False) -> Iterator[None]:
+def mirrored(mirror: str | None) -> Iterator[None]:
     """While active, `datasets.load_dataset` reads Hub ids from the mirror.
 
     lm-eval names datasets by Hub id inside its tasks and passes them to `datasets.load_dataset`; mapping the id there

@@ -156,3 +156,14 @@ def test_a_run_whose_process_is_gone_is_continued(
     manifest["hardware"]["pid"] = 2**22 + 1  # above any process
     path.write_text(json.dumps(manifest))
     assert run(config(tiny_llama, tmp_path)).manifest.run_id == died.manifest.run_id
+
+
+def test_a_continued_run_keeps_the_log_of_its_earlier_start(
+    died: Outcome, tiny_llama: Path, tmp_path: Path
+) -> None:
+    before = (died.run_dir / "log.txt").read_text()
+    assert "is partial" in before
+    run(config(tiny_llama, tmp_path))
+    after = (died.run_dir / "log.txt").read_text()
+    assert after.startswith(before)
+    assert "is complete" in after

@@ -43,7 +43,7 @@ class Capture:
         sys.stdout.flush()
         sys.stderr.flush()
         self._log.flush()
-        target = path.open("w+b")
+        target = path.open("ab")  # a continued run keeps the log of its earlier starts
         with Path(self._log.name).open("rb") as earlier:
             target.write(earlier.read())
         target.flush()

@@ -30,7 +30,7 @@ from evalharness.config import (
 )
 from evalharness.engines import Weights, open_engine
 from evalharness.engines.vllm import engine_arguments
-from evalharness.running.building import Prompting, build_samples
+from evalharness.running.building import Prompting, Sample, build_samples
 from evalharness.running.executing import Sender, TaskProgress, execute
 from evalharness.running.journal import Journal
 from evalharness.tasks.lm import EngineLM
@@ -64,25 +64,24 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
     async def ours() -> float:
         await engine._llm.reset_prefix_cache()
-        progress = TaskProgress(loaded, loaded.num_docs)
+        num_tokens = 0
 
-        async def done(_: TaskProgress) -> None:
-            return None
+        def count(_: TaskProgress, sample: Sample) -> None:
+            nonlocal num_tokens
+            num_tokens += sum(len(response.token_ids) for response in sample.responses)
 
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             async with Journal(Path(folder)) as journal:
                 await execute(
-                    [progress],
+                    [TaskProgress(loaded)],
                     lm,
                     Sender(engine, journal, "bench"),
                     PROMPTING,
                     max_in_flight=options.docs,
-                    on_sample=lambda _: None,
-                    on_task_done=done,
+                    on_sample=count,
                 )
-        wall = time.perf_counter() - started
-        return sum(len(r.token_ids) for s in progress.samples for r in s.responses) / wall
+        return num_tokens / (time.perf_counter() - started)
 
     requests = [r for s in build_samples(loaded, lm, PROMPTING) for r in s.plans[0].requests]
     prompts = [{"prompt_token_ids": list(r.prompt_token_ids)} for r in requests]

@@ -96,7 +96,7 @@ class Failure:
     """A request that has no answer. Recorded, counted and shown; never scored."""
 
     kind: str
-    """context_overflow | request | scoring"""
+    """prompt | context_overflow | request | scoring"""
     message: str
 
 
@@ -135,7 +135,7 @@ class SampleRecord:
     """The context as text, chat template applied."""
     target: str
     response: str
-    """Generated text, or the continuations' log-probabilities as JSON."""
+    """Generated text, or as JSON `[logprob, is_greedy]` of each continuation: enough to score the sample again."""
     thinking: str | None
     answer: str
     """What the task's filter extracted."""
@@ -201,6 +201,8 @@ class TaskSummary:
     """sha256 of the task's resolved configuration."""
     status: str
     """complete | partial | failed"""
+    request_hash: str = ""
+    """sha256 of the part of the task's configuration that its requests follow from."""
     num_reused: int = 0
     """Samples whose responses were there already; their tokens aren't in the counts above."""
 

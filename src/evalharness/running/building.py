@@ -5,14 +5,19 @@ A stream, not a list: prompts of the next task are built while the engine works 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from lm_eval.api.instance import Instance
 
 from evalharness.records import Failure, Response
 from evalharness.tasks.lm import EngineLM, Plan
 from evalharness.tasks.loading import LoadedTask
+
+DOCS_AT_ONCE = 16
+"""Their prompts are encoded in one call."""
 
 
 @dataclass(slots=True)
@@ -46,31 +51,75 @@ class Prompting:
 
 def build_samples(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> Iterator[Sample]:
     """All samples of a task, in the order of its docs (few-shots are drawn in that order, as lm-eval does)."""
+    docs = loaded.task.doc_iterator(limit=loaded.limit)
+    while group := list(itertools.islice(docs, DOCS_AT_ONCE)):
+        built = [_instances(loaded, lm, prompting, doc_id, doc) for doc_id, doc in group]
+        lm.encode_ahead(i for instances in built if isinstance(instances, list) for i in instances)
+        for (doc_id, doc), instances in zip(group, built, strict=True):
+            if isinstance(instances, Failure):
+                yield from _unbuilt(loaded, doc_id, doc, instances)
+            else:
+                yield from _samples(loaded, lm, prompting, doc_id, instances)
+
+
+def _instances(
+    loaded: LoadedTask, lm: EngineLM, prompting: Prompting, doc_id: int, doc: Any
+) -> list[Instance] | Failure:
+    """One doc's prompts, or why the task's own code can't make them of this doc."""
+    try:
+        return _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
+    except Exception as e:
+        return Failure(kind="prompt", message=f"{type(e).__name__}: {e}")
+
+
+def _ask_lm_eval(
+    loaded: LoadedTask, lm: EngineLM, prompting: Prompting, doc_id: int, doc: Any
+) -> list[Instance]:
     task = loaded.task
     template = lm.apply_chat_template if prompting.is_chat else None
-    for doc_id, doc in task.doc_iterator(limit=loaded.limit):
-        context = task.fewshot_context(
-            doc,
-            num_fewshot=task.config.num_fewshot or 0,
-            system_instruction=prompting.system_instruction,
-            apply_chat_template=prompting.is_chat,
-            fewshot_as_multiturn=prompting.fewshot_as_multiturn,
-            chat_template=template,
-            gen_prefix=task.doc_to_prefix(doc),
-        )
-        instances = task.construct_requests(
+    context = task.fewshot_context(
+        doc,
+        num_fewshot=task.config.num_fewshot or 0,
+        system_instruction=prompting.system_instruction,
+        apply_chat_template=prompting.is_chat,
+        fewshot_as_multiturn=prompting.fewshot_as_multiturn,
+        chat_template=template,
+        gen_prefix=task.doc_to_prefix(doc),
+    )
+    instances = task.construct_requests(
+        doc=doc,
+        ctx=context,
+        metadata=(task.config.task, doc_id, task.config.repeats),
+        apply_chat_template=prompting.is_chat,
+        chat_template=template,
+    )
+    return instances if isinstance(instances, list) else [instances]
+
+
+def _unbuilt(loaded: LoadedTask, doc_id: int, doc: Any, failure: Failure) -> Iterator[Sample]:
+    for repeat in range(loaded.repeats):
+        instance = Instance(
+            request_type=loaded.task.OUTPUT_TYPE,
             doc=doc,
-            ctx=context,
-            metadata=(task.config.task, doc_id, task.config.repeats),
-            apply_chat_template=prompting.is_chat,
-            chat_template=template,
+            arguments=("",),
+            idx=0,
+            metadata=(loaded.task.config.task, doc_id, loaded.task.config.repeats),
         )
-        instances = instances if isinstance(instances, list) else [instances]
-        num_draws = task.config.repeats or 1
-        for repeat in range(loaded.repeats):
-            copies = [replace(i, resps=[], filtered_resps={}) for i in instances]
-            plans = [
-                lm.plan(copies, repeat=repeat * num_draws + draw, run_seed=prompting.run_seed)
-                for draw in range(num_draws)
-            ]
-            yield Sample(loaded.name, doc_id, repeat, copies, plans)
+        yield Sample(loaded.name, doc_id, repeat, [instance], [Plan((failure,), lambda _: [])])
+
+
+def _samples(
+    loaded: LoadedTask,
+    lm: EngineLM,
+    prompting: Prompting,
+    doc_id: int,
+    instances: list[Instance],
+) -> Iterator[Sample]:
+    num_draws = loaded.num_draws
+    for repeat in range(loaded.repeats):
+        copies = [replace(i, resps=[], filtered_resps={}) for i in instances]
+        plans = [
+            lm.plan(copies, repeat=repeat * num_draws + draw, run_seed=prompting.run_seed)
+            for draw in range(num_draws)
+        ]
+        yield Sample(loaded.name, doc_id, repeat, copies, plans)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -40,10 +40,8 @@ class TaskProgress:
     """Where one task stands."""
 
     loaded: LoadedTask
-    num_expected: int
-    """Samples: docs x repeats."""
-    samples: list[Sample] = field(default_factory=list)
-    """Finished ones, failures included."""
+    num_done: int = 0
+    """Samples that are back, failures included."""
     started_at: float | None = None
     """`time.perf_counter` of the first request."""
     finished_at: float | None = None
@@ -51,9 +49,14 @@ class TaskProgress:
     """Set when the first prompt was computed: what all prompts of the task begin with is in the engine's cache then."""
 
     @property
+    def num_expected(self) -> int:
+        """Samples: docs x repeats."""
+        return self.loaded.num_docs * self.loaded.repeats
+
+    @property
     def is_done(self) -> bool:
         """Every sample is back."""
-        return len(self.samples) == self.num_expected
+        return self.num_done == self.num_expected
 
     @property
     def wall_s(self) -> float:
@@ -122,19 +125,17 @@ async def execute(
     prompting: Prompting,
     *,
     max_in_flight: int,
-    on_sample: Callable[[TaskProgress], None],
-    on_task_done: Callable[[TaskProgress], Awaitable[None]],
+    on_sample: Callable[[TaskProgress, Sample], None],
 ) -> None:
     """Run all samples of all tasks.
 
     Args:
-        tasks: filled while it runs; after an EngineError or a cancellation they hold what was finished.
+        tasks: brought forward while it runs.
         lm: turns instances into requests.
         sender: serves requests.
         prompting: how prompts are written.
         max_in_flight: samples handed to the engine at once.
-        on_sample: called after every finished sample.
-        on_task_done: awaited when a task's last sample is back, while the others go on.
+        on_sample: called with every finished sample, which nothing here keeps; the task is done with its last.
 
     Raises:
         EngineError: the engine died.
@@ -160,11 +161,9 @@ async def execute(
                 await task.primed.wait()
             await _serve(sample, lm, sender)
             task.primed.set()
-            task.samples.append(sample)
+            task.num_done += 1
             task.finished_at = time.perf_counter()
-            on_sample(task)
-            if task.is_done:
-                await on_task_done(task)
+            on_sample(task, sample)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -20,13 +20,15 @@ from evalharness.config import Config
 from evalharness.engines import Engine, open_engine
 from evalharness.errors import EngineError
 from evalharness.records import Manifest, MetricRecord, TaskSummary
+from evalharness.running.building import Sample
 from evalharness.running.executing import Sender, TaskProgress, execute
 from evalharness.running.interrupting import InterruptedRunError, interruptible, until_interrupted
 from evalharness.running.journal import Journal
 from evalharness.running.preparing import Prepared, prepare
+from evalharness.running.recording import Recorder
 from evalharness.running.responses import Responses
 from evalharness.running.resuming import journals, open_run, request_identity
-from evalharness.running.scoring import TaskScores, no_metric, score_groups, score_task
+from evalharness.running.scoring import TaskScores, no_metric, score_groups
 from evalharness.running.summarizing import (
     begin_manifest,
     describe_task,
@@ -89,7 +91,8 @@ class _Execution:
     ) -> None:
         self.prepared, self.writer, self.bars = prepared, writer, bars
         self.started = started
-        self.tasks = [TaskProgress(t, t.num_docs * t.repeats) for t in prepared.suite.tasks]
+        self.tasks = [TaskProgress(task) for task in prepared.suite.tasks]
+        self.recorders: dict[str, Recorder] = {}
         self.scores: dict[str, TaskScores] = {}
         self.summaries: dict[str, TaskSummary] = {}
 
@@ -106,6 +109,9 @@ class _Execution:
         except BaseException as e:
             self._end("failed", f"{type(e).__name__}: {e}")
             raise
+        finally:
+            for recorder in self.recorders.values():
+                recorder.discard()
 
     def _execute_all(self) -> str | None:
         """Why it ended early, if it did after the engine was up."""
@@ -124,7 +130,7 @@ class _Execution:
         loading = time.perf_counter()
         with self.bars.step(f"loading {config.model.name}"):
             engine_config = replace(config.engine, max_model_len=prepared.max_model_len)
-            engine = await open_engine(engine_config, prepared.weights)
+            engine = await open_engine(engine_config, prepared.weights, config.ray)
         try:
             self._update(load_s=time.perf_counter() - loading, engine=asdict(engine.info))
             folder = self.writer.run_dir / layout.JOURNAL
@@ -136,6 +142,7 @@ class _Execution:
                     await until_interrupted(self._execute(engine, sender))
         finally:
             await engine.close()
+            self._update(engine=asdict(engine.info))  # replicas may have been lost
 
     async def _execute(self, engine: Engine, sender: Sender) -> None:
         prepared = self.prepared
@@ -152,29 +159,42 @@ class _Execution:
             lm,
             sender,
             prepared.prompting,
-            max_in_flight=prepared.config.engine.max_in_flight,
-            on_sample=lambda t: self.bars.advance(t.loaded.name, len(t.samples), t.num_expected),
-            on_task_done=self._score,
+            max_in_flight=prepared.config.engine.max_in_flight * engine.info.num_replicas,
+            on_sample=self._record,
         )
 
-    async def _score(self, task: TaskProgress) -> None:
-        """Score a task, store its samples, and forget them."""
-        loaded = task.loaded
-        scores = await score_task(loaded, task.samples)
-        summary = summarize(loaded, task, self.prepared.config.run.max_error_rate)
+    def _record(self, task: TaskProgress, sample: Sample) -> None:
+        """Score and store a finished sample, and with its last one the task."""
+        self._recorder(task).add(sample)
+        self.bars.advance(task.loaded.name, task.num_done, task.num_expected)
+        if task.is_done:
+            self._finish_task(task)
+
+    def _recorder(self, task: TaskProgress) -> Recorder:
+        name = task.loaded.name
+        if name not in self.recorders:
+            self.recorders[name] = Recorder(task.loaded, self.writer.open_samples(name))
+        return self.recorders[name]
+
+    def _finish_task(self, task: TaskProgress) -> None:
+        loaded, recorder = task.loaded, self._recorder(task)
+        scores = recorder.finish()
+        summary = summarize(
+            loaded,
+            recorder.counts,
+            wall_s=task.wall_s,
+            max_error_rate=self.prepared.config.run.max_error_rate,
+        )
         if summary.status == "failed":
-            scores = replace(scores, metrics=[no_metric(loaded)], values={})
-        self.writer.write_samples(loaded.name, scores.samples)
-        self.scores[loaded.name] = replace(scores, samples=[])
-        self.summaries[loaded.name] = summary
-        logger.info(describe_task(summary, self.scores[loaded.name].metrics))
-        for sample in task.samples:
-            sample.responses, sample.plans, sample.instances = [], [], []
+            scores = TaskScores([no_metric(loaded)], {})
+        self.scores[loaded.name], self.summaries[loaded.name] = scores, summary
+        del self.recorders[loaded.name]
+        logger.info(describe_task(summary, scores.metrics))
 
     def _finish(self, reason: str | None) -> Outcome:
         for task in self.tasks:
             if task.loaded.name not in self.summaries:
-                asyncio.run(self._score(task))
+                self._finish_task(task)
         metrics = [m for s in self.scores.values() for m in s.metrics]
         ok = {n: s for n, s in self.scores.items() if self.summaries[n].status != "failed"}
         metrics += score_groups(self.prepared.suite.groups, self.prepared.suite.tasks, ok)

@@ -1,63 +1,135 @@
 """Finished samples become scores: lm-eval's filters, metrics and aggregation, over the samples that have an answer.
 
-A sample that failed is a row with its error and no score; it never counts as zero.
+Each sample is scored as it finishes; what stays is its numbers. A sample that failed has no score and never counts as
+zero.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections import defaultdict
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from lm_eval.api.group import Group
+from lm_eval.api.instance import Instance
 
 from evalharness.analysis.estimates import bootstrap_estimate, estimate
-from evalharness.records import Failure, Generation, MetricRecord, SampleRecord, Scores
-from evalharness.running.building import Sample
-from evalharness.tasks.loading import LoadedTask, doc_hash
+from evalharness.records import Failure, MetricRecord
+from evalharness.tasks.loading import LoadedTask
 
 BOOTSTRAP_ITERATIONS = 1000
+NUMBER = (int, float, np.number, np.bool_)
+
+
+class Scored(NamedTuple):
+    """One sample under one filter."""
+
+    answer: str
+    """What the filter extracted."""
+    scores: dict[str, Any]
+    """Metric -> the sample's score, or what the metric's aggregation takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskScores:
     """What scoring a task gives."""
 
-    samples: list[SampleRecord]
     metrics: list[MetricRecord]
-    values: dict[tuple[str, str], list[Any]]
+    values: dict[tuple[str, str], Sequence[Any]]
     """(metric, filter) -> one value per scored doc (repeats averaged) or, for other aggregations, per sample."""
 
 
-async def score_task(loaded: LoadedTask, samples: Sequence[Sample]) -> TaskScores:
-    """Score a task's samples, letting other coroutines run between them.
+class TaskScorer:
+    """Scores a task's samples one by one.
 
     On the event loop's own thread, because several lm-eval tasks bound their scoring by signals, which only the main
     thread may set.
-
-    Args:
-        loaded: the task.
-        samples: with `instance.resps` filled for every sample that didn't fail; in any order.
     """
-    samples = sorted(samples, key=lambda s: (s.doc_id, s.repeat))
-    good = [s for s in samples if s.failure is None]
-    _apply_filters(loaded, good)
-    rows: list[SampleRecord] = []
-    raw: dict[tuple[str, str], dict[int, list[Any]]] = defaultdict(lambda: defaultdict(list))
-    for sample in samples:
-        await asyncio.sleep(0)
-        scores = _scores(loaded, sample)
-        for filter_ in loaded.filters():
-            for metric, value in scores.get(filter_, {}).items():
-                raw[metric, filter_][sample.doc_id].append(value)
-            rows.append(_row(loaded, sample, filter_, scores.get(filter_, {})))
-    values = {key: _values(loaded, key[0], by_doc) for key, by_doc in raw.items()}
-    metrics = [_metric(loaded, metric, filter_, v) for (metric, filter_), v in values.items()]
-    return TaskScores(rows, metrics or [no_metric(loaded)], values)
+
+    def __init__(self, loaded: LoadedTask) -> None:
+        """Nothing is scored yet."""
+        self._loaded = loaded
+        self._values: dict[tuple[str, str], _Values] = {}
+
+    def score(
+        self, doc_id: int, repeat: int, instances: Sequence[Instance]
+    ) -> dict[str, Scored] | Failure:
+        """Filter -> answer and scores of one sample, or why it can't be scored.
+
+        Args:
+            doc_id: row of the scored split.
+            repeat: 0 and up.
+            instances: all of the sample's, `resps` filled.
+        """
+        instances = sorted(instances, key=lambda i: i.idx)
+        try:
+            by_filter = self._score(instances)
+        except Exception as e:  # a task's own code; one bad sample must not stop the run
+            return Failure(kind="scoring", message=f"{type(e).__name__}: {e}")
+        for filter_, scored in by_filter.items():
+            for metric, value in scored.scores.items():
+                if (metric, filter_) not in self._values:
+                    is_mean = _is_mean(self._loaded, metric)
+                    self._values[metric, filter_] = _Values(array("d") if is_mean else [])
+                self._values[metric, filter_].add(doc_id, repeat, value)
+        return by_filter
+
+    def finish(self) -> TaskScores:
+        """The task's metrics over all that was scored."""
+        has_repeats = self._loaded.repeats > 1
+        values = {
+            key: v.per_doc() if has_repeats else v.in_order() for key, v in self._values.items()
+        }
+        metrics = [_metric(self._loaded, *key, v) for key, v in values.items()]
+        return TaskScores(metrics or [no_metric(self._loaded)], values)
+
+    def _score(self, instances: Sequence[Instance]) -> dict[str, Scored]:
+        task = self._loaded.task
+        # `Task.apply_filters` works on the task's own instances; ours are copies, one per repeat.
+        task._instances = instances
+        task.apply_filters()
+        by_filter = {}
+        for filter_ in self._loaded.filters():
+            answers = [i.filtered_resps[filter_] for i in instances]
+            scores = dict(task.process_results(instances[0].doc, answers))
+            answer = answers[0] if len(answers) == 1 else json.dumps(answers, default=str)
+            by_filter[filter_] = Scored(str(answer), scores)
+        return by_filter
+
+
+@dataclass(slots=True)
+class _Values:
+    """A metric's value of each sample: 20 bytes a sample where the metric is a mean of numbers."""
+
+    values: array[float] | list[Any]
+    """A list for what another aggregation takes."""
+    doc_ids: array[int] = field(default_factory=lambda: array("q"))
+    repeats: array[int] = field(default_factory=lambda: array("i"))
+
+    def add(self, doc_id: int, repeat: int, value: Any) -> None:
+        """Take a sample's value, in any order of samples."""
+        if isinstance(self.values, array) and not isinstance(value, NUMBER):
+            self.values = list(self.values)
+        self.doc_ids.append(doc_id)
+        self.repeats.append(repeat)
+        self.values.append(value)
+
+    def in_order(self) -> Sequence[Any]:
+        """Values by doc and repeat, so that the order of finishing changes nothing."""
+        order = np.lexsort((self.repeats, self.doc_ids))
+        if isinstance(self.values, array):
+            return array("d", np.asarray(self.values)[order])
+        return [self.values[i] for i in order]
+
+    def per_doc(self) -> Sequence[Any]:
+        """The mean over each doc's repeats, in the order of docs: docs are the unit, not samples."""
+        if not isinstance(self.values, array):
+            return self.in_order()
+        _, place = np.unique(self.doc_ids, return_inverse=True)
+        return array("d", np.bincount(place, weights=np.asarray(self.values)) / np.bincount(place))
 
 
 def score_groups(
@@ -111,55 +183,19 @@ def score_groups(
     return records
 
 
-def _apply_filters(loaded: LoadedTask, samples: Sequence[Sample]) -> None:
-    instances = [instance for sample in samples for instance in sample.instances]
-    if instances:
-        # `Task.apply_filters` works on the task's own instances; ours are copies, one per repeat.
-        loaded.task._instances = instances
-        loaded.task.apply_filters()
-
-
-def _scores(loaded: LoadedTask, sample: Sample) -> dict[str, dict[str, Any]]:
-    """Filter -> metric -> score; empty for a sample that failed, and one that can't be scored becomes one."""
-    if sample.failure is not None:
-        return {}
-    instances = sorted(sample.instances, key=lambda i: i.idx)
-    try:
-        return {
-            filter_: dict(
-                loaded.task.process_results(
-                    instances[0].doc, [i.filtered_resps[filter_] for i in instances]
-                )
-            )
-            for filter_ in loaded.filters()
-        }
-    except Exception as e:  # a task's own code; one bad sample must not stop the run
-        failure = Failure(kind="scoring", message=f"{type(e).__name__}: {e}")
-        sample.responses.append(failure)
-        return {}
-
-
-def _values(loaded: LoadedTask, metric: str, by_doc: Mapping[int, list[Any]]) -> list[Any]:
-    """Per doc the mean over its repeats, where values are numbers; items are the unit, not samples."""
-    flat = [value for values in by_doc.values() for value in values]
-    if loaded.repeats == 1 or not _is_mean(loaded, metric, flat):
-        return flat
-    return [float(np.mean([float(v) for v in values])) for values in by_doc.values()]
-
-
-def _is_mean(loaded: LoadedTask, metric: str, values: Sequence[Any]) -> bool:
+def _is_mean(loaded: LoadedTask, metric: str) -> bool:
     aggregation = loaded.task.aggregation().get(metric)
-    name = getattr(aggregation, "__name__", "")
-    return name in ("mean", "nanmean") and all(
-        isinstance(v, (int, float, np.number)) for v in values
-    )
+    return aggregation is None or getattr(aggregation, "__name__", "") in ("mean", "nanmean")
 
 
-def _metric(loaded: LoadedTask, metric: str, filter_: str, values: list[Any]) -> MetricRecord:
+def _metric(loaded: LoadedTask, metric: str, filter_: str, values: Sequence[Any]) -> MetricRecord:
     aggregate = loaded.task.aggregation().get(metric)
-    if aggregate is None or _is_mean(loaded, metric, values):
-        e = estimate([float(v) for v in values])
+    if isinstance(values, array):
+        e = estimate(values)
     else:
+        assert aggregate is not None, (
+            f"{loaded.name}: {metric} isn't a number and has no aggregation"
+        )
         # Seeded by what is estimated: scoring the same samples again gives the same interval.
         rng = np.random.default_rng([len(values), *f"{loaded.name}/{metric}".encode()])
         e = bootstrap_estimate(
@@ -197,52 +233,6 @@ def no_metric(loaded: LoadedTask) -> MetricRecord:
         higher_is_better=bool(loaded.task.higher_is_better().get(metric, True)),
         is_main=True,
     )
-
-
-def _row(
-    loaded: LoadedTask,
-    sample: Sample,
-    filter_: str,
-    scores: Mapping[str, Any],
-) -> SampleRecord:
-    instances, error = sample.instances, _message(sample.failure)
-    generations = [r for r in sample.responses if isinstance(r, Generation)]
-    answers = [] if error else [i.filtered_resps[filter_] for i in instances]
-    finish = generations[0].finish_reason if generations else "score"
-    return SampleRecord(
-        task=loaded.name,
-        doc_id=sample.doc_id,
-        doc_hash=doc_hash(instances[0].doc),
-        repeat=sample.repeat,
-        filter=filter_,
-        prompt=str(instances[0].args[0]),
-        target=str(loaded.task.doc_to_target(instances[0].doc)),
-        response=_response_text(sample, generations),
-        thinking=generations[0].thinking if generations else None,
-        answer=str(answers[0] if len(answers) == 1 else json.dumps(answers, default=str)),
-        scores={k: float(v) for k, v in scores.items() if isinstance(v, (int, float, np.number))},
-        finish_reason="error" if sample.failure else finish,
-        num_prompt_tokens=_total(sample, "num_prompt_tokens"),
-        num_generated_tokens=sum(len(g.token_ids) for g in generations),
-        latency_s=max((getattr(r, "latency_s", 0.0) for r in sample.responses), default=0.0),
-        error=error,
-    )
-
-
-def _response_text(sample: Sample, generations: Sequence[Generation]) -> str:
-    if generations:
-        texts = [g.text for g in generations]
-        return texts[0] if len(texts) == 1 else json.dumps(texts)
-    scores = [c.logprob for r in sample.responses if isinstance(r, Scores) for c in r.continuations]
-    return json.dumps(scores)
-
-
-def _total(sample: Sample, name: str) -> int:
-    return sum(getattr(r, name, 0) for r in sample.responses)
-
-
-def _message(failure: Failure | None) -> str | None:
-    return f"{failure.kind}: {failure.message}" if failure else None
 
 
 def _as_lm_eval(scores: TaskScores) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from evalharness.config import Config
 from evalharness.records import Failure, Generation, Manifest, MetricRecord, TaskSummary
 from evalharness.running import environment
 from evalharness.running.building import Sample
-from evalharness.running.executing import TaskProgress
 from evalharness.running.preparing import Prepared
 from evalharness.running.resuming import run_identity
 from evalharness.tasks.loading import LoadedTask
@@ -60,14 +60,48 @@ def _run_id(config: Config) -> str:
     return name
 
 
-def summarize(loaded: LoadedTask, task: TaskProgress, max_error_rate: float) -> TaskSummary:
+@dataclass(slots=True)
+class Counts:
+    """What a task's samples came to so far; the names are those of `TaskSummary`."""
+
+    num_samples: int = 0
+    num_errors: int = 0
+    num_truncated: int = 0
+    num_empty: int = 0
+    num_context_overflow: int = 0
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_generated_tokens: int = 0
+    num_reused: int = 0
+
+    def add(self, sample: Sample) -> None:
+        """Take a finished sample; tokens count where they were computed now."""
+        self.num_samples += 1
+        failure = sample.failure
+        self.num_errors += failure is not None
+        self.num_context_overflow += failure is not None and failure.kind == "context_overflow"
+        is_reused = bool(sample.responses)
+        for response in sample.responses:
+            if isinstance(response, Generation):
+                self.num_truncated += response.finish_reason == "length"
+                self.num_empty += not response.text.strip()
+            if isinstance(response, Failure) or not response.is_reused:
+                is_reused = False
+            if not isinstance(response, Failure) and not response.is_reused:
+                self.num_prompt_tokens += response.num_prompt_tokens
+                self.num_cached_tokens += response.num_cached_tokens
+                if isinstance(response, Generation):
+                    self.num_generated_tokens += len(response.token_ids)
+        self.num_reused += is_reused
+
+
+def summarize(
+    loaded: LoadedTask, counts: Counts, *, wall_s: float, max_error_rate: float
+) -> TaskSummary:
     """What a task came to: counts of all that went wrong, tokens, time, identity."""
-    responses = [r for s in task.samples for r in s.responses]
-    generations = [r for r in responses if isinstance(r, Generation)]
-    computed = [r for r in responses if not getattr(r, "is_reused", False)]
-    failures = [s.failure for s in task.samples if isinstance(s.failure, Failure)]
-    status = "complete" if task.is_done else "partial"
-    if task.samples and len(failures) > max_error_rate * len(task.samples):
+    num_expected = loaded.num_docs * loaded.repeats
+    status = "complete" if counts.num_samples == num_expected else "partial"
+    if counts.num_samples and counts.num_errors > max_error_rate * counts.num_samples:
         status = "failed"
     return TaskSummary(
         task=loaded.name,
@@ -78,25 +112,14 @@ def summarize(loaded: LoadedTask, task: TaskProgress, max_error_rate: float) -> 
         kind=loaded.kind,
         num_docs=loaded.num_docs,
         num_docs_available=loaded.num_docs_available,
-        num_samples=len(task.samples),
-        num_errors=len(failures),
-        num_truncated=sum(g.finish_reason == "length" for g in generations),
-        num_empty=sum(not g.text.strip() for g in generations),
-        num_context_overflow=sum(f.kind == "context_overflow" for f in failures),
-        num_prompt_tokens=sum(getattr(r, "num_prompt_tokens", 0) for r in computed),
-        num_cached_tokens=sum(getattr(r, "num_cached_tokens", 0) for r in computed),
-        num_generated_tokens=sum(len(getattr(r, "token_ids", ())) for r in computed),
-        wall_s=task.wall_s,
+        **dataclasses.asdict(counts),
+        wall_s=wall_s,
         dataset=loaded.dataset,
         dataset_fingerprint=loaded.docs_fingerprint(),
         task_hash=loaded.task_hash(),
+        request_hash=loaded.request_hash(),
         status=status,
-        num_reused=sum(_is_reused(s) for s in task.samples),
     )
-
-
-def _is_reused(sample: Sample) -> bool:
-    return bool(sample.responses) and all(getattr(r, "is_reused", False) for r in sample.responses)
 
 
 def what_failed(summary: TaskSummary) -> str:

@@ -1,9 +1,9 @@
 """Write a run. A file appears whole or not at all, and the manifest's status is the last thing to change."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ _ARROW = {
     "BOOLEAN": pa.bool_(),
     "MAP(VARCHAR, DOUBLE)": pa.map_(pa.string(), pa.float64()),
 }
+_RUN_FIELDS = ("run_id", "model", "suite", "started_at")
 _ROW_GROUP_ROWS = 8192
 _ROW_GROUP_CHARS = 32_000_000
 """Long prompts end a row group earlier: it is held in memory."""
@@ -73,55 +74,126 @@ class RunWriter:
 
     def write_samples(self, task: str, samples: Iterable[SampleRecord]) -> None:
         """Write (or replace) a task's samples; they are taken one by one and never all in memory."""
+        writer = self.open_samples(task)
+        try:
+            writer.add(samples)
+            writer.close()
+        finally:
+            writer.discard()
+
+    def open_samples(self, task: str) -> "SampleWriter":
+        """Write (or replace) a task's samples as they come."""
         path = layout.samples_path(self.run_dir, task)
         path.parent.mkdir(exist_ok=True)
-        _write_table(path, SAMPLES, (self._row(asdict(sample)) for sample in samples))
+        return SampleWriter(path, self.manifest)
 
     def write_metrics(self, metrics: Iterable[MetricRecord]) -> None:
         """Write (or replace) the run's metrics."""
-        rows = (self._row(asdict(metric)) for metric in metrics)
-        _write_table(self.run_dir / layout.METRICS, METRICS, rows)
-
-    def _row(self, record: dict[str, Any]) -> dict[str, Any]:
-        run = self.manifest
-        row: dict[str, Any] = {
-            "run_id": run.run_id,
-            "model": run.model,
-            "suite": run.suite,
-            "started_at": run.started_at,
-        }
-        for name, value in record.items():
-            match value:
-                case str():
-                    row[name] = clean_text(value)
-                case dict():
-                    row[name] = [(clean_text(key), score) for key, score in value.items()]
-                case _:
-                    row[name] = value
-        return row
+        table = _Table(self.run_dir / layout.METRICS, METRICS, self.manifest)
+        try:
+            table.write(metrics)
+            table.close()
+        finally:
+            table.discard()
 
 
-def _write_table(path: Path, columns: tuple[Column, ...], rows: Iterable[dict[str, Any]]) -> None:
-    schema = pa.schema([(column.name, _ARROW[column.type]) for column in columns])
-    with (
-        _replacing(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-    ):
-        for group in _row_groups(rows):
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+class SampleWriter:
+    """A task's samples, in groups of rows that are ordered by doc and repeat. Close it, or discard it."""
+
+    def __init__(self, path: Path, run: Manifest) -> None:
+        """Use `RunWriter.open_samples`."""
+        self._table = _Table(path, SAMPLES, run)
+        self._rows: list[SampleRecord] = []
+        self._num_chars = 0
+
+    def add(self, samples: Iterable[SampleRecord]) -> None:
+        """Take samples in any order.
+
+        Raises:
+            StoreError: they can't be written.
+        """
+        for sample in samples:
+            self._rows.append(sample)
+            self._num_chars += sum(len(text) for text in (sample.prompt, sample.response))
+            self._num_chars += len(sample.thinking or "")
+            if len(self._rows) >= _ROW_GROUP_ROWS or self._num_chars >= _ROW_GROUP_CHARS:
+                self._write()
+
+    def close(self) -> None:
+        """The file is there, synced to disk."""
+        self._write()
+        self._table.close()
+
+    def discard(self) -> None:
+        """Remove what isn't closed; nothing happens after `close`."""
+        self._table.discard()
+
+    def _write(self) -> None:
+        if not self._rows:
+            return
+        self._rows.sort(key=lambda row: (row.doc_id, row.repeat))
+        rows, self._rows, self._num_chars = self._rows, [], 0
+        self._table.write(rows)
 
 
-def _row_groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    group: list[dict[str, Any]] = []
-    num_chars = 0
-    for row in rows:
-        group.append(row)
-        num_chars += sum(len(value) for value in row.values() if isinstance(value, str))
-        if len(group) >= _ROW_GROUP_ROWS or num_chars >= _ROW_GROUP_CHARS:
-            yield group
-            group, num_chars = [], 0
-    if group:
-        yield group
+class _Table:
+    """A Parquet file that appears whole, when it is closed."""
+
+    def __init__(self, path: Path, columns: tuple[Column, ...], run: Manifest) -> None:
+        self._path, self._columns = path, columns
+        self._schema = pa.schema([(column.name, _ARROW[column.type]) for column in columns])
+        self._run = {name: clean_text(getattr(run, name)) for name in _RUN_FIELDS}
+        self._open = ExitStack()
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, records: Iterable[SampleRecord | MetricRecord]) -> None:
+        """One group of rows."""
+        rows = list(records)
+        names = [column.name for column in self._columns]
+        columns = [
+            [self._run[name]] * len(rows)
+            if name in self._run
+            else [_cell(getattr(row, name)) for row in rows]
+            for name in names
+        ]
+        arrays = [
+            pa.array(column, type=self._schema.field(name).type)
+            for name, column in zip(names, columns, strict=True)
+        ]
+        with _as_store_error(self._path):
+            self._opened().write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+
+    def close(self) -> None:
+        """The file is there, synced to disk."""
+        with _as_store_error(self._path):
+            self._opened()
+            self._open.close()
+
+    def discard(self) -> None:
+        """Remove what isn't closed."""
+        with contextlib.suppress(_Discarded, OSError, pa.ArrowException):
+            self._open.__exit__(_Discarded, _Discarded(), None)
+
+    def _opened(self) -> pq.ParquetWriter:
+        if self._writer is None:
+            temporary = self._open.enter_context(_replacing(self._path))
+            self._writer = self._open.enter_context(
+                pq.ParquetWriter(temporary, self._schema, compression="zstd")
+            )
+        return self._writer
+
+
+class _Discarded(Exception):  # noqa: N818 (nobody sees it)
+    """Ends a file that shall not be kept."""
+
+
+def _cell(value: Any) -> Any:
+    match value:
+        case str():
+            return clean_text(value)
+        case dict():
+            return [(clean_text(key), item) for key, item in value.items()]
+    return value
 
 
 @contextmanager
@@ -129,14 +201,21 @@ def _replacing(path: Path) -> Iterator[Path]:
     """A path to write to; it becomes `path`, synced to disk, when the block ends well, and is removed when not."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except OSError as e:
-        raise StoreError(f"can't write {str(path)!r}: {e.strerror or e}") from e
+        with _as_store_error(path):
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _as_store_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise StoreError(f"can't write {str(path)!r}: {e.strerror or e}") from e
 
 
 def _sync(path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,7 +86,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         self._sampling = sampling or SamplingConfig()
         self._truncation = truncation
         self._bos = tokenizer.bos_token or ""
-        self._encoded_context: tuple[str, list[int]] = ("", [])
+        self._encoded: dict[tuple[str, bool], list[int]] = {}
 
     # -- lm-eval's interface ------------------------------------------------------------------
 
@@ -111,8 +111,38 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
     ) -> list[int]:
         """Token ids; text that starts with the BOS token (a chat template wrote it) gets no second one."""
         if add_special_tokens is None:
-            add_special_tokens = not (self._bos and string.startswith(self._bos))
+            add_special_tokens = self._wants_special_tokens(string)
+        found = self._encoded.get((string, add_special_tokens))
+        if found is not None:
+            return found
         return list(self.tokenizer.encode(string, add_special_tokens=add_special_tokens))
+
+    def _wants_special_tokens(self, string: str) -> bool:
+        return not (self._bos and string.startswith(self._bos))
+
+    def encode_ahead(self, instances: Iterable[Instance]) -> None:
+        """Encode all that `plan` will ask for, in one call that the tokenizer spreads over the cores.
+
+        Replaces what the call before kept. Called from one thread only, the one that plans.
+        """
+        self._encoded = {}
+        wanted = {key for instance in instances for key in self._texts(instance)}
+        for special in (True, False):
+            texts = [text for text, is_special in wanted if is_special is special]
+            if texts:
+                ids = self.tokenizer(texts, add_special_tokens=special)["input_ids"]
+                self._encoded |= zip(((text, special) for text in texts), ids, strict=True)
+
+    def _texts(self, instance: Instance) -> list[tuple[str, bool]]:
+        """(text, with special tokens) of an instance, as `plan` asks for them."""
+        if instance.request_type != "loglikelihood":
+            text = str(instance.args[0])
+            return [(text, self._wants_special_tokens(text))]
+        context, continuation = _move_spaces(*instance.args)
+        if context == "":
+            return [(continuation, False)]
+        special = self._wants_special_tokens(context)
+        return [(context, special), (context + continuation, special)]
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
@@ -305,15 +335,8 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             if tokens and tokens[0] == self.prefix_token_id:
                 return tuple(tokens[:1]), tuple(tokens[1:])
             return (self.prefix_token_id,), tuple(tokens)
-        num_spaces = len(context) - len(context.rstrip())
-        if num_spaces:
-            context, continuation = (
-                context[:-num_spaces],
-                context[-num_spaces:] + continuation,
-            )
-        if self._encoded_context[0] != context:
-            self._encoded_context = (context, self.tok_encode(context))
-        start = self._encoded_context[1]
+        context, continuation = _move_spaces(context, continuation)
+        start = self.tok_encode(context)
         return tuple(start), tuple(self.tok_encode(context + continuation)[len(start) :])
 
     def _fit_score(
@@ -352,6 +375,12 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             kind="context_overflow",
             message=f"{num_tokens} tokens and room for {room} more exceed max_model_len {self.max_model_len}",
         )
+
+
+def _move_spaces(context: str, continuation: str) -> tuple[str, str]:
+    """Spaces at the end of a context belong to what follows, as tokenizers see it."""
+    stripped = context.rstrip()
+    return stripped, context[len(stripped) :] + continuation
 
 
 async def send(engine: Engine, request: Request) -> Generation | Scores:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lm_eval.utils
 import numpy as np
 from lm_eval.api.group import Group
 from lm_eval.api.task import Task
@@ -31,6 +32,15 @@ LM_EVAL_RANDOM_SEED = 0
 
 _PLACE = "config_source"
 """Where lm-eval read the YAML: another on each machine."""
+_HASH_BYTES = 32
+
+_ONLY_SCORING = frozenset(
+    {
+        *("filter_list", "metric_list", "process_results", "metadata"),
+        *("should_decontaminate", "doc_to_decontamination_query", "tag", "task_alias"),
+    }
+)
+"""Fields of a task's configuration that leave its requests as they are."""
 
 
 @dataclass(slots=True)
@@ -45,6 +55,12 @@ class LoadedTask:
     limit: int | None
     repeats: int
     """Independent samples per doc."""
+    _hashes: bytes | None = None
+
+    @property
+    def num_draws(self) -> int:
+        """Answers that the task's own filters want for each sample."""
+        return int(self.task.config.repeats or 1)
 
     @property
     def num_docs_available(self) -> int:
@@ -96,10 +112,23 @@ class LoadedTask:
 
     def docs_fingerprint(self) -> str:
         """sha256 over the scored docs, in order: other data, another fingerprint."""
+        hashes = self._doc_hashes()
         digest = hashlib.sha256()
-        for _, doc in self.task.doc_iterator(limit=self.limit):
-            digest.update(doc_hash(doc).encode())
+        for start in range(0, len(hashes), _HASH_BYTES):
+            digest.update(hashes[start : start + _HASH_BYTES].hex().encode())
         return digest.hexdigest()
+
+    def doc_hash(self, doc_id: int) -> str:
+        """lm-eval's hash of a scored doc, the key that joins runs."""
+        start = doc_id * _HASH_BYTES
+        return self._doc_hashes()[start : start + _HASH_BYTES].hex()
+
+    def _doc_hashes(self) -> bytes:
+        """Of all scored docs, in order, computed once; 32 bytes each, because a task may have a million."""
+        if self._hashes is None:
+            docs = self.task.doc_iterator(limit=self.limit)
+            self._hashes = b"".join(bytes.fromhex(doc_hash(doc)) for _, doc in docs)
+        return self._hashes
 
     def task_hash(self) -> str:
         """sha256 of the task's resolved configuration: another prompt, filter or metric, another hash.
@@ -110,8 +139,14 @@ class LoadedTask:
         content["metadata"] = {
             k: v for k, v in (content.get("metadata") or {}).items() if k != _PLACE
         }
-        dumped = json.dumps(content, sort_keys=True, default=_stable_repr)
-        return hashlib.sha256(dumped.encode()).hexdigest()
+        return _hash(content)
+
+    def request_hash(self) -> str:
+        """sha256 of the part of the configuration that requests follow from: the rest only scores responses."""
+        content = {k: v for k, v in self.task.dump_config().items() if k not in _ONLY_SCORING}
+        if not self.task.config.num_fewshot:
+            content.pop("doc_to_target", None)
+        return _hash(content)
 
 
 @dataclass(slots=True)
@@ -129,7 +164,15 @@ def task_manager() -> TaskManager:
 
 @functools.lru_cache(maxsize=4)
 def _task_manager(include: tuple[Path, ...]) -> TaskManager:
+    _compile_templates_once()
     return CachedTaskManager(include)
+
+
+def _compile_templates_once() -> None:
+    """lm-eval compiles a task's Jinja templates again for every doc, which is most of what building a prompt takes."""
+    environment = lm_eval.utils.env
+    if not hasattr(environment.from_string, "cache_info"):
+        environment.from_string = functools.lru_cache(maxsize=1024)(environment.from_string)
 
 
 def load_suite(config: Config) -> LoadedSuite:
@@ -220,6 +263,11 @@ def doc_hash(doc: Any) -> str:
     """lm-eval's hash of a doc, the key that joins runs."""
     dumped = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
     return hashlib.sha256(dumped.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _hash(content: dict[str, Any]) -> str:
+    dumped = json.dumps(content, sort_keys=True, default=_stable_repr)
+    return hashlib.sha256(dumped.encode()).hexdigest()
 
 
 def _stable_repr(value: object) -> str:

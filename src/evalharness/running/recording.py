@@ -1,0 +1,142 @@
+"""Samples as they are stored: a row per filter, with the prompt, what came back, and the scores.
+
+The `response` column holds lm-eval's responses, from which a sample can be scored again: the text where there is one,
+else JSON, one entry per instance: `[logprob, is_greedy]` for a continuation, a number for a rolling log-likelihood, a
+text for a generation; a list of such entries where the task draws several answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.instance import Instance
+
+from evalharness.records import Failure, Generation, SampleRecord
+from evalharness.running.building import Sample
+from evalharness.running.scoring import NUMBER, Scored, TaskScorer, TaskScores
+from evalharness.running.summarizing import Counts
+from evalharness.store.write import SampleWriter
+from evalharness.tasks.loading import LoadedTask
+
+
+class Recorder:
+    """A task's samples on their way to disk: scored as they finish, counted, stored, forgotten."""
+
+    def __init__(self, loaded: LoadedTask, writer: SampleWriter) -> None:
+        """Nothing is finished yet."""
+        self.counts = Counts()
+        self._loaded, self._writer = loaded, writer
+        self._scorer = TaskScorer(loaded)
+
+    def add(self, sample: Sample) -> None:
+        """Take a finished sample."""
+        by_filter: Mapping[str, Scored] = {}
+        if sample.failure is None:
+            scored = self._scorer.score(sample.doc_id, sample.repeat, sample.instances)
+            if isinstance(scored, Failure):
+                sample.responses.append(scored)
+            else:
+                by_filter = scored
+        self.counts.add(sample)
+        self._writer.add(sample_rows(self._loaded, sample, by_filter))
+
+    def finish(self) -> TaskScores:
+        """The samples' file is there; the metrics over them."""
+        self._writer.close()
+        return self._scorer.finish()
+
+    def discard(self) -> None:
+        """Leave no half-written file."""
+        self._writer.discard()
+
+
+def sample_rows(
+    loaded: LoadedTask, sample: Sample, by_filter: Mapping[str, Scored]
+) -> list[SampleRecord]:
+    """One row per filter.
+
+    Args:
+        loaded: the task.
+        sample: finished.
+        by_filter: its scores; empty when it failed.
+    """
+    failure, instance = sample.failure, sample.instances[0]
+    generations = [r for r in sample.responses if isinstance(r, Generation)]
+    finish_reason = generations[0].finish_reason if generations else "score"
+    shared: dict[str, Any] = {
+        "task": loaded.name,
+        "doc_id": sample.doc_id,
+        "doc_hash": loaded.doc_hash(sample.doc_id),
+        "repeat": sample.repeat,
+        "prompt": str(instance.args[0]),
+        "target": _target(loaded, instance),
+        "response": response_text(sample.instances),
+        "thinking": generations[0].thinking if generations else None,
+        "finish_reason": "error" if failure else finish_reason,
+        "num_prompt_tokens": sum(getattr(r, "num_prompt_tokens", 0) for r in sample.responses),
+        "num_generated_tokens": sum(len(g.token_ids) for g in generations),
+        "latency_s": max((getattr(r, "latency_s", 0.0) for r in sample.responses), default=0.0),
+        "error": failure_text(failure),
+    }
+    nothing = Scored("", {})
+    rows = []
+    for filter_ in loaded.filters():
+        scored = by_filter.get(filter_, nothing)
+        rows.append(
+            SampleRecord(
+                **shared, filter=filter_, answer=scored.answer, scores=numbers(scored.scores)
+            )
+        )
+    return rows
+
+
+def _target(loaded: LoadedTask, instance: Instance) -> str:
+    try:
+        return str(loaded.task.doc_to_target(instance.doc))
+    except (
+        Exception
+    ):  # a doc that the task's own code can't read has failed already, with its reason
+        return ""
+
+
+def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
+    """The scores that are numbers; what other aggregations take isn't stored."""
+    return {name: float(value) for name, value in scores.items() if isinstance(value, NUMBER)}
+
+
+def failure_text(failure: Failure | None) -> str | None:
+    """The `error` column."""
+    return f"{failure.kind}: {failure.message}" if failure else None
+
+
+def response_text(instances: Sequence[Instance]) -> str:
+    """The `response` column of a sample, from its instances; empty when one of them has no answer."""
+    if not all(i.resps for i in instances):
+        return ""
+    entries = [i.resps[0] if len(i.resps) == 1 else i.resps for i in instances]
+    if len(entries) == 1 and isinstance(entries[0], str):
+        return entries[0]
+    return json.dumps(entries)
+
+
+def parse_response(text: str, kind: str, *, num_instances: int, num_draws: int) -> list[list[Any]]:
+    """lm-eval's `resps` of each instance, from the `response` column.
+
+    Args:
+        text: of a sample that didn't fail.
+        kind: the task's output type.
+        num_instances: requests of the sample, as lm-eval counts them.
+        num_draws: answers per instance.
+
+    Raises:
+        ValueError: not what `response_text` writes for such a task.
+    """
+    if kind == "generate_until" and num_instances == num_draws == 1:
+        return [[text]]
+    entries = json.loads(text)
+    if not isinstance(entries, list) or len(entries) != num_instances:
+        raise ValueError(f"not a list of {num_instances} responses")
+    draws = [[entry] if num_draws == 1 else entry for entry in entries]
+    return [[tuple(x) if isinstance(x, list) else x for x in entry] for entry in draws]

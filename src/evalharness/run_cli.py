@@ -41,11 +41,7 @@ class Jobs:
         except ModuleNotFoundError as e:
             if e.name not in NEEDED:
                 raise
-            return self.failed(
-                ConfigError(
-                    f"run: {e.name} isn't installed; `pip install 'evalharness[gpu]'` (or [cpu], [hf]) brings it"
-                )
-            )
+            return self.failed(not_installed("run", e))
         except EvalHarnessError as e:
             return self.failed(e)
         if outcome.manifest.status != "complete":
@@ -87,28 +83,51 @@ class Jobs:
             sys.stdout.write(json.dumps(self._finished, indent=2) + "\n")
 
 
+def not_installed(verb: str, error: ModuleNotFoundError) -> ConfigError:
+    """What to say when the base install is asked to evaluate."""
+    return ConfigError(
+        f"{verb}: {error.name} isn't installed; `pip install 'evalharness[gpu]'` (or [cpu], [hf]) brings it"
+    )
+
+
 def unfinished(results_dir: Path, name: str) -> Config:
     """The configuration of a run that ended early, set to continue exactly that run.
 
     Raises:
         UserError: there is no such run, it is complete, or its configuration can't be read.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from evalharness.config import Config, Resume
-    from evalharness.store import layout
+    from evalharness.config import Resume
     from evalharness.store.read import find_run
 
     manifest = find_run(results_dir, name)
     if manifest.status == "complete":
         raise StoreError(f"run {manifest.run_id!r} is complete; there is nothing to resume")
-    path = results_dir / manifest.run_id / layout.CONFIG
+    if manifest.rescored_from:
+        raise StoreError(
+            f"run {manifest.run_id!r} holds new scores of {manifest.rescored_from!r}: resume that one"
+        )
+    config = stored_config(results_dir / manifest.run_id)
+    config.run.id, config.run.resume = manifest.run_id, Resume.must
+    config.results_dir = str(results_dir)
+    return config
+
+
+def stored_config(run_dir: Path) -> Config:
+    """The configuration that a run was started with.
+
+    Raises:
+        StoreError: it isn't there, or can't be read.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from evalharness.config import Config
+    from evalharness.store import layout
+
+    path = run_dir / layout.CONFIG
     try:
         config = OmegaConf.to_object(OmegaConf.merge(Config, OmegaConf.load(path)))
     except (OSError, OmegaConfBaseException) as e:
         raise StoreError(f"{path}: {one_line(e)}") from e
     assert isinstance(config, Config)
-    config.run.id, config.run.resume = manifest.run_id, Resume.must
-    config.results_dir = str(results_dir)
     return config

@@ -60,8 +60,11 @@ def test_keys_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
 
     asyncio.run(append_both())
     with Responses([tmp_path]) as responses:
-        assert responses.get(first) == (Generation(text="first"), False)
-        assert responses.get(second) == (Generation(text="second"), False)
+        for name, text in ((first, "first"), (second, "second")):
+            found = responses.get(name)
+            assert found is not None
+            assert found.response == Generation(text=text)
+            assert found.line in (tmp_path / "0000.jsonl").read_bytes()
         assert responses.get("0" * 16 + "3" * 48) is None
 
 

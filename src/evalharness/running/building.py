@@ -30,6 +30,7 @@ class Sample:
     instances: list[Instance]
     plans: list[Plan]
     """One per draw: more than one for tasks whose own filters use several answers per doc."""
+    target: str
     responses: list[Response] = field(default_factory=list)
     """One per request of all plans, thinking apart."""
 
@@ -105,7 +106,8 @@ def _unbuilt(loaded: LoadedTask, doc_id: int, doc: Any, failure: Failure) -> Ite
             idx=0,
             metadata=(loaded.task.config.task, doc_id, loaded.task.config.repeats),
         )
-        yield Sample(loaded.name, doc_id, repeat, [instance], [Plan((failure,), lambda _: [])])
+        plan = Plan((failure,), lambda _: [])
+        yield Sample(loaded.name, doc_id, repeat, [instance], [plan], target="")
 
 
 def _samples(
@@ -116,10 +118,11 @@ def _samples(
     instances: list[Instance],
 ) -> Iterator[Sample]:
     num_draws = loaded.num_draws
+    target = str(loaded.task.doc_to_target(instances[0].doc))
     for repeat in range(loaded.repeats):
         copies = [replace(i, resps=[], filtered_resps={}) for i in instances]
         plans = [
             lm.plan(copies, repeat=repeat * num_draws + draw, run_seed=prompting.run_seed)
             for draw in range(num_draws)
         ]
-        yield Sample(loaded.name, doc_id, repeat, copies, plans)
+        yield Sample(loaded.name, doc_id, repeat, copies, plans, target)

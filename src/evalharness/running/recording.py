@@ -71,10 +71,10 @@ def sample_rows(
         "doc_hash": loaded.doc_hash(sample.doc_id),
         "repeat": sample.repeat,
         "prompt": str(instance.args[0]),
-        "target": _target(loaded, instance),
+        "target": sample.target,
         "response": response_text(sample.instances),
         "thinking": generations[0].thinking if generations else None,
-        "finish_reason": "error" if failure else finish_reason,
+        "finish_reason": "error" if failure and failure.kind != "scoring" else finish_reason,
         "num_prompt_tokens": sum(getattr(r, "num_prompt_tokens", 0) for r in sample.responses),
         "num_generated_tokens": sum(len(g.token_ids) for g in generations),
         "latency_s": max((getattr(r, "latency_s", 0.0) for r in sample.responses), default=0.0),
@@ -90,15 +90,6 @@ def sample_rows(
             )
         )
     return rows
-
-
-def _target(loaded: LoadedTask, instance: Instance) -> str:
-    try:
-        return str(loaded.task.doc_to_target(instance.doc))
-    except (
-        Exception
-    ):  # a doc that the task's own code can't read has failed already, with its reason
-        return ""
 
 
 def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -121,22 +112,24 @@ def response_text(instances: Sequence[Instance]) -> str:
     return json.dumps(entries)
 
 
-def parse_response(text: str, kind: str, *, num_instances: int, num_draws: int) -> list[list[Any]]:
+def parse_response(
+    text: str, kind: str, *, num_instances: int | None, num_draws: int
+) -> list[list[Any]]:
     """lm-eval's `resps` of each instance, from the `response` column.
 
     Args:
         text: of a sample that didn't fail.
         kind: the task's output type.
-        num_instances: requests of the sample, as lm-eval counts them.
+        num_instances: of the sample; None for as many as are stored, and for the one of a generation.
         num_draws: answers per instance.
 
     Raises:
         ValueError: not what `response_text` writes for such a task.
     """
-    if kind == "generate_until" and num_instances == num_draws == 1:
+    if kind == "generate_until" and num_instances in (None, 1) and num_draws == 1:
         return [[text]]
     entries = json.loads(text)
-    if not isinstance(entries, list) or len(entries) != num_instances:
-        raise ValueError(f"not a list of {num_instances} responses")
+    if not isinstance(entries, list) or num_instances not in (None, len(entries)):
+        raise ValueError(f"not a list of {num_instances or 'some'} responses")
     draws = [[entry] if num_draws == 1 else entry for entry in entries]
     return [[tuple(x) if isinstance(x, list) else x for x in entry] for entry in draws]

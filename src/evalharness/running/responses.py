@@ -6,6 +6,7 @@ responses stay on disk and are read one at a time.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
@@ -25,6 +26,8 @@ class Found(NamedTuple):
     """A response that is on disk."""
 
     response: Generation | Scores
+    line: bytes
+    """As it stands in its journal."""
     is_own: bool
     """In the asking run's own journal."""
 
@@ -41,8 +44,7 @@ class Responses:
         """
         self._files: list[BinaryIO] = []
         self._own: set[int] = set()
-        keys: list[int] = []
-        places: list[int] = []
+        keys, places = array("Q"), array("q")
         for path in (p for folder in folders for p in sorted(folder.glob("*.jsonl"))):
             file = path.open("rb")
             if path.parent == own:
@@ -52,9 +54,8 @@ class Responses:
             for key, offset in _records(file):
                 keys.append(int(key[:16], 16))
                 places.append(base | offset)
-        order = np.argsort(np.array(keys, dtype=np.uint64), kind="stable")
-        self._keys = np.array(keys, dtype=np.uint64)[order]
-        self._places = np.array(places, dtype=np.int64)[order]
+        order = np.argsort(np.asarray(keys), kind="stable")
+        self._keys, self._places = np.asarray(keys)[order], np.asarray(places)[order]
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -70,20 +71,23 @@ class Responses:
 
     def get(self, key: str) -> Found | None:
         """The response to the request with this key, None when there is none (or its record is damaged)."""
+        if not len(self):
+            return None
         short = np.uint64(int(key[:16], 16))
         end = int(np.searchsorted(self._keys, short, side="right"))
         while end > 0 and self._keys[end - 1] == short:
             end -= 1
             place = int(self._places[end])
-            found = self._read(place)
+            line = self._read(place)
+            found = parse_line(line)
             if found is not None and found[0] == key:
-                return Found(found[1], place >> _FILE_BITS in self._own)
+                return Found(found[1], line, place >> _FILE_BITS in self._own)
         return None
 
-    def _read(self, place: int) -> tuple[str, Generation | Scores] | None:
+    def _read(self, place: int) -> bytes:
         file = self._files[place >> _FILE_BITS]
         file.seek(place & ((1 << _FILE_BITS) - 1))
-        return parse_line(file.readline())
+        return file.readline()
 
 
 def _records(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     Task,
     TaskID,
@@ -25,6 +27,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from evalharness.errors import WriteError
+
+SHOW_EVERY_S = 0.1
+"""More often nobody could read it, and at thousands of samples a second it would take most of the time."""
 MAX_BARS = 6
 """Tasks shown at once under the bar of the whole run."""
 
@@ -43,10 +49,12 @@ class Capture:
         sys.stdout.flush()
         sys.stderr.flush()
         self._log.flush()
-        target = path.open("ab")  # a continued run keeps the log of its earlier starts
-        with Path(self._log.name).open("rb") as earlier:
-            target.write(earlier.read())
-        target.flush()
+        try:
+            # Appended: a continued run keeps the log of its earlier starts.
+            target = path.open("ab", buffering=0)
+            target.write(Path(self._log.name).read_bytes())
+        except OSError as e:
+            raise WriteError.of(e, path) from e
         os.dup2(target.fileno(), 1)
         os.dup2(target.fileno(), 2)
         self._log.close()
@@ -70,8 +78,7 @@ def captured_output() -> Iterator[Capture]:
     try:
         yield capture
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush_or_drop()
         os.dup2(saved_out, 1)
         os.dup2(saved_err, 2)
         os.close(saved_out)
@@ -80,11 +87,32 @@ def captured_output() -> Iterator[Capture]:
         terminal.close()
 
 
+def _flush_or_drop() -> None:
+    """Empty the buffers of what was captured: the terminal must not get what a full disk couldn't take."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
 class _Count(MofNCompleteColumn):
     """Done and total; nothing for a step without a count."""
 
     def render(self, task: Task) -> Text:
         return Text() if task.total is None else super().render(task)
+
+
+class _Rate(ProgressColumn):
+    """Samples per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="dim")
 
 
 class _Remaining(TimeRemainingColumn):
@@ -104,7 +132,7 @@ class Bars:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             _Count(),
-            TextColumn("{task.fields[rate]}", style="dim"),
+            _Rate(),
             TimeElapsedColumn(),
             _Remaining(),
             console=console,
@@ -117,6 +145,8 @@ class Bars:
         )
         self._all: TaskID | None = None
         self._bars: dict[str, TaskID] = {}
+        self._num_done = 0
+        self._shown_at = 0.0
 
     def __enter__(self) -> Bars:
         """Start drawing."""
@@ -130,7 +160,7 @@ class Bars:
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[None]:
         """A spinner for something without a count, such as loading."""
-        row = self._progress.add_task(what, total=None, rate="")
+        row = self._progress.add_task(what, total=None)
         try:
             yield
         finally:
@@ -138,26 +168,23 @@ class Bars:
 
     def begin(self, num_samples: int) -> None:
         """The whole run's number of samples is known."""
-        self._all = self._progress.add_task("all tasks", total=num_samples, rate="")
+        self._all = self._progress.add_task("all tasks", total=num_samples)
 
     def advance(self, name: str, done: int, total: int) -> None:
         """One more sample of a task is back."""
-        if name not in self._bars and len(self._bars) < MAX_BARS and done < total:
-            self._bars[name] = self._progress.add_task(name, total=total, rate="")
+        self._num_done += 1
+        now, is_last = time.monotonic(), done >= total
+        if now - self._shown_at < SHOW_EVERY_S and not is_last:
+            return
+        self._shown_at = now
+        if name not in self._bars and len(self._bars) < MAX_BARS and not is_last:
+            self._bars[name] = self._progress.add_task(name, total=total)
         if name in self._bars:
-            self._update(self._bars[name], done)
-            if done >= total:
+            self._progress.update(self._bars[name], completed=done)
+            if is_last:
                 self._progress.remove_task(self._bars.pop(name))
         if self._all is not None:
-            self._update(self._all, None)
-
-    def _update(self, row: TaskID, done: int | None) -> None:
-        if done is None:
-            self._progress.advance(row)
-        else:
-            self._progress.update(row, completed=done)
-        speed = next(t.speed for t in self._progress.tasks if t.id == row)
-        self._progress.update(row, rate=f"{speed:.1f}/s" if speed else "")
+            self._progress.update(self._all, completed=self._num_done)
 
 
 @contextlib.contextmanager
@@ -177,4 +204,5 @@ def log_to_capture() -> Iterator[None]:
     finally:
         root.handlers[:] = before
         root.setLevel(level)
-        log.close()
+        with contextlib.suppress(OSError):  # a full disk
+            log.close()

@@ -21,7 +21,7 @@ ROOMS = [
     {"analysis"},
     {"running"},
     {"report"},
-    {"composition", "run_cli", "results_cli", "model_cli"},
+    {"composition", "run_cli", "selfcheck_cli", "rescore_cli", "results_cli", "model_cli"},
     {"cli"},
     {"__main__"},
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from evalharness import __version__, model_cli, results_cli
+from evalharness import __version__, model_cli, rescore_cli, results_cli
 from evalharness.errors import EvalHarnessError, one_line
 
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -89,6 +89,8 @@ def run(
       +suite.tasks.NAME.limit=N      one more task: any of lm-eval's, or yours in ./tasks
       engine.max_model_len=N         tokens of prompt and answer
       engine.tensor_parallel_size=N  GPUs for one model
+      engine.deterministic=true      the same answers at every batch size (GPU only, slower)
+      cost.usd_per_gpu_hour=X        what a GPU costs; the table then says what the run did
       data.mirror=DIR                datasets from DIR/<org>/<name>, no network
       results_dir=DIR                where runs land (or EVALHARNESS_RESULTS_DIR)
 
@@ -141,6 +143,53 @@ def resume(
     raise typer.Exit(jobs.exit_code)
 
 
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    no_args_is_help=True,
+)
+def selfcheck(
+    context: typer.Context,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Hydra overrides, as for run.",
+            autocompletion=_complete_override,
+            metavar="OVERRIDE",
+        ),
+    ] = None,
+    small: Annotated[
+        int, typer.Option("--small", min=1, help="Sequences in a batch of the second run.")
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+) -> None:
+    """Measure the noise floor: the same suite twice with different batch sizes, and what differs.
+
+    The first run is as configured, the second with batches of --small; both take 10 docs of every task unless run.limit
+    says otherwise, answer everything anew, and land in results_dir/.selfcheck.
+
+    \b
+    evalharness selfcheck model=smollm2-135m
+    evalharness selfcheck model=llama-3.1-8b-instruct suite=leaderboard run.limit=100
+    evalharness selfcheck model=llama-3.1-8b-instruct engine.deterministic=true
+
+    Exit code: 0 done, 1 engine.deterministic=true didn't keep its promise, 2 the input is wrong, 3 a run is partial.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    from evalharness.composition import run_hydra
+    from evalharness.selfcheck_cli import DEFAULTS, Selfchecks
+
+    jobs = Selfchecks(small, as_json=as_json)
+    try:
+        run_hydra([*DEFAULTS, *(overrides or []), *context.args], jobs, jobs.failed)
+    except EvalHarnessError as e:
+        jobs.failed(e)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        jobs.interrupted()
+    jobs.close()
+    raise typer.Exit(jobs.exit_code)
+
+
+app.command()(rescore_cli.rescore)
 app.command()(results_cli.results)
 app.command()(results_cli.sql)
 app.add_typer(model_cli.app, name="model")

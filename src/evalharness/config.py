@@ -26,11 +26,17 @@ class Device(Enum):
 
 
 class EngineKind(Enum):
-    """`vllm` is the engine; `hf` (transformers) is the plain reference; `fake` needs no weights."""
+    """`vllm` is the engine.
+
+    `hf` (transformers) is the plain reference; `fake` needs no weights; `replicas` are several of one of these, as Ray
+    actors; `openai` is a server that runs already.
+    """
 
     vllm = "vllm"
     hf = "hf"
     fake = "fake"
+    replicas = "replicas"
+    openai = "openai"
 
 
 class Scoring(Enum):
@@ -40,6 +46,14 @@ class Scoring(Enum):
     """A context once for all its continuations, out of the engine's prefix cache."""
     plain = "plain"
     """Every continuation with its context in full: slow, and what the other is checked against."""
+
+
+class PromptFormat(Enum):
+    """How engine=openai sends a prompt."""
+
+    token_ids = "token_ids"
+    text = "text"
+    """For servers that take nothing else; a prompt that doesn't come out of the tokenizer as it went in is refused."""
 
 
 class Resume(Enum):
@@ -117,6 +131,11 @@ class EngineConfig:
     """Tokens of prompt and answer together; null: the checkpoint's context length, as far as memory allows."""
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
+    num_replicas: int | None = None
+    """Engines that `replicas` starts; null: as many as the GPUs hold (GPUs / (tensor_parallel_size *
+    pipeline_parallel_size)). On a CPU, where they divide the cores, it must be given."""
+    replica_kind: EngineKind = EngineKind.vllm
+    """What each of the replicas is."""
     gpu_memory_utilization: float = 0.9
     """Share of each GPU's memory for weights and KV cache."""
     cpu_kv_cache_gib: float = 2.0
@@ -131,10 +150,39 @@ class EngineConfig:
     max_num_seqs: int | None = None
     """Sequences in one batch; null: vLLM's choice."""
     max_in_flight: int = 512
-    """Requests handed to the engine at once; bounds memory, more than a batch keeps the engine busy."""
+    """Requests handed to the engine (each replica) at once; bounds memory, more than a batch keeps the engine busy."""
     seed: int = 0
+    deterministic: bool = False
+    """An answer is the same whatever else is in the batch: vLLM's batch-invariant mode, slower. Refused where vLLM hasn't
+    got it (CPUs, GPUs before compute capability 8.0, most quantized weights)."""
+    base_url: str | None = None
+    """Of engine=openai: where its /completions is, e.g. http://localhost:8000/v1."""
+    served_model: str | None = None
+    """The model's name there; null: the only one it serves."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; null: the server asks for none. The key itself is written
+    nowhere."""
+    timeout_s: float = 600.0
+    """A request without an answer for so long is sent again; it counts waiting in the server's own queue."""
+    num_retries: int = 8
+    """How often a request is sent again that was refused for now (429, 5xx), timed out or lost; about 40 s of growing
+    pauses, unless the server names its own (Retry-After)."""
+    prompt_format: PromptFormat = PromptFormat.token_ids
     extra: dict[str, Any] = field(default_factory=dict)
-    """Any further vLLM engine argument."""
+    """Any further vLLM engine argument; for engine=openai, any further field of a request's body."""
+
+    @property
+    def computes(self) -> EngineKind:
+        """The kind of engine that answers: what the numbers depend on, whether there is one of it or several."""
+        return self.replica_kind if self.kind is EngineKind.replicas else self.kind
+
+
+@dataclass(kw_only=True)
+class RayConfig:
+    """Where engine=replicas finds its machines."""
+
+    address: str | None = None
+    """null: Ray is started for this run, on this machine; auto or host:port joins a cluster that is there."""
 
 
 @dataclass(kw_only=True)
@@ -213,6 +261,14 @@ class DataConfig:
 
 
 @dataclass(kw_only=True)
+class CostConfig:
+    """What the machine costs."""
+
+    usd_per_gpu_hour: float | None = None
+    """Price of one GPU for one hour; null: no cost is shown."""
+
+
+@dataclass(kw_only=True)
 class Config:
     """A whole run."""
 
@@ -222,4 +278,6 @@ class Config:
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     run: RunConfig = field(default_factory=RunConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    ray: RayConfig = field(default_factory=RayConfig)
+    cost: CostConfig = field(default_factory=CostConfig)
     results_dir: str = "results"

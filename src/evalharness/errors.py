@@ -6,13 +6,18 @@
     |   |-- CheckpointError  weights, tokenizer or template on disk
     |   |-- TaskError        a task, a suite or their data
     |   `-- StoreError       the results folder or a run in it
-    `-- EngineError          the engine failed while it ran: exit code 3, what was finished is kept
+    |-- EngineError          the engine failed while it ran: exit code 3, what was finished is kept
+    `-- WriteError           the disk failed or was full while it ran: exit code 3, what was finished is kept
 
 A message says what, where, what was found, and the way out.
 """
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
 
 
 class EvalHarnessError(Exception):
@@ -47,6 +52,20 @@ class EngineError(EvalHarnessError):
     """The engine died or refused to start; finished responses are in the journal."""
 
     exit_code = 3
+
+
+class WriteError(EvalHarnessError):
+    """The results folder can't be written any more; what reached the disk before is kept."""
+
+    exit_code = 3
+
+    @classmethod
+    def of(cls, error: OSError, path: Path) -> Self:
+        """What the system said of a file that can't be written, and the way out."""
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "free space" if is_full else "mend that"
+        why = os.strerror(error.errno) if error.errno else error
+        return cls(f"{why}: {str(path)!r}; {what} and give the same command again")
 
 
 def one_line(error: Exception) -> str:

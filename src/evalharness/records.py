@@ -58,7 +58,7 @@ class Generation:
     """Text between the model's thinking tags; None when the model has none."""
     token_ids: tuple[int, ...] = ()
     finish_reason: str = "stop"
-    """stop | length"""
+    """stop | length | unclosed (the thinking never ended)"""
     cumulative_logprob: float | None = None
     """None where the engine doesn't say; vLLM would take a softmax over the vocabulary for every token."""
     num_prompt_tokens: int = 0
@@ -142,7 +142,7 @@ class SampleRecord:
     scores: dict[str, float]
     """Metric name -> this sample's score; empty when the sample failed."""
     finish_reason: str
-    """stop | length | score | error"""
+    """stop | length | unclosed (thinking that never ended) | score | error"""
     num_prompt_tokens: int
     num_generated_tokens: int
     latency_s: float
@@ -205,6 +205,15 @@ class TaskSummary:
     """sha256 of the part of the task's configuration that its requests follow from."""
     num_reused: int = 0
     """Samples whose responses were there already; their tokens aren't in the counts above."""
+    num_unclosed_thinking: int = 0
+    """Answers that never came, because the thinking before them didn't end; counted as truncated and empty too."""
+    energy_j: float | None = None
+    """The task's share, by samples in flight, of what the GPUs drew; null where nobody counted. The tasks' shares are
+    the run's energy less that of loading."""
+    peak_gpu_memory_gib: float | None = None
+    """Of the GPUs used together, while the task ran."""
+    cost_usd: float | None = None
+    """Its share of the run's; null without a price."""
 
     @property
     def tokens_per_s(self) -> float:
@@ -245,3 +254,23 @@ class Manifest:
     """sha256 of all that the run's numbers depend on; two runs that share it are the same experiment."""
     num_starts: int = 1
     """1 and one for each time the run was continued."""
+    rescored_from: str | None = None
+    """The run whose responses were scored again for this one."""
+    serve_s: float | None = None
+    """Seconds of the last start in which the engine was up and had requests to answer."""
+    num_gpus: int = 0
+    """GPUs that the engine used; 0 on a CPU and for an endpoint."""
+    energy_j: float | None = None
+    """What they drew from loading to the last answer (of the last start); null where nobody counted."""
+    load_energy_j: float | None = None
+    """The part of it before the first request."""
+    peak_gpu_memory_gib: float | None = None
+    """Of the GPUs together, by whatever process."""
+    cost_usd: float | None = None
+    """GPUs x hours x `cost.usd_per_gpu_hour`, for the same time; null without a price."""
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Prompt and generated tokens of all tasks per second of `serve_s`; NaN when nothing ran."""
+        total = sum(task.num_prompt_tokens + task.num_generated_tokens for task in self.tasks)
+        return total / self.serve_s if total and self.serve_s else float("nan")

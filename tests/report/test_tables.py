@@ -24,7 +24,7 @@ METRIC = MetricRecord(
 )  # fmt: skip
 RUN = Manifest(
     run_id="2026-11-22_17-30-00_smollm2-135m_quick", status="complete", model="smollm2-135m",
-    suite="quick", suite_version="1", started_at="2026-11-22T17:30:00Z", wall_s=412.0, load_s=31.0,
+    suite="quick", suite_version="1", started_at="2026-11-22T17:30:00Z", wall_s=412.0, load_s=31.0, serve_s=381.0,
     checkpoint={"fingerprint": "3f9c2d" * 10, "params_total": 46_700_000_000, "params_active": 12_900_000_000},
     engine={"kind": "vllm", "version": "0.32.0", "dtype": "bfloat16", "quantization": "fp8"},
     tasks=(TASK,),
@@ -86,6 +86,35 @@ def test_footer_says_what_was_run() -> None:
         "loaded in 31s", "results/x", "quick version 1",
     ):  # fmt: skip
         assert fact in text
+
+
+def test_footer_says_that_the_engine_was_deterministic() -> None:
+    run = replace(RUN, config={"engine": {"deterministic": True}})
+    text = shown(run_table(run, [METRIC], run_dir="x"))
+    assert "vllm 0.32.0, bfloat16, fp8, deterministic" in text
+
+
+def test_footer_says_how_many_tokens_were_computed() -> None:
+    tasks = [task("a", num_cached_tokens=1500), task("b")]
+    assert "tokens  12.0k prompt (12% cached), 1.0k generated, 34/s" in show_run(tasks, [METRIC])
+    reused = task("t", num_prompt_tokens=0, num_generated_tokens=0)
+    assert "tokens" not in show_run([reused], [METRIC])
+
+
+def test_footer_says_what_the_gpus_drew() -> None:
+    drawn = {"num_gpus": 2, "energy_j": 1_224_000.0, "peak_gpu_memory_gib": 71.24, "cost_usd": 1.5}
+    text = shown(run_table(replace(RUN, **drawn), [METRIC], run_dir="results/x"))
+    assert "gpu     2 used, peak 71.2 GiB, 0.34 kWh, $1.50" in text
+
+
+def test_footer_without_gpus_says_nothing_of_them() -> None:
+    assert "gpu " not in shown(run_table(RUN, [METRIC], run_dir="results/x"))
+
+
+def test_unclosed_thinking_is_counted_and_explained() -> None:
+    text = show_run([task("t", num_truncated=3, num_unclosed_thinking=2)], [METRIC])
+    assert "2 think" in text
+    assert "cut before the thinking ended" in text
 
 
 def test_run_without_facts_yet_can_be_shown() -> None:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from evalharness.report.text import duration, number, params, plain, rate
+from evalharness.report.text import amount, dollars, duration, energy, number, params, plain, rate
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,16 @@ def test_numbers(value: float, text: str) -> None:
 )
 def test_durations(value: float | None, text: str) -> None:
     assert duration(value) == text
+
+
+def test_amounts() -> None:
+    assert [amount(0), amount(950), amount(12_000)] == ["0", "950", "12.0k"]
+    assert [amount(999_949), amount(999_950)] == ["999.9k", "1.0M"]
+
+
+def test_energy_and_cost() -> None:
+    assert [energy(850.2), energy(12_300), energy(1_224_000)] == ["850 J", "12.3 kJ", "0.34 kWh"]
+    assert [dollars(12.3), dollars(0.0123)] == ["$12.30", "$0.0123"]
 
 
 def test_rates() -> None:

@@ -188,4 +188,19 @@ def test_stop_strings_wait_until_the_thinking_is_over(tokenizer: Any) -> None:
 def test_unclosed_thinking_is_no_answer(tokenizer: Any) -> None:
     finished = EngineLM(tokenizer, 1000, model=THINKING).finish(Generation(text="<think>so"))
     assert finished.text == ""
-    assert finished.finish_reason == "length"
+    assert finished.finish_reason == "unclosed"
+
+
+def test_thinking_that_the_prompt_opened_and_nothing_closed_is_no_answer(tokenizer: Any) -> None:
+    lm = EngineLM(tokenizer, 1000, model=THINKING)
+    plan = lm.plan([instance("generate_until", "Q: 2+2?<think>\n", {"until": []})])
+    said = Generation(text="two and two", finish_reason="length")
+    assert plan.resolve([said]) == [""]
+    assert lm.finish(said, is_open=plan.is_open).finish_reason == "unclosed"
+    assert lm.finish(said, is_open=plan.is_open).thinking == "two and two"
+
+
+def test_thinking_that_the_prompt_closed_is_answered_directly(tokenizer: Any) -> None:
+    lm = EngineLM(tokenizer, 1000, model=THINKING)
+    plan = lm.plan([instance("generate_until", "Q: 2+2?<think></think>\n", {"until": []})])
+    assert plan.resolve([Generation(text="4")]) == ["4"]

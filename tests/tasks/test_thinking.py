@@ -17,5 +17,19 @@ def test_split(text: str, thinking: str | None, answer: str, is_unclosed: bool) 
     assert split_thinking(text, "<think>", "</think>") == (thinking, answer, is_unclosed)
 
 
+@pytest.mark.parametrize(
+    ("text", "thinking", "answer", "is_unclosed"),
+    [
+        ("two and", "two and", "", True),
+        ("two and two</think>4", "two and two", "4", False),
+    ],
+)
+def test_split_when_the_prompt_opened_the_thinking(
+    text: str, thinking: str, answer: str, is_unclosed: bool
+) -> None:
+    split = split_thinking(text, "<think>", "</think>", is_open=True)
+    assert split == (thinking, answer, is_unclosed)
+
+
 def test_a_model_without_tags_only_answers() -> None:
     assert split_thinking("<think>4", None, None) == (None, "<think>4", False)

@@ -38,11 +38,21 @@ class EngineInfo:
     quantization: str | None
     max_model_len: int
     """Tokens of prompt and answer together."""
+    num_replicas: int = 1
+    """Equal engines that share the requests."""
+    num_lost: int = 0
+    """Those of them that died."""
+
+    endpoint: str | None = None
+    """Of a server that was there already: its URL, the name it gives the model, and what it says that stands for."""
+    gives_logprobs: bool = True
+    """Whether log-likelihoods of given continuations can be asked for."""
 
     @property
     def numerics(self) -> str:
         """What changes outputs besides the weights."""
-        return f"{self.kind}/{self.dtype}/{self.quantization}"
+        numerics = f"{self.kind}/{self.dtype}/{self.quantization}"
+        return f"{numerics} {self.endpoint}" if self.endpoint else numerics
 
 
 class Engine(Protocol):

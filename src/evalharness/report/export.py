@@ -54,6 +54,9 @@ def metric_rows(
         "num_errors",
         "num_truncated",
         "num_empty",
+        "num_unclosed_thinking",
+        "energy_j",
+        "cost_usd",
     )
     rows = [
         {

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.report.fitting import WIDE, Col, fitted_table
+from evalharness.report.run_footer import footer
 from evalharness.report.tables import NOT_COMPARABLE, STATUS_STYLE, limited, status_text
-from evalharness.report.text import duration, number, params, plain, rate
+from evalharness.report.text import duration, number, plain, rate
 
 
 def run_table(
@@ -38,7 +39,7 @@ def run_table(
         _task_table(rows, width),
         Text(),
         *_notes(manifest),
-        *_footer(manifest, run_dir),
+        *footer(manifest, run_dir),
     )
 
 
@@ -117,6 +118,7 @@ def _sum(group: str, members: Sequence[TaskSummary]) -> TaskSummary:
         "num_cached_tokens",
         "num_generated_tokens",
         "num_reused",
+        "num_unclosed_thinking",
     )
     shots = {member.num_fewshot for member in members}
     return TaskSummary(
@@ -162,7 +164,7 @@ def _cells(row: _Row) -> list[Text]:
     return [
         *cells,
         Text(str(task.num_fewshot) if task.num_fewshot >= 0 else ""),
-        Text(str(task.num_truncated or "-")),
+        Text(_truncated(task)),
         Text(_errors(task)),
         Text(duration(task.wall_s)),
         Text(rate(task.tokens_per_s)),
@@ -204,6 +206,11 @@ def _n(row: _Row) -> str:
     return f"{row.metric.n}/{row.task.num_docs_available}"
 
 
+def _truncated(task: TaskSummary) -> str:
+    unclosed = [f"{task.num_unclosed_thinking} think"] if task.num_unclosed_thinking else []
+    return "\n".join([str(task.num_truncated or "-"), *unclosed])
+
+
 def _errors(task: TaskSummary) -> str:
     kinds = [(task.num_context_overflow, "ctx"), (task.num_empty, "empty")]
     parts = [f"{num} {word}" for num, word in kinds if num]
@@ -231,39 +238,8 @@ def _notes(manifest: Manifest) -> list[Text]:
         notes.append("err: samples without an answer, not scored (ctx: the prompt was too long)")
     if any(task.num_empty for task in tasks):
         notes.append("empty: answers without text, scored as they are")
+    if any(task.num_unclosed_thinking for task in tasks):
+        notes.append(
+            "think: cut before the thinking ended, so without an answer (a larger sampling.max_gen_toks helps)"
+        )
     return [Text(note, style="yellow") for note in notes]
-
-
-def _num_reused(manifest: Manifest) -> int:
-    return sum(task.num_reused for task in manifest.tasks)
-
-
-def _footer(manifest: Manifest, run_dir: str) -> list[Text]:
-    checkpoint, engine = manifest.checkpoint, manifest.engine
-    total, active = checkpoint.get("params_total"), checkpoint.get("params_active")
-    size = f"{params(total)} params" if params(total) else ""
-    if size and active != total and params(active):
-        size += f" ({params(active)} active)"
-    fingerprint = str(checkpoint.get("fingerprint") or "")[:12]
-    quantization = engine.get("quantization")
-    lines = {
-        "model": [manifest.model, size, f"fingerprint {fingerprint}" if fingerprint else ""],
-        "suite": [f"{manifest.suite} version {manifest.suite_version}"],
-        "engine": [
-            " ".join(str(engine[name]) for name in ("kind", "version") if engine.get(name)),
-            str(engine.get("dtype") or ""),
-            str(quantization or ""),
-        ],
-        "time": [
-            duration(manifest.wall_s) if manifest.wall_s is not None else "",
-            f"engine loaded in {duration(manifest.load_s)}" if manifest.load_s is not None else "",
-            f"start {manifest.num_starts}" if manifest.num_starts > 1 else "",
-            f"{_num_reused(manifest)} samples reused" if _num_reused(manifest) else "",
-        ],
-        "folder": [run_dir],
-    }
-    return [
-        Text(f"{name:<8}", style="dim") + plain(", ".join(part for part in parts if part))
-        for name, parts in lines.items()
-        if any(parts)
-    ]

@@ -41,6 +41,25 @@ def rate(value: float) -> str:
     return f"{value:.0f}" if value < 1000 else f"{value / 1000:.1f}k"
 
 
+def amount(count: int) -> str:
+    """A count as 950, 12.0k or 3.4M."""
+    if count < 1000:
+        return str(count)
+    return f"{count / 1000:.1f}k" if count < 999_950 else f"{count / 1e6:.1f}M"
+
+
+def energy(joules: float) -> str:
+    """Joules as 850 J, 12.3 kJ, or from a tenth of a kWh on as 0.34 kWh."""
+    if joules < 1000:
+        return f"{joules:.0f} J"
+    return f"{joules / 1000:.1f} kJ" if joules < 360_000 else f"{joules / 3.6e6:.2f} kWh"
+
+
+def dollars(usd: float) -> str:
+    """$12.34; four decimals below ten cents."""
+    return f"${usd:.2f}" if usd >= 0.1 else f"${usd:.4f}"
+
+
 def params(count: object) -> str:
     """A number of parameters as 135 M or 46.7 B; empty when unknown."""
     if not isinstance(count, int) or count <= 0:

@@ -23,6 +23,7 @@ from evalharness.records import (
 )
 from evalharness.running.building import Prompting, Sample, build_samples
 from evalharness.running.journal import Journal
+from evalharness.running.metering import Load
 from evalharness.running.responses import Responses
 from evalharness.tasks.lm import EngineLM, send
 from evalharness.tasks.loading import LoadedTask
@@ -47,6 +48,8 @@ class TaskProgress:
     finished_at: float | None = None
     primed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the first prompt was computed: what all prompts of the task begin with is in the engine's cache then."""
+    load: Load = field(default_factory=Load)
+    """What the task has in flight, over time."""
 
     @property
     def num_expected(self) -> int:
@@ -83,10 +86,8 @@ class Sender:
             return request
         key = request_key(request, self.identity)
         if self.responses is not None and (found := self.responses.get(key)) is not None:
-            if not found.is_own:
-                self.journal.append(
-                    key, found.response
-                )  # the run's folder stays complete by itself
+            if not found.is_own:  # the run's folder stays complete by itself
+                self.journal.append_line(found.line)
             return replace(found.response, is_reused=True)
         error = ""
         for _ in range(TRIES):
@@ -153,13 +154,16 @@ async def execute(
             task, sample = item
             if task.started_at is None:
                 task.started_at = time.perf_counter()
-                if await sender.prime(sample):
+                with task.load:
+                    is_primed = await sender.prime(sample)
+                if is_primed:
                     task.primed.set()
             else:
                 # The others of a task wait for its first, or each would compute the shared few-shots by itself.
                 # The engine has the tasks before this one to work on meanwhile.
                 await task.primed.wait()
-            await _serve(sample, lm, sender)
+            with task.load:
+                await _serve(sample, lm, sender)
             task.primed.set()
             task.num_done += 1
             task.finished_at = time.perf_counter()
@@ -176,8 +180,14 @@ async def execute(
 
 async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:
     for plan in sample.plans:
-        responses = await asyncio.gather(*map(sender, plan.requests))
-        sample.responses += [lm.finish(r) if isinstance(r, Generation) else r for r in responses]
+        if len(plan.requests) == 1:  # the usual case, without a task of its own
+            responses = [await sender(plan.requests[0])]
+        else:
+            responses = await asyncio.gather(*map(sender, plan.requests))
+        sample.responses += [
+            lm.finish(r, is_open=plan.is_open) if isinstance(r, Generation) else r
+            for r in responses
+        ]
         if sample.failure is None:
             good = [r for r in responses if isinstance(r, (Generation, Scores))]
             for instance, answer in zip(sample.instances, plan.resolve(good), strict=True):

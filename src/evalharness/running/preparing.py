@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from dataclasses import dataclass
@@ -10,9 +11,18 @@ from typing import Any
 
 from evalharness import checkpoint
 from evalharness.checkpoint import CheckpointInfo
-from evalharness.config import Config, Device, EngineKind, Resume, RunConfig, Variant
-from evalharness.engines import Weights, resolve_device
-from evalharness.errors import CheckpointError, StoreError
+from evalharness.config import (
+    Config,
+    Device,
+    EngineConfig,
+    EngineKind,
+    Resume,
+    RunConfig,
+    Variant,
+)
+from evalharness.engines import EngineInfo, Weights, open_engine, resolve_device
+from evalharness.engines.determinism import check_deterministic
+from evalharness.errors import CheckpointError, ConfigError, StoreError
 from evalharness.running import environment
 from evalharness.running.building import Prompting
 from evalharness.store import layout
@@ -43,9 +53,13 @@ def prepare(config: Config) -> Prepared:
         go_offline()
     _check_results(Path(config.results_dir), config.run)
     offline = config.data.offline
-    path = checkpoint.resolve(config.model, offline)
+    is_served = config.engine.kind is EngineKind.openai
+    path = checkpoint.resolve(config.model, offline, with_weights=not is_served)
     adapter = checkpoint.resolve_adapter(config.model, offline)
-    info = checkpoint.inspect(path, allow_pickle=config.model.allow_pickle)
+    if is_served:
+        info = checkpoint.inspect_served(path)
+    else:
+        info = checkpoint.inspect(path, allow_pickle=config.model.allow_pickle)
     if adapter:
         info = checkpoint.with_adapter(info, checkpoint.inspect_adapter(adapter))
     weights = Weights(
@@ -55,10 +69,14 @@ def prepare(config: Config) -> Prepared:
         trust_remote_code=config.model.trust_remote_code,
         allow_pickle=config.model.allow_pickle,
     )
+    check_deterministic(config.engine, config.engine.quantization or info.quantization)
     max_model_len = _check_fit(config, info)
     is_chat = _is_chat(config, path)
     tokenizer = _load_tokenizer(config, path)
+    served = _ask_server(config.engine, weights) if is_served else None
     suite = load_suite(config)
+    if served and not served.gives_logprobs:
+        _refuse_scoring(served, suite)
     multiturn = config.run.fewshot_as_multiturn
     return Prepared(
         config=config,
@@ -100,25 +118,30 @@ def _check_fit(config: Config, info: CheckpointInfo) -> int | None:
     """The max_model_len to ask for; refuses what can't fit before any weights are loaded."""
     engine = config.engine
     wanted = engine.max_model_len
-    if engine.kind is not EngineKind.vllm:
+    if engine.computes is not EngineKind.vllm:
         return wanted
     if wanted and info.context_length and wanted > info.context_length:
         raise CheckpointError(
             f"engine.max_model_len: {wanted} is more than the checkpoint's context of "
             f"{info.context_length} tokens"
         )
+    is_several = engine.kind is EngineKind.replicas
+    if is_several and config.ray.address is not None:
+        return wanted  # this machine isn't the one that matters
+    num_replicas = (engine.num_replicas or 1) if is_several else 1
     is_cpu = resolve_device(engine.device) is Device.cpu
     if is_cpu:
-        memory, share, dtype = environment.total_memory_bytes(), 0.9, "float32"
+        memory, share, dtype = environment.total_memory_bytes() // num_replicas, 0.9, "float32"
     else:
         sizes = [size for _, size in environment.gpus()]
         if not sizes:
             return wanted
-        num_wanted = engine.tensor_parallel_size * engine.pipeline_parallel_size
+        num_wanted = num_replicas * engine.tensor_parallel_size * engine.pipeline_parallel_size
         if num_wanted > len(sizes):
+            several = "num_replicas x " if is_several else ""
             raise CheckpointError(
-                f"engine: {num_wanted} GPUs wanted (tensor_parallel_size x pipeline_parallel_size), "
-                f"{len(sizes)} there"
+                f"engine: {num_wanted} GPUs wanted ({several}tensor_parallel_size x "
+                f"pipeline_parallel_size), {len(sizes)} there"
             )
         memory, share, dtype = min(sizes), engine.gpu_memory_utilization, "auto"
     fit = checkpoint.check_fit(
@@ -141,6 +164,27 @@ def _check_fit(config: Config, info: CheckpointInfo) -> int | None:
         )
         return fit.max_model_len
     return wanted
+
+
+def _ask_server(config: EngineConfig, weights: Weights) -> EngineInfo:
+    """What a server that runs already says of itself: it is wrong, gone or not able before a run begins."""
+
+    async def ask() -> EngineInfo:
+        engine = await open_engine(config, weights)
+        await engine.close()
+        return engine.info
+
+    return asyncio.run(ask())
+
+
+def _refuse_scoring(served: EngineInfo, suite: LoadedSuite) -> None:
+    scored = list(dict.fromkeys(t.group for t in suite.tasks if t.kind != "generate_until"))
+    if scored:
+        without = " ".join(f"'~suite.tasks.{name}'" for name in scored)
+        raise ConfigError(
+            f"engine=openai: {served.endpoint} gives no log-likelihoods of prompts, which {', '.join(scored)} "
+            f"{'need' if len(scored) > 1 else 'needs'}; leave out {without}, or serve the model with vLLM"
+        )
 
 
 def _is_chat(config: Config, path: Path) -> bool:

@@ -322,4 +322,11 @@ def _finished(manifest: Manifest, summaries: Sequence[TaskSummary], wall_s: floa
         finished_at=now(),
         wall_s=wall_s,
         load_s=None,
+        # What the engine took is the old run's: sums over runs would count it twice.
+        serve_s=None,
+        num_gpus=0,
+        energy_j=None,
+        load_energy_j=None,
+        peak_gpu_memory_gib=None,
+        cost_usd=None,
     )

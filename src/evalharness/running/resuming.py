@@ -8,6 +8,7 @@ of all runs of the same results folder, because a request's key holds the weight
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import socket
@@ -22,13 +23,23 @@ from evalharness.errors import StoreError
 from evalharness.records import Manifest
 from evalharness.running.preparing import Prepared
 from evalharness.store import layout
-from evalharness.store.read import list_runs
+from evalharness.store.claim import Claim
+from evalharness.store.read import list_runs, load_manifest
 from evalharness.store.write import RunWriter
 
 SILENT_S = 120.0
 """A run on another machine whose folder has been quiet for so long isn't running any more."""
 
-_NUMBERS_DONT_DEPEND_ON = ("max_in_flight", "gpu_memory_utilization", "cpu_kv_cache_gib")
+_NUMBERS_DONT_DEPEND_ON = (
+    "max_in_flight",
+    "gpu_memory_utilization",
+    "cpu_kv_cache_gib",
+    "num_replicas",
+    "replica_kind",
+    "api_key_env",
+    "timeout_s",
+    "num_retries",
+)
 
 
 def run_identity(prepared: Prepared, config: dict[str, Any]) -> str:
@@ -39,6 +50,9 @@ def run_identity(prepared: Prepared, config: dict[str, Any]) -> str:
         config: its configuration as plain containers.
     """
     engine = {k: v for k, v in config["engine"].items() if k not in _NUMBERS_DONT_DEPEND_ON}
+    engine["kind"] = (
+        prepared.config.engine.computes.value
+    )  # one engine or several: the same numbers
     chat = ("chat_template_args", "system_instruction", "think_start", "think_end")
     content = {
         "checkpoint": prepared.info.fingerprint,
@@ -61,6 +75,8 @@ def request_identity(prepared: Prepared, info: EngineInfo) -> str:
     """What changes a response besides its request: weights, numerics, and arguments that went to the engine as they are."""
     engine = prepared.config.engine
     passed = {"extra": engine.extra, "scoring": engine.scoring.value, "seed": engine.seed}
+    if engine.deterministic:
+        passed["deterministic"] = True
     kept = {k: v for k, v in passed.items() if k not in _NUMBERS_DONT_DEPEND_ON}
     numerics = json.dumps(kept, sort_keys=True, default=str)
     return f"{prepared.info.fingerprint} {info.numerics} {numerics}"
@@ -70,58 +86,102 @@ def open_run(prepared: Prepared, manifest: Manifest, config_yaml: str) -> RunWri
     """The folder this run writes to: that of an unfinished run of the same identity, or a new one.
 
     Raises:
-        StoreError: `run.resume=must` and there is none; or run.id is another run's.
+        StoreError: `run.resume=must` and there is none; run.id is another run's; or its process is alive.
     """
     config, results_dir = prepared.config, Path(prepared.config.results_dir)
-    found = None
+    unfinished: list[Manifest] = []
     if config.run.resume is not Resume.never:
-        found = find_unfinished(results_dir, manifest.identity, config.run.id)
-    if found is not None:
-        writer = RunWriter(results_dir / found.run_id, found)
-        again = replace(
-            manifest,
-            run_id=found.run_id,
-            started_at=found.started_at,
-            num_starts=found.num_starts + 1,
+        unfinished = find_unfinished(results_dir, manifest.identity, config.run.id)
+    for found in unfinished:
+        if writer := claim_run(results_dir / found.run_id, manifest.identity):
+            found = writer.manifest
+            again = replace(
+                manifest,
+                run_id=found.run_id,
+                started_at=found.started_at,
+                num_starts=found.num_starts + 1,
+                engine=found.engine if found.packages == manifest.packages else {},
+            )
+            writer.remove_leftovers()
+            writer.update(again)
+            return writer
+    if unfinished and (config.run.resume is Resume.must or config.run.id is not None):
+        busy = unfinished[0]
+        raise StoreError(
+            f"run {busy.run_id!r} is being written to by process {busy.hardware.get('pid')} on "
+            f"{busy.hardware.get('host')}; wait for it or end it"
         )
-        writer.update(again)
-        return writer
     if config.run.resume is Resume.must:
         raise StoreError(
             "run.resume=must: no unfinished run of the same weights, tasks and settings in "
             f"{str(results_dir)!r}; run.resume=auto starts a new one"
         )
-    if config.run.id is not None:
-        layout.check_free(results_dir, config.run.id)
-    return RunWriter.create(results_dir, manifest, config_yaml)
+    return _create(results_dir, manifest, config_yaml, is_named=config.run.id is not None)
 
 
-def find_unfinished(results_dir: Path, identity: str, run_id: str | None) -> Manifest | None:
-    """The newest run of this identity that ended early (and is named so, when a name is given)."""
-    for manifest in list_runs(results_dir):
-        if manifest.identity != identity or manifest.status == "complete":
-            continue
-        if run_id in (None, manifest.run_id) and not is_alive(manifest, results_dir):
-            return manifest
+def _create(
+    results_dir: Path, manifest: Manifest, config_yaml: str, *, is_named: bool
+) -> RunWriter:
+    base = manifest.run_id
+    for number in itertools.count(2):
+        try:
+            return RunWriter.create(results_dir, manifest, config_yaml)
+        except StoreError:
+            # Two runs that start in the same second would have the same name.
+            if is_named or not (results_dir / manifest.run_id).exists():
+                raise
+        manifest = replace(manifest, run_id=f"{base}-{number}")
+    raise AssertionError("unreachable")
+
+
+def find_unfinished(results_dir: Path, identity: str, run_id: str | None) -> list[Manifest]:
+    """Runs of this identity that aren't complete (and are named so, when a name is given), newest first."""
+    return [
+        manifest
+        for manifest in list_runs(results_dir)
+        if run_id in (None, manifest.run_id) and _is_unfinished(manifest, identity)
+    ]
+
+
+def _is_unfinished(manifest: Manifest, identity: str) -> bool:
+    return manifest.identity == identity and manifest.status != "complete"
+
+
+def claim_run(run_dir: Path, identity: str) -> RunWriter | None:
+    """The run as it is now, for this process alone; None when another goes on with it, or has finished it."""
+    try:
+        claim = Claim.take(run_dir)
+    except OSError:  # a colleague's, that we may only read
+        return None
+    if claim is None:
+        return None
+    manifest = load_manifest(run_dir)
+    if _is_unfinished(manifest, identity) and not _may_be_alive(manifest, run_dir, claim):
+        return RunWriter(run_dir, manifest, claim)
+    claim.release()
     return None
 
 
-def is_alive(manifest: Manifest, results_dir: Path) -> bool:
-    """Whether the process of a run with status `running` still is."""
+def _may_be_alive(manifest: Manifest, run_dir: Path, claim: Claim) -> bool:
+    """Whether the process of a run with status `running` may still be there although we have its claim."""
     if manifest.status != "running":
         return False
     host, pid = manifest.hardware.get("host"), manifest.hardware.get("pid")
-    if host == socket.gethostname() and isinstance(pid, int):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return pid != os.getpid()
-    folder = results_dir / manifest.run_id
-    changed = [p.stat().st_mtime for p in (*folder.iterdir(), *(folder / layout.JOURNAL).glob("*"))]
-    return time.time() - max(changed) < SILENT_S
+    if host == socket.gethostname():
+        return not claim.is_certain and isinstance(pid, int) and _is_process(pid)
+    # Locks don't reach from one machine to another on every share.
+    paths = (*run_dir.iterdir(), *(run_dir / layout.JOURNAL).iterdir())
+    return time.time() - max(path.stat().st_mtime for path in paths) < SILENT_S
+
+
+def _is_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
 
 
 def journals(prepared: Prepared, run_dir: Path) -> list[Path]:

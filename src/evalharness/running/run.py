@@ -8,6 +8,7 @@ made. From then on nothing is lost: responses go to the journal, finished tasks 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import asdict, dataclass, replace
@@ -18,12 +19,14 @@ from omegaconf import OmegaConf
 
 from evalharness.config import Config
 from evalharness.engines import Engine, open_engine
-from evalharness.errors import EngineError
+from evalharness.errors import EngineError, WriteError
 from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.running.building import Sample
+from evalharness.running.deferring import DeferredEngine, known_info
 from evalharness.running.executing import Sender, TaskProgress, execute
 from evalharness.running.interrupting import InterruptedRunError, interruptible, until_interrupted
 from evalharness.running.journal import Journal
+from evalharness.running.metering import Meter, num_gpus
 from evalharness.running.preparing import Prepared, prepare
 from evalharness.running.recording import Recorder
 from evalharness.running.responses import Responses
@@ -63,6 +66,7 @@ def run(config: Config) -> Outcome:
     Raises:
         UserError: something in the input is wrong; nothing was run and nothing written.
         EngineError: the engine didn't start; the run's folder says so.
+        WriteError: the disk is full or failed; the run is partial, and its folder says so if it could be written.
     """
     started = time.perf_counter()
     with (
@@ -75,8 +79,11 @@ def run(config: Config) -> Outcome:
             prepared = prepare(config)
         manifest = begin_manifest(prepared)
         writer = open_run(prepared, manifest, OmegaConf.to_yaml(config))
-        capture.move_to(writer.run_dir / layout.LOG)
-        return _Execution(prepared, writer, bars, started).run()
+        try:
+            capture.move_to(writer.run_dir / layout.LOG)
+            return _Execution(prepared, writer, bars, started).run()
+        finally:
+            writer.release()
 
 
 class _Execution:
@@ -92,6 +99,7 @@ class _Execution:
         self.prepared, self.writer, self.bars = prepared, writer, bars
         self.started = started
         self.tasks = [TaskProgress(task) for task in prepared.suite.tasks]
+        self.meter = Meter({task.loaded.name: task.load for task in self.tasks})
         self.recorders: dict[str, Recorder] = {}
         self.scores: dict[str, TaskScores] = {}
         self.summaries: dict[str, TaskSummary] = {}
@@ -105,6 +113,10 @@ class _Execution:
             raise KeyboardInterrupt from None
         except EngineError as e:
             self._end("failed", str(e))
+            raise
+        except WriteError as e:
+            with contextlib.suppress(WriteError):
+                self._end("partial", str(e))
             raise
         except BaseException as e:
             self._end("failed", f"{type(e).__name__}: {e}")
@@ -126,23 +138,35 @@ class _Execution:
         return None
 
     async def _run(self) -> None:
-        prepared, config = self.prepared, self.prepared.config
-        loading = time.perf_counter()
-        with self.bars.step(f"loading {config.model.name}"):
-            engine_config = replace(config.engine, max_model_len=prepared.max_model_len)
-            engine = await open_engine(engine_config, prepared.weights, config.ray)
-        try:
-            self._update(load_s=time.perf_counter() - loading, engine=asdict(engine.info))
-            folder = self.writer.run_dir / layout.JOURNAL
-            with Responses(journals(prepared, self.writer.run_dir), own=folder) as responses:
+        prepared = self.prepared
+        folder = self.writer.run_dir / layout.JOURNAL
+        with Responses(journals(prepared, self.writer.run_dir), own=folder) as responses:
+            engine = await self._open_engine(has_responses=len(responses) > 0)
+            try:
                 async with Journal(folder) as journal:
                     sender = Sender(
                         engine, journal, request_identity(prepared, engine.info), responses
                     )
-                    await until_interrupted(self._execute(engine, sender))
-        finally:
-            await engine.close()
-            self._update(engine=asdict(engine.info))  # replicas may have been lost
+                    async with self.meter.serving():
+                        await until_interrupted(self._execute(engine, sender))
+            finally:
+                await engine.close()
+                self._update(engine=asdict(engine.info))  # replicas may have been lost
+
+    async def _open_engine(self, *, has_responses: bool) -> Engine:
+        """The engine; loaded by its first request where all may be answered already."""
+        results_dir = Path(self.prepared.config.results_dir)
+        known = known_info(results_dir, self.writer.manifest) if has_responses else None
+        return DeferredEngine(known, self._load) if known else await self._load()
+
+    async def _load(self) -> Engine:
+        config, started = self.prepared.config, time.perf_counter()
+        with self.bars.step(f"loading {config.model.name}"):
+            engine_config = replace(config.engine, max_model_len=self.prepared.max_model_len)
+            engine = await open_engine(engine_config, self.prepared.weights, config.ray)
+        self.meter.begin(num_gpus(engine.info, config.engine))
+        self._update(load_s=time.perf_counter() - started, engine=asdict(engine.info))
+        return engine
 
     async def _execute(self, engine: Engine, sender: Sender) -> None:
         prepared = self.prepared
@@ -210,10 +234,12 @@ class _Execution:
             "run %s is %s%s", self.writer.manifest.run_id, status, f": {reason}" * bool(reason)
         )
         order = [task.loaded.name for task in self.tasks if task.loaded.name in self.summaries]
+        price = self.prepared.config.cost.usd_per_gpu_hour
         self._update(
             status=status,
             reason=reason,
-            tasks=tuple(self.summaries[name] for name in order),
+            tasks=tuple(self.meter.on_task(self.summaries[name], price) for name in order),
+            **self.meter.of_run(price),
             finished_at=now(),
             wall_s=time.perf_counter() - self.started,
         )

@@ -73,6 +73,7 @@ class Counts:
     num_cached_tokens: int = 0
     num_generated_tokens: int = 0
     num_reused: int = 0
+    num_unclosed_thinking: int = 0
 
     def add(self, sample: Sample) -> None:
         """Take a finished sample; tokens count where they were computed now."""
@@ -83,7 +84,8 @@ class Counts:
         is_reused = bool(sample.responses)
         for response in sample.responses:
             if isinstance(response, Generation):
-                self.num_truncated += response.finish_reason == "length"
+                self.num_truncated += response.finish_reason in ("length", "unclosed")
+                self.num_unclosed_thinking += response.finish_reason == "unclosed"
                 self.num_empty += not response.text.strip()
             if isinstance(response, Failure) or not response.is_reused:
                 is_reused = False
@@ -99,10 +101,9 @@ def summarize(
     loaded: LoadedTask, counts: Counts, *, wall_s: float, max_error_rate: float
 ) -> TaskSummary:
     """What a task came to: counts of all that went wrong, tokens, time, identity."""
-    num_expected = loaded.num_docs * loaded.repeats
-    status = "complete" if counts.num_samples == num_expected else "partial"
-    if counts.num_samples and counts.num_errors > max_error_rate * counts.num_samples:
-        status = "failed"
+    status = task_status(
+        counts.num_samples, counts.num_errors, loaded.num_docs * loaded.repeats, max_error_rate
+    )
     return TaskSummary(
         task=loaded.name,
         group=loaded.group,
@@ -120,6 +121,13 @@ def summarize(
         request_hash=loaded.request_hash(),
         status=status,
     )
+
+
+def task_status(num_samples: int, num_errors: int, num_expected: int, max_error_rate: float) -> str:
+    """Complete, partial (samples are missing) or failed (too many of them have no score)."""
+    if num_samples and num_errors > max_error_rate * num_samples:
+        return "failed"
+    return "complete" if num_samples == num_expected else "partial"
 
 
 def what_failed(summary: TaskSummary) -> str:

@@ -3,6 +3,7 @@
 `metrics` and `samples` are a record's fields plus the run's own, so that files of many runs can be read as one table.
 """
 
+from math import isnan
 from typing import Literal, NamedTuple
 
 from evalharness.records import Manifest
@@ -35,15 +36,22 @@ RUNS = (
     Column("finished_at", "VARCHAR", "ISO 8601, UTC"),
     Column("wall_s", "DOUBLE", "seconds from start to end"),
     Column("load_s", "DOUBLE", "seconds of it for loading the engine"),
+    Column("serve_s", "DOUBLE", "seconds of it for answering requests"),
     Column("num_tasks", "BIGINT", "tasks in the run"),
     Column("num_docs", "BIGINT", "docs over all tasks"),
     Column("num_samples", "BIGINT", "docs x repeats over all tasks"),
     Column("num_errors", "BIGINT", "samples without an answer; not scored"),
     Column("num_truncated", "BIGINT", "answers cut at the token limit"),
     Column("num_empty", "BIGINT", "answers without text"),
+    Column("num_unclosed_thinking", "BIGINT", "answers that never came: the thinking didn't end"),
     Column("num_prompt_tokens", "BIGINT", "tokens of all prompts"),
     Column("num_cached_tokens", "BIGINT", "prompt tokens found in the prefix cache"),
     Column("num_generated_tokens", "BIGINT", "tokens of all answers"),
+    Column("tokens_per_s", "DOUBLE", "prompt and generated tokens per second of serve_s"),
+    Column("num_gpus", "BIGINT", "GPUs that the engine used; 0 on a CPU"),
+    Column("peak_gpu_memory_gib", "DOUBLE", "of these GPUs together; null: not counted"),
+    Column("energy_j", "DOUBLE", "joules they drew, loading included; null: not counted"),
+    Column("cost_usd", "DOUBLE", "GPUs x hours x cost.usd_per_gpu_hour; null without a price"),
     Column("is_limited", "BOOLEAN", "a task ran on its first docs only"),
     Column("fingerprint", "VARCHAR", "identity of the checkpoint"),
     Column("engine", "VARCHAR", "vllm, hf, ..."),
@@ -83,7 +91,7 @@ SAMPLES = (
     Column(
         "scores", "MAP(VARCHAR, DOUBLE)", "metric -> score: scores['acc']; empty when it failed"
     ),
-    Column("finish_reason", "VARCHAR", "stop, length, score or error"),
+    Column("finish_reason", "VARCHAR", "stop, length, unclosed (thinking), score or error"),
     Column("num_prompt_tokens", "BIGINT", "tokens of the prompt"),
     Column("num_generated_tokens", "BIGINT", "tokens of the answer"),
     Column("latency_s", "DOUBLE", "seconds from sending to the last token"),
@@ -107,15 +115,22 @@ def run_row(manifest: Manifest) -> RunRow:
         "finished_at": manifest.finished_at,
         "wall_s": manifest.wall_s,
         "load_s": manifest.load_s,
+        "serve_s": manifest.serve_s,
         "num_tasks": len(tasks),
         "num_docs": sum(task.num_docs for task in tasks),
         "num_samples": sum(task.num_samples for task in tasks),
         "num_errors": sum(task.num_errors for task in tasks),
         "num_truncated": sum(task.num_truncated for task in tasks),
         "num_empty": sum(task.num_empty for task in tasks),
+        "num_unclosed_thinking": sum(task.num_unclosed_thinking for task in tasks),
         "num_prompt_tokens": sum(task.num_prompt_tokens for task in tasks),
         "num_cached_tokens": sum(task.num_cached_tokens for task in tasks),
         "num_generated_tokens": sum(task.num_generated_tokens for task in tasks),
+        "tokens_per_s": None if isnan(manifest.tokens_per_s) else manifest.tokens_per_s,
+        "num_gpus": manifest.num_gpus,
+        "peak_gpu_memory_gib": manifest.peak_gpu_memory_gib,
+        "energy_j": manifest.energy_j,
+        "cost_usd": manifest.cost_usd,
         "is_limited": any(task.num_docs < task.num_docs_available for task in tasks),
         "fingerprint": manifest.checkpoint.get("fingerprint"),
         "engine": manifest.engine.get("kind"),

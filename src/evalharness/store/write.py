@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evalharness.errors import StoreError
+from evalharness.errors import StoreError, WriteError
 from evalharness.records import Manifest, MetricRecord, SampleRecord
 from evalharness.store import layout
+from evalharness.store.claim import Claim
 from evalharness.store.columns import METRICS, SAMPLES, Column
 from evalharness.store.encoding import clean_text, manifest_to_json
 
@@ -30,39 +32,55 @@ _ROW_GROUP_CHARS = 32_000_000
 
 
 class RunWriter:
-    """The folder of one run; `RunWriter(run_dir, manifest)` goes on with a run that exists."""
+    """The folder of one run; `RunWriter(run_dir, manifest, claim)` goes on with a run that exists.
 
-    def __init__(self, run_dir: Path, manifest: Manifest) -> None:
+    Whatever writes raises WriteError when the disk is full or fails.
+    """
+
+    def __init__(self, run_dir: Path, manifest: Manifest, claim: Claim | None = None) -> None:
         self.run_dir = run_dir
         self.manifest = manifest
+        self._claim = claim
 
     @classmethod
     def create(cls, results_dir: Path, manifest: Manifest, config_yaml: str) -> "RunWriter":
-        """Make the run's folder with config and manifest.
+        """Make the run's folder with config and manifest, claimed for this process.
 
         Raises:
             StoreError: the id can't be a folder's name, the run exists, or results_dir can't be written.
         """
-        run_id = manifest.run_id
-        layout.check_free(results_dir, run_id)
-        run_dir = results_dir / run_id
+        layout.check_free(results_dir, manifest.run_id)
+        # Made under another name: a process that is killed leaves a whole run or none.
+        hidden = results_dir / f".{manifest.run_id}.{os.getpid()}.tmp"
         try:
             results_dir.mkdir(parents=True, exist_ok=True)
-            run_dir.mkdir()
-        except FileExistsError as e:
-            if not results_dir.is_dir():
+            for name in (layout.SAMPLES, layout.JOURNAL):
+                (hidden / name).mkdir(parents=True)
+            writer = cls(hidden, manifest, Claim.take(hidden))
+            with _replacing(hidden / layout.CONFIG) as path:
+                path.write_text(clean_text(config_yaml), encoding="utf-8")
+            writer.update(manifest)
+            writer.run_dir = hidden.rename(results_dir / manifest.run_id)
+            _sync(results_dir)
+        except (OSError, WriteError) as e:
+            shutil.rmtree(hidden, ignore_errors=True)
+            if results_dir.exists() and not results_dir.is_dir():
                 raise StoreError(f"results_dir {str(results_dir)!r} is a file, not a folder") from e
-            layout.check_free(results_dir, run_id)
-            raise
-        except OSError as e:
-            raise StoreError(f"results_dir {str(results_dir)!r}: can't write: {e.strerror}") from e
-        with _replacing(run_dir / layout.CONFIG) as path:
-            path.write_text(clean_text(config_yaml), encoding="utf-8")
-        writer = cls(run_dir, manifest)
-        for name in (layout.SAMPLES, layout.JOURNAL):
-            (run_dir / name).mkdir()
-        writer.update(manifest)
+            layout.check_free(results_dir, manifest.run_id)  # another process was first
+            why = e.strerror if isinstance(e, OSError) else e
+            raise StoreError(f"results_dir {str(results_dir)!r}: can't write: {why}") from e
         return writer
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process was about to write."""
+        for folder in (self.run_dir, self.run_dir / layout.SAMPLES):
+            for path in folder.glob(".*.tmp"):
+                path.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Nothing more will be written: another process may go on with the run."""
+        if self._claim is not None:
+            self._claim.release()
 
     def update(self, manifest: Manifest) -> None:
         """Replace the manifest; a run's metrics have to be written before it is called complete."""
@@ -110,7 +128,7 @@ class SampleWriter:
         """Take samples in any order.
 
         Raises:
-            StoreError: they can't be written.
+            WriteError: they can't be written.
         """
         for sample in samples:
             self._rows.append(sample)
@@ -160,12 +178,12 @@ class _Table:
             pa.array(column, type=self._schema.field(name).type)
             for name, column in zip(names, columns, strict=True)
         ]
-        with _as_store_error(self._path):
+        with _as_write_error(self._path):
             self._opened().write_table(pa.Table.from_arrays(arrays, schema=self._schema))
 
     def close(self) -> None:
         """The file is there, synced to disk."""
-        with _as_store_error(self._path):
+        with _as_write_error(self._path):
             self._opened()
             self._open.close()
 
@@ -201,7 +219,7 @@ def _replacing(path: Path) -> Iterator[Path]:
     """A path to write to; it becomes `path`, synced to disk, when the block ends well, and is removed when not."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with _as_store_error(path):
+        with _as_write_error(path):
             yield temporary
             _sync(temporary)
             temporary.replace(path)
@@ -211,11 +229,11 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _as_store_error(path: Path) -> Iterator[None]:
+def _as_write_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        raise StoreError(f"can't write {str(path)!r}: {e.strerror or e}") from e
+        raise WriteError.of(e, path) from e
 
 
 def _sync(path: Path) -> None:

@@ -47,6 +47,8 @@ class Plan:
     """A `Failure` stands for a request that can't be sent (a prompt longer than the context)."""
     resolve: Resolve
     """Responses in the order of `requests`, none of them a Failure -> lm-eval responses, one per instance."""
+    is_open: bool = False
+    """The prompt ends inside the model's thinking."""
 
 
 class EngineLM(TemplateLM):  # type: ignore[misc]
@@ -275,7 +277,8 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         if sampling.temperature > 0:
             where = (self._sampling.seed, run_seed, instance.task_name, instance.doc_id, repeat)
             sampling = replace(sampling, seed=_seed(*where))
-        stop = sampling.stop
+        stop, start = sampling.stop, self._model.think_start
+        is_open = bool(start) and prompt.rstrip().endswith(start)
         if self._model.think_end:
             # A stop string inside the thinking would end it; it is applied to the answer afterwards.
             sampling = replace(sampling, stop=())
@@ -284,13 +287,17 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         def resolve(responses: Sequence[Response]) -> list[Any]:
             (generation,) = responses
             assert isinstance(generation, Generation)
-            return [self.finish(generation, stop).text]
+            return [self.finish(generation, stop, is_open=is_open).text]
 
-        return Plan((request,), resolve)
+        return Plan((request,), resolve, is_open)
 
-    def finish(self, generation: Generation, stop: Sequence[str] = ()) -> Generation:
+    def finish(
+        self, generation: Generation, stop: Sequence[str] = (), *, is_open: bool = False
+    ) -> Generation:
         """The generation with its thinking apart; unclosed thinking leaves no answer."""
-        split = split_thinking(generation.text, self._model.think_start, self._model.think_end)
+        split = split_thinking(
+            generation.text, self._model.think_start, self._model.think_end, is_open=is_open
+        )
         answer = split.answer
         if split.thinking is not None:
             for s in stop:
@@ -299,7 +306,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             generation,
             text=answer,
             thinking=split.thinking,
-            finish_reason="length" if split.is_unclosed else generation.finish_reason,
+            finish_reason="unclosed" if split.is_unclosed else generation.finish_reason,
         )
 
     def _sampling_params(self, gen_kwargs: dict[str, Any]) -> SamplingParams:
@@ -400,7 +407,8 @@ def _join(plans: Sequence[Plan]) -> Plan:
             start += size
         return answers
 
-    return Plan(tuple(request for plan in plans for request in plan.requests), resolve)
+    requests = tuple(request for plan in plans for request in plan.requests)
+    return Plan(requests, resolve, any(plan.is_open for plan in plans))
 
 
 def _seed(*parts: object) -> int:

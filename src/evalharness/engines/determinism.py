@@ -1,0 +1,105 @@
+"""`engine.deterministic`: an answer is the same whatever else is in the engine's batch.
+
+vLLM calls it batch invariance (docs.vllm.ai/en/v0.32.0/features/batch_invariance): kernels that add in one order at every
+batch size, switched on by VLLM_BATCH_INVARIANT. vLLM checks little of what it needs, so what is known not to hold is
+refused here. `hf` and `fake` compute every request by itself: nothing has to be switched on.
+
+That the mode is switched on as meant has not been run on a GPU; the refusals have been run without one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from evalharness.config import Device, EngineConfig, EngineKind
+from evalharness.engines import resolve_device
+from evalharness.engines.nvml import visible_gpus
+from evalharness.errors import ConfigError
+
+LEAST_CAPABILITY = (8, 0)
+"""Ampere."""
+_SWITCH = "VLLM_BATCH_INVARIANT"
+_QUANTIZATIONS = (None, "fp8", "awq")
+"""With kernels for it. gptq and int4 of compressed-tensors go to Marlin's, which vLLM knows not to be invariant and takes
+all the same; of the rest it doesn't say."""
+_ONE_BY_ONE = (EngineKind.hf, EngineKind.fake)
+
+Capability = tuple[int, int] | None
+
+
+def visible_capabilities() -> list[Capability]:
+    """Compute capability of each NVIDIA GPU of this process."""
+    return [gpu.compute_capability() for gpu in visible_gpus()]
+
+
+def check_deterministic(
+    config: EngineConfig,
+    quantization: str | None,
+    capabilities: Callable[[], Sequence[Capability]] = visible_capabilities,
+) -> None:
+    """Refuse `engine.deterministic` where it can't be kept, and vLLM's own switch where we were not told of it.
+
+    Args:
+        config: the engine.
+        quantization: of the weights, as they are on disk or as they are to be loaded.
+        capabilities: finds the GPUs' compute capabilities.
+
+    Raises:
+        ConfigError: says why, and what does work.
+    """
+    if config.computes in _ONE_BY_ONE:
+        return
+    if not config.deterministic:
+        if config.computes is EngineKind.vllm and os.environ.get(_SWITCH, "0") != "0":
+            raise ConfigError(
+                f"{_SWITCH} is set but engine.deterministic is false, so the run would not say what it "
+                "ran with; set engine.deterministic=true, or unset the variable"
+            )
+        return
+    if reason := _why_not(config, quantization, capabilities):
+        raise ConfigError(
+            f"engine.deterministic=true: {reason}; `evalharness selfcheck` measures how much answers "
+            "depend on the batch, engine=hf computes one request at a time"
+        )
+
+
+@contextmanager
+def batch_invariant(is_on: bool) -> Iterator[None]:
+    """VLLM's switch, set while the engine's process starts and inherits it.
+
+    The process is spawned: a forked one would keep kernel modules that read the switch when an earlier run of this
+    process imported them.
+    """
+    wanted = {_SWITCH: "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"} if is_on else {}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _why_not(
+    config: EngineConfig,
+    quantization: str | None,
+    capabilities: Callable[[], Sequence[Capability]],
+) -> str | None:
+    if config.computes is not EngineKind.vllm:
+        return f"engine {config.computes.value} computes elsewhere, and only that place can keep it"
+    if resolve_device(config.device) is Device.cpu:
+        return "vLLM has no batch-invariant kernels for CPUs"
+    if quantization not in _QUANTIZATIONS:
+        return f"vLLM's kernels for {quantization} weights are not known to be batch-invariant"
+    found = capabilities()
+    if not found:
+        return "no NVIDIA GPU answers (driver and package nvidia-ml-py)"
+    low = min(capability or (0, 0) for capability in found)
+    if low < LEAST_CAPABILITY:
+        least = ".".join(map(str, LEAST_CAPABILITY))
+        return f"needs GPUs of compute capability {least} or newer, one here has {low[0]}.{low[1]}"
+    return None

@@ -1,0 +1,104 @@
+"""NVIDIA GPUs of this process, asked of the driver (NVML): no CUDA context is opened.
+
+Without the package nvidia-ml-py or a driver there are none, and what a GPU doesn't tell is None. The calls on a real GPU
+have not been run; finding none has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Gpu(Protocol):
+    """What is read of a GPU while it works."""
+
+    def energy_j(self) -> float | None:
+        """Joules since the driver was loaded; None where there is no counter (before Volta, MIG instances)."""
+        ...
+
+    def used_bytes(self) -> int | None:
+        """Memory in use, of all processes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NvmlGpu:
+    """A GPU by its NVML handle."""
+
+    handle: Any
+
+    def energy_j(self) -> float | None:
+        """See `Gpu.energy_j`."""
+        millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
+        return None if millijoules is None else millijoules / 1000
+
+    def used_bytes(self) -> int | None:
+        """See `Gpu.used_bytes`."""
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        return None if memory is None else int(memory.used)
+
+    def compute_capability(self) -> tuple[int, int] | None:
+        """(9, 0) for Hopper."""
+        capability = self._ask("nvmlDeviceGetCudaComputeCapability")
+        return None if capability is None else (int(capability[0]), int(capability[1]))
+
+    def _ask(self, function: str) -> Any:
+        import pynvml
+
+        try:
+            return getattr(pynvml, function)(self.handle)
+        except pynvml.NVMLError:
+            return None
+
+
+def visible_gpus() -> list[NvmlGpu]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; empty without a driver.
+
+    NVML knows all GPUs of the machine, whatever the variable says.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        return []
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+        uuids = [str(pynvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+    except pynvml.NVMLError:
+        return []
+    found = []
+    for name in visible_names(os.environ.get("CUDA_VISIBLE_DEVICES"), uuids):
+        with contextlib.suppress(pynvml.NVMLError):
+            is_mig = name.startswith("MIG-")
+            by_uuid = pynvml.nvmlDeviceGetHandleByUUID
+            found.append(NvmlGpu(by_uuid(name) if is_mig else handles[uuids.index(name)]))
+    return found
+
+
+def visible_names(visible: str | None, uuids: Sequence[str]) -> list[str]:
+    """The UUIDs that a value of CUDA_VISIBLE_DEVICES names.
+
+    Args:
+        visible: indices, UUIDs or how they begin, or MIG instances, with commas between; None: all.
+        uuids: of the machine's GPUs, in the driver's order.
+
+    Source: CUDA C++ Programming Guide, "CUDA Environment Variables": what comes after an invalid name is not visible.
+    """
+    if visible is None:
+        return list(uuids)
+    names: list[str] = []
+    for part in (part.strip() for part in visible.split(",")):
+        if part.isdecimal() and int(part) < len(uuids):
+            names.append(uuids[int(part)])
+        elif part.startswith("MIG-"):
+            names.append(part)
+        elif part and len(near := [uuid for uuid in uuids if uuid.startswith(part)]) == 1:
+            names.append(near[0])
+        else:
+            break
+    return names

@@ -4,10 +4,11 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalharness.engines.trie import Tokens, TokenScore, score_trie
+from evalharness.engines.trie import Answer, Tokens, TokenScore, score_nodes, score_trie
 
 
 def truth(tokens: Tokens) -> TokenScore:
@@ -17,13 +18,35 @@ def truth(tokens: Tokens) -> TokenScore:
 
 
 class CachingModel:
-    """Answers probes and tails as an engine with a prefix cache of `block` tokens does."""
+    """Answers as an engine with a prefix cache of `block` tokens does.
 
-    def __init__(self, block: int, cached: Sequence[Tokens] = ()) -> None:
-        self.block = block
-        self.cached = set(cached)
+    `by_token` is vLLM's newer model runner: no greedy flags inside a prompt, and nothing at all inside it when the
+    cached prefix goes past the first position wanted.
+    """
+
+    def __init__(self, block: int, by_token: bool = False) -> None:
+        self.block, self.by_token = block, by_token
+        self.cached: set[Tokens] = set()
         self.num_probes = 0
         self.tails: list[Tokens] = []
+        self.asked: list[Tokens] = []
+        self.num_computed = 0
+
+    async def ask(
+        self, prompt: Tokens, start: int, token_ids: Sequence[int], may_read_cache: bool
+    ) -> Answer:
+        self.asked.append(prompt)
+        hit = self._num_cached(prompt) if may_read_cache else 0
+        self.num_computed += len(prompt) - hit
+        self._remember(prompt)
+        after = {t: truth((*prompt, t)) for t in token_ids}
+        if self.by_token:
+            wanted = range(start, len(prompt)) if hit < start else range(0)
+            return Answer(
+                {p: truth(prompt[: p + 1])._replace(is_greedy=None) for p in wanted}, after
+            )
+        known = range(max(start, hit + 1), len(prompt))
+        return Answer({p: truth(prompt[: p + 1]) for p in known}, after)
 
     async def probe(self, context: Tokens, token_ids: Sequence[int]) -> Mapping[int, TokenScore]:
         self.num_probes += 1
@@ -77,6 +100,90 @@ def test_scores_equal_those_of_each_continuation_alone(
         assert math.isclose(score.logprob, logprob, abs_tol=1e-9)
         assert score.is_greedy == is_greedy
         assert score.num_tokens == len(continuation)
+
+
+@given(
+    context=TOKENS,
+    continuations=st.lists(TOKENS, min_size=1, max_size=5),
+    block=st.integers(1, 4),
+    primes=st.booleans(),
+    by_token=st.booleans(),
+    is_warm=st.booleans(),
+)
+def test_nodes_score_as_each_continuation_alone(
+    context: Tokens,
+    continuations: list[Tokens],
+    block: int,
+    primes: bool,
+    by_token: bool,
+    is_warm: bool,
+) -> None:
+    model = CachingModel(block, by_token)
+    if is_warm:
+        for c in continuations:
+            model._remember(context + c)
+    result = asyncio.run(score_nodes(context, continuations, model.ask, primes=primes))
+    for continuation, found in zip(continuations, result.scores, strict=True):
+        logprob, is_greedy = expected(context, continuation)
+        assert math.isclose(found.logprob, logprob, abs_tol=1e-9)
+        assert found.is_greedy is is_greedy
+
+
+def nodes(
+    model: CachingModel, context: Tokens, *continuations: Tokens, primes: bool = False
+) -> int:
+    return asyncio.run(score_nodes(context, continuations, model.ask, primes=primes)).num_resent
+
+
+def test_choices_of_one_token_are_one_question() -> None:
+    model = CachingModel(2)
+    nodes(model, (1, 2, 3), (4,), (5,), (6,))
+    assert model.asked == [(1, 2, 3)]
+
+
+def test_the_last_token_of_a_continuation_is_never_computed() -> None:
+    model = CachingModel(8)
+    nodes(model, (1, 2, 3), (4, 5), (6, 7, 8))
+    assert model.asked == [(1, 2, 3, 4), (1, 2, 3, 6, 7)]
+
+
+def test_leaves_below_one_node_are_one_question() -> None:
+    model = CachingModel(8)
+    nodes(model, (1, 2, 3), (4, 5), (4, 6), (4, 7))
+    assert model.asked == [(1, 2, 3, 4)]
+
+
+def test_a_primed_context_is_asked_first() -> None:
+    model = CachingModel(8)
+    nodes(model, (1, 2, 3), (4, 5), (6, 7), primes=True)
+    assert model.asked[0] == (1, 2, 3)
+
+
+def test_duplicates_and_prefixes_are_asked_once_at_nodes() -> None:
+    model = CachingModel(4)
+    nodes(model, (1, 2, 3, 4), (7, 8), (7, 8), (7,))
+    assert model.asked == [(1, 2, 3, 4, 7)]
+
+
+def test_a_branch_at_a_block_boundary_is_asked_again_from_the_cache() -> None:
+    model = CachingModel(2)
+    # Both share (1 2 7 8), which the second finds in the cache: it learns nothing of its next token, 6.
+    assert nodes(model, (1, 2), (7, 8, 5, 1, 1), (7, 8, 6, 1, 1)) == 1
+    assert model.asked[-1] == (1, 2, 7, 8)
+
+
+def test_a_continuation_left_in_the_cache_is_computed_again() -> None:
+    model = CachingModel(2)
+    long = (7, 8, 1, 2, 3, 4, 5, 6, 7, 8)
+    model._remember((1, 2, *long))
+    assert nodes(model, (1, 2), long) == 1
+    assert model.num_computed > len(long)
+
+
+@pytest.mark.parametrize("by_token", [False, True])
+def test_nothing_is_asked_again_in_a_cold_cache(by_token: bool) -> None:
+    model = CachingModel(4, by_token)
+    assert nodes(model, (1, 2, 3, 4, 5), (7, 8, 1), (9, 8, 1), primes=True) == 0
 
 
 def score(model: CachingModel, context: Tokens, *continuations: Tokens) -> int:

@@ -82,7 +82,7 @@ def test_cached_plain_and_transformers_agree(vllm: Running, hf: Engine, case: st
         assert [s.is_greedy for s in scores] == [s.is_greedy for s in reference]
 
 
-@pytest.mark.parametrize("num_tokens", [31, 32, 33, 63, 64, 65, 95, 96, 97])
+@pytest.mark.parametrize("num_tokens", [15, 16, 17, 31, 32, 33, 47, 48, 49, 95, 96, 97])
 def test_contexts_around_block_boundaries(vllm: Running, num_tokens: int) -> None:
     tokens = vllm.tokens(LONG)
     request = ScoreRequest(
@@ -96,6 +96,49 @@ def test_contexts_around_block_boundaries(vllm: Running, num_tokens: int) -> Non
     engine._scoring = Scoring.prefix
     assert [s.logprob for s in cached] == pytest.approx([s.logprob for s in plain], abs=1e-4)
     assert [s.is_greedy for s in cached] == [s.is_greedy for s in plain]
+
+
+def test_what_a_request_left_in_the_cache_is_scored_again(vllm: Running) -> None:
+    tokens = vllm.tokens(LONG)
+    request = ScoreRequest(
+        context_token_ids=tokens[:20],
+        continuations=(tokens[20:60], (*tokens[20:40], 7), (*tokens[20:28], 7, 8, 9)),
+    )
+    first = vllm(vllm.engine.score(request))
+    second = vllm(vllm.engine.score(request))
+    assert [s.logprob for s in second.continuations] == pytest.approx(
+        [s.logprob for s in first.continuations], abs=1e-4
+    )
+    assert [s.is_greedy for s in second.continuations] == [s.is_greedy for s in first.continuations]
+
+
+def test_more_choices_than_vllm_takes_at_once_become_several_prompts(vllm: Running) -> None:
+    request = ScoreRequest(
+        context_token_ids=vllm.tokens("The capital of France is"),
+        continuations=tuple((token,) for token in range(300)),
+    )
+    scores = vllm(vllm.engine.score(request)).continuations
+    alone = ScoreRequest(
+        context_token_ids=request.context_token_ids, continuations=request.continuations[299:]
+    )
+    assert len(scores) == 300
+    assert scores[299].logprob == pytest.approx(
+        vllm(vllm.engine.score(alone)).continuations[0].logprob, abs=1e-4
+    )
+
+
+def test_the_greedy_continuation_is_greedy(vllm: Running) -> None:
+    context = vllm.tokens("1, 2, 3, 4,")
+    greedy = vllm(
+        vllm.engine.generate(
+            GenerateRequest(prompt_token_ids=context, sampling=SamplingParams(max_gen_toks=6))
+        )
+    ).token_ids
+    request = ScoreRequest(
+        context_token_ids=context, continuations=(greedy, (*greedy[:-1], 5), (*greedy[:2], 5))
+    )
+    flags = [s.is_greedy for s in vllm(vllm.engine.score(request)).continuations]
+    assert flags == [True, False, False]
 
 
 def test_greedy_generation_equals_transformers(vllm: Running, hf: Engine) -> None:

@@ -1,6 +1,11 @@
 """Nothing that was finished is computed again, and nothing of other weights or settings is taken for it."""
 
 import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,7 @@ from evalharness.config import (
     Variant,
 )
 from evalharness.errors import StoreError
+from evalharness.running.resuming import SILENT_S, claim_run, find_unfinished
 from evalharness.running.run import Outcome, run
 
 TASKS = {
@@ -115,6 +121,7 @@ def test_more_docs_of_the_same_task_compute_only_the_new_ones(
         {"engine": EngineConfig(kind=EngineKind.fake, extra={"latency_s": 0.001})},
         {"engine": EngineConfig(kind=EngineKind.fake, scoring=Scoring.plain)},
         {"engine": EngineConfig(kind=EngineKind.fake, seed=1)},
+        {"engine": EngineConfig(kind=EngineKind.fake, deterministic=True)},
     ],
 )
 def test_other_settings_never_share_a_generation(
@@ -136,26 +143,107 @@ def test_other_weights_never_share_a_response(tiny_llama: Path, tmp_path: Path) 
     assert reused(run(config(other, tmp_path / "results"))) == 0
 
 
-def test_a_run_of_a_living_process_is_left_alone(
-    died: Outcome, tiny_llama: Path, tmp_path: Path
+HOLD = """
+import sys
+from pathlib import Path
+from evalharness.store.claim import Claim
+claim = Claim.take(Path(sys.argv[1]))
+print(claim is not None, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other_process(died: Outcome) -> Iterator[subprocess.Popen[str]]:
+    """A process that writes to the run that died."""
+    command = [sys.executable, "-c", HOLD, str(died.run_dir)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        yield process
+        process.kill()
+
+
+def test_a_run_that_another_process_goes_on_with_is_left_alone(
+    died: Outcome, other_process: object, tiny_llama: Path, tmp_path: Path
 ) -> None:
-    path = died.run_dir / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["status"] = "running"
-    manifest["hardware"]["pid"] = 1  # alive, and not ours
-    path.write_text(json.dumps(manifest))
     assert run(config(tiny_llama, tmp_path)).manifest.run_id != died.manifest.run_id
 
 
-def test_a_run_whose_process_is_gone_is_continued(
+def test_resuming_a_run_that_another_process_goes_on_with_is_refused(
+    died: Outcome, other_process: object, tiny_llama: Path, tmp_path: Path
+) -> None:
+    wanted = RunConfig(resume=Resume.must, id=died.manifest.run_id)
+    with pytest.raises(StoreError, match=r"is being written to by process \d+ on .*; wait for it"):
+        run(config(tiny_llama, tmp_path, run=wanted))
+
+
+def test_a_run_whose_process_was_killed_is_continued(
+    died: Outcome, other_process: subprocess.Popen[str], tiny_llama: Path, tmp_path: Path
+) -> None:
+    set_running(died, pid=other_process.pid)
+    other_process.kill()
+    other_process.wait()
+    assert run(config(tiny_llama, tmp_path)).manifest.run_id == died.manifest.run_id
+
+
+def test_a_run_whose_process_number_is_anothers_by_now_is_continued(
     died: Outcome, tiny_llama: Path, tmp_path: Path
 ) -> None:
-    path = died.run_dir / "manifest.json"
+    set_running(died, pid=1)
+    assert run(config(tiny_llama, tmp_path)).manifest.run_id == died.manifest.run_id
+
+
+def test_a_run_that_another_process_has_just_finished_is_left_alone(
+    died: Outcome, tiny_llama: Path, tmp_path: Path
+) -> None:
+    found = find_unfinished(tmp_path, died.manifest.identity, None)
+    finished = run(config(tiny_llama, tmp_path))
+    assert [m.run_id for m in found] == [finished.manifest.run_id]
+    assert claim_run(finished.run_dir, died.manifest.identity) is None
+
+
+def test_a_run_on_another_machine_is_left_alone_while_its_folder_changes(
+    died: Outcome, tiny_llama: Path, tmp_path: Path
+) -> None:
+    set_running(died, host="elsewhere")
+    assert claim_run(died.run_dir, died.manifest.identity) is None
+    for path in (*died.run_dir.iterdir(), *(died.run_dir / "journal").iterdir()):
+        os.utime(path, (0, time.time() - SILENT_S - 1))
+    assert run(config(tiny_llama, tmp_path)).manifest.run_id == died.manifest.run_id
+
+
+def test_what_a_killed_process_was_about_to_write_is_removed(
+    died: Outcome, tiny_llama: Path, tmp_path: Path
+) -> None:
+    left = [died.run_dir / ".manifest.json.7.tmp", died.run_dir / "samples" / ".t.parquet.7.tmp"]
+    for path in left:
+        path.write_text("half")
+    run(config(tiny_llama, tmp_path))
+    assert not any(path.exists() for path in left)
+
+
+def test_two_runs_that_start_in_the_same_second_get_names_of_their_own(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evalharness.running import run as running
+
+    begin_manifest = running.begin_manifest
+    monkeypatch.setattr(
+        running, "begin_manifest", lambda p: replace(begin_manifest(p), run_id="same")
+    )
+    names = [run(config(tiny_llama, tmp_path)).manifest.run_id for _ in range(3)]
+    assert names == ["same", "same-2", "same-3"]
+
+
+def set_running(outcome: Outcome, **hardware: Any) -> None:
+    path = outcome.run_dir / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["status"] = "running"
-    manifest["hardware"]["pid"] = 2**22 + 1  # above any process
+    manifest["hardware"] |= hardware
     path.write_text(json.dumps(manifest))
-    assert run(config(tiny_llama, tmp_path)).manifest.run_id == died.manifest.run_id
 
 
 def test_a_continued_run_keeps_the_log_of_its_earlier_start(

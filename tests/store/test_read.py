@@ -70,6 +70,23 @@ def test_renamed_folder_is_a_warning(results_dir: Path, caplog: pytest.LogCaptur
     assert "renamed or copied" in caplog.text
 
 
+def test_a_manifest_of_before_metering_is_read(results_dir: Path) -> None:
+    path = results_dir / "2026-a" / "manifest.json"
+    content = json.loads(path.read_text())
+    for name in (
+        "serve_s",
+        "num_gpus",
+        "energy_j",
+        "load_energy_j",
+        "peak_gpu_memory_gib",
+        "cost_usd",
+    ):
+        del content[name]
+    path.write_text(json.dumps(content))
+    found = load_manifest(path.parent)
+    assert (found.num_gpus, found.energy_j, found.cost_usd) == (0, None, None)
+
+
 def test_fields_of_a_newer_version_are_dropped(results_dir: Path) -> None:
     path = results_dir / "2026-a" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "new_field": 1}))

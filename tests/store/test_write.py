@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evalharness.errors import StoreError
+from evalharness.errors import StoreError, WriteError
 from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
 from evalharness.store import layout, write
 from evalharness.store.columns import METRICS, RUNS, SAMPLES, run_row
@@ -88,6 +89,18 @@ def test_an_existing_run_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "r1" / "config.yaml").read_text() == "a: 1\n"
 
 
+def test_a_run_that_finds_no_room_leaves_nothing(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(StoreError, match="can't write: File too large"):
+            RunWriter.create(tmp_path, make_manifest(), "a: 1\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    RunWriter.create(tmp_path, make_manifest(), "a: 1\n")
+
+
 @pytest.mark.parametrize("run_id", ["", ".", "..", "a/b", "../a", ".a", "a\n", "/a", "x" * 300])
 def test_run_id_that_is_no_folder_name_is_refused(tmp_path: Path, run_id: str) -> None:
     with pytest.raises(StoreError, match=r"run\.id"):
@@ -139,7 +152,7 @@ def test_an_old_manifest_survives_a_failed_update(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(write, "_sync", full_disk)
-    with pytest.raises(StoreError, match="No space left"):
+    with pytest.raises(WriteError, match="No space left"):
         writer.update(make_manifest(status="failed"))
     assert load_manifest(tmp_path / "r1").status == "running"
 

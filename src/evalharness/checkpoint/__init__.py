@@ -21,6 +21,7 @@ from evalharness.checkpoint.info import (
     CheckpointInfo,
     inspect,
     inspect_adapter,
+    inspect_served,
     is_adapter,
     with_adapter,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "has_chat_template",
     "inspect",
     "inspect_adapter",
+    "inspect_served",
     "is_adapter",
     "make_demo",
     "measure",

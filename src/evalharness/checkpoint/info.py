@@ -7,6 +7,7 @@ from typing import Any
 from evalharness.checkpoint import identity
 from evalharness.checkpoint.scale import Scale, logical_params, measure
 from evalharness.checkpoint.weights import (
+    WeightsFile,
     read_json,
     read_json_if_there,
     read_safetensors,
@@ -16,6 +17,7 @@ from evalharness.errors import CheckpointError
 
 _ADAPTER_CONFIG = "adapter_config.json"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
+UNVERIFIED = "unverified"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class CheckpointInfo(Scale):
     fingerprint: str
     """All that decides what tokens in give tokens and text out: weights, config, tokenizer, adapter."""
     weights_fingerprint: str
-    """`fast:` (samples) or `full:` (every byte)."""
+    """`fast:` (samples), `full:` (every byte) or `unverified` (a server has them)."""
     config_hash: str
     tokenizer_hash: str | None
     chat_template_hash: str | None
@@ -72,11 +74,32 @@ def inspect(path: Path, *, full: bool = False, allow_pickle: bool = False) -> Ch
             "model.adapter."
         )
     files = read_weights(path, allow_pickle=allow_pickle)
+    return _info(path, files, identity.hash_weights(files, full=full))
+
+
+def inspect_served(path: Path) -> CheckpointInfo:
+    """Identity and scale of a checkpoint that a server elsewhere has loaded; weights needn't be in `path`.
+
+    Those that are tell its size and nothing else: that the server has the same can't be known from here, so the
+    weights' fingerprint is `unverified` whether they are there or not.
+
+    Raises:
+        CheckpointError: no such folder, or no config.json in it.
+    """
+    if not path.is_dir():
+        raise CheckpointError(f"checkpoint {path}: no such folder.")
+    try:
+        files = read_weights(path)
+    except CheckpointError:
+        files = ()
+    return _info(path, files, UNVERIFIED)
+
+
+def _info(path: Path, files: tuple[WeightsFile, ...], weights: str) -> CheckpointInfo:
     config = _config(path)
     tokenizer = read_json_if_there(path / "tokenizer_config.json")
     tensors = [tensor for file in files for tensor in file.tensors]
     scale = measure(config, tensors, model_max_length=tokenizer.get("model_max_length"))
-    weights = identity.hash_weights(files, full=full)
     config_hash = identity.hash_config(path)
     tokenizer_hash = identity.hash_tokenizer(path)
     return CheckpointInfo(

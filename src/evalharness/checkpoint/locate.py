@@ -11,12 +11,13 @@ _UNWANTED = ["original/*", "onnx/*", "metal/*", "consolidated*"]
 """The same weights once more, in other formats."""
 
 
-def resolve(model: ModelConfig, offline: bool = False) -> Path:
+def resolve(model: ModelConfig, offline: bool = False, *, with_weights: bool = True) -> Path:
     """The folder of a model's checkpoint; `model.path` wins over `model.hub_id`.
 
     Args:
         model: the entry.
         offline: only what is on this machine already.
+        with_weights: from the Hub, fetch more than config, tokenizer and chat template.
 
     Raises:
         CheckpointError: neither is given, the folder isn't there, or the Hub can't or won't give it.
@@ -31,7 +32,9 @@ def resolve(model: ModelConfig, offline: bool = False) -> Path:
     if not model.hub_id:
         raise CheckpointError(f"model {model.name!r}: neither model.path nor model.hub_id is set.")
     patterns = list(_WANTED)
-    if model.allow_pickle:
+    if not with_weights:
+        patterns.remove("*.safetensors")
+    elif model.allow_pickle:
         patterns += ["*.bin", "*.pt", "*.pth"]
     if model.trust_remote_code:
         patterns += ["*.py"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalharness.config import Device, EngineConfig, EngineKind
+from evalharness.config import Device, EngineConfig, EngineKind, RayConfig
 from evalharness.engines.base import Engine, EngineInfo, RequestError, Weights
 from evalharness.errors import ConfigError
 
@@ -18,8 +18,15 @@ DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd")
 """There when an NVIDIA or AMD driver is."""
 
 
-async def open_engine(config: EngineConfig, weights: Weights) -> Engine:
+async def open_engine(
+    config: EngineConfig, weights: Weights, ray: RayConfig | None = None
+) -> Engine:
     """Load the weights and return a running engine.
+
+    Args:
+        config: which, and how.
+        weights: what it loads.
+        ray: where replicas run; others ignore it.
 
     Raises:
         EngineError: the engine refused to start.
@@ -33,6 +40,16 @@ async def open_engine(config: EngineConfig, weights: Weights) -> Engine:
         from evalharness.engines.hf import HfEngine
 
         return HfEngine.load(config, weights)
+    if config.kind is EngineKind.openai:
+        try:
+            from evalharness.engines.openai import OpenAIEngine
+        except ImportError as e:
+            raise ConfigError(f"engine=openai: {e}. Install evalharness[openai].") from e
+        return await OpenAIEngine.load(config, weights)
+    if config.kind is EngineKind.replicas:
+        from evalharness.engines.replicas import Replicas
+
+        return await Replicas.load(config, weights, ray or RayConfig())
     from evalharness.engines.fake import FakeEngine
 
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import time
 from collections.abc import Sequence
 
 from evalharness.engines.base import EngineInfo, RequestError
@@ -13,8 +14,10 @@ from evalharness.records import (
     ContinuationScore,
     GenerateRequest,
     Generation,
+    Request,
     ScoreRequest,
     Scores,
+    request_key,
 )
 
 
@@ -34,6 +37,7 @@ class FakeEngine:
         latency_s: float = 0.0,
         fail_share: float = 0.0,
         die_after: int | None = None,
+        served: str | None = None,
     ) -> None:
         """Set how it behaves.
 
@@ -43,6 +47,8 @@ class FakeEngine:
             latency_s: seconds each request takes.
             fail_share: share of requests that raise RequestError (by hash: always the same ones).
             die_after: requests served before every further one raises EngineError.
+            served: a file that gets a line for every request answered, at once, so that what was computed before the
+                process was killed can be counted: `<time.time()> <its continuations> <its request_key>`.
         """
         self.info = EngineInfo(
             kind="fake",
@@ -56,10 +62,11 @@ class FakeEngine:
         self.is_closed = False
         self._seed, self._latency_s = seed, latency_s
         self._fail_share, self._die_after = fail_share, die_after
+        self._served = open(served, "ab", buffering=0) if served else None  # noqa: SIM115
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """Digits that follow from the prompt, ended by the first stop string or the limit."""
-        await self._serve(request.prompt_token_ids)
+        await self._serve(request, request.prompt_token_ids)
         sampling = request.sampling
         fraction = _fraction(self._seed, request.prompt_token_ids, request.repeat, sampling.seed)
         text = f" The answer is {int(fraction * 100)}."
@@ -75,35 +82,40 @@ class FakeEngine:
 
     async def score(self, request: ScoreRequest) -> Scores:
         """Log-probabilities between -10 and 0 per token."""
-        await self._serve(request.context_token_ids)
+        await self._serve(request, request.context_token_ids)
+        context = hashlib.sha256(repr((self._seed, request.context_token_ids)).encode())
         return Scores(
-            continuations=tuple(
-                self._continuation(request.context_token_ids, tokens)
-                for tokens in request.continuations
-            ),
+            continuations=tuple(_continuation(context, c) for c in request.continuations),
             num_prompt_tokens=len(request.context_token_ids) + sum(map(len, request.continuations)),
             latency_s=self._latency_s,
         )
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to give back but a file."""
         self.is_closed = True
+        if self._served is not None:
+            self._served.close()
 
-    async def _serve(self, token_ids: Sequence[int]) -> None:
+    async def _serve(self, request: Request, token_ids: Sequence[int]) -> None:
         self.num_requests += 1
         if self._die_after is not None and self.num_requests > self._die_after:
             raise EngineError("the fake engine died, as it was told to")
         await asyncio.sleep(self._latency_s)
         if self._fail_share and _fraction("fail", tuple(token_ids)) < self._fail_share:
             raise RequestError("the fake engine failed this request, as it was told to")
+        if self._served is not None:
+            num_continuations = len(getattr(request, "continuations", ()))
+            line = f"{time.time():.6f} {num_continuations} {request_key(request, '')}\n"
+            self._served.write(line.encode())
 
-    def _continuation(self, context: Sequence[int], tokens: Sequence[int]) -> ContinuationScore:
-        fractions = [
-            _fraction(self._seed, tuple(context), tuple(tokens[: i + 1]))
-            for i in range(len(tokens))
-        ]
-        return ContinuationScore(
-            logprob=sum(-10.0 * f for f in fractions),
-            is_greedy=all(f < 0.1 for f in fractions),
-            num_tokens=len(tokens),
-        )
+
+def _continuation(context: hashlib._Hash, tokens: Sequence[int]) -> ContinuationScore:
+    digest, fractions = context.copy(), []
+    for token in tokens:
+        digest.update(token.to_bytes(8, "big"))
+        fractions.append(int.from_bytes(digest.digest()[:8], "big") / 2**64)
+    return ContinuationScore(
+        logprob=sum(-10.0 * f for f in fractions),
+        is_greedy=all(f < 0.1 for f in fractions),
+        num_tokens=len(tokens),
+    )

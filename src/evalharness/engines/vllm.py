@@ -1,7 +1,7 @@
 """vLLM in process (AsyncLLM): the engine for real work, on GPUs and, for trying out, on CPUs.
 
-Log-likelihoods read the prefix cache (`trie`); `engine.scoring=plain` doesn't, and is what tests compare with. Both
-were run with vLLM's CPU model runner; on a GPU the same requests are sent, and that path has not been run yet.
+Log-likelihoods read the prefix cache (`trie`, `vllm_logprobs`); `engine.scoring=plain` doesn't, and is what tests
+compare with. Both were run with vLLM's older model runner on CPUs; nothing here has been run on a GPU yet.
 
 The engine core is a child process of vLLM's own; when it dies, vLLM raises EngineDeadError and we raise EngineError.
 """
@@ -13,8 +13,10 @@ import dataclasses
 import functools
 import gc
 import itertools
+import logging
 import multiprocessing
 import os
+import platform
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,10 @@ from typing import TYPE_CHECKING, Any
 from evalharness.config import Device, EngineConfig, Scoring
 from evalharness.engines import resolve_device
 from evalharness.engines.base import EngineInfo, RequestError, Weights
-from evalharness.engines.trie import TokenScore, score_trie
+from evalharness.engines.determinism import batch_invariant
+from evalharness.engines.trie import Answer, Tokens, score_nodes
+from evalharness.engines.vllm_death import cause_of_death
+from evalharness.engines.vllm_logprobs import read_answer, scoring_params
 from evalharness.errors import ConfigError, EngineError, did_you_mean
 from evalharness.records import (
     ContinuationScore,
@@ -35,9 +40,20 @@ from evalharness.records import (
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
+logger = logging.getLogger(__name__)
+
 MAX_BOUND_CORES = 8
 """Up to this many cores, all are bound to vLLM: its own binding keeps one back, which on two cores halves the speed.
 Above it, vLLM knows the machine's memory nodes better."""
+
+CPU_EXTENSION = "evalharness.engines.vllm_cpu.Extension"
+SMALL_BLOCK = 16
+DECLARED_BLOCK = 32
+"""vLLM's CPU attention declares multiples of it."""
+
+PRIMED_BLOCKS = 2
+"""A context with this many blocks that the one before it hasn't is computed by itself first: the LM head on its tokens,
+which comes with a longer prompt, costs more than one more prompt."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -55,9 +71,11 @@ class VllmEngine:
         """Wrap a running AsyncLLM; use `load`."""
         self.info = info
         self.num_resent = 0
-        """Prompts of `score` that had to be computed twice; see `trie`."""
+        """Prompts of `score` that were sent again; see `trie`."""
         self._scoring = scoring
         self._block_size: int = llm.vllm_config.cache_config.block_size
+        self._by_token = bool(llm.vllm_config.use_v2_model_runner)
+        self._last_context: Tokens = ()
         self._llm: AsyncLLM | None = llm
         self._ids = itertools.count()
         self._lora = _lora_request(weights)
@@ -83,7 +101,8 @@ class VllmEngine:
         if unknown:
             near = did_you_mean(unknown[0], AsyncEngineArgs.__dataclass_fields__)
             raise ConfigError(f"engine.extra: vLLM has no argument {unknown[0]!r}{near}")
-        return cls._start(AsyncEngineArgs(**arguments), config, weights)
+        with batch_invariant(config.deterministic):
+            return cls._start(AsyncEngineArgs(**arguments), config, weights)
 
     @classmethod
     def _start(cls, arguments: Any, config: EngineConfig, weights: Weights) -> VllmEngine:
@@ -147,12 +166,11 @@ class VllmEngine:
         if self._scoring is Scoring.plain:
             scores = await self._score_plain(request, meter)
         else:
-            scores, num_resent = await score_trie(
+            scores, num_resent = await score_nodes(
                 request.context_token_ids,
                 request.continuations,
-                functools.partial(self._probe, meter),
-                functools.partial(self._tail, meter),
-                min_probe=2 * self._block_size,
+                functools.partial(self._ask, meter),
+                primes=self._primes(request.context_token_ids),
             )
             self.num_resent += num_resent
         return Scores(
@@ -166,6 +184,8 @@ class VllmEngine:
         """Stop the engine core and wait for it, so that the next load finds the memory free."""
         llm, self._llm = self._llm, None
         if llm is not None:
+            if self.num_resent:
+                logger.info("log-likelihoods: %d prompts were sent again", self.num_resent)
             await asyncio.to_thread(llm.shutdown)
             # It is part of reference cycles; its finalizer must not run while the interpreter shuts down.
             del llm
@@ -175,11 +195,14 @@ class VllmEngine:
     async def _score_plain(
         self, request: ScoreRequest, meter: _Meter
     ) -> tuple[ContinuationScore, ...]:
-        """Each continuation a prompt of its own, computed in full: the oracle for `score_trie`."""
+        """Each continuation a prompt of its own, computed in full: the oracle for `score_nodes`."""
         context = request.context_token_ids
 
-        async def one(continuation: tuple[int, ...]) -> ContinuationScore:
-            known = await self._tail(meter, context + continuation, len(context), False)
+        async def one(continuation: Tokens) -> ContinuationScore:
+            prompt, start = context + continuation, len(context)
+            params = scoring_params(prompt, start, (), may_read_cache=False, by_token=False)
+            output, _ = await self._run(prompt, params, meter)
+            known = read_answer(output, prompt, start, ()).inside
             assert len(known) == len(continuation)
             return ContinuationScore(
                 logprob=sum(s.logprob for s in known.values()),
@@ -189,61 +212,33 @@ class VllmEngine:
 
         return tuple(await asyncio.gather(*map(one, request.continuations)))
 
-    async def _probe(
-        self, meter: _Meter, context: tuple[int, ...], token_ids: Sequence[int]
-    ) -> dict[int, TokenScore]:
-        from vllm import SamplingParams
+    async def _ask(
+        self, meter: _Meter, prompt: Tokens, start: int, token_ids: Sequence[int], cached: bool
+    ) -> Answer:
+        """See `trie.Ask`. More tokens than vLLM takes at once become several prompts."""
         from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
 
-        known: dict[int, TokenScore] = {}
-        for some in _batches(token_ids, MAX_LOGPROB_TOKEN_IDS):
-            output, _ = await self._run(
-                context,
-                SamplingParams(
-                    temperature=0.0,
-                    max_tokens=1,
-                    logprob_token_ids=list(some),
-                    flat_logprobs=True,
-                    detokenize=False,
-                    **self._final_only,
-                ),
-                meter,
+        async def part(start: int, some: Sequence[int]) -> Answer:
+            params = scoring_params(
+                prompt, start, some, may_read_cache=cached, by_token=self._by_token
             )
-            completion = output.outputs[0]
-            (greedy,) = completion.token_ids
-            logprobs = dict(
-                zip(completion.logprobs.token_ids, completion.logprobs.logprobs, strict=True)
-            )
-            known |= {t: TokenScore(logprobs[t], t == greedy) for t in some}
-        return known
+            output, _ = await self._run(prompt, params, meter)
+            return read_answer(output, prompt, start, some)
 
-    async def _tail(
-        self, meter: _Meter, tokens: tuple[int, ...], start: int, may_read_cache: bool
-    ) -> dict[int, TokenScore]:
-        from vllm import SamplingParams
+        first, *others = _batches(token_ids, MAX_LOGPROB_TOKEN_IDS)
+        inside, after = await part(start, first)
+        for answer in await asyncio.gather(*(part(len(prompt), some) for some in others)):
+            after = {**after, **answer.after}
+        return Answer(inside, after)
 
-        output, _ = await self._run(
-            tokens,
-            SamplingParams(
-                temperature=0.0,
-                max_tokens=1,
-                # 0: each prompt token's own log-probability and rank, nothing of the others.
-                prompt_logprobs=0,
-                flat_logprobs=True,
-                detokenize=False,
-                skip_reading_prefix_cache=not may_read_cache,
-                **self._final_only,
-            ),
-            meter,
-        )
-        flat, known = output.prompt_logprobs, {}
-        # The token after the cached ones is the first with a hidden state before it. Counted from the end, because
-        # one of vLLM's model runners leaves the cached positions out and the other leaves them unwritten.
-        for position in range(max(start, (output.num_cached_tokens or 0) + 1), len(tokens)):
-            entry = flat.start_indices[position - len(tokens)]
-            assert flat.token_ids[entry] == tokens[position]
-            known[position] = TokenScore(flat.logprobs[entry], flat.ranks[entry] == 1)
-        return known
+    def _primes(self, context: Tokens) -> bool:
+        """Whether so much of the context is new that it is asked by itself first; see `score_nodes`."""
+        block, before = self._block_size, self._last_context
+        self._last_context = context
+        shared = 0
+        while context[shared : shared + block] == before[shared : shared + block] != ():
+            shared += block
+        return self._by_token or len(context) - shared >= PRIMED_BLOCKS * block
 
     @property
     def _final_only(self) -> dict[str, Any]:
@@ -270,9 +265,8 @@ class VllmEngine:
             ):
                 pass
         except EngineDeadError as e:
-            raise EngineError(
-                f"vLLM's engine process died ({_first_line(e)}); see log.txt of the run"
-            ) from e
+            cause = await asyncio.to_thread(cause_of_death, llm)
+            raise EngineError(f"vLLM's engine process died: {cause}; see log.txt of the run") from e
         except Exception as e:  # anything else belongs to this request alone
             if llm.errored:
                 raise EngineError(f"vLLM failed: {_first_line(e)}; see log.txt of the run") from e
@@ -302,10 +296,12 @@ def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
         "disable_log_stats": True,
         "generation_config": "vllm",
     }
-    if not is_cpu:
+    if is_cpu:
+        arguments |= _cpu_arguments(config.block_size, arguments["dtype"])
+    else:
         arguments["gpu_memory_utilization"] = config.gpu_memory_utilization
-    if block_size := config.block_size or (32 if is_cpu else None):
-        arguments["block_size"] = block_size
+        if config.block_size:
+            arguments["block_size"] = config.block_size
     if config.max_num_seqs:
         arguments["max_num_seqs"] = config.max_num_seqs
     if weights.is_text_only:
@@ -313,6 +309,13 @@ def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
     if weights.adapter:
         arguments |= {"enable_lora": True, "max_lora_rank": _lora_rank(weights)}
     return arguments | config.extra
+
+
+def _cpu_arguments(wanted_block: int | None, dtype: str) -> dict[str, Any]:
+    """Small blocks and cheap log-likelihoods where our extension serves (`vllm_cpu`)."""
+    if dtype == "float32" and platform.machine() in ("x86_64", "AMD64"):
+        return {"block_size": wanted_block or SMALL_BLOCK, "worker_extension_cls": CPU_EXTENSION}
+    return {"block_size": wanted_block or DECLARED_BLOCK}
 
 
 def _set_environment(config: EngineConfig) -> None:

@@ -151,7 +151,8 @@ class _Execution:
                         await until_interrupted(self._execute(engine, sender))
             finally:
                 await engine.close()
-                self._update(engine=asdict(engine.info))  # replicas may have been lost
+                with contextlib.suppress(WriteError):  # what failed first is what the user is told
+                    self._update(engine=asdict(engine.info))  # replicas may have been lost
 
     async def _open_engine(self, *, has_responses: bool) -> Engine:
         """The engine; loaded by its first request where all may be answered already."""

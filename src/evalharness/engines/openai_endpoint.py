@@ -1,0 +1,288 @@
+"""A server that speaks OpenAI's `/v1/completions`, over HTTP: one request at a time in, one answer or one error out.
+
+The `openai` client keeps the connections and sends again what was refused for now (429, 5xx), timed out or was lost,
+with growing pauses or those the server names (Retry-After). What it can't mend becomes an error of ours here:
+
+    RequestError  the server said no to this request, or answered with something that is no completion;
+                  BusyError when it had no answer for now, and all retries were in vain
+    EngineError   the server is gone, or has stopped taking our key or serving the model
+    ConfigError   before the first request: the URL, the key or the model's name is wrong
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import httpx2
+import openai
+
+from evalharness.config import EngineConfig
+from evalharness.engines.base import RequestError
+from evalharness.errors import ConfigError, EngineError, did_you_mean, then
+
+logger = logging.getLogger(__name__)
+
+CONNECT_S = 10.0
+KEEP_ALIVE_S = 2.0
+"""Idle connections are given up before servers do (uvicorn: 5 s): one that closes while a request sets out is lost."""
+PROBE_RETRIES = 1
+"""While the engine opens: a URL that nothing answers at is mostly a wrong one."""
+NO_KEY = "none"
+"""The client insists on one; servers that ask for none ignore it."""
+
+
+_BUSY = (408, 409, 425, 429, 502, 503, 504)
+
+
+class BusyError(RequestError):
+    """The server had no time for this request; that says nothing about the request itself."""
+
+
+class ModelCard(NamedTuple):
+    """One entry of `/v1/models`."""
+
+    name: str
+    owner: str
+    """vllm, sglang, llamacpp, ..."""
+    root: str
+    """What the name stands for, where the server says it (vLLM: the path or Hub id of the weights); else ''."""
+    max_model_len: int | None
+
+
+class PrefixCache(NamedTuple):
+    """What vLLM's metrics say of its prefix cache."""
+
+    block_size: int
+
+
+class Answer(NamedTuple):
+    """The one choice of a completion, and its cost."""
+
+    choice: Mapping[str, Any]
+    num_prompt_tokens: int | None
+    """As the server counted them; None when it doesn't say."""
+    num_cached_tokens: int
+    """0 also when the server doesn't say (vLLM does with --enable-prompt-tokens-details)."""
+
+
+class Endpoint:
+    """One server; any number of coroutines call it, `engine.max_in_flight` requests are under way at once."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            ConfigError: the key's environment variable isn't set.
+        """
+        assert config.base_url is not None  # config_values
+        self.url = config.base_url.rstrip("/")
+        self.num_retries = config.num_retries
+        self._key_env = config.api_key_env
+        self._slots = asyncio.Semaphore(config.max_in_flight)
+        limits = httpx2.Limits(
+            max_connections=config.max_in_flight + 1,
+            max_keepalive_connections=config.max_in_flight + 1,
+            keepalive_expiry=KEEP_ALIVE_S,
+        )
+        timeout = httpx2.Timeout(config.timeout_s, connect=CONNECT_S, pool=None)
+        self._client = openai.AsyncOpenAI(
+            base_url=self.url,
+            api_key=_key(config.api_key_env),
+            max_retries=config.num_retries,
+            timeout=timeout,
+            http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout),
+        )
+        for name in ("httpx2", "openai"):  # a line for every request and every retry
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    async def model(self, wanted: str | None) -> ModelCard:
+        """The card of the wanted model, or of the only one.
+
+        Raises:
+            ConfigError: no such model, several and none was named, no such API there, or the key was refused.
+            EngineError: nothing answers.
+        """
+        try:
+            listed = await self._get(f"{self.url}/models", PROBE_RETRIES)
+        except openai.APIStatusError as e:
+            raise self._not_opened(e) from e
+        except openai.APIConnectionError as e:
+            raise EngineError(
+                f"engine.base_url {self.url}: nothing answers there ({_cause(e)}); is the server running?"
+            ) from e
+        cards = _cards(_json(listed))
+        if not cards:
+            raise ConfigError(f"engine.base_url {self.url}: /models there lists no model")
+        names = [card.name for card in cards]
+        if wanted is None and len(cards) == 1:
+            return cards[0]
+        if wanted is None:
+            raise ConfigError(
+                f"engine.served_model: {self.url} serves {len(names)} models; name one of "
+                + ", ".join(names[:8])
+            )
+        if wanted not in names:
+            near = did_you_mean(wanted, names)
+            raise ConfigError(
+                f"engine.served_model: {self.url} serves no {wanted!r}"
+                + then(near, f"it serves {', '.join(names[:8])}")
+            )
+        return cards[names.index(wanted)]
+
+    async def version(self) -> str:
+        """Of the server's software, where it tells (vLLM); else ''."""
+        content = _json(await self._get_if_there("/version"))
+        return str(content.get("version", ""))
+
+    async def prefix_cache(self) -> PrefixCache | None:
+        """Of a vLLM server whose metrics can be read; None where there is none, or nobody says."""
+        response = await self._get_if_there("/metrics")
+        found = re.search(
+            r"^vllm:cache_config_info\{(.*)\}", response.text if response else "", re.M
+        )
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', found[1])) if found else {}
+        if labels.get("enable_prefix_caching") != "True" or not labels["block_size"].isdigit():
+            return None
+        return PrefixCache(int(labels["block_size"]))
+
+    async def complete(self, body: Mapping[str, Any], num_retries: int | None = None) -> Answer:
+        """Send one request with one prompt.
+
+        Raises:
+            RequestError: refused, unanswered after all retries (BusyError), or answered with no completion.
+            EngineError: the server is gone or refuses everything.
+        """
+        client = self._client
+        if num_retries is not None:
+            client = client.with_options(max_retries=num_retries)
+        try:
+            async with self._slots:
+                response = await client.post("/completions", cast_to=httpx2.Response, body=body)
+        except openai.APIStatusError as e:
+            raise self._refused(e) from e
+        except openai.APIConnectionError as e:
+            raise await self._unanswered(e) from e
+        return _answer(_json(response))
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        await self._client.close()
+
+    async def _get(self, url: str, num_retries: int) -> httpx2.Response:
+        client = self._client.with_options(
+            max_retries=num_retries, timeout=httpx2.Timeout(30.0, connect=CONNECT_S)
+        )
+        return await client.get(url, cast_to=httpx2.Response)
+
+    async def _get_if_there(self, path: str) -> httpx2.Response | None:
+        """From beside the API, where vLLM has what OpenAI's API has no place for."""
+        try:
+            return await self._get(self.url.removesuffix("/v1") + path, 0)
+        except openai.APIError:
+            return None
+
+    def _not_opened(self, e: openai.APIStatusError) -> ConfigError | EngineError:
+        if e.status_code in (401, 403):
+            return ConfigError(f"engine.base_url {self.url}: {self._key_refused(e)}")
+        if e.status_code in (404, 405):
+            return ConfigError(
+                f"engine.base_url {self.url}: no OpenAI API there (/models: {e.status_code}); "
+                "the URL mostly ends in /v1"
+            )
+        return EngineError(f"engine.base_url {self.url}: /models answers {_said(e)}")
+
+    def _refused(self, e: openai.APIStatusError) -> RequestError | EngineError:
+        if e.status_code in (401, 403):
+            return EngineError(f"{self.url}: {self._key_refused(e)}")
+        if e.status_code == 404:
+            return EngineError(f"{self.url}: /completions answers {_said(e)}")
+        kind = BusyError if e.status_code in _BUSY else RequestError
+        return kind(f"{self.url} answers {_said(e)}")
+
+    def _key_refused(self, e: openai.APIStatusError) -> str:
+        way_out = "engine.api_key_env names the environment variable that holds it"
+        if self._key_env:
+            way_out = f"the one in ${self._key_env} was sent"
+        return f"the server wants another key ({e.status_code}); {way_out}"
+
+    async def _unanswered(self, e: openai.APIConnectionError) -> RequestError | EngineError:
+        """A server that can't even list its models is gone; another request would wait as long for nothing."""
+        what = f"no answer after {self.num_retries + 1} tries ({_cause(e)})"
+        try:
+            await self._get(f"{self.url}/models", 0)
+        except openai.APIConnectionError as gone:
+            return EngineError(f"the server at {self.url} is gone: {_cause(gone)}")
+        except openai.APIStatusError:
+            pass
+        return BusyError(f"{self.url}: {what}")
+
+
+def _key(environment_variable: str | None) -> str:
+    if environment_variable is None:
+        return NO_KEY
+    key = os.environ.get(environment_variable, "").strip()
+    if not key:
+        raise ConfigError(
+            f"engine.api_key_env: the environment has no variable {environment_variable}; "
+            "set it to the endpoint's key"
+        )
+    return key
+
+
+def _json(response: httpx2.Response | None) -> dict[str, Any]:
+    """The body's object; {} when it is none."""
+    try:
+        content = response.json() if response is not None else None
+    except ValueError:  # not JSON, or not UTF-8
+        content = None
+    return content if isinstance(content, dict) else {}
+
+
+def _cards(content: Mapping[str, Any]) -> list[ModelCard]:
+    data = content.get("data")
+    cards = [card for card in data if isinstance(card, dict)] if isinstance(data, list) else []
+    return [
+        ModelCard(
+            name=str(card["id"]),
+            owner=str(card.get("owned_by") or ""),
+            root=str(card.get("root") or ""),
+            max_model_len=_count(card, "max_model_len"),
+        )
+        for card in cards
+        if "id" in card
+    ]
+
+
+def _answer(content: Mapping[str, Any]) -> Answer:
+    choices, usage = content.get("choices"), content.get("usage") or {}
+    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+        raise RequestError("the server's answer is no completion")
+    if not isinstance(usage, dict):
+        usage = {}
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details, "cached_tokens") if isinstance(details, dict) else None
+    return Answer(choices[0], _count(usage, "prompt_tokens"), cached or 0)
+
+
+def _count(content: Mapping[str, Any], name: str) -> int | None:
+    value = content.get(name)
+    return value if isinstance(value, int) else None
+
+
+def _said(e: openai.APIStatusError) -> str:
+    """The status and the server's own message, in one line."""
+    body = e.body if isinstance(e.body, dict) else {}
+    message = body.get("message") or body.get("detail") or e.response.text
+    return f"{e.status_code}: {' '.join(str(message).split())[:300]}"
+
+
+def _cause(e: openai.APIConnectionError) -> str:
+    if isinstance(e, openai.APITimeoutError):
+        return "timed out"
+    cause = e.__cause__ or e
+    return " ".join(f"{type(cause).__name__}: {cause}".split()).rstrip(": ")

@@ -1,0 +1,71 @@
+"""Why vLLM's engine process died: the last error that it logged, or the signal that ended it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+_OWN_OUTPUT = Path("/proc/self/fd/2")
+"""vLLM's processes write to the same file as this one: the run's log, or a replica's."""
+_NUM_BYTES = 200_000
+_EXIT_S = 1.0
+"""Its end is heard of before its exit code is there."""
+
+
+def cause_of_death(llm: Any) -> str:
+    """One line for the user.
+
+    Args:
+        llm: vLLM's AsyncLLM whose engine is dead.
+    """
+    processes = _engine_processes(llm)
+    log = _tail(_OWN_OUTPUT)
+    for process in processes:
+        if error := last_error(log, process.pid):
+            return error
+    for process in processes:
+        process.join(_EXIT_S)
+        if (process.exitcode or 0) < 0:
+            return f"it was killed by {signal_name(-process.exitcode)}"
+    return "it ended without a word"
+
+
+def last_error(log: str, pid: int) -> str | None:
+    """The last error that vLLM's engine process logged; None when there is none.
+
+    Args:
+        log: vLLM's, one message a line: `(EngineCore pid=7) ERROR 11-22 21:38:19 [core.py:1] <message>`.
+        pid: of the engine process: a continued run's log has those of its earlier starts too.
+    """
+    is_error = re.compile(
+        rf"^\(EngineCore[^)]*pid={pid}\) ERROR .*?\] "
+        r"((?:\w+\.)*\w*(?:Error|Exception): .+|.*died unexpectedly.*)$"
+    )
+    found = [match[1] for line in log.splitlines() if (match := is_error.match(line))]
+    return found[-1] if found else None
+
+
+def signal_name(number: int) -> str:
+    """The signal's name, and what mostly sends it."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    return f"{name} (the system sends it when memory runs out)" if name == "SIGKILL" else name
+
+
+def _engine_processes(llm: Any) -> list[Any]:
+    return list(getattr(llm.engine_core.resources.engine_manager, "processes", ()))
+
+
+def _tail(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        target = path.resolve()
+        if target.is_file():
+            with target.open("rb") as file:
+                file.seek(max(0, target.stat().st_size - _NUM_BYTES))
+                return file.read().decode(errors="replace")
+    return ""

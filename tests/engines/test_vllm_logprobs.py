@@ -1,0 +1,107 @@
+"""Scoring questions and answers in the shapes of vLLM's two model runners; the newer one's as its source has them."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalharness.engines.trie import TokenScore
+from evalharness.engines.vllm_logprobs import SURELY_GREEDY, read_answer
+
+PROMPT = (11, 12, 13, 14, 15, 16)
+
+
+def flat(positions: list[tuple[int, float, int]], is_led_by_none: bool = True) -> SimpleNamespace:
+    """vLLM's FlatLogprobs: (token, log-probability, rank) per position, the first of a prompt being empty."""
+    starts = [0] if is_led_by_none else []
+    return SimpleNamespace(
+        start_indices=[*starts, *range(len(positions))],
+        token_ids=[p[0] for p in positions],
+        logprobs=[p[1] for p in positions],
+        ranks=[p[2] for p in positions],
+    )
+
+
+def output(**fields: Any) -> Any:
+    after = SimpleNamespace(token_ids=[7, 7, 8], logprobs=[-0.1, -0.1, -3.0], ranks=[1, 1, 2])
+    completion = SimpleNamespace(token_ids=[7], logprobs=after)
+    defaults = {
+        "prompt_logprobs": None,
+        "prompt_token_id_logprobs": None,
+        "num_cached_tokens": 0,
+        "outputs": [completion],
+    }
+    return SimpleNamespace(**defaults | fields)
+
+
+def test_the_sampled_token_after_the_prompt_is_greedy() -> None:
+    assert read_answer(output(), PROMPT, len(PROMPT), (7, 8)).after == {
+        7: TokenScore(-0.1, True),
+        8: TokenScore(-3.0, False),
+    }
+
+
+def test_the_older_runner_leaves_cached_positions_unwritten() -> None:
+    # 4 cached: entries of positions 1 to 4 are whatever was in memory.
+    found = flat([(0, 9.9, 0), (0, 9.9, 0), (0, 9.9, 0), (0, 9.9, 0), (16, -2.0, 1)])
+    answer = read_answer(output(prompt_logprobs=found, num_cached_tokens=4), PROMPT, 3, ())
+    assert answer.inside == {5: TokenScore(-2.0, True)}
+
+
+def test_the_newer_runner_leaves_cached_positions_out() -> None:
+    found = flat([(16, -2.0, 3)])
+    answer = read_answer(output(prompt_logprobs=found, num_cached_tokens=4), PROMPT, 3, ())
+    assert answer.inside == {5: TokenScore(-2.0, False)}
+
+
+def test_positions_before_the_wanted_one_are_left_out() -> None:
+    found = flat([(12, -1.0, 1), (13, -1.5, 1), (14, -2.0, 2), (15, -2.5, 1), (16, -3.0, 1)])
+    assert list(read_answer(output(prompt_logprobs=found), PROMPT, 4, ()).inside) == [4, 5]
+
+
+def test_rows_by_token_start_at_the_first_wanted_position() -> None:
+    rows = np.array([[-2.0], [-3.0]], dtype=np.float32)
+    answer = read_answer(output(prompt_token_id_logprobs=rows), PROMPT, 4, ())
+    assert {p: s.logprob for p, s in answer.inside.items()} == {4: -2.0, 5: -3.0}
+
+
+@pytest.mark.parametrize(
+    ("probability", "is_greedy"), [(0.6, True), (0.5, None), (0.3, None), (0.01, None)]
+)
+def test_without_ranks_only_a_probable_token_is_known_to_be_greedy(
+    probability: float, is_greedy: bool | None
+) -> None:
+    rows = np.array([[math.log(probability)]], dtype=np.float32)
+    answer = read_answer(output(prompt_token_id_logprobs=rows), PROMPT, 5, ())
+    assert answer.inside[5].is_greedy is is_greedy
+    assert math.log(0.5) < SURELY_GREEDY < math.log(0.51)
+
+
+def test_a_prompt_cached_past_the_first_row_has_no_answer_inside() -> None:
+    answer = read_answer(output(num_cached_tokens=5), PROMPT, 3, (7,))
+    assert answer.inside == {}
+    assert answer.after[7].is_greedy
+
+
+@pytest.mark.vllm
+def test_rows_and_start_are_as_many_as_the_newer_runner_wants() -> None:
+    pytest.importorskip("vllm")
+    from evalharness.engines.vllm_logprobs import scoring_params
+
+    params = scoring_params(PROMPT, 4, (7,), may_read_cache=True, by_token=True)
+    assert params.prompt_logprob_token_ids == [[15], [16]]
+    # vLLM's check: one row per position after the start, but for the last.
+    assert len(params.prompt_logprob_token_ids) == len(PROMPT) - 1 - params.prompt_logprob_start
+    assert (params.prompt_logprobs, params.skip_reading_prefix_cache) == (None, False)
+
+
+@pytest.mark.vllm
+def test_nothing_inside_is_asked_when_only_the_next_token_is_wanted() -> None:
+    pytest.importorskip("vllm")
+    from evalharness.engines.vllm_logprobs import scoring_params
+
+    for by_token in (False, True):
+        params = scoring_params(PROMPT, 6, (7,), may_read_cache=True, by_token=by_token)
+        assert (params.prompt_logprobs, params.prompt_logprob_token_ids) == (None, None)

@@ -256,7 +256,7 @@ def _kill(actors: Sequence[Any]) -> None:
 
 
 def _cause(error: Exception) -> str:
-    """The line of Ray's message that says why."""
+    """The part of Ray's message that says why, without its general advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     why = [line for line in lines if "because" in line or "Error: " in line]
-    return (why or lines or [type(error).__name__])[-1]
+    return (why or lines or [type(error).__name__])[-1].split(" Some common causes include")[0]

@@ -28,6 +28,7 @@ from evalharness.engines.determinism import batch_invariant
 from evalharness.engines.trie import Answer, Tokens, score_nodes
 from evalharness.engines.vllm_death import cause_of_death
 from evalharness.engines.vllm_logprobs import read_answer, scoring_params
+from evalharness.engines.watchdog import end_with_me
 from evalharness.errors import ConfigError, EngineError, did_you_mean
 from evalharness.records import (
     ContinuationScore,
@@ -107,6 +108,7 @@ class VllmEngine:
     @classmethod
     def _start(cls, arguments: Any, config: EngineConfig, weights: Weights) -> VllmEngine:
         """Not in `load`, whose frame errors inside vLLM's imports keep alive: the engine would outlive its run."""
+        import psutil
         import vllm
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
@@ -116,6 +118,7 @@ class VllmEngine:
             llm = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         except Exception as e:  # vLLM raises anything from ValueError to RuntimeError here
             raise EngineError(f"vLLM did not start: {_first_line(e)}") from e
+        end_with_me(child.pid for child in psutil.Process().children(recursive=True))
         model = llm.vllm_config.model_config
         info = EngineInfo(
             kind="vllm",

@@ -1,6 +1,8 @@
 """Below the table of a run: what it ran on, how long, how much was computed and what it drew."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from rich.text import Text
 
@@ -16,14 +18,21 @@ def footer(manifest: Manifest, run_dir: str) -> list[Text]:
     if size and active != total and params(active):
         size += f" ({params(active)} active)"
     fingerprint = str(checkpoint.get("fingerprint") or "")[:12]
+    is_unverified = str(checkpoint.get("weights_fingerprint") or "").startswith("unverified")
     quantization = engine.get("quantization")
     lines = {
-        "model": [manifest.model, size, f"fingerprint {fingerprint}" if fingerprint else ""],
+        "model": [
+            manifest.model,
+            size,
+            f"fingerprint {fingerprint}" if fingerprint else "",
+            "weights unverified" if is_unverified else "",
+        ],
         "suite": [f"{manifest.suite} version {manifest.suite_version}"],
         "engine": [
             " ".join(str(engine[name]) for name in ("kind", "version") if engine.get(name)),
             str(engine.get("dtype") or ""),
             str(quantization or ""),
+            _replicas(engine),
             "deterministic" if manifest.config.get("engine", {}).get("deterministic") else "",
         ],
         "time": [
@@ -41,6 +50,12 @@ def footer(manifest: Manifest, run_dir: str) -> list[Text]:
         for name, parts in lines.items()
         if any(parts)
     ]
+
+
+def _replicas(engine: Mapping[str, Any]) -> str:
+    num, num_lost = engine.get("num_replicas", 1), engine.get("num_lost", 0)
+    lost = f" ({num_lost} lost)" if num_lost else ""
+    return f"{num} replicas{lost}" if num > 1 or lost else ""
 
 
 def _loading(manifest: Manifest) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,14 @@ class DeferredEngine:
         async with self._lock:
             if self._engine is None:
                 engine = await self._load()
-                if engine.info != self.info:
+                if _as_one(engine.info) != _as_one(self.info):
                     # Prompts were cut and keys made for the other; the next start knows this one.
                     await engine.close()
                     raise EngineError(
                         f"the engine is not what it was in an earlier run ({_differences(self.info, engine.info)}); "
                         "give the same command again"
                     )
-                self._engine = engine
+                self._engine, self.info = engine, engine.info
             return self._engine
 
 
@@ -94,6 +94,11 @@ def _setting(run: Manifest) -> dict[str, Any]:
         "gpus": run.hardware.get("gpus"),
         "host": run.hardware.get("host"),
     }
+
+
+def _as_one(info: EngineInfo) -> EngineInfo:
+    """Without what changes no answer: how many engines share the work."""
+    return replace(info, num_replicas=1, num_lost=0)
 
 
 def _differences(expected: EngineInfo, found: EngineInfo) -> str:

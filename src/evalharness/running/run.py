@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from evalharness.config import Config
+from evalharness.config import Config, EngineKind
 from evalharness.engines import Engine, open_engine
 from evalharness.errors import EngineError, WriteError
 from evalharness.records import Manifest, MetricRecord, TaskSummary
@@ -156,8 +156,10 @@ class _Execution:
 
     async def _open_engine(self, *, has_responses: bool) -> Engine:
         """The engine; loaded by its first request where all may be answered already."""
-        results_dir = Path(self.prepared.config.results_dir)
-        known = known_info(results_dir, self.writer.manifest) if has_responses else None
+        config = self.prepared.config
+        # A server may have other weights under the same name by now; to ask it is cheap.
+        may_defer = has_responses and config.engine.kind is not EngineKind.openai
+        known = known_info(Path(config.results_dir), self.writer.manifest) if may_defer else None
         return DeferredEngine(known, self._load) if known else await self._load()
 
     async def _load(self) -> Engine:

@@ -1,0 +1,52 @@
+"""Processes that shall not outlive this one: vLLM's engine goes on when its parent is killed, and keeps the memory.
+
+Another small process waits for the end of this one, however it comes, and then kills what is left of them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+_WATCH = """
+import os, sys, time
+parent = int(sys.argv[1])
+while os.getppid() == parent:
+    time.sleep(0.5)
+for pid, started in (pair.split(":") for pair in sys.argv[2:]):
+    try:
+        stat = open(f"/proc/{pid}/stat").read()
+        if stat.rpartition(")")[2].split()[19] == started:
+            os.kill(int(pid), 9)
+    except (OSError, IndexError):
+        pass
+"""
+
+
+def end_with_me(pids: Iterable[int]) -> None:
+    """Kill these processes half a second after this one has ended, if they haven't by then.
+
+    Args:
+        pids: of this process's descendants. A process that gets the number later is left alone.
+    """
+    pairs = [f"{pid}:{started}" for pid in pids if (started := _started(pid))]
+    if pairs:
+        subprocess.Popen(
+            [sys.executable, "-S", "-c", _WATCH, str(os.getpid()), *pairs],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def _started(pid: int) -> str | None:
+    """When a process was started, in the kernel's ticks; None when it is gone."""
+    try:
+        # The name before it, in brackets, may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None

@@ -31,7 +31,7 @@ from evalharness.config import (
 )
 from evalharness.engines import Engine, EngineInfo, RequestError, Weights, open_engine
 from evalharness.engines.fake import FakeEngine
-from evalharness.engines.ray_cluster import Cluster
+from evalharness.engines.replicas_cluster import Cluster
 from evalharness.errors import ConfigError, EngineError
 from evalharness.records import GenerateRequest, SamplingParams, ScoreRequest
 from evalharness.running.run import run

@@ -1,6 +1,6 @@
 """N engines as Ray actors (data parallel): each loads the weights once and answers a share of the requests.
 
-`routing` chooses the replica for a request. A replica that dies is lost for the rest of the run: the requests it had are
+`replicas_routing` chooses the replica for a request. A replica that dies is lost for the rest of the run: the requests it had are
 sent to the others, the log says why, the manifest counts it. When none is left, the engine is dead.
 """
 
@@ -17,10 +17,10 @@ from typing import Any
 from evalharness import __version__
 from evalharness.config import EngineConfig, RayConfig
 from evalharness.engines.base import EngineInfo, Weights
-from evalharness.engines.placement import Plan, divide, plan
-from evalharness.engines.ray_cluster import Cluster
-from evalharness.engines.replica_actor import Answer, Place, ReplicaActor
-from evalharness.engines.routing import Router
+from evalharness.engines.replicas_actor import Answer, Place, ReplicaActor
+from evalharness.engines.replicas_cluster import Cluster
+from evalharness.engines.replicas_placement import Plan, divide, plan
+from evalharness.engines.replicas_routing import Router
 from evalharness.errors import ConfigError, EngineError, EvalHarnessError, one_line
 from evalharness.records import GenerateRequest, Generation, Request, ScoreRequest, Scores
 

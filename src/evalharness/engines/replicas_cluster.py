@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from evalharness.config import RayConfig
-from evalharness.engines.placement import Node
+from evalharness.engines.replicas_placement import Node
 from evalharness.errors import ConfigError, EngineError, one_line
 
 OBJECT_STORE_BYTES = 128 * 2**20

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evalharness.config import Config, Device, EngineConfig, EngineKind, ModelConfig, SuiteConfig
 from evalharness.config_values import check_values
-from evalharness.engines.placement import Node, divide, num_fitting, per_replica, plan
+from evalharness.engines.replicas_placement import Node, divide, num_fitting, per_replica, plan
 from evalharness.errors import ConfigError
 
 TWO_BOXES = [Node(num_cpus=64, num_gpus=8), Node(num_cpus=64, num_gpus=4)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalharness.engines.routing import SLACK_SHARE, Router, block_hashes
+from evalharness.engines.replicas_routing import SLACK_SHARE, Router, block_hashes
 
 BLOCK, SLACK = 4, 3
 

@@ -1,6 +1,8 @@
 """Shared fixtures: a real small checkpoint, tiny random ones, and one vLLM engine for all tests that need it."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,21 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "models" / "smollm2-135m-instruct"
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Libraries that set logging up (Hydra's --info does) leave handlers to streams that end with the test."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    for handler in [h for h in root.handlers if type(h) is logging.StreamHandler]:
+        if handler not in handlers:
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

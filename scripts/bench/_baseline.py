@@ -7,6 +7,7 @@ runs through `lm_eval.evaluate` on tasks loaded and configured in the same way, 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -32,6 +33,11 @@ from evalharness.running.executing import Sender, TaskProgress, execute
 from evalharness.running.journal import Journal
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask, load_suite
+
+os.environ.setdefault(
+    "VLLM_LOGGING_STREAM", "ext://sys.stderr"
+)  # standard output is for the figures
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 MODEL = "models/smollm2-135m-instruct"
 PROMPTING = Prompting(

@@ -186,6 +186,14 @@ def test_nothing_is_asked_again_in_a_cold_cache(by_token: bool) -> None:
     assert nodes(model, (1, 2, 3, 4, 5), (7, 8, 1), (9, 8, 1), primes=True) == 0
 
 
+@pytest.mark.parametrize("by_token", [False, True])
+def test_what_two_continuations_share_is_asked_of_the_first(by_token: bool) -> None:
+    model = CachingModel(4, by_token)
+    shared = (7, 8, 1, 2, 3, 4)  # past the end of the second block
+    assert nodes(model, (1, 2, 3, 4, 5), (*shared, 5, 6), (*shared, 6, 7), primes=True) == 0
+    assert len(model.asked) == 3
+
+
 def score(model: CachingModel, context: Tokens, *continuations: Tokens) -> int:
     return asyncio.run(
         score_trie(context, continuations, model.probe, model.tail, min_probe=4)

@@ -116,8 +116,8 @@ def test_a_run_killed_with_its_engine_at_random_moments_gives_the_same_numbers(
     demo: Path, tmp_path: Path, whole: Path
 ) -> None:
     home, rng = Home(tmp_path / "home"), random.Random(SEED)
-    for i in range(NUM_KILLS):
-        process = start_and_wait(home, command(demo), 1 + 15 * i)
+    for _ in range(NUM_KILLS):
+        process = start_and_wait(home, command(demo), len(home.journaled) + 5)
         time.sleep(rng.uniform(0, 2))
         kill_tree(process)
     assert_completed(home, whole, home.finish(*command(demo)))

@@ -93,9 +93,16 @@ async def score_nodes(
     nodes = _parents(leaves)
     if primes or () in nodes:
         nodes = {**nodes, (): {leaf[0] for leaf in leaves}}
-    start = len(context) + (() in nodes)
-    # The context first, then neighbours after one another: each finds in the cache what it shares.
-    await asyncio.gather(*(learn(node, nodes[node], start) for node in sorted(nodes)))
+    first = len(context) + (() in nodes)
+    # The context first, then neighbours after one another: each finds in the cache what it shares with the one before,
+    # and asks for its own tokens from there on.
+    order = sorted(nodes)
+    await asyncio.gather(
+        *(
+            learn(node, nodes[node], max(first, len(context) + _num_shared(before, node)))
+            for before, node in zip([(), *order], order, strict=False)
+        )
+    )
 
     again, whole = _gaps(leaves, known)
     await asyncio.gather(
@@ -154,6 +161,11 @@ def _leaves(continuations: Sequence[Tokens]) -> list[Tokens]:
         for tokens, following in zip(unique, [*unique[1:], ()], strict=True)
         if following[: len(tokens)] != tokens
     ]
+
+
+def _num_shared(a: Tokens, b: Tokens) -> int:
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((n for n, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 def _parents(leaves: Sequence[Tokens]) -> dict[Tokens, set[int]]:

@@ -14,7 +14,7 @@ Triton works and the configuration is supported; the environment's VLLM_USE_V2_M
   `prompt_token_id_logprobs` is None).
 
 Both read the prefix cache only when told to (`skip_reading_prefix_cache`). Run on: the older runner on CPUs. The newer
-one needs Triton, and its path has been run on the shapes of its output only.
+one needs Triton: its path was run there through the interpreter of Triton, on a few contexts.
 
 Sources, in vLLM: v1/worker/gpu_model_runner.py (`_get_prompt_logprobs_dict`), v1/worker/gpu/sample/prompt_logprob.py.
 """

@@ -315,10 +315,12 @@ def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
 
 
 def _cpu_arguments(wanted_block: int | None, dtype: str) -> dict[str, Any]:
-    """Small blocks and cheap log-likelihoods where our extension serves (`vllm_cpu`)."""
-    if dtype == "float32" and platform.machine() in ("x86_64", "AMD64"):
-        return {"block_size": wanted_block or SMALL_BLOCK, "worker_extension_cls": CPU_EXTENSION}
-    return {"block_size": wanted_block or DECLARED_BLOCK}
+    """Small blocks where vLLM's CPU attention can have them (`vllm_cpu`), else the smallest that it declares."""
+    has_small = dtype == "float32" and platform.machine() in ("x86_64", "AMD64")
+    block_size = wanted_block or (SMALL_BLOCK if has_small else DECLARED_BLOCK)
+    if has_small and block_size % DECLARED_BLOCK:
+        return {"block_size": block_size, "worker_extension_cls": CPU_EXTENSION}
+    return {"block_size": block_size}
 
 
 def _set_environment(config: EngineConfig) -> None:

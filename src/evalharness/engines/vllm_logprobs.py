@@ -56,7 +56,6 @@ def scoring_params(
     elif start < len(prompt):
         # 0: each prompt token's own log-probability and rank, nothing of the others.
         inside["prompt_logprobs"] = 0
-        inside["extra_args"] = {"first_wanted": start}  # read by `vllm_cpu`
     return SamplingParams(
         temperature=0.0,
         max_tokens=1,

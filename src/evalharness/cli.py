@@ -79,7 +79,7 @@ def run(
     Groups (files in configs/<group>, yours in ./configs first):
       model        the checkpoint; `evalharness model list`
       suite        tasks: quick, leaderboard, reasoning
-      engine       vllm (GPU if there is one), vllm_gpu, vllm_cpu, hf, fake
+      engine       vllm (GPU if there is one), vllm_gpu, vllm_cpu, replicas, openai, hf, fake
       sampling     task (each task's own), greedy, reasoning
       experiment   several settings under one name, e.g. smoke
 

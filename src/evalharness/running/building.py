@@ -13,8 +13,9 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from evalharness.records import Failure, Response
-from evalharness.tasks.lm import EngineLM, Plan
+from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.plans import Plan
 
 DOCS_AT_ONCE = 16
 """Their prompts are encoded in one call."""

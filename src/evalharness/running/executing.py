@@ -25,8 +25,9 @@ from evalharness.running.building import Prompting, Sample, build_samples
 from evalharness.running.journal import Journal
 from evalharness.running.metering import Load
 from evalharness.running.responses import Responses
-from evalharness.tasks.lm import EngineLM, send
+from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.plans import send
 
 CHUNK = 32
 """Samples built at a time in the builder thread."""

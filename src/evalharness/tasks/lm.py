@@ -9,9 +9,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -25,30 +24,14 @@ from evalharness.records import (
     Failure,
     GenerateRequest,
     Generation,
-    Request,
     Response,
     SamplingParams,
     ScoreRequest,
     Scores,
 )
+from evalharness.tasks.plans import Plan, join, send
+from evalharness.tasks.sampling import sampling_params, sampling_seed
 from evalharness.tasks.thinking import split_thinking
-
-DEFAULT_MAX_GEN_TOKS = 256
-"""lm-eval's own default for tasks that name none."""
-
-Resolve = Callable[[Sequence[Response]], list[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The requests of one sample, and how their responses become one lm-eval response per instance."""
-
-    requests: tuple[Request | Failure, ...]
-    """A `Failure` stands for a request that can't be sent (a prompt longer than the context)."""
-    resolve: Resolve
-    """Responses in the order of `requests`, none of them a Failure -> lm-eval responses, one per instance."""
-    is_open: bool = False
-    """The prompt ends inside the model's thinking."""
 
 
 class EngineLM(TemplateLM):  # type: ignore[misc]
@@ -226,7 +209,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
                 raise TaskError(
                     f"task {instance.task_name!r}: request type {instance.request_type!r} is not for text models"
                 )
-        return plans[0] if len(plans) == 1 else _join(plans)
+        return plans[0] if len(plans) == 1 else join(plans)
 
     def _plan_loglikelihood(self, instances: Sequence[Instance]) -> Plan:
         pairs = [self._encode(*instance.args) for instance in instances]
@@ -273,10 +256,10 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
 
     def _plan_generate(self, instance: Instance, repeat: int, run_seed: int) -> Plan:
         prompt, gen_kwargs = instance.args
-        sampling = self._sampling_params(gen_kwargs)
+        sampling = sampling_params(gen_kwargs, self._sampling)
         if sampling.temperature > 0:
             where = (self._sampling.seed, run_seed, instance.task_name, instance.doc_id, repeat)
-            sampling = replace(sampling, seed=_seed(*where))
+            sampling = replace(sampling, seed=sampling_seed(*where))
         stop, start = sampling.stop, self._model.think_start
         is_open = bool(start) and prompt.rstrip().endswith(start)
         if self._model.think_end:
@@ -307,32 +290,6 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             text=answer,
             thinking=split.thinking,
             finish_reason="unclosed" if split.is_unclosed else generation.finish_reason,
-        )
-
-    def _sampling_params(self, gen_kwargs: dict[str, Any]) -> SamplingParams:
-        """lm-eval's generation_kwargs, with the run's sampling over them."""
-        until = gen_kwargs.get("until") or []
-        is_greedy = not gen_kwargs.get("do_sample", gen_kwargs.get("temperature", 0.0) > 0)
-        own = self._sampling
-
-        def pick(name: str, mine: Any, default: Any) -> Any:
-            return mine if mine is not None else gen_kwargs.get(name, default)
-
-        temperature = own.temperature
-        if temperature is None:
-            temperature = 0.0 if is_greedy else float(gen_kwargs.get("temperature", 1.0))
-        limit = own.max_gen_toks
-        if limit is None:
-            names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-            limit = next((gen_kwargs[n] for n in names if n in gen_kwargs), DEFAULT_MAX_GEN_TOKS)
-        return SamplingParams(
-            temperature=float(temperature),
-            top_p=float(pick("top_p", own.top_p, 1.0)),
-            top_k=int(pick("top_k", own.top_k, 0)),
-            min_p=float(pick("min_p", own.min_p, 0.0)),
-            repetition_penalty=float(pick("repetition_penalty", own.repetition_penalty, 1.0)),
-            max_gen_toks=int(limit),
-            stop=tuple([until] if isinstance(until, str) else until),
         )
 
     def _encode(self, context: str, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -388,29 +345,3 @@ def _move_spaces(context: str, continuation: str) -> tuple[str, str]:
     """Spaces at the end of a context belong to what follows, as tokenizers see it."""
     stripped = context.rstrip()
     return stripped, context[len(stripped) :] + continuation
-
-
-async def send(engine: Engine, request: Request) -> Generation | Scores:
-    """One request to the engine."""
-    if isinstance(request, GenerateRequest):
-        return await engine.generate(request)
-    return await engine.score(request)
-
-
-def _join(plans: Sequence[Plan]) -> Plan:
-    sizes = [len(plan.requests) for plan in plans]
-
-    def resolve(responses: Sequence[Response]) -> list[Any]:
-        answers, start = [], 0
-        for plan, size in zip(plans, sizes, strict=True):
-            answers += plan.resolve(responses[start : start + size])
-            start += size
-        return answers
-
-    requests = tuple(request for plan in plans for request in plan.requests)
-    return Plan(requests, resolve, any(plan.is_open for plan in plans))
-
-
-def _seed(*parts: object) -> int:
-    """A sampling seed (31 bits) from what identifies a sample."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1

@@ -1,0 +1,46 @@
+"""The requests of one sample, and how their responses become what lm-eval expects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalharness.engines.base import Engine
+from evalharness.records import Failure, GenerateRequest, Generation, Request, Response, Scores
+
+Resolve = Callable[[Sequence[Response]], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The requests of one sample, and how their responses become one lm-eval response per instance."""
+
+    requests: tuple[Request | Failure, ...]
+    """A `Failure` stands for a request that can't be sent (a prompt longer than the context)."""
+    resolve: Resolve
+    """Responses in the order of `requests`, none of them a Failure -> lm-eval responses, one per instance."""
+    is_open: bool = False
+    """The prompt ends inside the model's thinking."""
+
+
+def join(plans: Sequence[Plan]) -> Plan:
+    """Several plans as one: requests and answers one after the other."""
+    sizes = [len(plan.requests) for plan in plans]
+
+    def resolve(responses: Sequence[Response]) -> list[Any]:
+        answers, start = [], 0
+        for plan, size in zip(plans, sizes, strict=True):
+            answers += plan.resolve(responses[start : start + size])
+            start += size
+        return answers
+
+    requests = tuple(request for plan in plans for request in plan.requests)
+    return Plan(requests, resolve, any(plan.is_open for plan in plans))
+
+
+async def send(engine: Engine, request: Request) -> Generation | Scores:
+    """One request to the engine."""
+    if isinstance(request, GenerateRequest):
+        return await engine.generate(request)
+    return await engine.score(request)

@@ -58,7 +58,7 @@ class Generation:
     """Text between the model's thinking tags; None when the model has none."""
     token_ids: tuple[int, ...] = ()
     finish_reason: str = "stop"
-    """stop | length | unclosed (the thinking never ended)"""
+    """stop | length | unclosed (the thinking never ended) | budget (cut on purpose)"""
     cumulative_logprob: float | None = None
     """None where the engine doesn't say; vLLM would take a softmax over the vocabulary for every token."""
     num_prompt_tokens: int = 0
@@ -151,6 +151,90 @@ class SampleRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRecord:
+    """One turn of a trajectory, as stored in `turns/<task>.parquet`: all that was said and answered for a sample."""
+
+    task: str
+    doc_id: int
+    doc_hash: str
+    repeat: int
+    turn: int
+    """0 and up, in the order in which a sample's turns were answered."""
+    arm: str
+    """The strategy's procedure that the turn belongs to; empty where there is only one."""
+    step: int
+    """Round, draw or token budget."""
+    purpose: str
+    """answer | critique | verify | think, or a task's own word"""
+    message: str
+    """What was said to the model in this turn; empty for the task's own prompt, which is in the samples."""
+    text: str
+    """What it answered, without its thinking."""
+    thinking: str | None
+    answer: str | None
+    """What the task's filter extracted; None where nothing was, or where the turn is not an answer."""
+    score: float | None
+    """Of the task's main metric; None where the turn is not an answer."""
+    p_yes: float | None
+    """The model's probability of yes, where it was asked a yes-or-no question."""
+    token_ids: tuple[int, ...]
+    """Generated."""
+    num_prompt_tokens: int
+    finish_reason: str
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One scored answer of a trajectory: what a strategy's curve is computed from."""
+
+    doc_id: int
+    repeat: int
+    """0 but for strategy=repeats."""
+    arm: str
+    """Which of the strategy's procedures made it."""
+    step: int
+    """Round, draw or token budget."""
+    answer: str | None
+    """Extracted by the task's filter; None when there is none."""
+    score: float
+    """Of the task's main metric."""
+    num_tokens: int
+    """Generated for this answer and all that led to it."""
+    p_yes: float | None = None
+    """The model's own probability that it is right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """One point of a strategy's curve, as stored in `curves.parquet`."""
+
+    task: str
+    strategy: str
+    arm: str
+    x: float
+    """Samples, round or thinking tokens."""
+    x_name: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n: int
+    """Docs."""
+    num_tokens: float
+    """Generated per doc to get there, on average."""
+    gained: int | None = None
+    """Docs wrong at the arm's first point and right here; None at the first and where scores aren't 0 or 1."""
+    lost: int | None = None
+    """Right there and wrong here."""
+    p_value: float | None = None
+    """Of no change since the first point: exact McNemar."""
+    gained_step: int | None = None
+    """The same against the point before."""
+    lost_step: int | None = None
+    p_value_step: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricRecord:
     """One task x metric x filter of a run, as stored in `metrics.parquet`."""
 
@@ -214,6 +298,8 @@ class TaskSummary:
     """Of the GPUs used together, while the task ran."""
     cost_usd: float | None = None
     """Its share of the run's; null without a price."""
+    strategy: str = "single"
+    """How requests became answers; a run's strategy applies to its generative tasks only."""
 
     @property
     def tokens_per_s(self) -> float:

@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -29,9 +29,26 @@ from evalharness.records import (
     ScoreRequest,
     Scores,
 )
+from evalharness.tasks import chat
 from evalharness.tasks.plans import Plan, join, send
 from evalharness.tasks.sampling import sampling_params, sampling_seed
 from evalharness.tasks.thinking import split_thinking
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for a generation, and how its response becomes an answer."""
+
+    request: GenerateRequest | Failure
+    stop: tuple[str, ...]
+    """Ends the answer, not the thinking before it."""
+    is_open: bool
+    """The prompt ends inside the model's thinking."""
+    _lm: EngineLM
+
+    def finish(self, generation: Generation) -> Generation:
+        """The response with its thinking apart and its answer ended by the stop strings."""
+        return self._lm.finish(generation, self.stop, is_open=self.is_open)
 
 
 class EngineLM(TemplateLM):  # type: ignore[misc]
@@ -69,6 +86,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         self._engine, self._loop = engine, loop
         self._model = model or ModelConfig(name="unnamed")
         self._sampling = sampling or SamplingConfig()
+        self.sampling_seed = self._sampling.seed
         self._truncation = truncation
         self._bos = tokenizer.bos_token or ""
         self._encoded: dict[tuple[str, bool], list[int]] = {}
@@ -256,40 +274,96 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
 
     def _plan_generate(self, instance: Instance, repeat: int, run_seed: int) -> Plan:
         prompt, gen_kwargs = instance.args
-        sampling = sampling_params(gen_kwargs, self._sampling)
+        sampling = self.sampling(gen_kwargs)
         if sampling.temperature > 0:
-            where = (self._sampling.seed, run_seed, instance.task_name, instance.doc_id, repeat)
+            where = (self.sampling_seed, run_seed, instance.task_name, instance.doc_id, repeat)
             sampling = replace(sampling, seed=sampling_seed(*where))
-        stop, start = sampling.stop, self._model.think_start
-        is_open = bool(start) and prompt.rstrip().endswith(start)
-        if self._model.think_end:
-            # A stop string inside the thinking would end it; it is applied to the answer afterwards.
-            sampling = replace(sampling, stop=())
-        request = self._fit_generate(tuple(self.tok_encode(prompt)), sampling, repeat)
+        asked = self.generate_request(prompt, sampling, repeat)
 
         def resolve(responses: Sequence[Response]) -> list[Any]:
             (generation,) = responses
             assert isinstance(generation, Generation)
-            return [self.finish(generation, stop, is_open=is_open).text]
+            return [asked.finish(generation).text]
 
-        return Plan((request,), resolve, is_open)
+        return Plan((asked.request,), resolve, asked.is_open)
+
+    def sampling(self, gen_kwargs: Mapping[str, Any]) -> SamplingParams:
+        """A task's generation_kwargs with the run's sampling over them; no seed yet."""
+        return sampling_params(gen_kwargs, self._sampling)
+
+    def generate_request(
+        self,
+        prompt: str | Sequence[int],
+        sampling: SamplingParams,
+        repeat: int = 0,
+        *,
+        is_raw: bool = False,
+    ) -> Asked:
+        """A prompt, as text with its template applied or as token ids, as a request for one generation.
+
+        Args:
+            prompt: what the model continues.
+            sampling: how, its seed set where it draws.
+            repeat: which draw.
+            is_raw: thinking is not split off, and stop strings end it like an answer.
+        """
+        is_text = isinstance(prompt, str)
+        start = self._model.think_start
+        is_open = bool(is_text and start) and str(prompt).rstrip().endswith(str(start))
+        stop = sampling.stop
+        if self._model.think_end and not is_raw:
+            # A stop string inside the thinking would end it; it is applied to the answer afterwards.
+            sampling = replace(sampling, stop=())
+        token_ids = self.tok_encode(str(prompt)) if is_text else [int(i) for i in prompt]
+        request = self._fit_generate(tuple(token_ids), sampling, repeat)
+        return Asked(request, stop, is_open, self)
+
+    def score_request(self, prompt: str, choices: Sequence[str]) -> ScoreRequest | Failure:
+        """A prompt with given answers as a request for their log-probabilities.
+
+        All choices begin alike: with a space or without one.
+        """
+        pairs = [self._encode(prompt, choice) for choice in choices]
+        contexts = {context for context, _ in pairs}
+        assert len(contexts) == 1, "choices that begin with spaces don't share a context"
+        return self._fit_score(contexts.pop(), tuple(choice for _, choice in pairs))
 
     def finish(
         self, generation: Generation, stop: Sequence[str] = (), *, is_open: bool = False
     ) -> Generation:
-        """The generation with its thinking apart; unclosed thinking leaves no answer."""
+        """The generation with its thinking apart.
+
+        Thinking that never ended leaves no answer, and neither does an answer that the limit cut after the thinking.
+        """
         split = split_thinking(
             generation.text, self._model.think_start, self._model.think_end, is_open=is_open
         )
-        answer = split.answer
-        if split.thinking is not None:
-            for s in stop:
-                answer = answer.split(s, 1)[0] if s else answer
+        if split.thinking is None:
+            return generation
+        answer = "" if generation.finish_reason == "length" else split.answer
+        for s in stop:
+            answer = answer.split(s, 1)[0] if s else answer
         return replace(
             generation,
             text=answer,
             thinking=split.thinking,
             finish_reason="unclosed" if split.is_unclosed else generation.finish_reason,
+        )
+
+    def follow_up(self, prompt: str, answer: str, message: str, *, is_chat: bool) -> str:
+        """The prompt of the next turn; see `tasks.chat`."""
+        if not is_chat:
+            return chat.follow_up_plain(prompt, answer, message)
+        return chat.follow_up(self._render, prompt, answer, message)
+
+    def _render(self, messages: list[chat.Message], add_generation_prompt: bool) -> str:
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                **self._model.chat_template_args,
+            )
         )
 
     def _encode(self, context: str, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:

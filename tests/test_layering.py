@@ -17,6 +17,7 @@ ROOMS = [
     {"checkpoint"},
     {"engines"},
     {"tasks"},
+    {"strategies"},
     {"store"},
     {"analysis"},
     {"running"},

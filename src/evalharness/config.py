@@ -66,6 +66,21 @@ class Resume(Enum):
     """Continue it, or refuse."""
 
 
+class StrategyKind(Enum):
+    """How requests become an answer."""
+
+    single = "single"
+    """One request, one answer."""
+    repeats = "repeats"
+    """k draws of every doc: mean@k, pass@k, majority@k."""
+    self_correct = "self_correct"
+    """Rounds of critique and a new answer, beside what as many tokens do without critique."""
+    verify = "verify"
+    """k draws, each judged by the model itself: the best of them against mean and majority."""
+    budget = "budget"
+    """Thinking ended at several budgets, each with the answer that is forced then."""
+
+
 class Truncation(Enum):
     """What happens to a prompt longer than the context."""
 
@@ -201,6 +216,31 @@ class SamplingConfig:
 
 
 @dataclass(kw_only=True)
+class StrategyConfig:
+    """How a generative task's requests become answers: configs/strategy/<name>.yaml. Other tasks run as they are."""
+
+    kind: StrategyKind = StrategyKind.single
+    k: int = 8
+    """Draws of each doc, for repeats and verify."""
+    temperature: float = 0.7
+    """Of draws, where neither sampling.temperature nor the task has one above 0."""
+    rounds: int = 2
+    """Corrections, for self_correct."""
+    max_critique_toks: int = 256
+    """Limit of a critique, for self_correct."""
+    critique: str = ""
+    """What is said to the model for a critique of its answer."""
+    correct: str = ""
+    """What is said to it after its critique."""
+    reanswer: str = ""
+    """What is said to it in the control without critique."""
+    verify: str = ""
+    """The yes-or-no question whose probability of yes is a draw's rank, for verify."""
+    budgets: list[int] = field(default_factory=list)
+    """Thinking tokens, for budget."""
+
+
+@dataclass(kw_only=True)
 class TaskConfig:
     """What a suite changes in a task. null leaves the task's own value."""
 
@@ -217,6 +257,22 @@ class TaskConfig:
 
 
 @dataclass(kw_only=True)
+class CompositeConfig:
+    """One number over a suite's tasks: the mean of their main metrics, with equal weight."""
+
+    name: str = MISSING
+    """Stands as a task of this name in the metrics."""
+    title: str = ""
+    version: str = "1"
+    definition: str = ""
+    """What the number is, in one sentence."""
+    target: float | None = None
+    """Drawn as a line; 0 to 1."""
+    parts: list[str] = field(default_factory=list)
+    """Tasks of the suite whose main metric lies in 0 to 1, 1 the best."""
+
+
+@dataclass(kw_only=True)
 class SuiteConfig:
     """Tasks that are run together: configs/suite/<name>.yaml."""
 
@@ -225,6 +281,8 @@ class SuiteConfig:
     description: str = ""
     tasks: dict[str, TaskConfig] = field(default_factory=dict)
     """lm-eval task, group or tag -> what to change."""
+    composite: CompositeConfig | None = None
+    """null: the tasks' scores stand by themselves."""
 
 
 @dataclass(kw_only=True)
@@ -275,6 +333,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     run: RunConfig = field(default_factory=RunConfig)
     data: DataConfig = field(default_factory=DataConfig)

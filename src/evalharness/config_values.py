@@ -6,13 +6,22 @@ import math
 from typing import Any
 from urllib.parse import urlsplit
 
-from evalharness.config import Config, Device, EngineConfig, EngineKind
-from evalharness.errors import ConfigError
+from evalharness.config import (
+    CompositeConfig,
+    Config,
+    Device,
+    EngineConfig,
+    EngineKind,
+    StrategyKind,
+    SuiteConfig,
+)
+from evalharness.errors import ConfigError, did_you_mean, then
 
 _AT_LEAST_0 = (
     "engine.cpu_kv_cache_gib",
     "engine.num_retries",
     "sampling.temperature",
+    "strategy.temperature",
     "run.seed",
     "cost.usd_per_gpu_hour",
 )
@@ -26,6 +35,9 @@ _AT_LEAST_1 = (
     "engine.max_in_flight",
     "engine.timeout_s",
     "sampling.max_gen_toks",
+    "strategy.k",
+    "strategy.rounds",
+    "strategy.max_critique_toks",
     "run.limit",
 )
 _SHARES = (
@@ -55,10 +67,13 @@ def check_values(config: Config) -> None:
         _check(key, _value(config, key), 0, 1)
     _check_replicas(config.engine)
     _check_endpoint(config.engine)
+    _check_strategy(config)
     for name, task in config.suite.tasks.items():
         _check(f"suite.tasks.{name}.limit", task.limit, 1, math.inf)
         _check(f"suite.tasks.{name}.repeats", task.repeats, 1, math.inf)
         _check(f"suite.tasks.{name}.num_fewshot", task.num_fewshot, 0, math.inf)
+    if config.suite.composite is not None:
+        _check_composite(config.suite, config.suite.composite)
 
 
 def _check_replicas(engine: EngineConfig) -> None:
@@ -72,6 +87,65 @@ def _check_replicas(engine: EngineConfig) -> None:
     if engine.device is Device.cpu and engine.num_replicas is None:
         raise ConfigError(
             "engine.num_replicas: must be given on a CPU, where replicas divide the cores"
+        )
+
+
+def _check_composite(suite: SuiteConfig, composite: CompositeConfig) -> None:
+    way_out = "suite.composite=null runs without the composite"
+    if not composite.name.strip() or composite.name in suite.tasks:
+        raise ConfigError(
+            f"suite.composite.name: got {composite.name!r}; expected a name that no task of the suite has"
+        )
+    _check("suite.composite.target", composite.target, 0, 1)
+    if not composite.parts or len(set(composite.parts)) < len(composite.parts):
+        raise ConfigError(
+            f"suite.composite.parts: got {list(composite.parts)}; expected different tasks; {way_out}"
+        )
+    for part in composite.parts:
+        if part not in suite.tasks:
+            near = did_you_mean(part, suite.tasks)
+            raise ConfigError(
+                f"suite.composite.parts: {part!r} is no task of suite {suite.name!r}{then(near, way_out)}"
+            )
+
+
+_SAYS = {
+    StrategyKind.self_correct: ("critique", "correct", "reanswer"),
+    StrategyKind.verify: ("verify",),
+}
+"""Messages that a strategy can't do without."""
+
+
+def _check_strategy(config: Config) -> None:
+    strategy = config.strategy
+    for name in _SAYS.get(strategy.kind, ()):
+        if not getattr(strategy, name).strip():
+            raise ConfigError(
+                f"strategy.{name}: strategy {strategy.kind.value} needs it; "
+                f"strategy={strategy.kind.value} brings one"
+            )
+    if strategy.kind is StrategyKind.budget:
+        _check_budgets(config)
+    if strategy.kind not in (StrategyKind.single, StrategyKind.budget) and (
+        config.sampling.temperature == 0 or strategy.temperature == 0
+    ):
+        raise ConfigError(
+            f"strategy={strategy.kind.value} draws several answers, which are all the same at temperature 0; "
+            "leave out sampling.temperature or set it above 0 (0.7, say)"
+        )
+
+
+def _check_budgets(config: Config) -> None:
+    budgets = config.strategy.budgets
+    if not budgets or min(budgets) < 0 or len(set(budgets)) < len(budgets):
+        raise ConfigError(
+            f"strategy.budgets: got {list(budgets)}; expected different numbers of tokens, 0 or more, "
+            "e.g. [0,256,1024]"
+        )
+    if not (config.model.think_start and config.model.think_end):
+        raise ConfigError(
+            f"strategy=budget: model {config.model.name!r} has no thinking tags; for a thinking model "
+            "set model.think_start and model.think_end (e.g. <think> and </think>)"
         )
 
 

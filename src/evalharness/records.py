@@ -96,7 +96,7 @@ class Failure:
     """A request that has no answer. Recorded, counted and shown; never scored."""
 
     kind: str
-    """prompt | context_overflow | request | scoring"""
+    """prompt | context_overflow | request | task | scoring"""
     message: str
 
 
@@ -354,6 +354,11 @@ class Manifest:
     """Of the GPUs together, by whatever process."""
     cost_usd: float | None = None
     """GPUs x hours x `cost.usd_per_gpu_hour`, for the same time; null without a price."""
+
+    @property
+    def strategy(self) -> str:
+        """The one that was asked for; `TaskSummary.strategy` says which tasks it could be applied to."""
+        return str(self.config.get("strategy", {}).get("kind", "single"))
 
     @property
     def tokens_per_s(self) -> float:

@@ -15,7 +15,7 @@ from evalharness import paths
 from evalharness.config import Config
 from evalharness.errors import ConfigError, then
 
-GROUPS = ("model", "engine", "sampling", "suite", "experiment")
+GROUPS = ("model", "engine", "sampling", "strategy", "suite", "experiment")
 
 ALL_KEYS = "`evalharness run model=<name> --cfg job` shows all keys"
 

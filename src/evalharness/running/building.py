@@ -6,19 +6,47 @@ A stream, not a list: prompts of the next task are built while the engine works 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from lm_eval.api.instance import Instance
 
+from evalharness import strategies
 from evalharness.records import Failure, Response
+from evalharness.tasks.dialogue import Dialogue, Send, Solve, Tried, Turn, Where
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.plans import Plan
 
 DOCS_AT_ONCE = 16
 """Their prompts are encoded in one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A strategy's or a task's own conversation, and what it needs besides the engine."""
+
+    solve: Solve
+    where: Where
+    gen_kwargs: Mapping[str, Any]
+    is_chat: bool
+    temperature: float
+    first_draw: int
+
+    def begin(self, prompt: str, lm: EngineLM, send: Send) -> Dialogue:
+        """The conversation before its first turn."""
+        return Dialogue(
+            prompt=prompt,
+            where=self.where,
+            is_chat=self.is_chat,
+            gen_kwargs=self.gen_kwargs,
+            lm=lm,
+            send=send,
+            temperature=self.temperature,
+            first_draw=self.first_draw,
+        )
 
 
 @dataclass(slots=True)
@@ -32,8 +60,14 @@ class Sample:
     plans: list[Plan]
     """One per draw: more than one for tasks whose own filters use several answers per doc."""
     target: str
+    conversation: Conversation | None = None
+    """How its answer comes about when that isn't one request a draw; its plan's prompt is what it begins with."""
     responses: list[Response] = field(default_factory=list)
-    """One per request of all plans, thinking apart."""
+    """One per request, thinking apart."""
+    turns: list[Turn] = field(default_factory=list)
+    """Of its conversation."""
+    attempts: list[Tried] = field(default_factory=list)
+    """Answers of its conversation that are scored for the strategy's curve."""
 
     @property
     def failure(self) -> Failure | None:
@@ -126,4 +160,22 @@ def _samples(
             lm.plan(copies, repeat=repeat * num_draws + draw, run_seed=prompting.run_seed)
             for draw in range(num_draws)
         ]
-        yield Sample(loaded.name, doc_id, repeat, copies, plans, target)
+        conversation = _conversation(loaded, copies[0], prompting, repeat)
+        yield Sample(loaded.name, doc_id, repeat, copies, plans, target, conversation)
+
+
+def _conversation(
+    loaded: LoadedTask, instance: Instance, prompting: Prompting, repeat: int
+) -> Conversation | None:
+    strategy = loaded.strategy
+    solve = partial(loaded.solve, instance.doc) if loaded.solve else strategies.solver(strategy)
+    if solve is None:
+        return None
+    return Conversation(
+        solve=solve,
+        where=Where(instance.task_name, instance.doc_id, repeat, prompting.run_seed),
+        gen_kwargs=instance.args[1],
+        is_chat=prompting.is_chat,
+        temperature=strategy.temperature,
+        first_draw=strategies.first_draw(strategy, repeat),
+    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from evalharness.engines.base import Engine, RequestError
+from evalharness.errors import EngineError, WriteError
 from evalharness.records import (
     Failure,
     GenerateRequest,
@@ -21,10 +22,11 @@ from evalharness.records import (
     Scores,
     request_key,
 )
-from evalharness.running.building import Prompting, Sample, build_samples
+from evalharness.running.building import Conversation, Prompting, Sample, build_samples
 from evalharness.running.journal import Journal
 from evalharness.running.metering import Load
 from evalharness.running.responses import Responses
+from evalharness.tasks.dialogue import TurnError
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.plans import send
@@ -180,6 +182,8 @@ async def execute(
 
 
 async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:
+    if sample.conversation is not None and sample.failure is None:
+        return await _converse(sample, sample.conversation, lm, sender)
     for plan in sample.plans:
         if len(plan.requests) == 1:  # the usual case, without a task of its own
             responses = [await sender(plan.requests[0])]
@@ -193,6 +197,25 @@ async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:
             good = [r for r in responses if isinstance(r, (Generation, Scores))]
             for instance, answer in zip(sample.instances, plan.resolve(good), strict=True):
                 instance.resps.append(answer)
+
+
+async def _converse(
+    sample: Sample, conversation: Conversation, lm: EngineLM, sender: Sender
+) -> None:
+    (instance, *_) = sample.instances
+    dialogue = conversation.begin(str(instance.args[0]), lm, sender)
+    try:
+        instance.resps.append(await conversation.solve(dialogue))
+    except (EngineError, WriteError):
+        raise
+    except TurnError as e:
+        dialogue.responses.append(e.failure)
+    except Exception as e:  # a task's own code
+        dialogue.responses.append(Failure(kind="task", message=f"{type(e).__name__}: {e}"))
+    sample.responses += dialogue.responses
+    # Arms run side by side and end in any order.
+    sample.turns = sorted(dialogue.turns, key=lambda turn: (turn.arm, turn.step))
+    sample.attempts = dialogue.attempts
 
 
 def _all_samples(

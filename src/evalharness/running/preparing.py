@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalharness import checkpoint
+from evalharness import checkpoint, strategies
 from evalharness.checkpoint import CheckpointInfo
 from evalharness.config import (
     Config,
@@ -75,6 +75,12 @@ def prepare(config: Config) -> Prepared:
     tokenizer = _load_tokenizer(config, path)
     served = _ask_server(config.engine, weights) if is_served else None
     suite = load_suite(config)
+    if as_they_are := strategies.apply(config.strategy, suite.tasks):
+        logger.info(
+            "strategy %s can't be applied to %s: run as they are",
+            config.strategy.kind.value,
+            ", ".join(as_they_are),
+        )
     if served and not served.gives_logprobs:
         _refuse_scoring(served, suite)
     multiturn = config.run.fewshot_as_multiturn

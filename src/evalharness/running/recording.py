@@ -13,26 +13,37 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from evalharness.records import Failure, Generation, SampleRecord
+from evalharness.records import Attempt, Failure, Generation, SampleRecord, TurnRecord
 from evalharness.running.building import Sample
-from evalharness.running.scoring import NUMBER, Scored, TaskScorer, TaskScores
+from evalharness.running.scoring import NUMBER, Answer, Scored, TaskScorer, TaskScores
 from evalharness.running.summarizing import Counts
-from evalharness.store.write import SampleWriter
+from evalharness.store.write import SampleWriter, TurnWriter
 from evalharness.tasks.loading import LoadedTask
 
 
 class Recorder:
     """A task's samples on their way to disk: scored as they finish, counted, stored, forgotten."""
 
-    def __init__(self, loaded: LoadedTask, writer: SampleWriter) -> None:
-        """Nothing is finished yet."""
+    def __init__(
+        self, loaded: LoadedTask, writer: SampleWriter, turns: TurnWriter | None = None
+    ) -> None:
+        """Nothing is finished yet.
+
+        Args:
+            loaded: the task.
+            writer: takes its samples.
+            turns: takes the turns of its conversations; None for a task that holds none.
+        """
         self.counts = Counts()
-        self._loaded, self._writer = loaded, writer
+        self.attempts: list[Attempt] = []
+        """Of all conversations; what the strategy's curve is computed from."""
+        self._loaded, self._writer, self._turns = loaded, writer, turns
         self._scorer = TaskScorer(loaded)
 
     def add(self, sample: Sample) -> None:
         """Take a finished sample."""
         by_filter: Mapping[str, Scored] = {}
+        answers = self._score_answers(sample)
         if sample.failure is None:
             scored = self._scorer.score(sample.doc_id, sample.repeat, sample.instances)
             if isinstance(scored, Failure):
@@ -41,15 +52,36 @@ class Recorder:
                 by_filter = scored
         self.counts.add(sample)
         self._writer.add(sample_rows(self._loaded, sample, by_filter))
+        if self._turns is not None:
+            self._turns.add(turn_rows(self._loaded, sample, answers))
+        if sample.failure is None:
+            self.attempts += attempts(sample, answers)
 
     def finish(self) -> TaskScores:
         """The samples' file is there; the metrics over them."""
         self._writer.close()
+        if self._turns is not None:
+            self._turns.close()
         return self._scorer.finish()
 
     def discard(self) -> None:
         """Leave no half-written file."""
         self._writer.discard()
+        if self._turns is not None:
+            self._turns.discard()
+
+    def _score_answers(self, sample: Sample) -> dict[int, Answer]:
+        """Id of a turn -> its answer, for the turns that are scored; a turn that can't be is the sample's failure."""
+        answers: dict[int, Answer] = {}
+        for tried in sample.attempts:
+            if id(tried.turn) in answers or sample.failure is not None:
+                continue
+            answer = self._scorer.score_answer(sample.instances, tried.turn.text)
+            if isinstance(answer, Failure):
+                sample.responses.append(answer)
+            else:
+                answers[id(tried.turn)] = answer
+        return answers
 
 
 def sample_rows(
@@ -90,6 +122,55 @@ def sample_rows(
             )
         )
     return rows
+
+
+def turn_rows(
+    loaded: LoadedTask, sample: Sample, answers: Mapping[int, Answer]
+) -> list[TurnRecord]:
+    """A conversation's turns, in order; a failed one's as far as it came."""
+    rows = []
+    for number, turn in enumerate(sample.turns):
+        answer, generation = answers.get(id(turn)), turn.generation
+        rows.append(
+            TurnRecord(
+                task=loaded.name,
+                doc_id=sample.doc_id,
+                doc_hash=loaded.doc_hash(sample.doc_id),
+                repeat=sample.repeat,
+                turn=number,
+                arm=turn.arm,
+                step=turn.step,
+                purpose=turn.purpose,
+                message=turn.message,
+                text=turn.text,
+                thinking=generation.thinking if generation else None,
+                answer=answer.text if answer else None,
+                score=answer.score if answer else None,
+                p_yes=turn.p_yes,
+                token_ids=generation.token_ids if generation else (),
+                num_prompt_tokens=turn.num_prompt_tokens,
+                finish_reason=generation.finish_reason if generation else "score",
+                latency_s=turn.latency_s,
+            )
+        )
+    return rows
+
+
+def attempts(sample: Sample, answers: Mapping[int, Answer]) -> list[Attempt]:
+    """A conversation's scored answers, as what they count for."""
+    return [
+        Attempt(
+            doc_id=sample.doc_id,
+            repeat=sample.repeat,
+            arm=tried.arm,
+            step=tried.step,
+            answer=answers[id(tried.turn)].text,
+            score=answers[id(tried.turn)].score,
+            num_tokens=tried.num_tokens,
+            p_yes=tried.p_yes,
+        )
+        for tried in sample.attempts
+    ]
 
 
 def numbers(scores: Mapping[str, Any]) -> dict[str, float]:

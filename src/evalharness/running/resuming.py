@@ -61,6 +61,7 @@ def run_identity(prepared: Prepared, config: dict[str, Any]) -> str:
         "multiturn": prepared.prompting.fewshot_as_multiturn,
         "engine": engine,
         "sampling": config["sampling"],
+        "strategy": config["strategy"],
         "run": {name: config["run"][name] for name in ("seed", "truncation", "max_error_rate")},
         "suite": [config["suite"]["name"], config["suite"]["version"]],
         "tasks": [

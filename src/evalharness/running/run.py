@@ -17,10 +17,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from evalharness.config import Config, EngineKind
+from evalharness.analysis.curves import curve
+from evalharness.config import Config, EngineKind, StrategyKind
 from evalharness.engines import Engine, open_engine
 from evalharness.errors import EngineError, WriteError
-from evalharness.records import Manifest, MetricRecord, TaskSummary
+from evalharness.records import CurvePoint, Manifest, MetricRecord, TaskSummary
 from evalharness.running.building import Sample
 from evalharness.running.deferring import DeferredEngine, known_info
 from evalharness.running.executing import Sender, TaskProgress, execute
@@ -42,6 +43,7 @@ from evalharness.running.summarizing import (
 from evalharness.running.terminal import Bars, captured_output, log_to_capture
 from evalharness.store import layout
 from evalharness.store.write import RunWriter
+from evalharness.strategies import is_conversation
 from evalharness.tasks.lm import EngineLM
 
 logger = logging.getLogger(__name__)
@@ -102,6 +104,7 @@ class _Execution:
         self.meter = Meter({task.loaded.name: task.load for task in self.tasks})
         self.recorders: dict[str, Recorder] = {}
         self.scores: dict[str, TaskScores] = {}
+        self.curves: list[CurvePoint] = []
         self.summaries: dict[str, TaskSummary] = {}
 
     def run(self) -> Outcome:
@@ -200,7 +203,8 @@ class _Execution:
     def _recorder(self, task: TaskProgress) -> Recorder:
         name = task.loaded.name
         if name not in self.recorders:
-            self.recorders[name] = Recorder(task.loaded, self.writer.open_samples(name))
+            turns = self.writer.open_turns(name) if is_conversation(task.loaded) else None
+            self.recorders[name] = Recorder(task.loaded, self.writer.open_samples(name), turns)
         return self.recorders[name]
 
     def _finish_task(self, task: TaskProgress) -> None:
@@ -214,6 +218,8 @@ class _Execution:
         )
         if summary.status == "failed":
             scores = TaskScores([no_metric(loaded)], {})
+        elif loaded.strategy.kind is not StrategyKind.single:
+            self.curves += curve(loaded.name, loaded.strategy.kind.value, recorder.attempts)
         self.scores[loaded.name], self.summaries[loaded.name] = scores, summary
         del self.recorders[loaded.name]
         logger.info(describe_task(summary, scores.metrics))
@@ -226,6 +232,8 @@ class _Execution:
         ok = {n: s for n, s in self.scores.items() if self.summaries[n].status != "failed"}
         metrics += score_groups(self.prepared.suite.groups, self.prepared.suite.tasks, ok)
         self.writer.write_metrics(metrics)
+        if self.curves:
+            self.writer.write_curves(self.curves)
         bad = [s for s in self.summaries.values() if s.status != "complete"]
         if reason is None and bad:
             reason = "; ".join(f"{s.task} is {s.status}: {what_failed(s)}" for s in bad[:3])

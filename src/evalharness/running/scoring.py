@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,8 @@ from evalharness.tasks.loading import LoadedTask
 
 BOOTSTRAP_ITERATIONS = 1000
 NUMBER = (int, float, np.number, np.bool_)
+_NO_ANSWER = ("", "[invalid]")
+"""What lm-eval's filters leave where they find nothing."""
 
 
 class Scored(NamedTuple):
@@ -31,6 +33,15 @@ class Scored(NamedTuple):
     """What the filter extracted."""
     scores: dict[str, Any]
     """Metric -> the sample's score, or what the metric's aggregation takes."""
+
+
+class Answer(NamedTuple):
+    """One answer of a conversation."""
+
+    text: str | None
+    """What the filter extracted; None for nothing."""
+    score: float
+    """Of the task's main metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,25 @@ class TaskScorer:
                     self._values[metric, filter_] = _Values(array("d") if is_mean else [])
                 self._values[metric, filter_].add(doc_id, repeat, value)
         return by_filter
+
+    def score_answer(self, instances: Sequence[Instance], text: str) -> Answer | Failure:
+        """One of a conversation's answers by the task's main filter and metric; it counts for no metric.
+
+        Args:
+            instances: the sample's; their own responses stay.
+            text: the answer as the model gave it.
+        """
+        metric, filter_ = self._loaded.main_metric()
+        copies = [replace(i, resps=[text], filtered_resps={}) for i in instances]
+        try:
+            scored = self._score(copies)[filter_]
+        except Exception as e:  # as above
+            return Failure(kind="scoring", message=f"{type(e).__name__}: {e}")
+        value = scored.scores.get(metric)
+        if not isinstance(value, NUMBER):
+            return Failure(kind="scoring", message=f"{metric} is no number for a single answer")
+        answer = scored.answer.strip()
+        return Answer(None if answer in _NO_ANSWER else answer, float(value))
 
     def finish(self) -> TaskScores:
         """The task's metrics over all that was scored."""

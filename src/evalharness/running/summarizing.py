@@ -120,6 +120,7 @@ def summarize(
         task_hash=loaded.task_hash(),
         request_hash=loaded.request_hash(),
         status=status,
+        strategy=loaded.strategy.kind.value,
     )
 
 

@@ -8,7 +8,9 @@ from typing import Literal, NamedTuple
 
 from evalharness.records import Manifest
 
-SqlType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "MAP(VARCHAR, DOUBLE)", "JSON"]
+SqlType = Literal[
+    "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "MAP(VARCHAR, DOUBLE)", "BIGINT[]", "JSON"
+]
 RunRow = dict[str, str | int | float | bool | None]
 """A row of `runs`, `manifest` left out: column -> value."""
 
@@ -52,6 +54,7 @@ RUNS = (
     Column("peak_gpu_memory_gib", "DOUBLE", "of these GPUs together; null: not counted"),
     Column("energy_j", "DOUBLE", "joules they drew, loading included; null: not counted"),
     Column("cost_usd", "DOUBLE", "GPUs x hours x cost.usd_per_gpu_hour; null without a price"),
+    Column("strategy", "VARCHAR", "how requests became answers; single: one request, one answer"),
     Column("is_limited", "BOOLEAN", "a task ran on its first docs only"),
     Column("fingerprint", "VARCHAR", "identity of the checkpoint"),
     Column("engine", "VARCHAR", "vllm, hf, ..."),
@@ -91,14 +94,62 @@ SAMPLES = (
     Column(
         "scores", "MAP(VARCHAR, DOUBLE)", "metric -> score: scores['acc']; empty when it failed"
     ),
-    Column("finish_reason", "VARCHAR", "stop, length, unclosed (thinking), score or error"),
+    Column("finish_reason", "VARCHAR", "stop, length, unclosed (thinking), budget, score or error"),
     Column("num_prompt_tokens", "BIGINT", "tokens of the prompt"),
     Column("num_generated_tokens", "BIGINT", "tokens of the answer"),
     Column("latency_s", "DOUBLE", "seconds from sending to the last token"),
     Column("error", "VARCHAR", "kind: message of the failure; null when all went well"),
 )
 
-TABLES = {"runs": RUNS, "metrics": METRICS, "samples": SAMPLES}
+TURNS = (
+    *_RUN,
+    Column("task", "VARCHAR", "task"),
+    Column("doc_id", "BIGINT", "place in the dataset split"),
+    Column("doc_hash", "VARCHAR", "sha256 of the doc: joins runs"),
+    Column("repeat", "BIGINT", "0 for the first draw"),
+    Column("turn", "BIGINT", "place in the sample's conversation"),
+    Column("arm", "VARCHAR", "the strategy's procedure: correct, reanswer, vote, sample, budget"),
+    Column("step", "BIGINT", "round, draw or token budget"),
+    Column("purpose", "VARCHAR", "answer, critique, verify, think or a task's own word"),
+    Column("message", "VARCHAR", "what was said to the model; empty: the sample's prompt"),
+    Column("text", "VARCHAR", "what it answered, without its thinking"),
+    Column("thinking", "VARCHAR", "text between the model's thinking tags"),
+    Column("answer", "VARCHAR", "what the task's filter extracted; null: nothing, or no answer"),
+    Column("score", "DOUBLE", "of the task's main metric; null where the turn is no answer"),
+    Column("p_yes", "DOUBLE", "the model's probability of yes; null where it wasn't asked"),
+    Column("token_ids", "BIGINT[]", "generated"),
+    Column("num_prompt_tokens", "BIGINT", "tokens of the prompt"),
+    Column("finish_reason", "VARCHAR", "stop, length, unclosed (thinking), budget or score"),
+    Column("latency_s", "DOUBLE", "seconds from sending to the last token"),
+)
+
+CURVES = (
+    *_RUN,
+    Column("task", "VARCHAR", "task"),
+    Column("strategy", "VARCHAR", "repeats, self_correct, verify or budget"),
+    Column("arm", "VARCHAR", "one line of the curve: pass, majority, self-correct, ..."),
+    Column("x", "DOUBLE", "samples, round or thinking tokens"),
+    Column("x_name", "VARCHAR", "which of them"),
+    Column("value", "DOUBLE", "mean of the task's main metric over docs"),
+    Column("ci_low", "DOUBLE", "95 % interval"),
+    Column("ci_high", "DOUBLE", "95 % interval"),
+    Column("n", "BIGINT", "docs"),
+    Column("num_tokens", "DOUBLE", "generated per doc to get there, on average"),
+    Column("gained", "BIGINT", "docs wrong at the arm's first point and right here"),
+    Column("lost", "BIGINT", "docs right there and wrong here"),
+    Column("p_value", "DOUBLE", "of no change since the first point (exact McNemar)"),
+    Column("gained_step", "BIGINT", "the same against the point before"),
+    Column("lost_step", "BIGINT", "the same against the point before"),
+    Column("p_value_step", "DOUBLE", "the same against the point before"),
+)
+
+TABLES = {
+    "runs": RUNS,
+    "metrics": METRICS,
+    "samples": SAMPLES,
+    "turns": TURNS,
+    "curves": CURVES,
+}
 
 
 def run_row(manifest: Manifest) -> RunRow:
@@ -131,6 +182,7 @@ def run_row(manifest: Manifest) -> RunRow:
         "peak_gpu_memory_gib": manifest.peak_gpu_memory_gib,
         "energy_j": manifest.energy_j,
         "cost_usd": manifest.cost_usd,
+        "strategy": manifest.strategy,
         "is_limited": any(task.num_docs < task.num_docs_available for task in tasks),
         "fingerprint": manifest.checkpoint.get("fingerprint"),
         "engine": manifest.engine.get("kind"),

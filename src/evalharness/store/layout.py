@@ -4,7 +4,9 @@
     manifest.json           what was run, on what, and how it ended; without it a folder is no run
     config.yaml             the resolved configuration
     metrics.parquet         a row per task x metric x filter
+    curves.parquet          a row per point of a strategy's curves; only with a strategy
     samples/<task>.parquet  a row per doc x repeat x filter
+    turns/<task>.parquet    a row per turn of a conversation; only with a strategy or a multi-turn task
     journal/                responses as they finished
     log.txt
 """
@@ -18,7 +20,9 @@ from evalharness.errors import StoreError
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.parquet"
+CURVES = "curves.parquet"
 SAMPLES = "samples"
+TURNS = "turns"
 JOURNAL = "journal"
 LOG = "log.txt"
 
@@ -49,6 +53,11 @@ def check_free(results_dir: Path, run_id: str) -> None:
 def samples_path(run_dir: Path, task: str) -> Path:
     """The file with a task's samples."""
     return run_dir / SAMPLES / f"{file_stem(task)}.parquet"
+
+
+def turns_path(run_dir: Path, task: str) -> Path:
+    """The file with the turns of a task's conversations."""
+    return run_dir / TURNS / f"{file_stem(task)}.parquet"
 
 
 def file_stem(task: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalharness.errors import StoreError, did_you_mean
-from evalharness.records import Manifest, MetricRecord, SampleRecord
+from evalharness.records import CurvePoint, Manifest, MetricRecord, SampleRecord
 from evalharness.store import layout
-from evalharness.store.columns import METRICS, SAMPLES
+from evalharness.store.columns import CURVES, METRICS, SAMPLES, Column
 from evalharness.store.encoding import manifest_from_json
 
 if TYPE_CHECKING:
@@ -104,12 +104,30 @@ def load_metrics(run_dir: Path) -> list[MetricRecord]:
     Raises:
         StoreError: the file is damaged.
     """
+    rows = _read_table(run_dir / layout.METRICS, METRICS)
+    return [_metric(row) for row in rows]
+
+
+def load_curves(run_dir: Path) -> list[CurvePoint]:
+    """The curves of the run's strategy, in the order in which they were written; empty when there are none.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    rows = _read_table(run_dir / layout.CURVES, CURVES)
+    floats = ("value", "ci_low", "ci_high", "num_tokens")
+    return [
+        CurvePoint(**{**row, **{k: math.nan for k in floats if row[k] is None}}) for row in rows
+    ]
+
+
+def _read_table(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """A file's rows without the run's own columns; none when there is no file."""
     import duckdb  # starts 0.1 s sooner than pyarrow, which needs numpy
 
-    path = run_dir / layout.METRICS
     if not path.is_file():
         return []
-    names = [column.name for column in METRICS[_NUM_RUN_COLUMNS:]]
+    names = [column.name for column in columns[_NUM_RUN_COLUMNS:]]
     selected = ", ".join(f'"{name}"' for name in names)
     try:
         with duckdb.connect() as connection:
@@ -118,7 +136,7 @@ def load_metrics(run_dir: Path) -> list[MetricRecord]:
             ).fetchall()
     except duckdb.Error as e:
         raise _damaged(path, e) from e
-    return [_metric(dict(zip(names, row, strict=True))) for row in rows]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def load_samples(run_dir: Path, task: str, columns: Sequence[str] | None = None) -> "pa.Table":

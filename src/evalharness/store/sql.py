@@ -1,4 +1,4 @@
-"""The store as SQL: views `runs`, `metrics` and `samples` (columns: `store.columns`) in an in-memory DuckDB.
+"""The store as SQL: views `runs`, `metrics`, `samples`, `turns` and `curves` (columns: `store.columns`) in an in-memory DuckDB.
 
 Manifests are read when it is opened, Parquet files when a query needs them. Nothing can be written.
 """
@@ -36,12 +36,12 @@ def connect(results_dir: Path) -> duckdb.DuckDBPyConnection:
     connection.execute("CREATE SCHEMA empty")
     _create_runs(connection, root, runs)
     folders = [root / run.run_id for run in runs]
-    metrics = [path for folder in folders if (path := folder / layout.METRICS).is_file()]
-    samples = [
-        path for folder in folders for path in sorted((folder / layout.SAMPLES).glob("*.parquet"))
-    ]
-    _create_view(connection, "metrics", metrics)
-    _create_view(connection, "samples", samples)
+    for name, file in (("metrics", layout.METRICS), ("curves", layout.CURVES)):
+        _create_view(connection, name, [p for f in folders if (p := f / file).is_file()])
+    for name, of_task in (("samples", layout.SAMPLES), ("turns", layout.TURNS)):
+        _create_view(
+            connection, name, [p for f in folders for p in sorted((f / of_task).glob("*.parquet"))]
+        )
     # DuckDB compares globs, not what they match, with what is allowed: both spellings are needed.
     readable = sorted({str(root), layout.literal_glob(root)})
     connection.execute(f"SET allowed_directories = [{', '.join(map(_text, readable))}]")

@@ -3,26 +3,29 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evalharness.errors import StoreError, WriteError
-from evalharness.records import Manifest, MetricRecord, SampleRecord
+from evalharness.records import CurvePoint, Manifest, MetricRecord, SampleRecord, TurnRecord
 from evalharness.store import layout
 from evalharness.store.claim import Claim
-from evalharness.store.columns import METRICS, SAMPLES, Column
+from evalharness.store.columns import CURVES, METRICS, SAMPLES, TURNS, Column
 from evalharness.store.encoding import clean_text, manifest_to_json
+
+Row = TypeVar("Row", SampleRecord, TurnRecord)
 
 _ARROW = {
     "VARCHAR": pa.string(),
     "BIGINT": pa.int64(),
     "DOUBLE": pa.float64(),
     "BOOLEAN": pa.bool_(),
+    "BIGINT[]": pa.list_(pa.int64()),
     "MAP(VARCHAR, DOUBLE)": pa.map_(pa.string(), pa.float64()),
 }
 _RUN_FIELDS = ("run_id", "model", "suite", "started_at")
@@ -73,7 +76,7 @@ class RunWriter:
 
     def remove_leftovers(self) -> None:
         """Remove what a killed process was about to write."""
-        for folder in (self.run_dir, self.run_dir / layout.SAMPLES):
+        for folder in (self.run_dir, *(self.run_dir / n for n in (layout.SAMPLES, layout.TURNS))):
             for path in folder.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
 
@@ -103,37 +106,58 @@ class RunWriter:
         """Write (or replace) a task's samples as they come."""
         path = layout.samples_path(self.run_dir, task)
         path.parent.mkdir(exist_ok=True)
-        return SampleWriter(path, self.manifest)
+        return SampleWriter(path, SAMPLES, self.manifest, _sample_chars)
+
+    def open_turns(self, task: str) -> "TurnWriter":
+        """Write (or replace) the turns of a task's conversations as they come."""
+        path = layout.turns_path(self.run_dir, task)
+        path.parent.mkdir(exist_ok=True)
+        return TurnWriter(path, TURNS, self.manifest, _turn_chars)
 
     def write_metrics(self, metrics: Iterable[MetricRecord]) -> None:
         """Write (or replace) the run's metrics."""
-        table = _Table(self.run_dir / layout.METRICS, METRICS, self.manifest)
+        self._write_table(layout.METRICS, METRICS, metrics)
+
+    def write_curves(self, points: Iterable[CurvePoint]) -> None:
+        """Write (or replace) the curves of the run's strategy."""
+        self._write_table(layout.CURVES, CURVES, points)
+
+    def _write_table(
+        self, name: str, columns: tuple[Column, ...], records: Iterable[MetricRecord | CurvePoint]
+    ) -> None:
+        table = _Table(self.run_dir / name, columns, self.manifest)
         try:
-            table.write(metrics)
+            table.write(records)
             table.close()
         finally:
             table.discard()
 
 
-class SampleWriter:
-    """A task's samples, in groups of rows that are ordered by doc and repeat. Close it, or discard it."""
+class RowWriter(Generic[Row]):
+    """A task's rows, in groups that are ordered by doc and repeat. Close it, or discard it."""
 
-    def __init__(self, path: Path, run: Manifest) -> None:
-        """Use `RunWriter.open_samples`."""
-        self._table = _Table(path, SAMPLES, run)
-        self._rows: list[SampleRecord] = []
+    def __init__(
+        self,
+        path: Path,
+        columns: tuple[Column, ...],
+        run: Manifest,
+        num_chars: Callable[[Row], int],
+    ) -> None:
+        """Use `RunWriter.open_samples` and `open_turns`."""
+        self._table = _Table(path, columns, run)
+        self._rows: list[Row] = []
+        self._num_chars_of: Callable[[Row], int] = num_chars
         self._num_chars = 0
 
-    def add(self, samples: Iterable[SampleRecord]) -> None:
-        """Take samples in any order.
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take rows in any order of docs.
 
         Raises:
             WriteError: they can't be written.
         """
-        for sample in samples:
-            self._rows.append(sample)
-            self._num_chars += sum(len(text) for text in (sample.prompt, sample.response))
-            self._num_chars += len(sample.thinking or "")
+        for row in rows:
+            self._rows.append(row)
+            self._num_chars += self._num_chars_of(row)
             if len(self._rows) >= _ROW_GROUP_ROWS or self._num_chars >= _ROW_GROUP_CHARS:
                 self._write()
 
@@ -154,6 +178,18 @@ class SampleWriter:
         self._table.write(rows)
 
 
+SampleWriter = RowWriter[SampleRecord]
+TurnWriter = RowWriter[TurnRecord]
+
+
+def _sample_chars(row: SampleRecord) -> int:
+    return len(row.prompt) + len(row.response) + len(row.thinking or "")
+
+
+def _turn_chars(row: TurnRecord) -> int:
+    return len(row.message) + len(row.text) + len(row.thinking or "") + 8 * len(row.token_ids)
+
+
 class _Table:
     """A Parquet file that appears whole, when it is closed."""
 
@@ -164,7 +200,9 @@ class _Table:
         self._open = ExitStack()
         self._writer: pq.ParquetWriter | None = None
 
-    def write(self, records: Iterable[SampleRecord | MetricRecord]) -> None:
+    def write(
+        self, records: Iterable[SampleRecord | TurnRecord | MetricRecord | CurvePoint]
+    ) -> None:
         """One group of rows."""
         rows = list(records)
         names = [column.name for column in self._columns]

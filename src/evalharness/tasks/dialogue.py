@@ -7,16 +7,17 @@
         return second.text
 
 Every turn becomes requests to the engine, goes through the journal and is kept in `turns`. Turns of other samples run
-meanwhile; turns of one sample run together under `asyncio.gather`. The same turns of the same sample ask for the same
+meanwhile; turns of one sample that don't wait for each other run under `together`. The same turns of the same sample ask for the same
 requests in every run, so what was answered once is never computed again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from evalharness.errors import EvalHarnessError
 from evalharness.records import Failure, Generation, Request, Response, Scores
@@ -26,6 +27,7 @@ from evalharness.tasks.sampling import sampling_seed
 DRAW_TEMPERATURE = 0.7
 """Of draws, where neither the run nor the task draws at all: greedy answers would all be the same."""
 
+Answer = TypeVar("Answer")
 Send = Callable[[Request | Failure], Awaitable[Response]]
 
 
@@ -105,6 +107,8 @@ class Dialogue:
     send: Send
     temperature: float = DRAW_TEMPERATURE
     """Of draws, where neither the run nor the task has one."""
+    first_draw: int = 0
+    """The number of the sample's first draw among those of its doc."""
     turns: list[Turn] = field(default_factory=list)
     """In the order in which they were answered."""
     responses: list[Response] = field(default_factory=list)
@@ -134,7 +138,7 @@ class Dialogue:
             step: round, draw or budget.
             purpose: what the turn is for.
             message: what was said, for the record.
-            draw: a number draws with a temperature above 0, draw by draw; the draw of a doc is the same one in every
+            draw: a number from 0 draws with a temperature above 0, and a doc's draw of one number is the same in every
                 strategy. None samples as the task and the run say.
             stop: replaces the task's stop strings.
             max_gen_toks: replaces the task's limit.
@@ -153,7 +157,7 @@ class Dialogue:
             stop=sampling.stop if stop is None else tuple(stop),
             max_gen_toks=max_gen_toks or sampling.max_gen_toks,
         )
-        repeat = self.where.repeat if draw is None else draw
+        repeat = self.where.repeat if draw is None else self.first_draw + draw
         if sampling.temperature > 0:
             sampling = replace(sampling, seed=self._seed(prompt, arm, step, purpose, repeat))
         asked = self.lm.generate_request(text, sampling, repeat, is_raw=is_raw)
@@ -191,6 +195,9 @@ class Dialogue:
         Raises:
             TurnError: as `generate`.
         """
+        start, end = self.lm.think_tags
+        if start and prompt.rstrip().endswith(start):  # the answer stands behind the thinking
+            prompt = f"{prompt}\n{end}\n\n"
         response = await self.send(self.lm.score_request(prompt, choices))
         if not isinstance(response, Scores):
             raise self._failed(response)
@@ -211,6 +218,32 @@ class Dialogue:
         """The prompt of the next turn: what was asked and answered so far, and the next message to the model."""
         return self.lm.follow_up(prompt, answer, message, is_chat=self.is_chat)
 
+    @property
+    def think_end(self) -> str:
+        """The tag that ends the model's thinking; empty for a model that has none."""
+        return self.lm.think_tags[1] or ""
+
+    def open_thinking(self) -> str:
+        """The task's prompt, ending inside the model's thinking."""
+        start = self.lm.think_tags[0] or ""
+        is_open = self.prompt.rstrip().endswith(start)
+        return self.prompt if is_open else f"{self.prompt}{start}\n"
+
+    def close_thinking(self, opened: str, thought: Turn, limit: int) -> tuple[list[int], int]:
+        """The prompt, as token ids, that forces the answer after `limit` tokens of a thinking; and how many there were.
+
+        Args:
+            opened: the prompt that the thinking continued.
+            thought: the thinking, generated with `is_raw` and the end tag as a stop string.
+            limit: tokens of it to keep; a thinking that ended by itself before is kept whole.
+        """
+        assert thought.generation is not None
+        token_ids = thought.generation.token_ids
+        has_ended = thought.generation.finish_reason == "stop" and len(token_ids) <= limit
+        kept = self.lm.tok_encode(thought.text.rstrip(), False) if has_ended else token_ids[:limit]
+        end = self.lm.tok_encode(f"\n{self.think_end}\n\n", False)
+        return [*self.lm.tok_encode(opened), *kept, *end], min(limit, len(token_ids))
+
     def attempt(
         self, arm: str, step: int, turn: Turn, num_tokens: int, p_yes: float | None = None
     ) -> None:
@@ -227,8 +260,17 @@ class Dialogue:
 
     def _failed(self, response: Response) -> TurnError:
         assert isinstance(response, Failure)
-        self.responses.append(response)
         return TurnError(response)
+
+
+async def together(*turns: Coroutine[Any, Any, Answer]) -> list[Answer]:
+    """Turns that don't wait for each other; when one fails, the others end too and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(turn) for turn in turns]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 Solve = Callable[[Dialogue], Awaitable[str]]

@@ -91,6 +91,11 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         self._bos = tokenizer.bos_token or ""
         self._encoded: dict[tuple[str, bool], list[int]] = {}
 
+    @property
+    def think_tags(self) -> tuple[str | None, str | None]:
+        """What the model's thinking begins and ends with."""
+        return self._model.think_start, self._model.think_end
+
     # -- lm-eval's interface ------------------------------------------------------------------
 
     @property

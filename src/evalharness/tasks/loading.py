@@ -9,8 +9,8 @@ import functools
 import hashlib
 import json
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import handle_non_serializable
 
 from evalharness import paths
-from evalharness.config import Config, SuiteConfig, TaskConfig
+from evalharness.config import Config, StrategyConfig, SuiteConfig, TaskConfig
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
@@ -55,7 +55,14 @@ class LoadedTask:
     limit: int | None
     repeats: int
     """Independent samples per doc."""
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
+    """How its requests become answers."""
     _hashes: bytes | None = None
+
+    @property
+    def solve(self) -> Callable[[Any, Any], Awaitable[str]] | None:
+        """The conversation that a multi-turn task holds for each doc (doc, Dialogue -> answer); None for all others."""
+        return getattr(self.task, "solve", None)
 
     @property
     def num_draws(self) -> int:

@@ -1,0 +1,74 @@
+"""How a generative task's requests become an answer, whatever the task: one conversation per sample.
+
+A strategy is a function over a `Dialogue`: it asks, marks the answers that are to be scored for its curve, and returns
+the sample's answer. `single` is none: the runner sends its requests as they are.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from evalharness.config import StrategyConfig, StrategyKind
+from evalharness.errors import TaskError
+from evalharness.strategies.budget import budget
+from evalharness.strategies.repeats import repeats
+from evalharness.strategies.self_correct import self_correct
+from evalharness.strategies.verify import verify
+from evalharness.tasks.dialogue import Solve
+from evalharness.tasks.loading import LoadedTask
+
+__all__ = ["apply", "first_draw", "is_conversation", "solver"]
+
+_CONVERSATIONS = {
+    StrategyKind.repeats: repeats,
+    StrategyKind.self_correct: self_correct,
+    StrategyKind.verify: verify,
+    StrategyKind.budget: budget,
+}
+_MOST_DRAWS = 1 << 16
+"""Of one sample; the draws of its doc's next sample begin there."""
+
+
+def apply(config: StrategyConfig, tasks: Sequence[LoadedTask]) -> list[str]:
+    """Give the strategy to the tasks that it can be applied to.
+
+    Those are the generative ones that draw one answer and hold no conversation of their own.
+
+    Returns:
+        Names of the tasks that run as they are.
+
+    Raises:
+        TaskError: it can be applied to none.
+    """
+    if config.kind is StrategyKind.single:
+        return []
+    able = [task for task in tasks if _is_able(task)]
+    if not able:
+        raise TaskError(
+            f"strategy={config.kind.value} is for generative tasks, and the suite has none; "
+            "strategy=single runs it"
+        )
+    for task in able:
+        task.strategy = config
+        if config.kind is StrategyKind.repeats:
+            task.repeats = config.k
+    return [task.name for task in tasks if task not in able]
+
+
+def solver(config: StrategyConfig) -> Solve | None:
+    """The conversation of a strategy; None for `single`."""
+    conversation = _CONVERSATIONS.get(config.kind)
+    return partial(conversation, config) if conversation else None
+
+
+def first_draw(config: StrategyConfig, repeat: int) -> int:
+    """The number of a sample's first draw among those of its doc."""
+    return repeat if config.kind is StrategyKind.repeats else repeat * _MOST_DRAWS
+
+
+def is_conversation(task: LoadedTask) -> bool:
+    """Whether a task's samples are conversations, by its strategy or by itself."""
+    return task.strategy.kind is not StrategyKind.single or task.solve is not None
+
+
+def _is_able(task: LoadedTask) -> bool:
+    return task.kind == "generate_until" and task.num_draws == 1 and task.solve is None

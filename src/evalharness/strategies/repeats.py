@@ -1,0 +1,11 @@
+"""Draws of every doc, each a sample of its own: what is repeated is the task, so each counts by itself."""
+
+from evalharness.config import StrategyConfig
+from evalharness.tasks.dialogue import Dialogue
+
+
+async def repeats(config: StrategyConfig, dialogue: Dialogue) -> str:
+    """One draw."""
+    turn = await dialogue.generate(arm="sample", step=dialogue.where.repeat, draw=0)
+    dialogue.attempt("sample", dialogue.where.repeat, turn, turn.num_tokens)
+    return turn.text

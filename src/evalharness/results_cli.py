@@ -48,8 +48,12 @@ def results(
     show_all: Annotated[
         bool, typer.Option("--all", help="Every metric and filter, and the tasks of every group.")
     ] = False,
+    curve: Annotated[
+        bool,
+        typer.Option("--curve", help="What the run's strategy bought: its curves, with intervals."),
+    ] = False,
     task: Annotated[
-        str | None, typer.Option("--task", help="With --samples: the task to show.")
+        str | None, typer.Option("--task", help="With --samples or --curve: the task to show.")
     ] = None,
     samples: Annotated[
         int | None, typer.Option("--samples", min=1, help="Show the first N samples of a task.")
@@ -58,20 +62,22 @@ def results(
     """List runs, or show one: every score with its n and 95 % interval.
 
     Examples: `evalharness results`, `evalharness results latest --all`,
-    `evalharness results latest --task gsm8k --samples 3`.
+    `evalharness results latest --task gsm8k --samples 3`, `evalharness results latest --curve`.
     """
     _refuse_both(as_json, as_csv)
-    if task is not None and samples is None:
+    if task is not None and samples is None and not curve:
         samples = 1
     if run is None:
-        if samples is not None:
+        if samples is not None or curve:
             raise UserError(
-                "--task and --samples need a run: `evalharness results latest --samples 3`"
+                "--task, --samples and --curve need a run: `evalharness results latest --samples 3`"
             )
         return _list(results_dir, as_json, as_csv)
     from evalharness.store.read import find_run
 
     manifest = find_run(results_dir, run)
+    if curve:
+        return _curve(results_dir / manifest.run_id, manifest, task, as_json, as_csv)
     if samples is not None:
         return _samples(results_dir / manifest.run_id, manifest, task, samples, as_json, as_csv)
     return _show(results_dir / manifest.run_id, manifest, as_json, as_csv, show_all)
@@ -79,7 +85,8 @@ def results(
 
 def sql(
     query: Annotated[
-        str | None, typer.Argument(help="One SELECT over the views runs, metrics and samples.")
+        str | None,
+        typer.Argument(help="One SELECT over the views runs, metrics, samples, turns and curves."),
     ] = None,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
@@ -146,6 +153,35 @@ def _show(run_dir: Path, manifest: Manifest, as_json: bool, as_csv: bool, show_a
     console.print(
         run_table(manifest, metrics, run_dir=str(run_dir), width=console.width, show_all=show_all)
     )
+    return None
+
+
+def _curve(
+    run_dir: Path, manifest: Manifest, task: str | None, as_json: bool, as_csv: bool
+) -> None:
+    from dataclasses import asdict
+
+    from evalharness.store.read import load_curves, load_metrics
+
+    points = load_curves(run_dir)
+    known = list(dict.fromkeys(point.task for point in points))
+    if not points:
+        raise UserError(
+            f"run {manifest.run_id!r} has no curve: it ran with strategy={manifest.strategy}; "
+            "`evalharness run ... strategy=repeats` (or self_correct, verify, budget) draws one"
+        )
+    if task is not None and task not in known:
+        raise StoreError(
+            f"run {manifest.run_id!r} has no curve of task {task!r}{did_you_mean(task, known)}"
+        )
+    points = [point for point in points if task in (None, point.task)]
+    if as_json or as_csv:
+        rows = [asdict(point) for point in points]
+        return _print_rows(list(rows[0]), [list(row.values()) for row in rows], as_json, as_csv)
+    from evalharness.report.curves import curves_view
+
+    console = _console()
+    console.print(curves_view(points, load_metrics(run_dir), width=console.width))
     return None
 
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from evalharness.analysis.curves import curve
-from evalharness.config import Config, EngineKind, StrategyKind
+from evalharness.config import Config, EngineKind
 from evalharness.engines import Engine, open_engine
 from evalharness.errors import EngineError, WriteError
 from evalharness.records import CurvePoint, Manifest, MetricRecord, TaskSummary
 from evalharness.running.building import Sample
+from evalharness.running.curving import strategy_curve, strategy_metrics
 from evalharness.running.deferring import DeferredEngine, known_info
 from evalharness.running.executing import Sender, TaskProgress, execute
 from evalharness.running.interrupting import InterruptedRunError, interruptible, until_interrupted
@@ -218,8 +218,9 @@ class _Execution:
         )
         if summary.status == "failed":
             scores = TaskScores([no_metric(loaded)], {})
-        elif loaded.strategy.kind is not StrategyKind.single:
-            self.curves += curve(loaded.name, loaded.strategy.kind.value, recorder.attempts)
+        else:
+            self.curves += strategy_curve(loaded, recorder.attempts)
+            scores.metrics.extend(strategy_metrics(loaded, recorder.attempts))
         self.scores[loaded.name], self.summaries[loaded.name] = scores, summary
         del self.recorders[loaded.name]
         logger.info(describe_task(summary, scores.metrics))

@@ -1,0 +1,174 @@
+"""Whole runs with a strategy, on the fake engine: what is asked, kept and counted."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalharness.config import (
+    Config,
+    EngineConfig,
+    EngineKind,
+    ModelConfig,
+    RunConfig,
+    SamplingConfig,
+    StrategyConfig,
+    StrategyKind,
+    SuiteConfig,
+    TaskConfig,
+    Variant,
+)
+from evalharness.config_values import check_values
+from evalharness.errors import ConfigError, TaskError
+from evalharness.running.run import Outcome, run
+from evalharness.store.read import iter_samples, load_curves, load_manifest
+from evalharness.store.sql import connect, query
+
+GENERATED, SCORED = "weekday_arithmetic", "arc_easy_sample"
+SELF_CORRECT = StrategyConfig(
+    kind=StrategyKind.self_correct, rounds=1, critique="C", correct="D", reanswer="E"
+)
+
+
+def config(checkpoint: Path, results_dir: Path, strategy: StrategyConfig, **changes: Any) -> Config:
+    base = Config(
+        model=ModelConfig(name="tiny", path=str(checkpoint), variant=Variant.instruct),
+        engine=EngineConfig(kind=EngineKind.fake, extra=changes.pop("extra", {})),
+        strategy=strategy,
+        suite=SuiteConfig(
+            name="test",
+            tasks={
+                SCORED: TaskConfig(limit=4),
+                GENERATED: TaskConfig(limit=5, num_fewshot=0),
+            },
+        ),
+        run=RunConfig(max_error_rate=1.0),
+        results_dir=str(results_dir),
+    )
+    return replace(base, **changes)
+
+
+@pytest.fixture(scope="module")
+def corrected(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run(config(tiny_llama, tmp_path_factory.mktemp("results"), SELF_CORRECT))
+
+
+def test_a_strategy_is_applied_to_the_generative_tasks_and_the_manifest_says_so(
+    corrected: Outcome,
+) -> None:
+    strategies = {task.task: task.strategy for task in corrected.manifest.tasks}
+    assert strategies == {SCORED: "single", GENERATED: "self_correct"}
+    assert corrected.manifest.strategy == "self_correct"
+
+
+def test_every_turn_is_kept_with_its_tokens(corrected: Outcome) -> None:
+    rows = query(
+        connect(corrected.run_dir.parent),
+        "SELECT doc_id, list(arm || step || purpose ORDER BY turn), min(len(token_ids)), "
+        "bool_and(score IS NOT NULL OR purpose <> 'answer') FROM turns GROUP BY doc_id",
+    ).fetchall()
+    assert len(rows) == 5
+    for _, turns, fewest_tokens, is_scored in rows:
+        assert turns[:4] == ["0answer", "correct1critique", "correct1answer", "reanswer1answer"]
+        assert set(turns[4:]) <= {f"vote{i}answer" for i in range(1, 65)}
+        assert fewest_tokens > 0
+        assert is_scored
+
+
+def test_the_curve_begins_with_what_single_gives(
+    corrected: Outcome, tiny_llama: Path, tmp_path: Path
+) -> None:
+    single = run(config(tiny_llama, tmp_path, StrategyConfig()))
+    (score,) = [m.value for m in single.metrics if m.is_main and m.task == GENERATED]
+    first = next(p for p in load_curves(corrected.run_dir) if (p.arm, p.x) == ("self-correct", 0))
+    assert (first.value, first.n) == (score, 5)
+
+
+def test_a_runs_score_is_that_of_its_last_round(corrected: Outcome) -> None:
+    (score,) = [m.value for m in corrected.metrics if m.is_main and m.task == GENERATED]
+    last = next(p for p in load_curves(corrected.run_dir) if (p.arm, p.x) == ("self-correct", 1))
+    assert last.value == score
+
+
+def test_a_second_run_asks_nothing_again(corrected: Outcome, tiny_llama: Path) -> None:
+    results_dir = corrected.run_dir.parent
+    again = run(config(tiny_llama, results_dir, SELF_CORRECT))
+    assert [t.num_reused for t in again.manifest.tasks] == [
+        t.num_samples for t in again.manifest.tasks
+    ]
+    assert load_curves(again.run_dir) == load_curves(corrected.run_dir)
+
+
+def test_repeats_are_samples_of_their_own_and_give_pass_and_majority(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    outcome = run(config(tiny_llama, tmp_path, StrategyConfig(kind=StrategyKind.repeats, k=4)))
+    samples = list(iter_samples(outcome.run_dir, GENERATED))
+    assert {(s.doc_id, s.repeat) for s in samples} == {(d, r) for d in range(5) for r in range(4)}
+    arms = {(p.arm, p.x) for p in load_curves(outcome.run_dir)}
+    assert arms == {(a, k) for a in ("mean", "pass", "majority") for k in (1, 2, 4)}
+
+
+def test_verify_shares_its_draws_with_repeats(tiny_llama: Path, tmp_path: Path) -> None:
+    run(config(tiny_llama, tmp_path, StrategyConfig(kind=StrategyKind.repeats, k=3)))
+    verify = StrategyConfig(kind=StrategyKind.verify, k=3, verify="Right?")
+    outcome = run(config(tiny_llama, tmp_path, verify))
+    (task,) = [t for t in outcome.manifest.tasks if t.task == GENERATED]
+    assert task.num_generated_tokens == 0  # only the judgements were asked anew
+    assert task.num_prompt_tokens > 0
+    (gap,) = [m for m in outcome.metrics if m.metric == "verification_gap"]
+    assert -1 <= gap.value <= 1
+
+
+def test_a_budget_run_has_a_point_for_each_budget(tiny_llama: Path, tmp_path: Path) -> None:
+    strategy = StrategyConfig(kind=StrategyKind.budget, budgets=[0, 2, 4])
+    thinker = ModelConfig(
+        name="tiny",
+        path=str(tiny_llama),
+        variant=Variant.instruct,
+        think_start="<think>",
+        think_end="</think>",
+    )
+    outcome = run(config(tiny_llama, tmp_path, strategy, model=thinker))
+    assert [p.x for p in load_curves(outcome.run_dir)] == [0, 2, 4]
+    (task,) = [t for t in outcome.manifest.tasks if t.task == GENERATED]
+    assert task.num_truncated == 0
+
+
+def test_a_conversation_that_failed_is_one_failed_sample(tiny_llama: Path, tmp_path: Path) -> None:
+    outcome = run(config(tiny_llama, tmp_path, SELF_CORRECT, extra={"fail_share": 0.15}))
+    (task,) = [t for t in outcome.manifest.tasks if t.task == GENERATED]
+    assert 0 < task.num_errors < 5
+    assert {p.n for p in load_curves(outcome.run_dir)} == {5 - task.num_errors}
+
+
+def test_a_suite_without_generative_tasks_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    suite = SuiteConfig(name="test", tasks={SCORED: TaskConfig(limit=2)})
+    with pytest.raises(TaskError, match="strategy=self_correct is for generative tasks"):
+        run(config(tiny_llama, tmp_path, SELF_CORRECT, suite=suite))
+    assert not any(tmp_path.iterdir())
+
+
+def test_another_strategy_is_another_experiment(tiny_llama: Path, tmp_path: Path) -> None:
+    one = run(config(tiny_llama, tmp_path / "a", SELF_CORRECT)).manifest
+    other = run(config(tiny_llama, tmp_path / "b", replace(SELF_CORRECT, critique="X"))).manifest
+    assert load_manifest(tmp_path / "a" / one.run_id).identity != other.identity
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sampling", "message"),
+    [
+        (StrategyConfig(kind=StrategyKind.repeats), SamplingConfig(temperature=0.0), "temperature"),
+        (StrategyConfig(kind=StrategyKind.repeats, k=0), SamplingConfig(), "strategy.k"),
+        (StrategyConfig(kind=StrategyKind.verify), SamplingConfig(), "strategy.verify"),
+        (StrategyConfig(kind=StrategyKind.budget), SamplingConfig(), "strategy.budgets"),
+        (StrategyConfig(kind=StrategyKind.budget, budgets=[5, 5]), SamplingConfig(), "different"),
+        (StrategyConfig(kind=StrategyKind.budget, budgets=[5]), SamplingConfig(), "think_start"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    strategy: StrategyConfig, sampling: SamplingConfig, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_values(config(tmp_path, tmp_path, strategy, sampling=sampling))

@@ -1,0 +1,74 @@
+import asyncio
+from typing import Any
+
+from evalharness.config import ModelConfig, StrategyConfig, StrategyKind
+from evalharness.records import GenerateRequest
+from evalharness.strategies.budget import budget
+from evalharness.tasks.dialogue import Dialogue
+from scripted_model import ScriptedModel, dialogue
+
+MODEL = ModelConfig(name="thinker", think_start="<think>", think_end="</think>")
+THOUGHT = "abcdefghij"
+
+
+def config(*budgets: int) -> StrategyConfig:
+    return StrategyConfig(kind=StrategyKind.budget, budgets=list(budgets))
+
+
+def think(prompt: str, request: GenerateRequest) -> str:
+    """Ten tokens of thinking; answers with what it had thought."""
+    if "</think>" not in prompt:
+        return f"{THOUGHT}</think> unread"
+    return prompt.split("<think>")[1].split("</think>")[0].strip() or "nothing"
+
+
+def converse(
+    byte_tokenizer: Any, *budgets: int, prompt: str = "Q"
+) -> tuple[ScriptedModel, Dialogue, str]:
+    model = ScriptedModel(byte_tokenizer, think)
+    talk = dialogue(model, byte_tokenizer, prompt, config=MODEL)
+    return model, talk, asyncio.run(budget(config(*budgets), talk))
+
+
+def test_thinking_is_cut_at_each_budget(byte_tokenizer: Any) -> None:
+    _, talk, _ = converse(byte_tokenizer, 0, 3, 6)
+    answers = {tried.step: tried.turn.text for tried in talk.attempts}
+    assert answers == {0: "nothing", 3: "abc", 6: "abcdef"}
+
+
+def test_the_answer_is_that_of_the_largest_budget(byte_tokenizer: Any) -> None:
+    _, _, answer = converse(byte_tokenizer, 6, 3)
+    assert answer == "abcdef"
+
+
+def test_thinking_is_generated_once_for_all_budgets(byte_tokenizer: Any) -> None:
+    model, _, _ = converse(byte_tokenizer, 0, 3, 6)
+    assert sum("</think>" not in prompt for prompt in model.prompts) == 1
+
+
+def test_a_thinking_that_ends_by_itself_is_kept_whole_by_larger_budgets(
+    byte_tokenizer: Any,
+) -> None:
+    _, talk, answer = converse(byte_tokenizer, 100, 200)
+    assert answer == THOUGHT
+    assert [tried.num_tokens for tried in talk.attempts] == [2 * len(THOUGHT)] * 2
+
+
+def test_larger_budgets_than_the_thinking_ask_the_same_request(byte_tokenizer: Any) -> None:
+    model, _, _ = converse(byte_tokenizer, 100, 200)
+    answers = [r for r, p in zip(model.requests, model.prompts, strict=True) if "</think>" in p]
+    assert len(set(answers)) == 1
+
+
+def test_a_prompt_that_opens_the_thinking_is_not_opened_twice(byte_tokenizer: Any) -> None:
+    model, _, _ = converse(byte_tokenizer, 3, prompt="Q<think>\n")
+    assert all(prompt.count("<think>") == 1 for prompt in model.prompts)
+
+
+def test_a_thinking_that_was_cut_on_purpose_is_not_counted_as_truncated(
+    byte_tokenizer: Any,
+) -> None:
+    _, talk, _ = converse(byte_tokenizer, 3)
+    (thought,) = [turn for turn in talk.turns if turn.purpose == "think"]
+    assert thought.generation is not None
+    assert thought.generation.finish_reason == "budget"

@@ -336,6 +336,8 @@ class Manifest:
     hardware: dict[str, Any] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     tasks: tuple[TaskSummary, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Names of the suite that couldn't be loaded -> why; the run is partial then."""
     identity: str = ""
     """sha256 of all that the run's numbers depend on; two runs that share it are the same experiment."""
     num_starts: int = 1

@@ -21,6 +21,8 @@ from evalharness.config import (
 )
 from evalharness.config_values import check_values
 from evalharness.errors import ConfigError, TaskError
+from evalharness.run_cli import stored_config
+from evalharness.running.rescoring import rescore
 from evalharness.running.run import Outcome, run
 from evalharness.store.read import iter_samples, load_curves, load_manifest
 from evalharness.store.sql import connect, query
@@ -141,6 +143,35 @@ def test_a_conversation_that_failed_is_one_failed_sample(tiny_llama: Path, tmp_p
     (task,) = [t for t in outcome.manifest.tasks if t.task == GENERATED]
     assert 0 < task.num_errors < 5
     assert {p.n for p in load_curves(outcome.run_dir)} == {5 - task.num_errors}
+
+
+def test_rescore_points_to_the_runs_own_command(corrected: Outcome) -> None:
+    with pytest.raises(TaskError, match=r"strategy=self_correct.*command again"):
+        rescore(
+            corrected.run_dir.parent,
+            corrected.manifest,
+            stored_config(corrected.run_dir),
+            tasks=[GENERATED],
+            is_dry=True,
+        )
+
+
+def test_a_task_that_cannot_be_loaded_is_left_out_and_named(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "tasks" / "mine" / "mine.yaml"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("task: mine\ndataset_path: json\noutput_typ: generate_until\n")
+    monkeypatch.chdir(tmp_path)
+    suite = SuiteConfig(
+        name="test", tasks={"mine": TaskConfig(), GENERATED: TaskConfig(limit=2, num_fewshot=0)}
+    )
+    outcome = run(config(tiny_llama, tmp_path / "results", StrategyConfig(), suite=suite))
+    assert outcome.manifest.status == "partial"
+    assert "output_typ" in outcome.manifest.left_out["mine"]
+    assert outcome.manifest.reason is not None
+    assert "mine is left out" in outcome.manifest.reason
+    assert [(t.task, t.status) for t in outcome.manifest.tasks] == [(GENERATED, "complete")]
 
 
 def test_a_suite_without_generative_tasks_is_refused(tiny_llama: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 
 from evalharness.analysis.changes import Change, changes_of_sample
+from evalharness.analysis.composite import score_composite
 from evalharness.config import Config
 from evalharness.errors import StoreError, TaskError, did_you_mean
 from evalharness.records import Failure, Manifest, MetricRecord, SampleRecord, TaskSummary
@@ -90,7 +91,11 @@ def rescore(
     writer = None if is_dry else _new_run(results_dir, run_dir, manifest)
     try:
         scores, summaries = _score_all(run_dir, manifest, suite, chosen, rescored, writer)
-        rescored.metrics_after = _metrics(suite, chosen, before, scores, summaries)
+        after = _metrics(suite, chosen, before, scores, summaries)
+        if composite := config.suite.composite:
+            after = [metric for metric in after if metric.task != composite.name]
+            after.append(score_composite(composite, after))
+        rescored.metrics_after = after
         if writer is not None and rescored.changes:
             writer.write_metrics(rescored.metrics_after)
             writer.update(_finished(writer.manifest, summaries, time.perf_counter() - started))
@@ -137,6 +142,11 @@ def _chosen(
 
 def _check_same_questions(task: LoadedTask, summary: TaskSummary) -> None:
     what = None
+    if summary.strategy != "single":
+        raise TaskError(
+            f"task {task.name!r} was answered with strategy={summary.strategy}, which has more answers than are scored "
+            "again here: give the run's command again; all its responses are found, and no engine is loaded"
+        )
     if not summary.request_hash:
         what = "was run by a version that didn't keep what scoring again needs"
     elif task.request_hash() != summary.request_hash:

@@ -17,6 +17,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from evalharness.analysis.composite import score_composite
 from evalharness.config import Config, EngineKind
 from evalharness.engines import Engine, open_engine
 from evalharness.errors import EngineError, WriteError
@@ -232,13 +233,19 @@ class _Execution:
         metrics = [m for s in self.scores.values() for m in s.metrics]
         ok = {n: s for n, s in self.scores.items() if self.summaries[n].status != "failed"}
         metrics += score_groups(self.prepared.suite.groups, self.prepared.suite.tasks, ok)
+        if composite := self.prepared.config.suite.composite:
+            metrics.append(score_composite(composite, metrics))
         self.writer.write_metrics(metrics)
         if self.curves:
             self.writer.write_curves(self.curves)
         bad = [s for s in self.summaries.values() if s.status != "complete"]
-        if reason is None and bad:
-            reason = "; ".join(f"{s.task} is {s.status}: {what_failed(s)}" for s in bad[:3])
-        self._end("partial" if bad else "complete", reason if bad else None)
+        left_out = self.writer.manifest.left_out
+        if reason is None and (bad or left_out):
+            reasons = [f"{s.task} is {s.status}: {what_failed(s)}" for s in bad]
+            reasons += [f"{name} is left out: {why}" for name, why in left_out.items()]
+            reason = "; ".join(reasons[:3])
+        is_partial = bool(bad or left_out)
+        self._end("partial" if is_partial else "complete", reason if is_partial else None)
         return Outcome(self.writer.manifest, metrics, self.writer.run_dir)
 
     def _end(self, status: str, reason: str | None) -> None:

@@ -25,6 +25,7 @@ def begin_manifest(prepared: Prepared) -> Manifest:
     plain = _plain(config)
     return Manifest(
         identity=run_identity(prepared, plain),
+        left_out={broken.name: broken.message for broken in prepared.suite.broken},
         run_id=_run_id(config),
         status="running",
         model=config.model.name,

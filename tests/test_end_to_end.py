@@ -25,7 +25,13 @@ def evalharness(*arguments: str, results_dir: Path) -> subprocess.CompletedProce
 
 def test_a_multirun_evaluates_and_every_reader_sees_it(demo: Path, tmp_path: Path) -> None:
     done = evalharness(
-        "run", "-m", *QUICK, "run.limit=2", "sampling.seed=1,2", results_dir=tmp_path
+        "run",
+        "-m",
+        *QUICK,
+        "run.limit=2",
+        "strategy=single,verify",
+        "strategy.k=2",
+        results_dir=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("gsm8k_sample") == 2
@@ -36,8 +42,15 @@ def test_a_multirun_evaluates_and_every_reader_sees_it(demo: Path, tmp_path: Pat
     assert {run["model"] for run in listed} == {"smollm2-135m"}
 
     one = json.loads(evalharness("results", "latest", "--json", results_dir=tmp_path).stdout)
-    assert one["seeds"]["sampling"] == 2
     assert one["engine"]["kind"] == "vllm"
+    assert one["config"]["strategy"]["kind"] == "verify"
+
+    shown = evalharness("results", "latest", "--curve", results_dir=tmp_path)
+    assert "best by P(yes)" in shown.stdout
+    turns = "SELECT purpose, count(*) AS num, bool_and(p_yes BETWEEN 0 AND 1) AS ok FROM turns GROUP BY 1 ORDER BY 1"
+    rows = json.loads(evalharness("sql", turns, "--json", results_dir=tmp_path).stdout)
+    assert [(row["purpose"], row["num"]) for row in rows] == [("answer", 8), ("verify", 8)]
+    assert rows[1]["ok"]
 
     query = "SELECT task, value, n FROM metrics WHERE is_main"
     rows = json.loads(evalharness("sql", query, "--json", results_dir=tmp_path).stdout)

@@ -90,7 +90,7 @@ class Pair:
         assert self.engine._llm is not None
         await self.engine._llm.reset_prefix_cache()
         done: dict[str, list[Sample]] = {task.name: [] for task in tasks}
-        progress = [TaskProgress(task, task.num_docs) for task in tasks]
+        progress = [TaskProgress(task) for task in tasks]
         with tempfile.TemporaryDirectory() as folder:
             opened: Any = Journal(Path(folder)) if journal else contextlib.nullcontext(NoJournal())
             started = time.perf_counter()

@@ -30,7 +30,8 @@ def own_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("group", "name"), sorted(FILES), ids="=".join)
 def test_every_shipped_file_composes(group: str, name: str) -> None:
-    model = [] if group == "model" else ["model=smollm2-135m"]
+    fits = "deepseek-r1-distill-llama-8b" if name == "budget" else "smollm2-135m"
+    model = [] if group == "model" else [f"model={fits}"]
     (config,) = compose(*model, f"{group}={name}")
     if group in ("model", "suite"):
         assert getattr(config, group).name == name

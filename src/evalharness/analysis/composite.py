@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalharness.analysis.estimates import Interval, mean_interval
@@ -76,13 +76,12 @@ def score_composite(composite: CompositeConfig, metrics: Sequence[MetricRecord])
     )
 
 
-def definition_hash(version: str, task_versions: Mapping[str, str]) -> str:
-    """sha256 over the composite's version and its parts' names and versions.
+def definition_hash(version: str, parts: Sequence[tuple[str, str, str]]) -> str:
+    """sha256 over the composite's version and each part's task, task version and main metric.
 
     Numbers of two definitions are different quantities: a trend over them has to break where this changes.
     """
-    content = json.dumps([version, sorted(task_versions.items())])
-    return hashlib.sha256(content.encode()).hexdigest()
+    return hashlib.sha256(json.dumps([version, *sorted(parts)]).encode()).hexdigest()
 
 
 def _interval(parts: Sequence[MetricRecord], value: float) -> Interval:

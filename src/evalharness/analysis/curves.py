@@ -13,8 +13,10 @@ of a curve are over the same docs.
 """
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +30,7 @@ from evalharness.records import Attempt, CurvePoint
 Floats = npt.NDArray[np.float64]
 
 _DIGITS = 12
-"""Expectations are rounded to: a sure 1 that comes out as 1 - 1e-16 would get another kind of interval."""
+"""Expectations are rounded to: a sure 1 that comes out as 1 + 2e-16 would get another kind of interval."""
 
 
 class Gap(NamedTuple):
@@ -78,8 +80,8 @@ class _Correction(NamedTuple):
 def curve(task: str, strategy: str, attempts: Iterable[Attempt]) -> list[CurvePoint]:
     """Points of a strategy's arms, in the order of the module's docstring and of x.
 
-    Flips (gained, lost and their p) are given for `self_correct` and `budget`, where all scores of both points are 0 or
-    1. `random change` is an expectation and has none unless it is certain.
+    Flips (gained, lost and their p) are given for `self_correct` and `budget`, between points of an arm whose scores
+    are all 0 or 1: not where docs have expected scores.
 
     Args:
         task: its name, for the points.
@@ -241,12 +243,12 @@ def _vote_step(tracks: list[_Correction], round_: int) -> _Step:
     """Majority of the draws that the tokens of the rounds so far would have paid for."""
     values, tokens = [], []
     for track in tracks:
-        spent = np.cumsum([draw.num_tokens for draw in track.draws])
+        spent = list(accumulate(draw.num_tokens for draw in track.draws))
         budget = track.correct[round_].num_tokens
-        k = max(1, int(np.searchsorted(spent, budget, side="right")))
+        k = max(1, bisect_right(spent, budget))
         voting = track.draws[:k]
         values.append(majority_at_k([d.answer for d in voting], [d.score for d in voting], k))
-        tokens.append(int(spent[k - 1]))
+        tokens.append(spent[k - 1])
     return _step(round_, [track.doc_id for track in tracks], values, tokens)
 
 

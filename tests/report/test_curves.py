@@ -1,10 +1,12 @@
 import io
 import math
+from dataclasses import replace
 
 from rich.console import Console
 
-from evalharness.records import CurvePoint
+from evalharness.records import CurvePoint, Manifest, TaskSummary
 from evalharness.report.curves import curves_view
+from evalharness.report.run_footer import footer
 
 
 def point(arm: str, x: float, value: float, **more: float) -> CurvePoint:
@@ -74,3 +76,26 @@ def test_a_curve_of_equal_values_and_one_without_any_are_drawn() -> None:
 
 def test_a_phone_shows_it_too() -> None:
     assert "0.400 [0.300, 0.500]" in shown([point("a", 0, 0.4)], width=60)
+
+
+def test_a_runs_table_says_which_strategy_it_had_and_where_its_curve_is() -> None:
+    task = TaskSummary(
+        task="gsm8k", group="gsm8k", version="1", num_fewshot=0, repeats=1, kind="generate_until", num_docs=1,
+        num_docs_available=1, num_samples=1, num_errors=0, num_truncated=0, num_empty=0, num_context_overflow=0,
+        num_prompt_tokens=1, num_cached_tokens=0, num_generated_tokens=1, wall_s=1.0, dataset="d",
+        dataset_fingerprint="f", task_hash="h", status="complete", strategy="verify",
+    )  # fmt: skip
+    run = Manifest(
+        run_id="r1",
+        status="complete",
+        model="m",
+        suite="s",
+        suite_version="1",
+        started_at="2026-11-22T17:30:00Z",
+        config={"strategy": {"kind": "verify"}},
+        tasks=(task, replace(task, task="other", strategy="single")),
+    )
+    (line,) = [line.plain for line in footer(run, "results/x") if line.plain.startswith("strategy")]
+    assert line.split(maxsplit=1)[1] == (
+        "verify, not applied to other, curve: evalharness results r1 --curve"
+    )

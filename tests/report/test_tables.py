@@ -96,7 +96,7 @@ def test_footer_says_that_the_engine_was_deterministic() -> None:
 
 def test_footer_says_how_many_tokens_were_computed() -> None:
     tasks = [task("a", num_cached_tokens=1500), task("b")]
-    assert "tokens  12.0k prompt (12% cached), 1.0k generated, 34/s" in show_run(tasks, [METRIC])
+    assert "tokens   12.0k prompt (12% cached), 1.0k generated, 34/s" in show_run(tasks, [METRIC])
     reused = task("t", num_prompt_tokens=0, num_generated_tokens=0)
     assert "tokens" not in show_run([reused], [METRIC])
 
@@ -104,7 +104,7 @@ def test_footer_says_how_many_tokens_were_computed() -> None:
 def test_footer_says_what_the_gpus_drew() -> None:
     drawn = {"num_gpus": 2, "energy_j": 1_224_000.0, "peak_gpu_memory_gib": 71.24, "cost_usd": 1.5}
     text = shown(run_table(replace(RUN, **drawn), [METRIC], run_dir="results/x"))
-    assert "gpu     2 used, peak 71.2 GiB, 0.34 kWh, $1.50" in text
+    assert "gpu      2 used, peak 71.2 GiB, 0.34 kWh, $1.50" in text
 
 
 def test_footer_without_gpus_says_nothing_of_them() -> None:

@@ -11,7 +11,7 @@ from evalharness.report.text import amount, dollars, duration, energy, params, p
 
 
 def footer(manifest: Manifest, run_dir: str) -> list[Text]:
-    """A line each for model, suite, engine, time, tokens, GPUs and folder, as far as they are known."""
+    """A line each for model, suite, strategy, engine, time, tokens, GPUs and folder, as far as they are known."""
     checkpoint, engine = manifest.checkpoint, manifest.engine
     total, active = checkpoint.get("params_total"), checkpoint.get("params_active")
     size = f"{params(total)} params" if params(total) else ""
@@ -28,6 +28,7 @@ def footer(manifest: Manifest, run_dir: str) -> list[Text]:
             "weights unverified" if is_unverified else "",
         ],
         "suite": [f"{manifest.suite} version {manifest.suite_version}"],
+        "strategy": _strategy(manifest),
         "engine": [
             " ".join(str(engine[name]) for name in ("kind", "version") if engine.get(name)),
             str(engine.get("dtype") or ""),
@@ -46,9 +47,21 @@ def footer(manifest: Manifest, run_dir: str) -> list[Text]:
         "folder": [run_dir],
     }
     return [
-        Text(f"{name:<8}", style="dim") + plain(", ".join(part for part in parts if part))
+        Text(f"{name:<9}", style="dim") + plain(", ".join(part for part in parts if part))
         for name, parts in lines.items()
         if any(parts)
+    ]
+
+
+def _strategy(manifest: Manifest) -> list[str]:
+    """The strategy, what it was not applied to, and where its curve is; nothing for strategy=single."""
+    if manifest.strategy == "single":
+        return []
+    plain_tasks = [task.task for task in manifest.tasks if task.strategy == "single"]
+    return [
+        manifest.strategy,
+        f"not applied to {' '.join(plain_tasks)}" if plain_tasks else "",
+        f"curve: evalharness results {manifest.run_id} --curve",
     ]
 
 

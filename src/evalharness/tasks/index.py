@@ -6,13 +6,9 @@ kind, file and tags, is kept as JSON in the user's cache folder, and read again 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,8 @@ import lm_eval.tasks
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import Entry, Kind, TaskIndex
 
-logger = logging.getLogger(__name__)
+from evalharness.tasks.python_adapter import python_entries
+from evalharness.tasks.stock import cache_folder, folder_state, keep
 
 STOCK = Path(lm_eval.tasks.__file__).parent
 
@@ -31,7 +28,10 @@ class CachedTaskManager(TaskManager):  # type: ignore[misc]
     def __init__(self, include: Sequence[Path]) -> None:
         """Index `include` over lm-eval's own tasks."""
         super().__init__(include_path=list(include), include_defaults=False)
-        self._index: dict[str, Entry] = {**stock_index(), **self._index}
+        stock = stock_index()
+        self.stock_names = frozenset(stock)
+        self._index: dict[str, Entry] = {**stock, **self._index}
+        self._index |= python_entries(include, self._index)
         names: dict[Kind, list[str]] = defaultdict(list)
         for name, entry in self._index.items():
             names[entry.kind].append(name)
@@ -47,25 +47,13 @@ def stock_index(cache: Path | None = None) -> dict[str, Entry]:
     Args:
         cache: folder of the cache; the user's by default.
     """
-    path = (cache or _cache_folder()) / f"lm-eval-tasks-{_state()}.json"
+    path = (cache or cache_folder()) / f"lm-eval-tasks-{folder_state(STOCK)}.json"
     try:
         return {name: _entry(name, row) for name, row in json.loads(path.read_text()).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         index: dict[str, Entry] = TaskIndex.build([STOCK])
-        _keep(path, {name: _row(entry) for name, entry in index.items()})
+        keep(path, {name: _row(entry) for name, entry in index.items()})
         return index
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evalharness"
-
-
-def _state() -> str:
-    """Version, place and folders of lm-eval's tasks: an added or removed file changes its folder's time."""
-    digest = hashlib.sha256(f"{metadata.version('lm-eval')} {STOCK}".encode())
-    for folder, _, files in sorted(os.walk(STOCK)):
-        digest.update(f"{folder} {Path(folder).stat().st_mtime_ns} {len(files)}".encode())
-    return digest.hexdigest()[:16]
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -76,14 +64,3 @@ def _row(entry: Entry) -> dict[str, Any]:
 def _entry(name: str, row: Mapping[str, Any]) -> Entry:
     place = STOCK / row["yaml"] if row["yaml"] else None
     return Entry(name=name, kind=Kind[row["kind"]], yaml_path=place, tags=set(row["tags"]))
-
-
-def _keep(path: Path, rows: Mapping[str, Any]) -> None:
-    """Written beside and renamed, so that a reader never sees half of it; a cache that can't be written is none."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(rows))
-        beside.replace(path)
-    except OSError as e:
-        logger.info("no cache of lm-eval's task names: %s", e)

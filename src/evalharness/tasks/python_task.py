@@ -1,0 +1,108 @@
+r"""The base of Python tasks: for what YAML can't hold, such as several turns, an own verifier or docs made by code.
+
+One file, `tasks/<name>/<name>.py` or `tasks/<name>/task.py`, holds one class and is one task, named as its folder:
+
+    from evalharness.tasks.python_task import PythonTask
+
+    class Doubling(PythonTask):
+        metrics = ("acc",)
+        stop = ("\n",)
+
+        def docs(self):
+            return [{"id": str(n), "number": n} for n in range(100)]
+
+        def prompt(self, doc):
+            return f"What is two times {doc['number']}? Answer with the number only.\n"
+
+        def target(self, doc):
+            return str(2 * doc["number"])
+
+        def score(self, doc, answer):
+            return {"acc": float(answer.strip() == self.target(doc))}
+
+Runner, journal, strategies and tables take it for one of lm-eval's tasks. All `*.py` files of the folder belong to it
+(`from .helper import table` works), and their sha256 is part of the task's identity; code elsewhere isn't, so that a
+change there needs a new `version`.
+
+A task of several turns has `solve` besides. What it returns is the response that `extract` and `score` get, a string.
+State that `score` needs as well goes into it as JSON:
+
+        async def solve(self, doc, dialogue):
+            first = await dialogue.generate()
+            sure = await dialogue.choose(
+                dialogue.follow_up(dialogue.prompt, first.text, "Is this right? Answer Yes or No."),
+                ["Yes", "No"],
+            )
+            return json.dumps({"answer": first.text, "p_yes": sure.p_yes})
+
+        def score(self, doc, answer):
+            said = json.loads(answer)
+            is_right = said["answer"].strip() == self.target(doc)
+            return {"acc": float(is_right), "brier": (said["p_yes"] - is_right) ** 2}
+
+An exception in `prompt`, `solve`, `extract` or `score` is an error of that sample: counted and shown, not scored as 0.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from evalharness.tasks.dialogue import Dialogue
+
+Doc = Mapping[str, Any]
+
+
+class PythonTask(ABC):
+    """What a Python task states and does; all but `docs`, `prompt`, `target` and `score` has a default."""
+
+    version: str = "1"
+    """Raised with every change of prompts, extraction or metrics."""
+    description: str = ""
+    """System message; plain text before the prompt where no chat template is used."""
+    max_gen_toks: int = 256
+    """Of each turn."""
+    stop: Sequence[str] = ()
+    """Strings that end a turn."""
+    metrics: ClassVar[Sequence[str]] = ("acc",)
+    """Names that `score` may give, the main one first; `score` gives the main one of every sample."""
+    lower_is_better: ClassVar[Sequence[str]] = ()
+    """Those of `metrics` of which less is better."""
+    aggregations: ClassVar[Mapping[str, Callable[[list[Any]], float]]] = {}
+    """How a metric's scores become one number, where that isn't their mean."""
+
+    name: str
+    """The folder's; set before any method is called."""
+    folder: Path
+    """Where the file lies, for data beside it; set before any method is called."""
+
+    @abstractmethod
+    def docs(self) -> Iterable[Mapping[str, Any]]:
+        """The docs, each a dict that JSON can hold, the same ones in every run."""
+
+    @abstractmethod
+    def prompt(self, doc: Doc) -> str:
+        """The user's message, or the whole prompt of a base model."""
+
+    @abstractmethod
+    def target(self, doc: Doc) -> str:
+        """The right answer, to be shown beside the model's."""
+
+    @abstractmethod
+    def score(self, doc: Doc, answer: str) -> Mapping[str, float]:
+        """Metric -> score of one extracted answer."""
+
+    def extract(self, response: str) -> str:
+        """The answer in a response; what strategies compare and count, and what `score` gets."""
+        return response
+
+    def gold(self, doc: Doc) -> str:
+        """The response of a perfect model, which checks expect to score 1 (or 0 where less is better)."""
+        return self.target(doc)
+
+    async def solve(self, doc: Doc, dialogue: Dialogue) -> str:
+        """A conversation that ends in the sample's response."""
+        return (await dialogue.generate()).text

@@ -164,7 +164,7 @@ def test_clustered_all_right_counts_clusters_not_docs() -> None:
 
 def test_scores_between_use_t_and_equal_scipy() -> None:
     stats = pytest.importorskip("scipy.stats")
-    values = [0.0, 0.25, 1.0, 0.5]
+    values = [0.4, 0.45, 0.6, 0.5]
     found = estimate(values)
     result = stats.ttest_1samp(values, 0).confidence_interval()
     assert (found.ci_low, found.ci_high) == pytest.approx((result.low, result.high))
@@ -251,3 +251,10 @@ def test_resamples_without_a_value_end_the_interval() -> None:
 
     items = [1, 0, 0, 0]
     assert is_nan(bootstrap_interval(items, only_with_a_one, np.random.default_rng(0), 200))
+
+
+def test_an_interval_of_shares_stays_on_their_scale() -> None:
+    found = estimate([0.9, 1.0, 0.4, 1.0])
+    assert found.ci_high == 1.0
+    assert found.ci_low == mean_interval([0.9, 1.0, 0.4, 1.0]).low
+    assert estimate([9.0, 10.0, 4.0, 10.0]).ci_high > 10

@@ -108,7 +108,7 @@ def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None 
 def estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
     """Mean of the scores with its 95 % interval: Wilson's when all are 0 or 1, else t's.
 
-    Clustered 0/1 scores: Wilson at the effective sample size p(1-p) / SE^2 (n at most; the number of clusters when
+    Fractional scores from 0 to 1: t's interval, cut there. Clustered 0/1 scores: Wilson at the effective sample size p(1-p) / SE^2 (n at most; the number of clusters when
     all are equal) with t's quantile for C - 1, which stays within [0, 1]. A NaN or infinite score makes all NaN
     but n (and the value when infinite).
 
@@ -125,7 +125,7 @@ def estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None
     value = float(scores.mean()) if not np.isinf(scores).any() else _infinite_mean(scores)
     error = standard_error(values, clusters)
     if not np.isin(scores, (0.0, 1.0)).all():
-        return Estimate(value, *mean_interval(values, clusters), error, n)
+        return Estimate(value, *_within_scale(mean_interval(values, clusters), scores), error, n)
     if clusters is None:
         return Estimate(value, *wilson(float(scores.sum()), n), error, n)
     return Estimate(
@@ -185,6 +185,13 @@ def _wilson(num_correct: float, n: float, z: float) -> Interval:
     low = 0.0 if share == 0 else max(0.0, centre - reach)
     high = 1.0 if share == 1 else min(1.0, centre + reach)
     return Interval(low, high)
+
+
+def _within_scale(interval: Interval, scores: npt.NDArray[np.float64]) -> Interval:
+    """The interval, cut at 0 and 1 where all scores lie between them: the mean can't lie elsewhere."""
+    if math.isnan(interval.low) or scores.min() < 0 or scores.max() > 1:
+        return interval
+    return Interval(max(interval.low, 0.0), min(interval.high, 1.0))
 
 
 def _clustered_wilson(share: float, n: int, units: int, error: float) -> Interval:

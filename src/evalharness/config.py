@@ -266,6 +266,8 @@ class CompositeConfig:
     version: str = "1"
     definition: str = ""
     """What the number is, in one sentence."""
+    note: str = ""
+    """What a reader has to know, said wherever the number is shown."""
     target: float | None = None
     """Drawn as a line; 0 to 1."""
     parts: list[str] = field(default_factory=list)

@@ -11,6 +11,7 @@ from lm_eval.tasks import TaskManager
 from omegaconf import OmegaConf
 
 from evalharness.config import SamplingConfig, SuiteConfig
+from evalharness.tasks.index import CachedTaskManager
 
 ROOT = Path(__file__).parents[2]
 SUITES = sorted((ROOT / "configs" / "suite").glob("*.yaml"))
@@ -24,7 +25,9 @@ ENTRIES = [
 
 @cache
 def index() -> dict[str, Any]:
-    return TaskManager(include_path=str(ROOT / "tasks")).task_index
+    """lm-eval's own, with whole configurations; Python tasks are known to our manager only."""
+    stock = TaskManager(include_path=str(ROOT / "tasks")).task_index
+    return {**CachedTaskManager([ROOT / "tasks"]).task_index, **stock}
 
 
 @cache
@@ -38,6 +41,9 @@ def suite(path: Path) -> SuiteConfig:
 def leaves(name: str) -> Iterator[dict[str, Any]]:
     """Configurations of the tasks that a task, group or tag stands for."""
     entry = index()[name]
+    if entry.kind.name == "PY_TASK" and entry.yaml_path is None:
+        yield python_task(name)
+        return
     if entry.kind.name == "TAG":
         members = sorted(entry.tags)
     elif entry.kind.name == "GROUP":
@@ -47,6 +53,16 @@ def leaves(name: str) -> Iterator[dict[str, Any]]:
         return
     for member in members:
         yield from leaves(member if isinstance(member, str) else member["task"])
+
+
+def python_task(name: str) -> dict[str, Any]:
+    """What a YAML would say of it; its docs are made here."""
+    task = CachedTaskManager([ROOT / "tasks"]).load([name])["tasks"][name]
+    return {
+        "output_type": task.OUTPUT_TYPE,
+        "metric_list": [{"metric": metric} for metric in task.aggregation()],
+        "filter_list": [{"name": filter_.name} for filter_ in task._filters],
+    }
 
 
 def metrics(task: dict[str, Any]) -> list[str]:

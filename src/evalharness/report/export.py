@@ -34,9 +34,16 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def run_as_json(manifest: Manifest, metrics: Sequence[MetricRecord]) -> dict[str, Any]:
-    """The manifest's fields and `metrics`."""
+    """The manifest's fields, `metrics`, and `composite` where the suite has one."""
+    from evalharness.report.composite import composite_fields, find_composite
+
+    composite = find_composite(manifest, metrics)
     result: dict[str, Any] = as_json(
-        {**asdict(manifest), "metrics": [asdict(metric) for metric in metrics]}
+        {
+            **asdict(manifest),
+            "metrics": [asdict(metric) for metric in metrics],
+            **({"composite": composite_fields(composite)} if composite else {}),
+        }
     )
     return result
 

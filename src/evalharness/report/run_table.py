@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalharness.records import Manifest, MetricRecord, TaskSummary
+from evalharness.report.composite import composite_view, find_composite
 from evalharness.report.fitting import WIDE, Col, fitted_table
 from evalharness.report.run_footer import footer
 from evalharness.report.tables import NOT_COMPARABLE, STATUS_STYLE, limited, status_text
@@ -23,7 +24,7 @@ def run_table(
     width: int = 80,
     show_all: bool = False,
 ) -> Group:
-    """One run: heading, a row per task (groups folded into one), notes, and what it ran on.
+    """One run: heading, a row per task (groups folded into one), its composite, notes, and what it ran on.
 
     Args:
         manifest: the run.
@@ -37,6 +38,7 @@ def run_table(
         _heading(manifest),
         Text(),
         _task_table(rows, width),
+        *composite_view(find_composite(manifest, metrics), width),
         Text(),
         *_notes(manifest),
         *footer(manifest, run_dir),

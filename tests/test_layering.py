@@ -22,7 +22,16 @@ ROOMS = [
     {"analysis"},
     {"running"},
     {"report"},
-    {"composition", "run_cli", "selfcheck_cli", "rescore_cli", "results_cli", "model_cli"},
+    {
+        "composition",
+        "run_cli",
+        "selfcheck_cli",
+        "rescore_cli",
+        "results_cli",
+        "model_cli",
+        "task_cli",
+        "task_views",
+    },
     {"cli"},
     {"__main__"},
 ]

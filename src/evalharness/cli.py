@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from evalharness import __version__, model_cli, rescore_cli, results_cli
+from evalharness import __version__, model_cli, rescore_cli, results_cli, task_cli
 from evalharness.errors import EvalHarnessError, one_line
+
+if TYPE_CHECKING:
+    from evalharness.run_cli import Jobs
 
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """What Typer raises for arguments it can't take; it exports only this subclass."""
@@ -36,6 +41,32 @@ def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
     return complete(incomplete, context.params.get("overrides") or [])
 
 
+_Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Hydra overrides: group=option or dotted.key=value.",
+        autocompletion=_complete_override,
+        metavar="OVERRIDE",
+    ),
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+@contextmanager
+def _ending(jobs: Jobs) -> Iterator[None]:
+    """Whatever ends the jobs is told in one line, and becomes the exit code."""
+    try:
+        yield
+    except EvalHarnessError as e:
+        jobs.failed(e)
+    except KeyboardInterrupt:
+        # The process is on its way out: a second Ctrl-C could only break its clean-up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        jobs.interrupted()
+    jobs.close()
+    raise typer.Exit(jobs.exit_code)
+
+
 def _show_version(value: bool) -> None:
     if value:
         typer.echo(f"evalharness {__version__}")
@@ -58,15 +89,8 @@ def _main(
 )
 def run(
     context: typer.Context,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Hydra overrides: group=option or dotted.key=value.",
-            autocompletion=_complete_override,
-            metavar="OVERRIDE",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+    overrides: _Overrides = None,
+    as_json: _AsJson = False,
 ) -> None:
     """Evaluate a checkpoint on a suite and show the table.
 
@@ -78,9 +102,10 @@ def run(
     \b
     Groups (files in configs/<group>, yours in ./configs first):
       model        the checkpoint; `evalharness model list`
-      suite        tasks: quick, leaderboard, reasoning
+      suite        tasks: quick, leaderboard, reasoning, cmr, safety
       engine       vllm (GPU if there is one), vllm_gpu, vllm_cpu, replicas, openai, hf, fake
       sampling     task (each task's own), greedy, reasoning
+      strategy     single, repeats, self_correct, verify, budget
       experiment   several settings under one name, e.g. smoke
 
     \b
@@ -102,16 +127,8 @@ def run(
     from evalharness.run_cli import Jobs
 
     jobs = Jobs(as_json=as_json)
-    try:
+    with _ending(jobs):
         run_hydra([*(overrides or []), *context.args], jobs, jobs.failed)
-    except EvalHarnessError as e:
-        jobs.failed(e)
-    except KeyboardInterrupt:
-        # The process is on its way out: a second Ctrl-C could only break its clean-up.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        jobs.interrupted()
-    jobs.close()
-    raise typer.Exit(jobs.exit_code)
 
 
 @app.command()
@@ -125,7 +142,7 @@ def resume(
         ),
     ],
     results_dir: results_cli.ResultsDir = Path("results"),
-    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+    as_json: _AsJson = False,
 ) -> None:
     """Continue a run that ended early, with the configuration it was started with.
 
@@ -133,14 +150,10 @@ def resume(
     """
     from evalharness.run_cli import Jobs, unfinished
 
+    config = unfinished(results_dir, run_name)
     jobs = Jobs(as_json=as_json)
-    try:
-        jobs(unfinished(results_dir, run_name))
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        jobs.interrupted()
-    jobs.close()
-    raise typer.Exit(jobs.exit_code)
+    with _ending(jobs):
+        jobs(config)
 
 
 @app.command(
@@ -149,18 +162,11 @@ def resume(
 )
 def selfcheck(
     context: typer.Context,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Hydra overrides, as for run.",
-            autocompletion=_complete_override,
-            metavar="OVERRIDE",
-        ),
-    ] = None,
+    overrides: _Overrides = None,
     small: Annotated[
         int, typer.Option("--small", min=1, help="Sequences in a batch of the second run.")
     ] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+    as_json: _AsJson = False,
 ) -> None:
     """Measure the noise floor: the same suite twice with different batch sizes, and what differs.
 
@@ -178,21 +184,15 @@ def selfcheck(
     from evalharness.selfcheck_cli import DEFAULTS, Selfchecks
 
     jobs = Selfchecks(small, as_json=as_json)
-    try:
+    with _ending(jobs):
         run_hydra([*DEFAULTS, *(overrides or []), *context.args], jobs, jobs.failed)
-    except EvalHarnessError as e:
-        jobs.failed(e)
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        jobs.interrupted()
-    jobs.close()
-    raise typer.Exit(jobs.exit_code)
 
 
 app.command()(rescore_cli.rescore)
 app.command()(results_cli.results)
 app.command()(results_cli.sql)
 app.add_typer(model_cli.app, name="model")
+app.add_typer(task_cli.app, name="task")
 
 
 def main() -> None:

@@ -84,13 +84,14 @@ def _type_at(key: str) -> Any:
 
 def _keys(node: type, prefix: str) -> Iterator[str]:
     for name, kind in _fields(node).items():
-        if dataclasses.is_dataclass(kind):
-            yield from _keys(typing.cast(type, kind), f"{prefix}{name}.")
+        if _fields(kind):
+            yield from _keys(kind, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
 
 
 def _fields(node: Any) -> dict[str, Any]:
+    node = next((kind for kind in _union(node) if dataclasses.is_dataclass(kind)), node)
     if not dataclasses.is_dataclass(node):
         return {}
     hints = typing.get_type_hints(node)

@@ -71,8 +71,8 @@ def prepare(config: Config) -> Prepared:
     )
     check_deterministic(config.engine, config.engine.quantization or info.quantization)
     max_model_len = _check_fit(config, info)
-    is_chat = _is_chat(config, path)
-    tokenizer = _load_tokenizer(config, path)
+    is_chat = is_chat_model(config, path)
+    tokenizer = load_tokenizer(config, path)
     served = _ask_server(config.engine, weights) if is_served else None
     suite = load_suite(config)
     if as_they_are := strategies.apply(config.strategy, suite.tasks):
@@ -193,7 +193,7 @@ def _refuse_scoring(served: EngineInfo, suite: LoadedSuite) -> None:
         )
 
 
-def _is_chat(config: Config, path: Path) -> bool:
+def is_chat_model(config: Config, path: Path) -> bool:
     model = config.model
     is_chat = model.variant is Variant.instruct if model.chat is None else model.chat
     if is_chat and model.chat_template is None and not checkpoint.has_chat_template(path):
@@ -204,7 +204,7 @@ def _is_chat(config: Config, path: Path) -> bool:
     return is_chat
 
 
-def _load_tokenizer(config: Config, path: Path) -> Any:
+def load_tokenizer(config: Config, path: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:

@@ -8,24 +8,29 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lm_eval.utils
 import numpy as np
 from lm_eval.api.group import Group
 from lm_eval.api.task import Task
-from lm_eval.tasks import TaskManager
 from lm_eval.utils import handle_non_serializable
 
 from evalharness import paths
 from evalharness.config import Config, StrategyConfig, SuiteConfig, TaskConfig
-from evalharness.errors import TaskError, did_you_mean
+from evalharness.errors import TaskError, did_you_mean, one_line
+from evalharness.tasks.definitions import check_definition, hides, own_definitions
 from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
+from evalharness.tasks.task_files import Definitions, read, shown
+from evalharness.tasks.validating import blamed_field, cause
+
+logger = logging.getLogger(__name__)
 
 LM_EVAL_RANDOM_SEED = 0
 """lm-eval's own default for `random`, which tasks such as gpqa shuffle their options with."""
@@ -156,21 +161,31 @@ class LoadedTask:
         return _hash(content)
 
 
+class BrokenTask(NamedTuple):
+    """A name of the suite that came to nothing."""
+
+    name: str
+    message: str
+    """One line: file and field, or what is missing."""
+
+
 @dataclass(slots=True)
 class LoadedSuite:
     """Tasks in the suite's order, and the lm-eval groups that aggregate some of them."""
 
     tasks: list[LoadedTask]
     groups: dict[str, Group]
+    broken: list[BrokenTask] = field(default_factory=list)
+    """What can't be run; the others are."""
 
 
-def task_manager() -> TaskManager:
+def task_manager() -> CachedTaskManager:
     """lm-eval's tasks and ours; `./tasks` first, then those that ship with the package, then lm-eval's."""
     return _task_manager(tuple(reversed(paths.search("tasks"))))
 
 
 @functools.lru_cache(maxsize=4)
-def _task_manager(include: tuple[Path, ...]) -> TaskManager:
+def _task_manager(include: tuple[Path, ...]) -> CachedTaskManager:
     _compile_templates_once()
     return CachedTaskManager(include)
 
@@ -183,18 +198,24 @@ def _compile_templates_once() -> None:
 
 
 def load_suite(config: Config) -> LoadedSuite:
-    """Load every task of the suite, with its data.
+    """Load every task of the suite, with its data; those that can't be loaded stand in `broken`.
 
     Raises:
-        TaskError: an unknown task, data that isn't there, a metric or filter that doesn't exist, an unsafe task.
+        TaskError: an unknown task, a metric or filter that doesn't exist, an unsafe task, or nothing that can be loaded.
     """
     manager = task_manager()
-    check_names(config.suite, manager)
+    definitions = own_definitions()
+    check_names(config.suite, manager, definitions)
     tasks: dict[str, LoadedTask] = {}
     groups: dict[str, Group] = {}
+    broken: list[BrokenTask] = []
     with mirrored(config.data.mirror):
         for name, overrides in config.suite.tasks.items():
-            loaded = _load(manager, name, config)
+            try:
+                loaded = _load(manager, definitions, name, config)
+            except TaskError as e:
+                broken.append(BrokenTask(name, one_line(e)))
+                continue
             groups |= loaded.get("groups", {})
             for task_name, task in loaded["tasks"].items():
                 if task_name in tasks:
@@ -203,38 +224,81 @@ def load_suite(config: Config) -> LoadedSuite:
                         f"{tasks[task_name].group!r} and {name!r}; name it once"
                     )
                 tasks[task_name] = _configure(task_name, task, name, overrides, config)
-    return LoadedSuite(tasks=list(tasks.values()), groups=groups)
+    _report(broken, num_loaded=len(tasks))
+    return LoadedSuite(tasks=list(tasks.values()), groups=groups, broken=broken)
 
 
-def check_names(suite: SuiteConfig, manager: TaskManager) -> None:
-    """Every name of a suite is a task, group or tag that lm-eval knows.
+def _report(broken: list[BrokenTask], *, num_loaded: int) -> None:
+    if broken and not num_loaded:
+        more = f" (and {len(broken) - 1} more that can't be loaded)" if len(broken) > 1 else ""
+        raise TaskError(f"{broken[0].message}{more}")
+    for name, message in broken:
+        logger.warning("%s is left out: %s", name, message)
+
+
+def check_names(
+    suite: SuiteConfig, manager: CachedTaskManager, definitions: Sequence[Definitions]
+) -> None:
+    """Every name of a suite is a task, group or tag that lm-eval knows, or that a file of ours seems to define.
 
     Raises:
         TaskError: the first that isn't, with the nearest that is.
     """
     if not suite.tasks:
         raise TaskError(f"suite {suite.name!r} has no tasks; add some under `tasks:`")
+    seeming = {name for found in definitions for name in found.unreadable}
     for name in suite.tasks:
-        if name not in manager.task_index:
+        if name not in manager.task_index and name not in seeming:
             raise TaskError(
                 f"suite {suite.name!r}: unknown task {name!r}{did_you_mean(name, manager.all_tasks)}"
             )
 
 
-def _load(manager: TaskManager, name: str, config: Config) -> Mapping[str, Any]:
+def _load(
+    manager: CachedTaskManager, definitions: list[Definitions], name: str, config: Config
+) -> Mapping[str, Any]:
+    path = check_definition(name, manager.task_index, definitions)
+    if path and (hidden := hides(name, path, definitions, manager.stock_names)):
+        logger.warning("%s: %s is used, not %s", name, shown(path), hidden)
     random.seed(LM_EVAL_RANDOM_SEED)
     np.random.seed(config.run.seed)
     try:
-        return manager.load([name])  # type: ignore[no-any-return]
-    except TaskError as e:
-        raise TaskError(f"task {name!r}: {e}") from e
+        loaded: Mapping[str, Any] = manager.load([name])
     except Exception as e:  # a task's own Python and `datasets` raise anything
-        hint = " Get the data, or set data.mirror to a folder that has it."
-        if isinstance(e, (ImportError, ModuleNotFoundError)):
-            hint = " Install what it needs."
-        lines = [line.strip() for line in str(e).splitlines() if line.strip()]
-        message = lines[0] if lines else type(e).__name__
-        raise TaskError(f"task {name!r} can't be loaded: {message}{_dot(message)}{hint}") from e
+        raise TaskError(_why(name, path, e)) from e
+    for task_name, task in loaded["tasks"].items():
+        _check_fewshots(task_name, task, config.suite.tasks[name].num_fewshot)
+    return loaded
+
+
+def _why(name: str, path: Path | None, error: Exception) -> str:
+    """What to say of a task that can't be loaded; of one of ours, where in its file the reason stands."""
+    if path:
+        hint = "; get the data, or set data.mirror" if isinstance(error, OSError) else ""
+        return f"{blamed_field(error, read(path))}: {cause(error)}{hint}"
+    if isinstance(error, TaskError):
+        return f"task {name!r}: {error}"
+    hint = " Get the data, or set data.mirror to a folder that has it."
+    if isinstance(error, ImportError):
+        hint = " Install what it needs."
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = lines[0] if lines else type(error).__name__
+    return f"task {name!r} can't be loaded: {message}{_dot(message)}{hint}"
+
+
+def _check_fewshots(name: str, task: Task, wanted: int | None) -> None:
+    """More few-shots than there are would fail every sample of the task."""
+    num = wanted if wanted is not None else task.get_config("num_fewshot") or 0
+    pool = getattr(getattr(task, "sampler", None), "df", None)
+    if not num or pool is None:
+        return
+    split = task.fewshot_cfg.split
+    num_free = len(pool) - (split is not None and split == task.config.test_split)
+    if num > num_free:
+        raise TaskError(
+            f"task {name!r}: num_fewshot: {num} wanted, {max(num_free, 0)} there"
+            f"{f' in the split {split!r}' if split else ''}"
+        )
 
 
 def _configure(
@@ -242,7 +306,8 @@ def _configure(
 ) -> LoadedTask:
     if getattr(task, "UNSAFE_CODE", False) and not config.run.allow_unsafe_code:
         raise TaskError(
-            f"task {name!r} runs model-written code; set run.allow_unsafe_code=true if you mean it"
+            f"task {name!r} runs model-written code in this process, without a sandbox; humaneval_sandboxed, "
+            "mbpp_sandboxed and *_instruct_sandboxed run it in one; run.allow_unsafe_code=true runs it anyway"
         )
     if getattr(task, "MULTIMODAL", False):
         raise TaskError(f"task {name!r} needs images or audio; only text tasks run here")

@@ -1,0 +1,256 @@
+"""What a model would be sent for one doc: the requests of a run, made without an engine and without weights.
+
+Config with one task -> the tokenizer and template of the model entry -> the same samples that a run builds
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from evalharness import checkpoint
+from evalharness.config import Config
+from evalharness.errors import TaskError
+from evalharness.records import Failure, GenerateRequest, SamplingParams, ScoreRequest
+from evalharness.running.building import Prompting, Sample, build_samples
+from evalharness.running.preparing import is_chat_model, load_tokenizer
+from evalharness.tasks.lm import EngineLM
+from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.mirror import go_offline
+from evalharness.tasks.prompt_sizes import DEFAULT_LIMIT, PromptSize
+
+_PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
+"""Tokenizers that tokenizer.json describes wholly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a prompt."""
+
+    id: int
+    text: str
+    is_special: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A continuation whose log-likelihood is asked for."""
+
+    text: str
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """The first request of a doc, as the model gets it."""
+
+    task: str
+    kind: str
+    doc_id: int
+    prompt: str
+    """Text with the chat template applied, without what the tokenizer adds."""
+    tokens: tuple[Token, ...]
+    """What is sent; the first of them may be a BOS that the tokenizer added."""
+    bos_places: tuple[int, ...]
+    """Where the BOS token stands in `tokens`."""
+    target: str
+    num_fewshot: int
+    fewshots: tuple[Any, ...] = ()
+    """Docs of the few-shots, in the prompt's order."""
+    choices: tuple[Choice, ...] = ()
+    sampling: SamplingParams | None = None
+    is_chat: bool = False
+    is_multiturn: bool = False
+    """The prompt only begins a conversation, which the task continues."""
+    num_requests: int = 1
+    max_model_len: int = DEFAULT_LIMIT
+    problem: str | None = None
+    """Why the request can't be sent, e.g. a prompt longer than the context."""
+    doc: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Previewer:
+    """A model entry's way to write and encode prompts."""
+
+    lm: EngineLM
+    prompting: Prompting
+
+    @classmethod
+    def of(cls, config: Config) -> Previewer:
+        """The tokenizer and template of the configuration's model.
+
+        Raises:
+            CheckpointError: they aren't there.
+        """
+        if config.data.offline or config.data.mirror:
+            go_offline()
+        path = checkpoint.resolve(config.model, config.data.offline, with_weights=False)
+        is_chat = is_chat_model(config, path)
+        multiturn = config.run.fewshot_as_multiturn
+        lm = EngineLM(
+            _tokenizer(config, path),
+            config.engine.max_model_len or _context_length(path),
+            model=config.model,
+            sampling=config.sampling,
+            truncation=config.run.truncation,
+        )
+        return cls(
+            lm,
+            Prompting(
+                is_chat=is_chat,
+                fewshot_as_multiturn=is_chat if multiturn is None else multiturn,
+                system_instruction=config.model.system_instruction,
+                run_seed=config.run.seed,
+            ),
+        )
+
+    def preview(self, loaded: LoadedTask, doc_id: int) -> Preview:
+        """The request of one doc; the docs before it are built too, because their few-shots are drawn before its own.
+
+        Raises:
+            TaskError: there is no such doc, or the task's own code fails on it.
+        """
+        num = loaded.num_docs
+        if not 0 <= doc_id < num:
+            raise TaskError(f"task {loaded.name!r}: no doc {doc_id}; there are {num}, from 0 on")
+        drawn = _record_fewshots(loaded)
+        sample = _nth_doc(build_samples(loaded, self.lm, self.prompting), doc_id)
+        shots = loaded.task.config.num_fewshot or 0
+        # Prompts are built some docs ahead, so the draws of this doc aren't the last ones.
+        return self._preview(loaded, sample, drawn[doc_id] if shots and len(drawn) > doc_id else ())
+
+    def sizes(self, loaded: LoadedTask, num_docs: int) -> Iterator[PromptSize]:
+        """How long the requests of a task's first docs are."""
+        samples = build_samples(loaded, self.lm, self.prompting)
+        bos = self.lm.tokenizer.bos_token_id
+        for sample in islice(samples, num_docs):
+            for request in sample.plans[0].requests:
+                if isinstance(request, Failure):
+                    if request.kind == "context_overflow":
+                        yield PromptSize(sample.doc_id, self.lm.max_model_len, 1, False)
+                    continue
+                ids = _context(request)
+                doubled = bos is not None and list(ids[:2]) == [bos, bos]
+                yield PromptSize(sample.doc_id, len(ids), self._answer(sample, request), doubled)
+
+    def _answer(self, sample: Sample, request: GenerateRequest | ScoreRequest) -> int:
+        """Tokens that the answer may take: the request itself asks for no more than there is room for."""
+        if isinstance(request, GenerateRequest):
+            return self.lm.sampling(sample.instances[0].args[1]).max_gen_toks
+        return max(map(len, request.continuations))
+
+    def _sampling(self, request: Any, arguments: Sequence[Any]) -> SamplingParams | None:
+        """With the task's stop strings: of a thinking model they are applied to the answer, not sent."""
+        if not isinstance(request, GenerateRequest):
+            return None
+        return replace(request.sampling, stop=self.lm.sampling(arguments[1]).stop)
+
+    def _preview(self, loaded: LoadedTask, sample: Sample, fewshots: Sequence[Any]) -> Preview:
+        request = sample.plans[0].requests[0]
+        arguments = sample.instances[0].args
+        prompt = str(arguments[0])
+        problem = request.message if isinstance(request, Failure) else None
+        if isinstance(request, Failure) and request.kind != "context_overflow":
+            raise TaskError(f"task {loaded.name!r}, doc {sample.doc_id}: {problem}")
+        ids = self.lm.tok_encode(prompt) if isinstance(request, Failure) else _context(request)
+        bos = self.lm.tokenizer.bos_token_id
+        return Preview(
+            task=loaded.name,
+            kind=loaded.kind,
+            doc_id=sample.doc_id,
+            prompt=prompt,
+            tokens=tuple(self._tokens(ids)),
+            bos_places=tuple(i for i, token in enumerate(ids) if token == bos),
+            target=sample.target,
+            num_fewshot=loaded.task.config.num_fewshot or 0,
+            fewshots=tuple(fewshots),
+            choices=self._choices(sample),
+            sampling=self._sampling(request, arguments),
+            is_chat=self.prompting.is_chat,
+            is_multiturn=sample.conversation is not None,
+            num_requests=sum(len(plan.requests) for plan in sample.plans),
+            max_model_len=self.lm.max_model_len,
+            problem=problem,
+            doc=_plain_doc(sample.instances[0].doc),
+        )
+
+    def _tokens(self, ids: Sequence[int]) -> Iterator[Token]:
+        special = set(self.lm.tokenizer.all_special_ids) | set(
+            self.lm.tokenizer.added_tokens_decoder
+        )
+        for i in ids:
+            yield Token(i, str(self.lm.tokenizer.decode([i])), i in special)
+
+    def _choices(self, sample: Sample) -> tuple[Choice, ...]:
+        if sample.instances[0].request_type != "loglikelihood":
+            return ()
+        lengths: list[int] = []
+        for request in sample.plans[0].requests:
+            if isinstance(request, ScoreRequest):
+                lengths += map(len, request.continuations)
+        texts = [str(instance.args[1]) for instance in sample.instances]
+        lengths += [0] * (len(texts) - len(lengths))
+        return tuple(Choice(text, num) for text, num in zip(texts, lengths, strict=False))
+
+
+def _context(request: GenerateRequest | ScoreRequest) -> Sequence[int]:
+    if isinstance(request, GenerateRequest):
+        return request.prompt_token_ids
+    return request.context_token_ids
+
+
+def _nth_doc(samples: Iterator[Sample], doc_id: int) -> Sample:
+    return next(sample for sample in samples if sample.doc_id == doc_id)
+
+
+def _record_fewshots(loaded: LoadedTask) -> list[Sequence[Any]]:
+    """The docs that the task's sampler draws from here on, one entry for each time."""
+    drawn: list[Sequence[Any]] = []
+    sampler = getattr(loaded.task, "sampler", None)
+    if sampler is None:
+        return drawn
+    draw = sampler.sample
+
+    def sample(*args: Any, **kwargs: Any) -> Sequence[Any]:
+        docs: Sequence[Any] = draw(*args, **kwargs)
+        drawn.append(docs)
+        return docs
+
+    sampler.sample = sample
+    return drawn
+
+
+def _tokenizer(config: Config, path: Path) -> Any:
+    """As a run's; without the seconds that `AutoTokenizer` needs to import torch, where tokenizer.json says all."""
+    stated = _json(path / "tokenizer_config.json")
+    is_plain = stated.get("tokenizer_class") in _PLAIN_CLASSES and "auto_map" not in stated
+    if config.model.chat_template or not is_plain or not (path / "tokenizer.json").is_file():
+        return load_tokenizer(config, path)
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(path)
+
+
+def _context_length(path: Path) -> int:
+    stated = _json(path / "config.json")
+    found = stated.get("max_position_embeddings") or (stated.get("text_config") or {}).get(
+        "max_position_embeddings"
+    )
+    return int(found or DEFAULT_LIMIT)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _plain_doc(doc: Any) -> dict[str, Any]:
+    return dict(doc) if hasattr(doc, "items") else {"doc": doc}

@@ -1,0 +1,121 @@
+"""Answers whose score is known beforehand, scored through a task's own requests, filters and metrics.
+
+A perfect model's answer must score 1, an empty and a wrong one 0: what doesn't is a mistake in the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lm_eval.api.task import Task
+
+SURE = 0.0
+UNLIKELY = -700.0
+"""Log-likelihoods of choices that a model takes and doesn't take."""
+
+
+class Score(NamedTuple):
+    """Of one doc in one metric; `value` is what the metric's aggregation takes, mostly a number."""
+
+    metric: str
+    filter: str
+    value: Any
+
+
+def choices_of(task: Task, doc: Any) -> list[str]:
+    """The doc's choices; [] where the task has none."""
+    if task.get_config("doc_to_choice") is None:
+        return []
+    return [str(choice) for choice in task.doc_to_choice(doc)]
+
+
+def chance_score(task: Task) -> float | None:
+    """Of guessing among the choices: the mean of 1 / choices; None where nothing is chosen or several are right."""
+    if task.OUTPUT_TYPE != "multiple_choice" or callable(task.get_config("process_results")):
+        return None
+    sizes = [len(choices_of(task, doc)) for doc in task.eval_docs]
+    return sum(1 / size for size in sizes if size) / len(sizes) if sizes else None
+
+
+def gold_places(task: Task, doc: Any) -> list[int]:
+    """Indices of the right choices.
+
+    Raises:
+        ValueError: the target is none of the choices.
+    """
+    choices = choices_of(task, doc)
+    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
+    places = []
+    for one in gold if isinstance(gold, list) else [gold]:
+        place = choices.index(one) if isinstance(one, str) and one in choices else one
+        if not isinstance(place, int) or not 0 <= place < len(choices):
+            raise ValueError(f"target {one!r} is none of the {len(choices)} choices")
+        places.append(int(place))
+    return places
+
+
+def gold_text(task: Task, doc: Any) -> str:
+    """What a perfect model writes: the target as few-shots show it, up to a stop string that it ends with."""
+    own = task.fewshot_cfg.doc_to_target if hasattr(task, "fewshot_cfg") else None
+    gold = task.doc_to_target(doc, own) if own is not None else task.doc_to_target(doc)
+    if isinstance(gold, int) and (choices := choices_of(task, doc)):
+        return choices[gold]
+    text = str(gold[0] if isinstance(gold, list) and gold else gold)
+    return next((text.removesuffix(s) for s in stop_strings(task) if text.endswith(s)), text)
+
+
+def stop_strings(task: Task) -> list[str]:
+    """What ends an answer of the task."""
+    until = (task.get_config("generation_kwargs") or {}).get("until") or []
+    return [s for s in ([until] if isinstance(until, str) else until) if s]
+
+
+def preferring(task: Task, doc: Any, places: Sequence[int]) -> list[tuple[float, bool]]:
+    """The log-likelihoods of a model that is sure of these choices, one per request of the doc."""
+    num = len(choices_of(task, doc))
+    said = [(SURE, True) if i in places else (UNLIKELY, False) for i in range(num)]
+    num_requests = len(_requests(task, doc))
+    return said + [(-1.0, False)] * (num_requests - num)
+
+
+def score(task: Task, doc: Any, responses: Sequence[Any]) -> list[Score]:
+    """A doc's score in every metric and filter of the task.
+
+    Args:
+        task: loaded.
+        doc: one of its docs.
+        responses: one per request: a text, or (log-likelihood, is greedy).
+    """
+    requests = _requests(task, doc)
+    num_draws = int(task.get_config("repeats") or 1)
+    for request, response in zip(requests, responses, strict=True):
+        request.resps = [response] * num_draws
+    before = getattr(task, "_instances", None)
+    task._instances = requests
+    try:
+        task.apply_filters()
+    finally:
+        task._instances = before
+    found = []
+    for filter_ in requests[0].filtered_resps:
+        results = task.process_results(doc, [r.filtered_resps[filter_] for r in requests])
+        found += [Score(metric, filter_, value) for metric, value in results.items()]
+    return found
+
+
+def as_numbers(task: Task, scores: Sequence[Sequence[Score]]) -> Mapping[tuple[str, str], float]:
+    """(metric, filter) -> the scores of several docs as one number, by the metric's own aggregation."""
+    values: dict[tuple[str, str], list[Any]] = {}
+    for metric, filter_, value in (s for of_doc in scores for s in of_doc):
+        values.setdefault((metric, filter_), []).append(value)
+    aggregations = task.aggregation()
+    return {
+        key: float(aggregations[key[0]](v)) for key, v in values.items() if key[0] in aggregations
+    }
+
+
+def _requests(task: Task, doc: Any) -> list[Any]:
+    context = [""] * len(choices_of(task, doc)) if getattr(task, "multiple_input", 0) else ""
+    requests = task.construct_requests(doc=doc, ctx=context, metadata=(task.task_name, 0, 1))
+    return requests if isinstance(requests, list) else [requests]

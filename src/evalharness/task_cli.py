@@ -16,7 +16,7 @@ from evalharness.errors import EvalHarnessError, TaskError, UserError, did_you_m
 if TYPE_CHECKING:
     from evalharness.config import Config
     from evalharness.running.previewing import Previewer
-    from evalharness.tasks.checking import Defect
+    from evalharness.tasks.authoring.checking import Defect
     from evalharness.tasks.loading import LoadedTask
 
 app = typer.Typer(no_args_is_help=True, help="Tasks: write, list, preview and check them.")
@@ -28,7 +28,7 @@ _ANY_MODEL = "model=smollm2-135m"
 
 
 def _complete(incomplete: str) -> list[str]:
-    from evalharness.tasks.listing import custom_rows
+    from evalharness.tasks.authoring.listing import custom_rows
     from evalharness.tasks.stock import stock_rows
 
     stock = stock_rows(only_cached=True) if incomplete else {}
@@ -75,7 +75,7 @@ def new_command(
     """
     if kind not in _KINDS:
         raise UserError(f"--kind {kind}: one of {', '.join(_KINDS)}{did_you_mean(kind, _KINDS)}")
-    from evalharness.tasks.scaffolding import Kind, scaffold
+    from evalharness.tasks.authoring.scaffolding import Kind, scaffold
 
     for path in scaffold(name, Kind(kind), parent):
         typer.echo(path)
@@ -104,8 +104,8 @@ def list_command(
 
     Example: `evalharness task list mmlu_ana*`
     """
-    from evalharness.tasks.listing import as_json as rows_as_json
-    from evalharness.tasks.listing import custom_rows, matching, stock_list, summarised
+    from evalharness.tasks.authoring.listing import as_json as rows_as_json
+    from evalharness.tasks.authoring.listing import custom_rows, matching, stock_list, summarised
 
     rows = [] if stock else matching(custom_rows(), pattern)
     others = [] if custom else matching(stock_list(), pattern)
@@ -201,7 +201,7 @@ def check_command(
     overrides = [text for text in given if "=" in text]
     wanted = [text for text in given if "=" not in text]
     if check_all:
-        from evalharness.tasks.listing import custom_rows
+        from evalharness.tasks.authoring.listing import custom_rows
 
         wanted += [row.name for row in custom_rows(only_first=True) if row.kind != "group"]
     if not wanted:
@@ -272,11 +272,11 @@ def _check_all(
 
 
 def _check(loaded: LoadedTask, previewer: Previewer | None, *, all_docs: bool) -> _Checked:
-    from evalharness.tasks.checking import examine
+    from evalharness.tasks.authoring.checking import examine
+    from evalharness.tasks.authoring.documenting import check_folder
+    from evalharness.tasks.authoring.prompt_sizes import DEFAULT_LIMIT, check_sizes, estimated_sizes
     from evalharness.tasks.definitions import own_folder
-    from evalharness.tasks.documenting import check_folder
     from evalharness.tasks.loading import task_manager
-    from evalharness.tasks.prompt_sizes import DEFAULT_LIMIT, check_sizes, estimated_sizes
 
     found, num_scored = examine(loaded, num_scored=None, seconds=0) if all_docs else examine(loaded)
     if previewer:

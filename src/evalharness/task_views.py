@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from evalharness.running.previewing import Preview
-    from evalharness.tasks.checking import Defect
-    from evalharness.tasks.listing import TaskRow
+    from evalharness.tasks.authoring.checking import Defect
+    from evalharness.tasks.authoring.listing import TaskRow
 
 _SPECIAL = "bold magenta"
 _FEWSHOT_WIDTH = 100

@@ -6,10 +6,10 @@ import pytest
 
 from evalharness.config import Config, ModelConfig, SuiteConfig, TaskConfig
 from evalharness.errors import TaskError
-from evalharness.tasks.checking import examine
-from evalharness.tasks.documenting import check_folder
+from evalharness.tasks.authoring.checking import examine
+from evalharness.tasks.authoring.documenting import check_folder
+from evalharness.tasks.authoring.prompt_sizes import DEFAULT_LIMIT, check_sizes, estimated_sizes
 from evalharness.tasks.loading import LoadedTask, load_suite, task_manager
-from evalharness.tasks.prompt_sizes import DEFAULT_LIMIT, check_sizes, estimated_sizes
 from evalharness.tasks.validating import validate
 
 ROOT = Path(__file__).parents[2]

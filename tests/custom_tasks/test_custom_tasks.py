@@ -12,10 +12,10 @@ from typing import Any
 
 import datasets
 import pytest
-from custom_tasks.code_docs import DOCS
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
+from custom_tasks.code_docs import DOCS
 from evalharness.tasks.index import CachedTaskManager
 
 TASKS = Path(__file__).parents[2] / "tasks"

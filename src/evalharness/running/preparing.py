@@ -194,6 +194,11 @@ def _refuse_scoring(served: EngineInfo, suite: LoadedSuite) -> None:
 
 
 def is_chat_model(config: Config, path: Path) -> bool:
+    """Whether prompts get the chat template.
+
+    Raises:
+        CheckpointError: they should, and there is none.
+    """
     model = config.model
     is_chat = model.variant is Variant.instruct if model.chat is None else model.chat
     if is_chat and model.chat_template is None and not checkpoint.has_chat_template(path):
@@ -205,6 +210,11 @@ def is_chat_model(config: Config, path: Path) -> bool:
 
 
 def load_tokenizer(config: Config, path: Path) -> Any:
+    """The checkpoint's tokenizer, with the chat template that the model entry wants.
+
+    Raises:
+        CheckpointError: damaged, or the template isn't there.
+    """
     from transformers import AutoTokenizer
 
     try:

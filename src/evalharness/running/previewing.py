@@ -18,10 +18,10 @@ from evalharness.errors import TaskError
 from evalharness.records import Failure, GenerateRequest, SamplingParams, ScoreRequest
 from evalharness.running.building import Prompting, Sample, build_samples
 from evalharness.running.preparing import is_chat_model, load_tokenizer
+from evalharness.tasks.authoring.prompt_sizes import DEFAULT_LIMIT, PromptSize
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.mirror import go_offline
-from evalharness.tasks.prompt_sizes import DEFAULT_LIMIT, PromptSize
 
 _PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Tokenizers that tokenizer.json describes wholly."""

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import own_tasks as own
-from evalharness.tasks.checking import Defect, examine
-from evalharness.tasks.prompt_sizes import PromptSize, check_sizes, estimated_sizes
+from evalharness.tasks.authoring.checking import Defect, examine
+from evalharness.tasks.authoring.prompt_sizes import PromptSize, check_sizes, estimated_sizes
 
 
 @pytest.fixture

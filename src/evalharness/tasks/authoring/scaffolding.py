@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import TaskError
-from evalharness.tasks import scaffold_texts as texts
-from evalharness.tasks.documenting import UNFILLED
-from evalharness.tasks.listing import custom_rows
+from evalharness.tasks.authoring import scaffold_texts as texts
+from evalharness.tasks.authoring.documenting import UNFILLED
+from evalharness.tasks.authoring.listing import custom_rows
 from evalharness.tasks.stock import stock_rows
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")

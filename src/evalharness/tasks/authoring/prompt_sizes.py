@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalharness.checkpoint import DEMO_PATH
-from evalharness.tasks.answers import choices_of
-from evalharness.tasks.checking import Defect
+from evalharness.tasks.authoring.answers import choices_of
+from evalharness.tasks.authoring.checking import Defect
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.sampling import DEFAULT_MAX_GEN_TOKS
 

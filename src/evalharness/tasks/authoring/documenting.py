@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evalharness.tasks.answers import chance_score
-from evalharness.tasks.checking import Defect
+from evalharness.tasks.authoring.answers import chance_score
+from evalharness.tasks.authoring.checking import Defect
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.mirror import BUILDERS
 

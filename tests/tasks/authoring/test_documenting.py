@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import own_tasks as own
-from evalharness.tasks.checking import Defect
-from evalharness.tasks.documenting import check_folder
+from evalharness.tasks.authoring.checking import Defect
+from evalharness.tasks.authoring.documenting import check_folder
 
 README = """\
 | | |

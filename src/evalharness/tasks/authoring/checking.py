@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
-from evalharness.tasks.answers import (
+from evalharness.tasks.authoring.answers import (
     Score,
     as_numbers,
     choices_of,

@@ -146,8 +146,26 @@ PREPARING = [
     (["run.id=a/b"], "run.id 'a/b'"),
     (["+suite.tasks.gsm8k_sampel={}"], "unknown task 'gsm8k_sampel'; did you mean 'gsm8k_sample'?"),
     (["data.mirror=/nowhere"], "data.mirror: no folder at /nowhere"),
-    (["+suite.tasks.hellaswag={}", "data.mirror=."], "'Rowan/hellaswag' is not in the mirror"),
 ]
+
+
+def test_a_task_without_its_data_is_left_out_and_told_before_the_engine_is_loaded(
+    evalharness: Cli,
+) -> None:
+    printed = evalharness("run", "model=mine", *FAKE, "+suite.tasks.hellaswag={}", "data.mirror=.")
+    assert printed.code == 3
+    assert "weekday_arithmetic" in printed.out
+    (line,) = printed.err.splitlines()
+    assert line.startswith("warning: hellaswag is left out: ")
+    assert "'Rowan/hellaswag' is not in the mirror" in line
+
+
+def test_a_suite_of_which_nothing_can_be_loaded_is_refused(evalharness: Cli, home: Path) -> None:
+    (home / "configs" / "suite" / "tiny.yaml").write_text("name: tiny\ntasks: {hellaswag: {}}\n")
+    printed = evalharness("run", "model=mine", *FAKE, "data.mirror=.")
+    assert (printed.code, printed.out) == (2, "")
+    assert printed.err.count("\n") == 1
+    assert "'Rowan/hellaswag' is not in the mirror" in printed.err
 
 
 @pytest.mark.parametrize(("arguments", "message"), PREPARING, ids=_id)

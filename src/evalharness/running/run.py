@@ -80,6 +80,10 @@ def run(config: Config) -> Outcome:
     ):
         with bars.step(f"preparing {config.model.name} and suite {config.suite.name}"):
             prepared = prepare(config)
+        for name, why in prepared.suite.broken:
+            # At once, not only in the table: whoever started a long run may want to mend it first.
+            line = f"warning: {name} is left out: {why}"
+            capture.console.print(line, markup=False, highlight=False, soft_wrap=True)
         manifest = begin_manifest(prepared)
         writer = open_run(prepared, manifest, OmegaConf.to_yaml(config))
         try:

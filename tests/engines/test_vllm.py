@@ -61,6 +61,28 @@ CASES = {
 }
 
 
+def test_seeded_draws_of_more_prompts_than_a_step_holds_are_those_of_each_alone(
+    vllm: Running,
+) -> None:
+    """Prompts that were computed in parts used to kill vLLM on a CPU."""
+    requests = [
+        GenerateRequest(
+            prompt_token_ids=vllm.tokens(f"Number {i}. {LONG * 7}"),
+            sampling=SamplingParams(temperature=0.8, seed=i, max_gen_toks=4),
+            repeat=i,
+        )
+        for i in range(6)
+    ]
+    assert sum(len(request.prompt_token_ids) for request in requests) > 4096
+
+    async def at_once() -> list[tuple[int, ...]]:
+        found = await asyncio.gather(*(vllm.engine.generate(request) for request in requests))
+        return [generation.token_ids for generation in found]
+
+    together = vllm(at_once())
+    assert together == [vllm(vllm.engine.generate(request)).token_ids for request in requests]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_cached_plain_and_transformers_agree(vllm: Running, hf: Engine, case: str) -> None:
     context, choices = CASES[case]

@@ -42,3 +42,8 @@ def test_the_users_block_size_is_kept(device: Device) -> None:
 def test_extra_wins() -> None:
     found = arguments(device=Device.cpu, extra={"worker_extension_cls": ""})
     assert found["worker_extension_cls"] == ""
+
+
+def test_a_cpu_computes_prompts_whole_because_seeded_draws_of_parts_kill_the_engine() -> None:
+    assert arguments(device=Device.cpu)["enable_chunked_prefill"] is False
+    assert "enable_chunked_prefill" not in arguments(device=Device.gpu)

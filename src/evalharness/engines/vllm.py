@@ -315,12 +315,15 @@ def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
 
 
 def _cpu_arguments(wanted_block: int | None, dtype: str) -> dict[str, Any]:
-    """Small blocks where vLLM's CPU attention can have them (`vllm_cpu`), else the smallest that it declares."""
+    """Whole prompts, in small blocks where vLLM's CPU attention can have them (`vllm_cpu`), else the smallest it declares."""
     has_small = dtype == "float32" and platform.machine() in ("x86_64", "AMD64")
     block_size = wanted_block or (SMALL_BLOCK if has_small else DECLARED_BLOCK)
+    # Of a prompt that is computed in parts vLLM turns the sampling generator back after each, which CPU generators
+    # can't: the engine dies of it ("CPU Generator does not use offset").
+    arguments: dict[str, Any] = {"block_size": block_size, "enable_chunked_prefill": False}
     if has_small and block_size % DECLARED_BLOCK:
-        return {"block_size": block_size, "worker_extension_cls": CPU_EXTENSION}
-    return {"block_size": block_size}
+        arguments["worker_extension_cls"] = CPU_EXTENSION
+    return arguments
 
 
 def _set_environment(config: EngineConfig) -> None:

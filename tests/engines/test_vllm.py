@@ -71,7 +71,7 @@ def test_seeded_draws_of_more_prompts_than_a_step_holds_are_those_of_each_alone(
             sampling=SamplingParams(temperature=0.8, seed=i, max_gen_toks=4),
             repeat=i,
         )
-        for i in range(6)
+        for i in range(12)
     ]
     assert sum(len(request.prompt_token_ids) for request in requests) > 4096
 

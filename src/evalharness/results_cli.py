@@ -165,6 +165,11 @@ def _curve(
 
     points = load_curves(run_dir)
     known = list(dict.fromkeys(point.task for point in points))
+    if not points and manifest.strategy != "single":
+        raise UserError(
+            f"run {manifest.run_id!r} has no curve yet: no sample of strategy={manifest.strategy} is finished; "
+            f"`evalharness resume {manifest.run_id}` continues it"
+        )
     if not points:
         raise UserError(
             f"run {manifest.run_id!r} has no curve: it ran with strategy={manifest.strategy}; "

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import pytest
 
 from evalharness.running.journal import FLUSH_EVERY_S
+from evalharness.store.read import load_curves
+from evalharness.store.sql import connect, query
 from killing import Home, kill_tree, manifest, numbers
 
 pytestmark = pytest.mark.slow
@@ -231,3 +233,28 @@ def test_a_run_that_is_resumed_twice_at_once_is_written_by_one(
     assert refused.count("\n") == 1
     (run_dir,) = home.run_dirs
     assert manifest(run_dir)["num_starts"] == 2
+
+
+def test_a_killed_run_with_a_strategy_gives_the_same_turns_and_curve(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    corrected = command(
+        tiny_llama,
+        "strategy=self_correct",
+        "run.limit=12",
+        "~suite.tasks.arc_easy_sample",
+        "~suite.tasks.truthfulqa_mc2_sample",
+        "~suite.tasks.bbh_boolean_sample",
+    )
+    whole, killed = Home(tmp_path / "whole"), Home(tmp_path / "killed")
+    assert whole.finish(*corrected).returncode == 0
+    kill = kill_at(killed, corrected, Moment(1.5, True), 1)
+    assert kill is not None
+    assert kill.phase == "answering"
+    assert killed.finish(*corrected).returncode == 0
+    (expected,), (found,) = whole.run_dirs, killed.run_dirs
+    assert manifest(found)["num_starts"] == 2
+    assert load_curves(found) == load_curves(expected) != []
+    said = "SELECT * EXCLUDE (run_id, started_at, latency_s) FROM turns ORDER BY ALL"
+    turns = [query(connect(path.parent), said).fetchall() for path in (found, expected)]
+    assert turns[0] == turns[1] != []

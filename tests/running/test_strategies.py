@@ -174,6 +174,21 @@ def test_a_task_that_cannot_be_loaded_is_left_out_and_named(
     assert [(t.task, t.status) for t in outcome.manifest.tasks] == [(GENERATED, "complete")]
 
 
+def test_a_chat_template_that_cannot_go_on_is_refused_before_anything_runs(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    template = tmp_path / "once.jinja"
+    template.write_text(
+        "{% if messages | length > 1 %}One question only.{% else %}Q: {{ messages[0].content }} A:{% endif %}"
+    )
+    model = ModelConfig(
+        name="tiny", path=str(tiny_llama), variant=Variant.instruct, chat_template=str(template)
+    )
+    with pytest.raises(TaskError, match="can't go on with a conversation"):
+        run(config(tiny_llama, tmp_path / "results", SELF_CORRECT, model=model))
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_suite_without_generative_tasks_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
     suite = SuiteConfig(name="test", tasks={SCORED: TaskConfig(limit=2)})
     with pytest.raises(TaskError, match="strategy=self_correct is for generative tasks"):

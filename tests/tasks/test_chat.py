@@ -59,3 +59,13 @@ def test_a_prompt_that_the_template_did_not_open_is_refused() -> None:
 
 def test_plain_text_gets_a_paragraph() -> None:
     assert follow_up_plain("Q:", " 5", "Sure?") == "Q: 5\n\nSure?\n"
+
+
+def test_a_template_that_raises_is_refused_in_one_line() -> None:
+    def once(messages: list[Message], asks: bool) -> str:
+        if len(messages) > 1:
+            raise ValueError("one question only")
+        return template(messages, asks)
+
+    with pytest.raises(TaskError, match="one question only"):
+        follow_up(once, PROMPT, "5", "Sure?")

@@ -18,6 +18,7 @@ from evalharness.config import (
     EngineKind,
     Resume,
     RunConfig,
+    StrategyKind,
     Variant,
 )
 from evalharness.engines import EngineInfo, Weights, open_engine, resolve_device
@@ -27,6 +28,7 @@ from evalharness.running import environment
 from evalharness.running.building import Prompting
 from evalharness.store import layout
 from evalharness.store.read import load_manifest
+from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedSuite, load_suite
 from evalharness.tasks.mirror import go_offline
 
@@ -73,6 +75,8 @@ def prepare(config: Config) -> Prepared:
     max_model_len = _check_fit(config, info)
     is_chat = is_chat_model(config, path)
     tokenizer = load_tokenizer(config, path)
+    if is_chat:
+        _check_conversation(config, tokenizer)
     served = _ask_server(config.engine, weights) if is_served else None
     suite = load_suite(config)
     if as_they_are := strategies.apply(config.strategy, suite.tasks):
@@ -191,6 +195,15 @@ def _refuse_scoring(served: EngineInfo, suite: LoadedSuite) -> None:
             f"engine=openai: {served.endpoint} gives no log-likelihoods of prompts, which {', '.join(scored)} "
             f"{'need' if len(scored) > 1 else 'needs'}; leave out {without}, or serve the model with vLLM"
         )
+
+
+def _check_conversation(config: Config, tokenizer: Any) -> None:
+    """That the chat template goes on behind an answer, where the strategy needs it."""
+    if config.strategy.kind not in (StrategyKind.self_correct, StrategyKind.verify):
+        return
+    lm = EngineLM(tokenizer, 1, model=config.model)
+    prompt = lm.apply_chat_template([{"role": "user", "content": "question"}])
+    lm.follow_up(prompt, "answer", "message", is_chat=True)
 
 
 def is_chat_model(config: Config, path: Path) -> bool:

@@ -37,7 +37,10 @@ def follow_up(render: Render, prompt: str, answer: str, message: str) -> str:
     if (opening and not found) or not opened.startswith(closed):
         raise TaskError(_UNFIT)
     said = [*asked, {"role": "assistant", "content": begun + answer}]
-    whole = render([*said, {"role": "user", "content": message}], True)
+    try:
+        whole = render([*said, {"role": "user", "content": message}], True)
+    except Exception as e:  # templates raise what they like
+        raise TaskError(f"{_UNFIT} ({type(e).__name__}: {e})") from e
     if not whole.startswith(closed):
         raise TaskError(_UNFIT)
     return before + whole.removeprefix(closed)

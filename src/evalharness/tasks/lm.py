@@ -30,6 +30,7 @@ from evalharness.records import (
     Scores,
 )
 from evalharness.tasks import chat
+from evalharness.tasks.fitting import Room
 from evalharness.tasks.plans import Plan, join, send
 from evalharness.tasks.sampling import sampling_params, sampling_seed
 from evalharness.tasks.thinking import split_thinking
@@ -87,7 +88,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         self._model = model or ModelConfig(name="unnamed")
         self._sampling = sampling or SamplingConfig()
         self.sampling_seed = self._sampling.seed
-        self._truncation = truncation
+        self._room = Room(max_model_len, truncation, self.prefix_token_id)
         self._bos = tokenizer.bos_token or ""
         self._encoded: dict[tuple[str, bool], list[int]] = {}
 
@@ -240,7 +241,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         for index, (context, _) in enumerate(pairs):
             by_context.setdefault(context, []).append(index)
         requests = [
-            self._fit_score(context, tuple(pairs[i][1] for i in indices))
+            self._room.fit_score(context, tuple(pairs[i][1] for i in indices))
             for context, indices in by_context.items()
         ]
 
@@ -320,7 +321,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             # A stop string inside the thinking would end it; it is applied to the answer afterwards.
             sampling = replace(sampling, stop=())
         token_ids = self.tok_encode(str(prompt)) if is_text else [int(i) for i in prompt]
-        request = self._fit_generate(tuple(token_ids), sampling, repeat)
+        request = self._room.fit_generate(tuple(token_ids), sampling, repeat)
         return Asked(request, stop, is_open, self)
 
     def score_request(self, prompt: str, choices: Sequence[str]) -> ScoreRequest | Failure:
@@ -331,7 +332,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         pairs = [self._encode(prompt, choice) for choice in choices]
         contexts = {context for context, _ in pairs}
         assert len(contexts) == 1, "choices that begin with spaces don't share a context"
-        return self._fit_score(contexts.pop(), tuple(choice for _, choice in pairs))
+        return self._room.fit_score(contexts.pop(), tuple(choice for _, choice in pairs))
 
     def finish(
         self, generation: Generation, stop: Sequence[str] = (), *, is_open: bool = False
@@ -381,43 +382,6 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         context, continuation = _move_spaces(context, continuation)
         start = self.tok_encode(context)
         return tuple(start), tuple(self.tok_encode(context + continuation)[len(start) :])
-
-    def _fit_score(
-        self, context: tuple[int, ...], continuations: tuple[tuple[int, ...], ...]
-    ) -> ScoreRequest | Failure:
-        longest = max(map(len, continuations))
-        over = len(context) + longest + 1 - self.max_model_len
-        if over > 0 and self._truncation is Truncation.left and over < len(context):
-            context, over = context[over:], 0
-        if over > 0:
-            return self._overflow(len(context) + longest, 1)
-        if not all(continuations):
-            return Failure(kind="request", message="a continuation has no tokens of its own")
-        return ScoreRequest(context_token_ids=context, continuations=continuations)
-
-    def _fit_generate(
-        self, prompt: tuple[int, ...], sampling: SamplingParams, repeat: int
-    ) -> GenerateRequest | Failure:
-        # A prompt that leaves room for a shorter answer still runs: the answer, cut short, is counted as truncated.
-        room = self.max_model_len - len(prompt)
-        if room < 1 and self._truncation is Truncation.left:
-            room = min(sampling.max_gen_toks, self.max_model_len // 2)
-            prompt = prompt[-(self.max_model_len - room) :]
-        if room < 1:
-            return self._overflow(len(prompt), 1)
-        if not prompt:
-            prompt = (self.prefix_token_id,)
-        return GenerateRequest(
-            prompt_token_ids=prompt,
-            sampling=replace(sampling, max_gen_toks=min(room, sampling.max_gen_toks)),
-            repeat=repeat if sampling.temperature > 0 else 0,
-        )
-
-    def _overflow(self, num_tokens: int, room: int) -> Failure:
-        return Failure(
-            kind="context_overflow",
-            message=f"{num_tokens} tokens and room for {room} more exceed max_model_len {self.max_model_len}",
-        )
 
 
 def _move_spaces(context: str, continuation: str) -> tuple[str, str]:

@@ -75,7 +75,7 @@ def test_a_curve_of_equal_values_and_one_without_any_are_drawn() -> None:
 
 
 def test_a_phone_shows_it_too() -> None:
-    assert "0.400 [0.300, 0.500]" in shown([point("a", 0, 0.4)], width=60)
+    assert "0.400 [0.300, 0.500]" in shown(POINTS, width=50)
 
 
 def test_a_runs_table_says_which_strategy_it_had_and_where_its_curve_is() -> None:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from evalharness.records import CurvePoint, MetricRecord
-from evalharness.report.fitting import Col, fitted_table
+from evalharness.report.fitting import Col, fits, fitted_table
 from evalharness.report.text import number, plain
 
 _HEIGHT = 13
@@ -18,6 +18,7 @@ _STYLES = ("green", "cyan", "magenta", "yellow")
 _LABEL = 7
 """Characters of an axis label and the axis itself."""
 _TICKS = (1, 2, 5)
+_FEWEST_COLUMNS = 3
 
 Arms = list[list[CurvePoint]]
 """Points of each arm, in the order of x."""
@@ -171,7 +172,11 @@ def _table(arms: Arms, width: int) -> RenderableType:
                 Text(f"{point.num_tokens:.0f}"),
             ]
             rows.append([*cells, *(_flips(point) if has_flips else ())])
-    return fitted_table(columns, rows, width)
+    # A narrow terminal gets fewer columns, never a number that is cut.
+    shown = len(columns)
+    while shown > _FEWEST_COLUMNS and not fits(columns[:shown], [r[:shown] for r in rows], width):
+        shown -= 1
+    return fitted_table(columns[:shown], [row[:shown] for row in rows], width)
 
 
 def _score(point: CurvePoint) -> str:

@@ -91,6 +91,7 @@ def broken_bubblewrap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake.write_text("#!/bin/sh\necho 'bwrap: no' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    programs._ending.cache_clear()
 
 
 # --- scores

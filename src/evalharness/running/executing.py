@@ -26,6 +26,7 @@ from evalharness.running.building import Conversation, Prompting, Sample, build_
 from evalharness.running.journal import Journal
 from evalharness.running.metering import Load
 from evalharness.running.responses import Responses
+from evalharness.running.scoring_ahead import score_ahead
 from evalharness.tasks.dialogue import TurnError
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
@@ -168,6 +169,8 @@ async def execute(
             with task.load:
                 await _serve(sample, lm, sender)
             task.primed.set()
+            if task.loaded.scores_in_thread and sample.failure is None:
+                await asyncio.to_thread(score_ahead, task.loaded, sample)
             task.num_done += 1
             task.finished_at = time.perf_counter()
             on_sample(task, sample)

@@ -70,6 +70,11 @@ class LoadedTask:
         return getattr(self.task, "solve", None)
 
     @property
+    def scores_in_thread(self) -> bool:
+        """Its scoring is slow, may run in any thread and remembers what it did: `metadata: {scores_in_thread: true}`."""
+        return bool((self.task.config.metadata or {}).get("scores_in_thread"))
+
+    @property
     def num_draws(self) -> int:
         """Answers that the task's own filters want for each sample."""
         return int(self.task.config.repeats or 1)

@@ -6,6 +6,7 @@ sample then has an error and no score.
 """
 
 import re
+from functools import lru_cache
 
 from evalharness.tasks.sandbox import run_python
 
@@ -23,12 +24,18 @@ def program_scores(program: str) -> dict[str, float]:
     Raises:
         TaskError: the sandbox can't start.
     """
-    reason = run_python(program).reason
+    reason = _ending(program)
     return {
         "pass@1": float(reason == "ok"),
         "timeout": float(reason == "timeout"),
         "died": float(reason in ("memory", "killed")),
     }
+
+
+@lru_cache(maxsize=1024)
+def _ending(program: str) -> str:
+    """Why a program ended; the same one isn't run twice."""
+    return run_python(program).reason
 
 
 def code_of(response: str, name: str) -> str:

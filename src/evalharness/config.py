@@ -227,7 +227,7 @@ class StrategyConfig:
     rounds: int = 2
     """Corrections, for self_correct."""
     max_critique_toks: int = 256
-    """Limit of a critique, for self_correct."""
+    """Limit of a critique, for self_correct; the task's own limit holds for a thinking model."""
     critique: str = ""
     """What is said to the model for a critique of its answer."""
     correct: str = ""

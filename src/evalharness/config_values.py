@@ -144,8 +144,8 @@ def _check_budgets(config: Config) -> None:
         )
     if not (config.model.think_start and config.model.think_end):
         raise ConfigError(
-            f"strategy=budget: model {config.model.name!r} has no thinking tags; for a thinking model "
-            "set model.think_start and model.think_end (e.g. <think> and </think>)"
+            f"strategy=budget: model {config.model.name!r} has no thinking tags; for a thinking model set "
+            """'model.think_start="<think>"' 'model.think_end="</think>"'"""
         )
 
 

@@ -35,6 +35,7 @@ SURE = (
 )
 RIGHT = "Is your answer right? Reply with Yes or No."
 NO_IDEA = 0.5
+SCALE = re.compile(r"\b0\s*%?\s*(?:-|–|to|and)\s*100\b|(?:\bout of|/)\s*100\b")
 MAX_NUMBER_TOKS = 16
 """For the confidence, where the model doesn't think first."""
 PEOPLE = ("Mia", "Noah", "Lena", "Omar", "Ines", "Paul")
@@ -150,8 +151,11 @@ def final_number(text: str) -> float | None:
 
 
 def stated_confidence(text: str) -> float | None:
-    """A reply's first number as 0 to 1, None where it is none from 0 to 100; "0.85" is taken for 85."""
-    found = re.search(r"-?\d+(?:\.\d+)?", text)
+    """A reply's first number as 0 to 1, None where it is none from 0 to 100; "0.85" is taken for 85.
+
+    Where the reply repeats the scale ("from 0 to 100", "out of 100"), that isn't the number.
+    """
+    found = re.search(r"-?\d+(?:\.\d+)?", SCALE.sub(" ", text))
     if found is None:
         return None
     number = float(found[0])

@@ -222,15 +222,18 @@ def test_fractional_scores_have_no_flips() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vote_tokens", "sizes"), [(10, (1, 3, 5)), (11, (1, 2, 4)), (21, (1, 1, 2)), (999, (1, 1, 1))]
+    ("vote_tokens", "votes"),
+    [(10, (0, 1, 1)), (20, (0, 0.5, 1)), (40, (0, 0.25, 0.5)), (80, (0, 0.125, 0.25))],
 )
-def test_votes_cost_no_more_than_the_rounds_so_far(
-    vote_tokens: int, sizes: tuple[int, int, int]
+def test_votes_cost_what_the_rounds_so_far_did(
+    vote_tokens: int, votes: tuple[float, float, float]
 ) -> None:
+    # Right draws against a wrong first answer; of two the majority is a tie. A draw that is only paid for in part
+    # votes with that probability.
     tried = correction(0, [0, 0, 0], [0, 0, 0], [1] * 10, vote_tokens)
     points = arm(curve("t", "self_correct", tried), "majority, equal tokens")
-    assert [point.num_tokens for point in points] == [10 + vote_tokens * (k - 1) for k in sizes]
-    assert [point.value for point in points] == [{1: 0, 2: 0.5}.get(k, 1) for k in sizes]
+    assert [point.num_tokens for point in points] == [10, 30, 50]
+    assert [point.value for point in points] == pytest.approx(votes)
 
 
 def test_the_first_answer_votes_even_beyond_the_budget() -> None:

@@ -84,6 +84,21 @@ def test_confidence_is_read(reply: str, confidence: float | None) -> None:
 
 
 @pytest.mark.parametrize(
+    "reply",
+    [
+        "Confidence (0-100): 85",
+        "On a scale from 0 to 100, I'd say 85",
+        "85 out of 100",
+        "85/100",
+        "out of 100: 85",
+        "85 (0 % to 100 %)",
+    ],
+)
+def test_the_scale_is_not_the_confidence(reply: str) -> None:
+    assert know.stated_confidence(reply) == 0.85
+
+
+@pytest.mark.parametrize(
     ("reply", "number"),
     [("75", 75), ("48 + 27 = 75.", 75), ("1,250", 1250), ("**75**", 75), ("", None)],
 )

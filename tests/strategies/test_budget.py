@@ -1,7 +1,9 @@
 import asyncio
 from typing import Any
 
-from evalharness.config import ModelConfig, StrategyConfig, StrategyKind
+import pytest
+
+from evalharness.config import ModelConfig, SamplingConfig, StrategyConfig, StrategyKind
 from evalharness.records import GenerateRequest
 from evalharness.strategies.budget import budget
 from evalharness.tasks.dialogue import Dialogue
@@ -54,8 +56,14 @@ def test_a_thinking_that_ends_by_itself_is_kept_whole_by_larger_budgets(
     assert [tried.num_tokens for tried in talk.attempts] == [2 * len(THOUGHT)] * 2
 
 
-def test_larger_budgets_than_the_thinking_ask_the_same_request(byte_tokenizer: Any) -> None:
-    model, _, _ = converse(byte_tokenizer, 100, 200)
+@pytest.mark.parametrize("temperature", [0.0, 0.6])
+def test_larger_budgets_than_the_thinking_ask_the_same_request(
+    byte_tokenizer: Any, temperature: float
+) -> None:
+    model = ScriptedModel(byte_tokenizer, think)
+    sampling = SamplingConfig(temperature=temperature)
+    talk = dialogue(model, byte_tokenizer, "Q", config=MODEL, sampling=sampling)
+    asyncio.run(budget(config(100, 200), talk))
     answers = [r for r, p in zip(model.requests, model.prompts, strict=True) if "</think>" in p]
     assert len(set(answers)) == 1
 
@@ -72,3 +80,27 @@ def test_a_thinking_that_was_cut_on_purpose_is_not_counted_as_truncated(
     (thought,) = [turn for turn in talk.turns if turn.purpose == "think"]
     assert thought.generation is not None
     assert thought.generation.finish_reason == "budget"
+
+
+def test_thinking_that_fills_the_context_leaves_room_for_the_answer(byte_tokenizer: Any) -> None:
+    def endless(prompt: str, request: GenerateRequest) -> str:
+        return "4" if "</think>" in prompt else "hm " * 500
+
+    model = ScriptedModel(byte_tokenizer, endless)
+    talk = dialogue(model, byte_tokenizer, "Q", config=MODEL, max_model_len=300)
+    assert asyncio.run(budget(config(0, 64, 4096), talk)) == "4"
+    assert [tried.turn.text for tried in talk.attempts] == ["4"] * 3
+
+
+def test_a_forced_answer_that_its_limit_cut_is_no_answer(byte_tokenizer: Any) -> None:
+    def long(prompt: str, request: GenerateRequest) -> str:
+        return "4 " * 50 if "</think>" in prompt else "hm</think>"
+
+    talk = dialogue(
+        ScriptedModel(byte_tokenizer, long),
+        byte_tokenizer,
+        "Q",
+        config=MODEL,
+        gen_kwargs={"until": [], "max_gen_toks": 10},
+    )
+    assert asyncio.run(budget(config(5), talk)) == ""

@@ -7,6 +7,7 @@ import pytest
 
 import own_tasks as own
 from evalharness.errors import TaskError
+from evalharness.tasks.validating import validate
 
 
 @pytest.fixture
@@ -179,3 +180,33 @@ def test_a_group_with_a_broken_member_is_broken(here: Path) -> None:
     (here / "tasks" / "all.yaml").write_text("group: everything\ntask: [bad]\n")
     with pytest.raises(TaskError, match="doc_to_txt: no such field"):
         own.load("everything")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("filter_list", "[3]"),
+        ("filter_list", "[{name: x, filter: [regex]}]"),
+        ("filter_list", "[{name: x, filter: null}]"),
+        ("metric_list", "[acc]"),
+        ("metric_list", "5"),
+        ("dataset_kwargs", "5"),
+        ("fewshot_config", "[1]"),
+    ],
+)
+def test_a_value_of_another_form_is_one_line_with_its_field(
+    tmp_path: Path, field: str, value: str
+) -> None:
+    path = tmp_path / "odd.yaml"
+    lines = {
+        "task": "odd",
+        "dataset_path": "json",
+        "test_split": "test",
+        "doc_to_text": "x",
+        field: value,
+    }
+    path.write_text("".join(f"{name}: {given}\n" for name, given in lines.items()))
+    with pytest.raises(TaskError) as error:
+        validate(path)
+    assert field in str(error.value)
+    assert "\n" not in str(error.value)

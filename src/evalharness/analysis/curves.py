@@ -240,16 +240,27 @@ def _corrections(attempts: list[Attempt]) -> list[_Correction]:
 
 
 def _vote_step(tracks: list[_Correction], round_: int) -> _Step:
-    """Majority of the draws that the tokens of the rounds so far would have paid for."""
+    """Majority of the draws that the tokens of the rounds so far would have paid for.
+
+    Tokens left over pay for a share of the next draw, which votes with that probability: what is spent is the same.
+    """
     values, tokens = [], []
     for track in tracks:
         spent = list(accumulate(draw.num_tokens for draw in track.draws))
         budget = track.correct[round_].num_tokens
         k = max(1, bisect_right(spent, budget))
-        voting = track.draws[:k]
-        values.append(majority_at_k([d.answer for d in voting], [d.score for d in voting], k))
-        tokens.append(spent[k - 1])
+        left = max(budget - spent[k - 1], 0)
+        share = left / track.draws[k].num_tokens if k < len(track.draws) and left else 0.0
+        values.append(_majority(track.draws[:k]))
+        tokens.append(float(spent[k - 1]))
+        if share:
+            values[-1] += share * (_majority(track.draws[: k + 1]) - values[-1])
+            tokens[-1] += left
     return _step(round_, [track.doc_id for track in tracks], values, tokens)
+
+
+def _majority(draws: list[Attempt]) -> float:
+    return majority_at_k([d.answer for d in draws], [d.score for d in draws], len(draws))
 
 
 def _random_step(tracks: list[_Correction], round_: int) -> _Step:

@@ -104,7 +104,7 @@ def _instances(
     """One doc's prompts, or why the task's own code can't make them of this doc."""
     try:
         return _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
-    except Exception as e:
+    except (Exception, SystemExit) as e:  # a task's own code
         return Failure(kind="prompt", message=f"{type(e).__name__}: {e}")
 
 

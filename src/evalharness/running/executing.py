@@ -213,7 +213,7 @@ async def _converse(
         raise
     except TurnError as e:
         dialogue.responses.append(e.failure)
-    except Exception as e:  # a task's own code
+    except (Exception, SystemExit) as e:  # a task's own code
         dialogue.responses.append(Failure(kind="task", message=f"{type(e).__name__}: {e}"))
     sample.responses += dialogue.responses
     # Arms run side by side and end in any order.

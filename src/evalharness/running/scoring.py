@@ -78,7 +78,10 @@ class TaskScorer:
         instances = sorted(instances, key=lambda i: i.idx)
         try:
             by_filter = self._score(instances)
-        except Exception as e:  # a task's own code; one bad sample must not stop the run
+        except (
+            Exception,
+            SystemExit,
+        ) as e:  # a task's own code; one bad sample must not stop the run
             return Failure(kind="scoring", message=f"{type(e).__name__}: {e}")
         for filter_, scored in by_filter.items():
             for metric, value in scored.scores.items():
@@ -99,7 +102,7 @@ class TaskScorer:
         copies = [replace(i, resps=[text], filtered_resps={}) for i in instances]
         try:
             scored = self._score(copies)[filter_]
-        except Exception as e:  # as above
+        except (Exception, SystemExit) as e:  # as above
             return Failure(kind="scoring", message=f"{type(e).__name__}: {e}")
         value = scored.scores.get(metric)
         if not isinstance(value, NUMBER):

@@ -24,7 +24,7 @@ def score_ahead(loaded: LoadedTask, sample: Sample) -> None:
     answers = {str(answer) for answer in instance.resps}
     for answer in answers | {tried.turn.text for tried in sample.attempts}:
         copy = replace(instance, resps=[answer], filtered_resps={})
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             for filter_ in task._filters:
                 filter_.apply([copy])
                 task.process_results(copy.doc, [copy.filtered_resps[filter_.name]])

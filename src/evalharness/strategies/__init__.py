@@ -4,6 +4,7 @@ A strategy is a function over a `Dialogue`: it asks, marks the answers that are 
 the sample's answer. `single` is none: the runner sends its requests as they are.
 """
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -15,6 +16,8 @@ from evalharness.strategies.self_correct import self_correct
 from evalharness.strategies.verify import verify
 from evalharness.tasks.dialogue import Solve
 from evalharness.tasks.loading import LoadedTask
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["apply", "first_draw", "is_conversation", "solver"]
 
@@ -50,6 +53,10 @@ def apply(config: StrategyConfig, tasks: Sequence[LoadedTask]) -> list[str]:
     for task in able:
         task.strategy = config
         if config.kind is StrategyKind.repeats:
+            if task.repeats not in (1, config.k):
+                logger.warning(
+                    "%s: strategy.k=%d, not repeats=%d", task.name, config.k, task.repeats
+                )
             task.repeats = config.k
     return [task.name for task in tasks if task not in able]
 

@@ -40,7 +40,8 @@ async def _correct(config: StrategyConfig, dialogue: Dialogue, first: Turn) -> T
             message=config.critique,
             # A task's stop strings end an answer, not a text about one.
             stop=() if dialogue.is_chat else None,
-            max_gen_toks=config.max_critique_toks,
+            # A thinking model needs its room before the critique begins.
+            max_gen_toks=None if dialogue.think_end else config.max_critique_toks,
         )
         prompt = dialogue.follow_up(prompt, critique.text, config.correct)
         answer = await dialogue.generate(prompt, arm="correct", step=step, message=config.correct)

@@ -128,6 +128,8 @@ class Dialogue:
         stop: Sequence[str] | None = None,
         max_gen_toks: int | None = None,
         is_raw: bool = False,
+        is_whole: bool = False,
+        seed_step: int | None = None,
         cut_reason: str = "length",
     ) -> Turn:
         """Let the model continue a prompt.
@@ -143,12 +145,14 @@ class Dialogue:
             stop: replaces the task's stop strings.
             max_gen_toks: replaces the task's limit.
             is_raw: take the text as it is: thinking isn't split off, and stop strings apply everywhere.
+            is_whole: a text that its limit cut is no answer.
+            seed_step: stands for `step` in the sampling seed.
             cut_reason: the finish_reason of a generation that its limit ended.
 
         Raises:
             TurnError: no answer: the prompt is too long, or the engine failed the request twice.
         """
-        text = self.prompt if prompt is None else prompt
+        asked_for = self.prompt if prompt is None else prompt
         sampling = self.lm.sampling(self.gen_kwargs)
         if draw is not None and sampling.temperature == 0:
             sampling = replace(sampling, temperature=self.temperature)
@@ -157,16 +161,18 @@ class Dialogue:
             stop=sampling.stop if stop is None else tuple(stop),
             max_gen_toks=max_gen_toks or sampling.max_gen_toks,
         )
-        repeat = self.where.repeat if draw is None else self.first_draw + draw
+        repeat = self.first_draw + (draw or 0)
         if sampling.temperature > 0:
-            sampling = replace(sampling, seed=self._seed(prompt, arm, step, purpose, repeat))
-        asked = self.lm.generate_request(text, sampling, repeat, is_raw=is_raw)
+            place = step if seed_step is None else seed_step
+            sampling = replace(sampling, seed=self._seed(prompt, arm, place, purpose, repeat))
+        asked = self.lm.generate_request(asked_for, sampling, repeat, is_raw=is_raw)
         response = await self.send(asked.request)
         if not isinstance(response, Generation):
             raise self._failed(response)
         finished = response if is_raw else asked.finish(response)
         if finished.finish_reason == "length":
-            finished = replace(finished, finish_reason=cut_reason)
+            text = "" if is_whole else finished.text
+            finished = replace(finished, text=text, finish_reason=cut_reason)
         self.responses.append(finished)
         turn = Turn(
             arm=arm,
@@ -228,6 +234,13 @@ class Dialogue:
         start = self.lm.think_tags[0] or ""
         is_open = self.prompt.rstrip().endswith(start)
         return self.prompt if is_open else f"{self.prompt}{start}\n"
+
+    def thinking_room(self, opened: str) -> int:
+        """Tokens of thinking after which the end tag and an answer as long as the task allows still fit the context."""
+        end = self.lm.tok_encode(f"\n{self.think_end}\n\n", False)
+        answer = self.lm.sampling(self.gen_kwargs).max_gen_toks
+        room = self.lm.max_model_len - len(self.lm.tok_encode(opened)) - len(end)
+        return max(room - min(answer, room // 2), 0)
 
     def close_thinking(self, opened: str, thought: Turn, limit: int) -> tuple[list[int], int]:
         """The prompt, as token ids, that forces the answer after `limit` tokens of a thinking; and how many there were.

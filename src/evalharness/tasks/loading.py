@@ -269,14 +269,14 @@ def _load(
     np.random.seed(config.run.seed)
     try:
         loaded: Mapping[str, Any] = manager.load([name])
-    except Exception as e:  # a task's own Python and `datasets` raise anything
+    except (Exception, SystemExit) as e:  # a task's own Python and `datasets` raise anything
         raise TaskError(_why(name, path, e)) from e
     for task_name, task in loaded["tasks"].items():
         _check_fewshots(task_name, task, config.suite.tasks[name].num_fewshot)
     return loaded
 
 
-def _why(name: str, path: Path | None, error: Exception) -> str:
+def _why(name: str, path: Path | None, error: BaseException) -> str:
     """What to say of a task that can't be loaded; of one of ours, where in its file the reason stands."""
     if path:
         hint = "; get the data, or set data.mirror" if isinstance(error, OSError) else ""

@@ -172,7 +172,7 @@ class PythonFileTask(ServedTask):
             )
         except TaskError:
             raise
-        except Exception as e:  # the user's code
+        except (Exception, SystemExit) as e:  # the user's code
             raise TaskError(f"{_place(e, file)}: {type(e).__name__}: {one_line(e)}") from e
 
 
@@ -303,7 +303,7 @@ def _code_sha256(source: PythonTask) -> str:
     return digest.hexdigest()
 
 
-def _place(error: Exception, file: Path) -> str:
+def _place(error: BaseException, file: Path) -> str:
     """File and line of the task's own code that an exception went through last."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename} line {error.lineno}"

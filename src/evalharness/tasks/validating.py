@@ -48,8 +48,12 @@ def validate(path: Path) -> TaskFile:
     if not is_class or OWN_FIELDS & set(file.values):
         _check_known(file, file.values, _GROUP if is_group else _TASK)
     _check_functions(file)
-    for check in () if is_group or is_class else _CHECKS:
-        check(file)
+    for check, field in () if is_group or is_class else _CHECKS.items():
+        try:
+            check(file)
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
+            # A number where a mapping belongs, and the like.
+            raise _fail(file, field, f"not of the form that lm-eval takes ({cause(e)})") from e
     return file
 
 
@@ -69,7 +73,7 @@ def _check_functions(file: TaskFile) -> None:
         if isinstance(function, FunctionName):
             try:
                 _import_func_in_yml(*function)
-            except Exception as e:  # the module is the task's own Python
+            except (Exception, SystemExit) as e:  # the module is the task's own Python
                 raise _fail(file, where, f"!function {function.name}: {cause(e)}") from e
 
 
@@ -112,8 +116,9 @@ def _is_there(pattern: str) -> bool:
 
 def _check_fewshots(file: TaskFile) -> None:
     config = file.values.get("fewshot_config") or {}
-    if isinstance(config, Mapping):
-        _check_known(file, config, _FEWSHOT, "fewshot_config.")
+    if not isinstance(config, Mapping):
+        raise _fail(file, "fewshot_config", f"got {config!r}; expected a mapping")
+    _check_known(file, config, _FEWSHOT, "fewshot_config.")
 
 
 def _check_filters(file: TaskFile) -> None:
@@ -178,14 +183,15 @@ def _check_templates(file: TaskFile) -> None:
                 raise _fail(file, where, f"bad template: {e.message}") from e
 
 
-_CHECKS: tuple[Callable[[TaskFile], None], ...] = (
-    _check_output_type,
-    _check_data,
-    _check_fewshots,
-    _check_filters,
-    _check_metrics,
-    _check_templates,
-)
+_CHECKS: dict[Callable[[TaskFile], None], str] = {
+    _check_output_type: "output_type",
+    _check_data: "dataset_kwargs",
+    _check_fewshots: "fewshot_config",
+    _check_filters: "filter_list",
+    _check_metrics: "metric_list",
+    _check_templates: "doc_to_text",
+}
+"""Each with the field that it reads."""
 
 
 def blamed_field(error: BaseException, file: TaskFile) -> str:

@@ -218,3 +218,48 @@ def test_settings_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_values(config(tmp_path, tmp_path, strategy, sampling=sampling))
+
+
+EXITS = """
+import sys
+from evalharness.tasks.python_task import PythonTask
+
+class Exits(PythonTask):
+    def docs(self):
+        return [{{"id": str(i)}} for i in range(4)]
+
+    def prompt(self, doc):
+        {prompt}
+        return "Q" + doc["id"]
+
+    def target(self, doc):
+        return "1"
+
+    async def solve(self, doc, dialogue):
+        {solve}
+        return (await dialogue.generate()).text
+
+    def score(self, doc, answer):
+        {score}
+        return {{"acc": 1.0}}
+"""
+
+
+@pytest.mark.parametrize("where", ["prompt", "solve", "score"])
+def test_a_task_whose_code_exits_costs_its_sample_and_not_the_run(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    code = dict.fromkeys(("prompt", "solve", "score"), "pass")
+    code[where] = 'if doc["id"] == "2": sys.exit(3)'
+    folder = tmp_path / "tasks" / "exits"
+    folder.mkdir(parents=True)
+    (folder / "exits.py").write_text(EXITS.format(**code))
+    monkeypatch.chdir(tmp_path)
+    suite = SuiteConfig(
+        name="test", tasks={"exits": TaskConfig(), GENERATED: TaskConfig(limit=2, num_fewshot=0)}
+    )
+    outcome = run(config(tiny_llama, tmp_path / "results", StrategyConfig(), suite=suite))
+    exits, other = outcome.manifest.tasks
+    assert (exits.num_samples, exits.num_errors, other.num_errors) == (4, 1, 0)
+    (error,) = [row.error for row in iter_samples(outcome.run_dir, "exits") if row.error]
+    assert error.endswith("SystemExit: 3")

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from evalharness.config import StrategyConfig, StrategyKind
+from evalharness.config import ModelConfig, StrategyConfig, StrategyKind
 from evalharness.records import GenerateRequest
 from evalharness.strategies.self_correct import self_correct
 from evalharness.tasks.dialogue import Dialogue, TurnError
@@ -90,3 +90,19 @@ def test_a_turn_that_does_not_fit_the_context_fails_the_sample(byte_tokenizer: A
     talk = dialogue(ScriptedModel(byte_tokenizer, reply), byte_tokenizer, max_model_len=40)
     with pytest.raises(TurnError, match="context_overflow"):
         asyncio.run(self_correct(CONFIG, talk))
+
+
+def test_a_thinking_model_has_the_tasks_room_for_its_critique(byte_tokenizer: Any) -> None:
+    def think(prompt: str, request: GenerateRequest) -> str:
+        return f"<think>{'hm ' * 15}</think>{reply(prompt, request)}"
+
+    thinker = ModelConfig(name="t", think_start="<think>", think_end="</think>")
+    talk = dialogue(
+        ScriptedModel(byte_tokenizer, think),
+        byte_tokenizer,
+        config=thinker,
+        gen_kwargs={"until": [], "max_gen_toks": 128},
+    )
+    asyncio.run(self_correct(CONFIG, talk))
+    critiques = [turn.text for turn in talk.turns if turn.purpose == "critique"]
+    assert critiques == ["after CRITIQUE"] * CONFIG.rounds

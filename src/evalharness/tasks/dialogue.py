@@ -7,8 +7,8 @@
         return second.text
 
 Every turn becomes requests to the engine, goes through the journal and is kept in `turns`. Turns of other samples run
-meanwhile; turns of one sample that don't wait for each other run under `together`. The same turns of the same sample ask for the same
-requests in every run, so what was answered once is never computed again.
+meanwhile; turns of one sample that don't wait for each other run under `together`. The same turns of the same sample ask
+for the same requests in every run, so what was answered once is never computed again.
 """
 
 from __future__ import annotations

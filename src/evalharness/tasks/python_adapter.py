@@ -139,7 +139,7 @@ class ServedTask(ConfigurableTask):  # type: ignore[misc]
         for doc in self._docs:
             try:
                 prompt = self.source.prompt(doc)
-            except Exception as e:  # the sample will say so
+            except (Exception, SystemExit) as e:  # the sample will say so
                 prompt = f"{type(e).__name__}: {e}"
             digest.update(json.dumps(prompt).encode())
         return digest.hexdigest()

@@ -81,6 +81,13 @@ class StrategyKind(Enum):
     """Thinking ended at several budgets, each with the answer that is forced then."""
 
 
+class Domain(Enum):
+    """What a suite measures."""
+
+    capability = "capability"
+    safety = "safety"
+
+
 class Truncation(Enum):
     """What happens to a prompt longer than the context."""
 
@@ -254,6 +261,9 @@ class TaskConfig:
     """The filter shown first; null: the task's first."""
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     """Merged over the task's generation_kwargs."""
+    cluster: str | None = None
+    """Jinja template over a doc, e.g. "{{passage}}": docs that give the same text share a source, and intervals are
+    cluster-robust. null: the task's own (`metadata: {cluster: ...}`)."""
 
 
 @dataclass(kw_only=True)
@@ -281,6 +291,8 @@ class SuiteConfig:
     name: str = MISSING
     version: str = "1"
     description: str = ""
+    domain: Domain = Domain.capability
+    """`drift` shows the two side by side."""
     tasks: dict[str, TaskConfig] = field(default_factory=dict)
     """lm-eval task, group or tag -> what to change."""
     composite: CompositeConfig | None = None

@@ -148,6 +148,10 @@ class SampleRecord:
     latency_s: float
     error: str | None
     """`kind: message` of the failure, None when all went well."""
+    is_main: bool = True
+    """The filter of the task's main metric: one row per doc x repeat."""
+    cluster: str | None = None
+    """Which docs share a source (a passage, a template) with this one; None where the task declares none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,11 +312,15 @@ class TaskSummary:
         return total / self.wall_s if self.wall_s > 0 else float("nan")
 
 
+SCHEMA_VERSION = 2
+"""Of what a run's folder holds. 2: samples have `is_main` and `cluster`, suites a domain, files checksums."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """`manifest.json` of a run: everything needed to trust, find and repeat it."""
 
-    schema_version: int = 1
+    schema_version: int = SCHEMA_VERSION
     run_id: str
     status: str
     """running | complete | partial | failed"""
@@ -356,6 +364,11 @@ class Manifest:
     """Of the GPUs together, by whatever process."""
     cost_usd: float | None = None
     """GPUs x hours x `cost.usd_per_gpu_hour`, for the same time; null without a price."""
+
+    @property
+    def domain(self) -> str:
+        """What the suite measures: capability or safety."""
+        return str(self.config.get("suite", {}).get("domain", "capability"))
 
     @property
     def strategy(self) -> str:

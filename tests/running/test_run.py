@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from evalharness.analysis.estimates import estimate
 from evalharness.config import (
     Config,
     EngineConfig,
@@ -53,6 +54,7 @@ def test_a_run_leaves_everything_needed_to_trust_it(outcome: Outcome, tmp_path: 
         "samples",
         "journal",
         "log.txt",
+        "checksums.sha256",
     }
     manifest = load_manifest(folder)
     assert manifest.status == "complete"
@@ -94,6 +96,33 @@ def test_repeats_average_within_a_doc(tiny_llama: Path, tmp_path: Path) -> None:
     (summary,) = outcome.manifest.tasks
     assert summary.num_samples == 12
     assert next(m for m in outcome.metrics if m.is_main).n == 3
+
+
+def clustered(tiny_llama: Path, results: Path, cluster: str | None) -> Outcome:
+    task = TaskConfig(limit=40, metric="acc", cluster=cluster)
+    suite = SuiteConfig(name="test", tasks={"arc_easy_sample": task})
+    return run(config(tiny_llama, results, suite=suite))
+
+
+def test_declared_clusters_reach_samples_and_interval(tiny_llama: Path, tmp_path: Path) -> None:
+    plain = clustered(tiny_llama, tmp_path / "plain", None)
+    by_answer = clustered(tiny_llama, tmp_path / "clustered", "{{answerKey}}")
+    rows = list(iter_samples(by_answer.run_dir, "arc_easy_sample"))
+    assert 2 < len({row.cluster for row in rows}) <= 8
+    assert {row.cluster for row in iter_samples(plain.run_dir, "arc_easy_sample")} == {None}
+    (before,), (after,) = (
+        [m for m in outcome.metrics if m.metric == "acc"] for outcome in (plain, by_answer)
+    )
+    assert after.value == before.value
+    scores = [row.scores["acc"] for row in rows]
+    expected = estimate(scores, [row.cluster for row in rows])
+    assert (after.ci_low, after.ci_high) == (expected.ci_low, expected.ci_high)
+    assert (after.ci_low, after.ci_high) != (before.ci_low, before.ci_high)
+
+
+def test_a_cluster_that_means_nothing_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"gives nothing .* question, choices"):
+        clustered(tiny_llama, tmp_path, "{{passage}}")
 
 
 def test_failed_requests_are_counted_and_never_scored(tiny_llama: Path, tmp_path: Path) -> None:

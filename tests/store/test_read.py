@@ -53,7 +53,7 @@ def test_other_folders_and_files_are_no_runs(results_dir: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"schema_version": 2}', '{"schema_version": 1, "run_id": 5}', "\xff"],
+    ["", "{", "[]", "{}", '{"schema_version": 9}', '{"schema_version": 1, "run_id": 5}', "\xff"],
 )
 def test_damaged_manifest_is_a_warning(
     results_dir: Path, text: str, caplog: pytest.LogCaptureFixture

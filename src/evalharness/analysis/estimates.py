@@ -138,6 +138,7 @@ def bootstrap_interval(
     aggregation: Callable[[list[Item]], float],
     rng: np.random.Generator,
     iterations: int = 1000,
+    clusters: Sequence[Hashable] | None = None,
     level: float = _LEVEL,
 ) -> Interval:
     """Percentile bootstrap interval of a metric that is no mean (F1, BLEU, perplexity).
@@ -150,11 +151,12 @@ def bootstrap_interval(
         aggregation: list of items -> metric.
         rng: seeded from (run seed, task, metric), so that a second run gives the same interval.
         iterations: resamples.
+        clusters: the source each item shares with others: sources are drawn then, with all their items.
         level: confidence in (0, 1).
 
     Source: Efron & Tibshirani 1993, chapter 13.
     """
-    return _percentiles(_resamples(items, aggregation, rng, iterations), level)
+    return _percentiles(_resamples(items, aggregation, rng, iterations, clusters), level)
 
 
 def bootstrap_estimate(
@@ -162,12 +164,13 @@ def bootstrap_estimate(
     aggregation: Callable[[list[Item]], float],
     rng: np.random.Generator,
     iterations: int = 1000,
+    clusters: Sequence[Hashable] | None = None,
 ) -> Estimate:
     """The metric of all items with its bootstrap interval (see `bootstrap_interval`) and standard error."""
     n = len(items)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
-    resamples = _resamples(items, aggregation, rng, iterations)
+    resamples = _resamples(items, aggregation, rng, iterations, clusters)
     interval = _percentiles(resamples, _LEVEL)
     found = resamples[np.isfinite(resamples)]
     error = math.nan if math.isnan(interval.low) else float(found.std(ddof=1))
@@ -236,13 +239,20 @@ def _resamples(
     aggregation: Callable[[list[Item]], float],
     rng: np.random.Generator,
     iterations: int,
+    clusters: Sequence[Hashable] | None,
 ) -> npt.NDArray[np.float64]:
-    n = len(items)
+    units: list[list[Item]] = [[item] for item in items]
+    if clusters is not None:
+        by_cluster: dict[Hashable, list[Item]] = {}
+        for cluster, item in zip(clusters, items, strict=True):
+            by_cluster.setdefault(cluster, []).append(item)
+        units = list(by_cluster.values())
+    n = len(units)
     if n < 2:
         return np.array([])
     return np.array(
         [
-            _value(aggregation, [items[i] for i in rng.integers(n, size=n)])
+            _value(aggregation, [item for i in rng.integers(n, size=n) for item in units[i]])
             for _ in range(iterations)
         ]
     )

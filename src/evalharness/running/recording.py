@@ -101,6 +101,7 @@ def sample_rows(
         "task": loaded.name,
         "doc_id": sample.doc_id,
         "doc_hash": loaded.doc_hash(sample.doc_id),
+        "cluster": loaded.cluster(sample.doc_id),
         "repeat": sample.repeat,
         "prompt": str(instance.args[0]),
         "target": sample.target,
@@ -113,12 +114,17 @@ def sample_rows(
         "error": failure_text(failure),
     }
     nothing = Scored("", {})
+    main_filter = loaded.main_metric()[1]
     rows = []
     for filter_ in loaded.filters():
         scored = by_filter.get(filter_, nothing)
         rows.append(
             SampleRecord(
-                **shared, filter=filter_, answer=scored.answer, scores=numbers(scored.scores)
+                **shared,
+                filter=filter_,
+                is_main=filter_ == main_filter,
+                answer=scored.answer,
+                scores=numbers(scored.scores),
             )
         )
     return rows

@@ -254,6 +254,8 @@ class _TaskAgain:
                 replace(
                     row,
                     filter=filter_,
+                    is_main=filter_ == self._task.main_metric()[1],
+                    cluster=self._task.cluster(doc_id),
                     target=str(self._task.task.doc_to_target(doc)) if scored else row.target,
                     answer=found.answer,
                     scores=numbers(found.scores),

@@ -51,6 +51,8 @@ class TaskScores:
     metrics: list[MetricRecord]
     values: dict[tuple[str, str], Sequence[Any]]
     """(metric, filter) -> one value per scored doc (repeats averaged) or, for other aggregations, per sample."""
+    clusters: dict[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+    """(metric, filter) -> the source of each of these; empty where the task declares none."""
 
 
 class TaskScorer:
@@ -116,8 +118,19 @@ class TaskScorer:
         values = {
             key: v.per_doc() if has_repeats else v.in_order() for key, v in self._values.items()
         }
-        metrics = [_metric(self._loaded, *key, v) for key, v in values.items()]
-        return TaskScores(metrics or [no_metric(self._loaded)], values)
+        clusters: dict[tuple[str, str], Sequence[str]] = {
+            key: found
+            for key, v in self._values.items()
+            if (found := self._clusters(v.unit_docs(has_repeats=has_repeats)))
+        }
+        metrics = [_metric(self._loaded, *key, v, clusters.get(key)) for key, v in values.items()]
+        return TaskScores(metrics or [no_metric(self._loaded)], values, clusters)
+
+    def _clusters(self, doc_ids: Sequence[int]) -> Sequence[str]:
+        found = [self._loaded.cluster(doc_id) for doc_id in doc_ids]
+        if not any(found):
+            return ()
+        return [c or f"doc {doc_id}" for c, doc_id in zip(found, doc_ids, strict=True)]
 
     def _score(self, instances: Sequence[Instance]) -> dict[str, Scored]:
         task = self._loaded.task
@@ -157,6 +170,13 @@ class _Values:
             return array("d", np.asarray(self.values)[order])
         return [self.values[i] for i in order]
 
+    def unit_docs(self, *, has_repeats: bool) -> Sequence[int]:
+        """The doc of each value of `per_doc` (with repeats of numbers) or `in_order`."""
+        doc_ids = np.asarray(self.doc_ids)
+        if has_repeats and isinstance(self.values, array):
+            return [int(doc_id) for doc_id in np.unique(doc_ids)]
+        return [int(doc_id) for doc_id in np.sort(doc_ids)]
+
     def per_doc(self) -> Sequence[Any]:
         """The mean over each doc's repeats, in the order of docs: docs are the unit, not samples."""
         if not isinstance(self.values, array):
@@ -191,7 +211,7 @@ def score_groups(
                 metric, filter_ = key.split(",", 1)
                 pooled = [v for m in members for v in scores[m].values.get((metric, filter_), [])]
                 if aggregation.weight_by_size:
-                    e = estimate(pooled)
+                    e = estimate(pooled, _pooled_clusters(scores, members, (metric, filter_)))
                     low, high, stderr = e.ci_low, e.ci_high, e.stderr
                 else:
                     stderr = float(result.get(f"{metric}_stderr,{filter_}", float("nan")))
@@ -216,15 +236,35 @@ def score_groups(
     return records
 
 
+def _pooled_clusters(
+    scores: Mapping[str, TaskScores], members: Sequence[str], key: tuple[str, str]
+) -> list[tuple[str, str | int]] | None:
+    """The source of each pooled value; None where no member declares one. A doc without is its own."""
+    if not any(key in scores[member].clusters for member in members):
+        return None
+    return [
+        (member, source)
+        for member in members
+        for source in scores[member].clusters.get(key)
+        or range(len(scores[member].values.get(key, ())))
+    ]
+
+
 def _is_mean(loaded: LoadedTask, metric: str) -> bool:
     aggregation = loaded.task.aggregation().get(metric)
     return aggregation is None or getattr(aggregation, "__name__", "") in ("mean", "nanmean")
 
 
-def _metric(loaded: LoadedTask, metric: str, filter_: str, values: Sequence[Any]) -> MetricRecord:
+def _metric(
+    loaded: LoadedTask,
+    metric: str,
+    filter_: str,
+    values: Sequence[Any],
+    clusters: Sequence[str] | None,
+) -> MetricRecord:
     aggregate = loaded.task.aggregation().get(metric)
     if isinstance(values, array):
-        e = estimate(values)
+        e = estimate(values, clusters)
     else:
         assert aggregate is not None, (
             f"{loaded.name}: {metric} isn't a number and has no aggregation"
@@ -232,7 +272,7 @@ def _metric(loaded: LoadedTask, metric: str, filter_: str, values: Sequence[Any]
         # Seeded by what is estimated: scoring the same samples again gives the same interval.
         rng = np.random.default_rng([len(values), *f"{loaded.name}/{metric}".encode()])
         e = bootstrap_estimate(
-            values, lambda v: float(aggregate(v)), rng, iterations=BOOTSTRAP_ITERATIONS
+            values, lambda v: float(aggregate(v)), rng, BOOTSTRAP_ITERATIONS, clusters
         )
     return MetricRecord(
         task=loaded.name,

@@ -1,4 +1,4 @@
-"""The columns of the tables `runs`, `metrics` and `samples`: one list for Parquet files, SQL views and help.
+"""The columns of the tables that users query: one list for Parquet files, SQL views and help.
 
 `metrics` and `samples` are a record's fields plus the run's own, so that files of many runs can be read as one table.
 """
@@ -39,6 +39,7 @@ RUNS = (
     Column("wall_s", "DOUBLE", "seconds from start to end"),
     Column("load_s", "DOUBLE", "seconds of it for loading the engine"),
     Column("serve_s", "DOUBLE", "seconds of it for answering requests"),
+    Column("domain", "VARCHAR", "what the suite measures: capability or safety"),
     Column("num_tasks", "BIGINT", "tasks in the run"),
     Column("num_docs", "BIGINT", "docs over all tasks"),
     Column("num_samples", "BIGINT", "docs x repeats over all tasks"),
@@ -99,7 +100,16 @@ SAMPLES = (
     Column("num_generated_tokens", "BIGINT", "tokens of the answer"),
     Column("latency_s", "DOUBLE", "seconds from sending to the last token"),
     Column("error", "VARCHAR", "kind: message of the failure; null when all went well"),
+    Column("is_main", "BOOLEAN", "the filter of the task's main metric: one row per doc x repeat"),
+    Column("cluster", "VARCHAR", "docs with the same one share a source; null: none declared"),
 )
+
+RESPONSES = tuple(
+    column
+    for column in SAMPLES
+    if column.name not in ("filter", "target", "answer", "scores", "is_main", "cluster")
+)
+"""What the model was asked and said: once per doc x repeat, whatever filters read it."""
 
 TURNS = (
     *_RUN,
@@ -147,6 +157,7 @@ TABLES = {
     "runs": RUNS,
     "metrics": METRICS,
     "samples": SAMPLES,
+    "responses": RESPONSES,
     "turns": TURNS,
     "curves": CURVES,
 }
@@ -167,6 +178,7 @@ def run_row(manifest: Manifest) -> RunRow:
         "wall_s": manifest.wall_s,
         "load_s": manifest.load_s,
         "serve_s": manifest.serve_s,
+        "domain": manifest.domain,
         "num_tasks": len(tasks),
         "num_docs": sum(task.num_docs for task in tasks),
         "num_samples": sum(task.num_samples for task in tasks),

@@ -7,7 +7,7 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from evalharness.records import Manifest, TaskSummary
+from evalharness.records import SCHEMA_VERSION, Manifest, TaskSummary
 
 
 def clean_text(text: str) -> str:
@@ -48,8 +48,11 @@ def manifest_from_json(text: str) -> Manifest:
     content = json.loads(text)
     if not isinstance(content, dict):
         raise ValueError("not an object")
-    if (version := content.get("schema_version")) != 1:
-        raise ValueError(f"schema_version {version!r}, this version reads 1")
+    version = content.get("schema_version")
+    if version not in (SCHEMA_VERSION, *_MIGRATIONS):
+        raise ValueError(f"schema_version {version!r}, this version reads up to {SCHEMA_VERSION}")
+    while (migrate := _MIGRATIONS.get(content["schema_version"])) is not None:
+        migrate(content)
     try:
         tasks = tuple(_task(item) for item in content.pop("tasks", []))
         manifest = Manifest(**_known(Manifest, content), tasks=tasks)
@@ -59,6 +62,17 @@ def manifest_from_json(text: str) -> Manifest:
         if not isinstance(getattr(manifest, name), str):
             raise ValueError(f"{name} is no text")
     return manifest
+
+
+def _to_2(content: dict[str, Any]) -> None:
+    """Suites had no domain: the one that is called safety measures it."""
+    suite = content.setdefault("config", {}).setdefault("suite", {})
+    suite["domain"] = "safety" if content.get("suite") == "safety" else "capability"
+    content["schema_version"] = 2
+
+
+_MIGRATIONS = {1: _to_2}
+"""schema_version -> what makes a manifest of the next one of it. Files stay as they were written."""
 
 
 def _task(content: dict[str, Any]) -> TaskSummary:

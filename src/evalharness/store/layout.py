@@ -8,6 +8,7 @@
     samples/<task>.parquet  a row per doc x repeat x filter
     turns/<task>.parquet    a row per turn of a conversation; only with a strategy or a multi-turn task
     journal/                responses as they finished
+    checksums.sha256        of all of the above, once the run has ended (`store.checksums`)
     log.txt
 """
 
@@ -25,6 +26,7 @@ SAMPLES = "samples"
 TURNS = "turns"
 JOURNAL = "journal"
 LOG = "log.txt"
+CHECKSUMS = "checksums.sha256"
 
 _RUN_ID = re.compile(r"[\w+=@][\w.+=@, -]{0,199}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")

@@ -162,9 +162,17 @@ def iter_samples(run_dir: Path, task: str) -> Iterator[SampleRecord]:
         StoreError: no such task in the run, or the file is damaged.
     """
     names = [column.name for column in SAMPLES[_NUM_RUN_COLUMNS:]]
+    main_filter = None
     for row in _read(_samples_file(run_dir, task), names):
         row["scores"] = dict(row["scores"])
+        if "is_main" not in row:  # schema 1
+            main_filter = main_filter or _main_filter(run_dir, task)
+            row["is_main"] = row["filter"] == main_filter
         yield SampleRecord(**row)
+
+
+def _main_filter(run_dir: Path, task: str) -> str | None:
+    return next((m.filter for m in load_metrics(run_dir) if m.task == task and m.is_main), None)
 
 
 def _try_load(run_dir: Path) -> Manifest | None:

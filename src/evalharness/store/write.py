@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from evalharness.errors import StoreError, WriteError
 from evalharness.records import CurvePoint, Manifest, MetricRecord, SampleRecord, TurnRecord
-from evalharness.store import layout
+from evalharness.store import checksums, layout
 from evalharness.store.claim import Claim
 from evalharness.store.columns import CURVES, METRICS, SAMPLES, TURNS, Column
 from evalharness.store.encoding import clean_text, manifest_to_json
@@ -32,6 +32,9 @@ _RUN_FIELDS = ("run_id", "model", "suite", "started_at")
 _ROW_GROUP_ROWS = 8192
 _ROW_GROUP_CHARS = 32_000_000
 """Long prompts end a row group earlier: it is held in memory."""
+_DICTIONARY_BYTES = _ROW_GROUP_CHARS * 4
+"""A row group's distinct texts all fit its dictionary: what several rows share (a prompt: repeats and filters) is stored
+once."""
 
 
 class RunWriter:
@@ -86,12 +89,20 @@ class RunWriter:
             self._claim.release()
 
     def update(self, manifest: Manifest) -> None:
-        """Replace the manifest; a run's metrics have to be written before it is called complete."""
+        """Replace the manifest, and with its end list the checksums of all files.
+
+        A run's metrics have to be written before it is called complete.
+        """
         assert manifest.run_id == self.manifest.run_id
         assert manifest.status != "complete" or (self.run_dir / layout.METRICS).is_file()
+        # Files may change from here on: no list is better than one that calls them damaged.
+        (self.run_dir / layout.CHECKSUMS).unlink(missing_ok=True)
         with _replacing(self.run_dir / layout.MANIFEST) as path:
             path.write_text(manifest_to_json(manifest), encoding="utf-8")
         self.manifest = manifest
+        if manifest.status != "running":
+            with _replacing(self.run_dir / layout.CHECKSUMS) as path:
+                checksums.write(path, self.run_dir)
 
     def write_samples(self, task: str, samples: Iterable[SampleRecord]) -> None:
         """Write (or replace) a task's samples; they are taken one by one and never all in memory."""
@@ -234,7 +245,12 @@ class _Table:
         if self._writer is None:
             temporary = self._open.enter_context(_replacing(self._path))
             self._writer = self._open.enter_context(
-                pq.ParquetWriter(temporary, self._schema, compression="zstd")
+                pq.ParquetWriter(
+                    temporary,
+                    self._schema,
+                    compression="zstd",
+                    dictionary_pagesize_limit=_DICTIONARY_BYTES,
+                )
             )
         return self._writer
 

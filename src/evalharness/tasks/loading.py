@@ -140,6 +140,34 @@ class LoadedTask:
         start = doc_id * _HASH_BYTES
         return self._doc_hashes()[start : start + _HASH_BYTES].hex()
 
+    def cluster(self, doc_id: int) -> str | None:
+        """What a scored doc shares with others of its source, as a short hash.
+
+        None where nothing is declared, and for a doc that doesn't have what the template names: its own source.
+        """
+        template = self.config.cluster or (self.task.config.metadata or {}).get("cluster")
+        if template is None:
+            return None
+        try:
+            text = lm_eval.utils.apply_template(template, self.task.eval_docs[doc_id])
+        except Exception as e:  # the template is the user's, the doc the dataset's
+            logger.debug("%s, doc %d: cluster %r: %s", self.name, doc_id, template, e)
+            return None
+        return hashlib.sha256(text.encode()).hexdigest()[:16] if text else None
+
+    def check_cluster(self) -> None:
+        """Refuse a cluster template that means nothing for the first doc.
+
+        Raises:
+            TaskError: it can't be rendered, or is empty.
+        """
+        template = self.config.cluster or (self.task.config.metadata or {}).get("cluster")
+        if template is not None and self.num_docs and self.cluster(0) is None:
+            known = ", ".join(self.task.eval_docs[0])
+            raise TaskError(
+                f"task {self.name!r}: cluster {template!r} gives nothing for the first doc; its fields are: {known}"
+            )
+
     def _doc_hashes(self) -> bytes:
         """Of all scored docs, in order, computed once; 32 bytes each, because a task may have a million."""
         if self._hashes is None:
@@ -333,6 +361,7 @@ def _configure(
         repeats=overrides.repeats or 1,
     )
     loaded.main_metric()
+    loaded.check_cluster()
     return loaded
 
 

@@ -63,6 +63,8 @@ class ServedTask(ConfigurableTask):  # type: ignore[misc]
         kwargs = {"until": list(source.stop), "do_sample": False, "temperature": 0.0}
         kwargs |= {"max_gen_toks": source.max_gen_toks, **(generation_kwargs or {})}
         metadata = {"version": source.version, "config_source": place, **(identity or {})}
+        if source.cluster is not None:
+            metadata["cluster"] = source.cluster
         super().__init__(
             config={
                 "task": source.name,

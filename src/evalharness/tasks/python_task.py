@@ -69,6 +69,8 @@ class PythonTask(ABC):
     """Strings that end a turn."""
     metrics: ClassVar[Sequence[str]] = ("acc",)
     """Names that `score` may give, the main one first; `score` gives the main one of every sample."""
+    cluster: str | None = None
+    """Jinja template over a doc, e.g. "{{passage}}": docs that give the same text share a source."""
     lower_is_better: ClassVar[Sequence[str]] = ()
     """Those of `metrics` of which less is better."""
     aggregations: ClassVar[Mapping[str, Callable[[list[Any]], float]]] = {}

@@ -1,0 +1,85 @@
+"""`checksums.sha256` of a run: what its files were when it ended, in the format that `sha256sum -c` reads.
+
+A line per file, relative to the run's folder: `<sha256>  <path>`. `log.txt` isn't in it: it is written to the very end.
+A run that goes on has none until it ends again.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalharness.store import layout
+
+_NOT_COUNTED = {layout.LOG, layout.CHECKSUMS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A file of a run that is not what was written."""
+
+    run_id: str
+    path: str
+    """Relative to the run's folder."""
+    problem: str
+
+
+def write(path: Path, run_dir: Path) -> None:
+    """Write the list for the folder as it is now to `path`."""
+    lines = (f"{_sha256(run_dir / name)}  {name}\n" for name in files(run_dir))
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def files(run_dir: Path) -> list[str]:
+    """Relative paths of the run's files, sorted; hidden ones and those that aren't counted left out."""
+    found = (path.relative_to(run_dir) for path in run_dir.rglob("*") if path.is_file())
+    return sorted(
+        path.as_posix()
+        for path in found
+        if path.name not in _NOT_COUNTED and not any(part.startswith(".") for part in path.parts)
+    )
+
+
+def check(run_dir: Path) -> Iterator[Damage]:
+    """What is missing, changed or can't be read; a run without a list has nothing to compare with and gives nothing.
+
+    Raises:
+        OSError: the list can't be read.
+        ValueError: the list itself is damaged.
+    """
+    listed = _listed(run_dir)
+    for name, expected in listed.items():
+        path = run_dir / name
+        problem = None
+        try:
+            if not path.is_file():
+                problem = "missing"
+            elif _sha256(path) != expected:
+                problem = "not what was written (sha256 differs)"
+        except OSError as e:
+            problem = f"can't be read: {e.strerror}"
+        if problem:
+            yield Damage(run_id=run_dir.name, path=name, problem=problem)
+
+
+def has_list(run_dir: Path) -> bool:
+    """Whether the run ended and left its checksums."""
+    return (run_dir / layout.CHECKSUMS).is_file()
+
+
+def _listed(run_dir: Path) -> dict[str, str]:
+    path = run_dir / layout.CHECKSUMS
+    if not path.is_file():
+        return {}
+    listed = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        digest, gap, name = line.partition("  ")
+        if len(digest) != 64 or not gap or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{layout.CHECKSUMS} is damaged: {line[:80]!r}")
+        listed[name] = digest
+    return listed
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

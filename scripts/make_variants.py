@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 GROUP = 64
 """Weights that share a scale."""
-PRUNED = 0.3
+PRUNED = 0.5
 """Share of each matrix's weights that become zero."""
 
 

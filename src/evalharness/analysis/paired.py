@@ -1,0 +1,286 @@
+"""Two models on the same docs: pairs of scores in, difference with interval, test and power out.
+
+`a` is the baseline: a difference is b - a. Docs are the unit; repeats are averaged before. Where docs share a source, the
+source is the unit of every error and test.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from evalharness.analysis.estimates import Interval, standard_error
+from evalharness.analysis.flips import mcnemar_exact
+
+Floats = npt.NDArray[np.float64]
+Test = Literal["mcnemar", "permutation", "z"]
+
+PERMUTATIONS = 10_000
+POWER = 0.8
+_ALPHA = 0.05
+_EXACT_UNITS = 13
+"""Up to this many units that differ, all 2^n sign changes are looked at."""
+_CHUNK_CELLS = 20_000_000
+_SAME = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedResult:
+    """What the pairs say of b - a."""
+
+    n: int
+    """Docs with a score in both."""
+    num_clusters: int | None
+    """Sources; None where none are declared."""
+    value_a: float
+    value_b: float
+    """Means over these docs."""
+    difference: float
+    ci_low: float
+    ci_high: float
+    """95 %."""
+    ci90_low: float
+    ci90_high: float
+    """90 %: within +-margin is equivalence at 5 % (two one-sided tests); its lower end decides non-inferiority."""
+    stderr: float
+    p_value: float
+    """Two-sided, of no difference."""
+    test: Test
+    """mcnemar (exact; scores of 0 and 1), permutation (of signs), or z (no pairs: from both standard errors)."""
+    wins: int
+    """Docs on which b scores more."""
+    losses: int
+    ties: int
+    p_b_above_a: float
+    """Posterior probability that b's mean is the higher one."""
+    mde: float
+    """Least true difference that n docs like these would show at 80 % power and alpha 0.05."""
+
+
+def paired_test(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    rng: np.random.Generator,
+    clusters: npt.ArrayLike | None = None,
+    permutations: int = PERMUTATIONS,
+) -> PairedResult:
+    """Compare two models' scores of the same docs.
+
+    Args:
+        a: (docs,) the baseline's score per doc, finite.
+        b: (docs,) the other's, in the same order.
+        rng: for the permutation test.
+        clusters: (docs,) the source of each doc, as whole numbers.
+        permutations: sign changes that are drawn where there are too many to look at all.
+
+    Raises:
+        ValueError: another number of docs in b, or a score that isn't finite.
+
+    Source: Miller 2024, arXiv:2411.00640 (paired and clustered errors, power).
+    """
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if first.shape != second.shape:
+        raise ValueError(f"{first.size} scores of a but {second.size} of b")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("a score isn't finite: leave the doc out of both")
+    d = second - first
+    d[np.abs(d) <= _SAME] = 0.0
+    n, wins, losses = len(d), int((d > 0).sum()), int((d < 0).sum())
+    codes = None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    units = n if codes is None else len(np.unique(codes))
+    both = np.concatenate([first, second])
+    is_share = n > 0 and bool(both.min() >= 0 and both.max() <= 1)
+    stderr = standard_error(list(d), None if codes is None else list(codes))
+    test: Test
+    if codes is None and np.isin(both, (0, 1)).all():
+        test, p_value = "mcnemar", mcnemar_exact(wins, losses)
+        p_b_above_a = binary_posterior(wins, losses)
+        ci95, ci90 = (paired_binary_interval(wins, losses, n, level) for level in (0.95, 0.90))
+        spread = math.sqrt((wins + losses + 2) / (n + 2) / n) if n else math.nan
+    else:
+        test, p_value = "permutation", permutation_p(d, rng, codes, permutations)
+        p_b_above_a = _t_posterior(float(d.mean()), stderr, units)
+        ci95, ci90 = (
+            _difference_interval(d, stderr, units, level, is_share=is_share)
+            for level in (0.95, 0.90)
+        )
+        spread = stderr if stderr > 0 else math.nan
+    return PairedResult(
+        n=n,
+        num_clusters=None if codes is None else units,
+        value_a=float(first.mean()) if n else math.nan,
+        value_b=float(second.mean()) if n else math.nan,
+        difference=float(d.mean()) if n else math.nan,
+        ci_low=ci95.low,
+        ci_high=ci95.high,
+        ci90_low=ci90.low,
+        ci90_high=ci90.high,
+        stderr=stderr,
+        p_value=p_value if n else math.nan,
+        test=test,
+        wins=wins,
+        losses=losses,
+        ties=n - wins - losses,
+        p_b_above_a=p_b_above_a if n else math.nan,
+        mde=detectable(spread),
+    )
+
+
+def unpaired_test(
+    value_a: float, stderr_a: float, value_b: float, stderr_b: float, n: int
+) -> PairedResult:
+    """Compare two metrics of which only value and standard error are known: the normal test, no pairs.
+
+    It takes the two for independent, which on the same docs they are not: wider than a paired interval, as a rule.
+    """
+    stderr = math.hypot(stderr_a, stderr_b)
+    return from_normal(value_a, value_b, stderr, n)
+
+
+def from_normal(value_a: float, value_b: float, stderr: float, n: int) -> PairedResult:
+    """The result of a difference whose error is known, by the normal distribution; NaN where it is 0 or unknown."""
+    difference = value_b - value_a
+    z = difference / stderr if stderr > 0 else math.nan
+    reach95, reach90 = (float(special.ndtri(q)) * stderr for q in (0.975, 0.95))
+    if not stderr > 0:
+        reach95 = reach90 = math.nan
+    return PairedResult(
+        n=n,
+        num_clusters=None,
+        value_a=value_a,
+        value_b=value_b,
+        difference=difference,
+        ci_low=difference - reach95,
+        ci_high=difference + reach95,
+        ci90_low=difference - reach90,
+        ci90_high=difference + reach90,
+        stderr=stderr,
+        p_value=2 * float(special.ndtr(-abs(z))),
+        test="z",
+        wins=0,
+        losses=0,
+        ties=0,
+        p_b_above_a=float(special.ndtr(z)),
+        mde=detectable(stderr if stderr > 0 else math.nan),
+    )
+
+
+def paired_binary_interval(wins: int, losses: int, n: int, level: float) -> Interval:
+    """Interval of the difference of two shares on the same n docs; never of zero width.
+
+    Source: Bonett & Price 2012, J. Educ. Behav. Stat. 37:479 (adjusted Wald: one doc added to either side).
+    """
+    if n == 0:
+        return Interval(math.nan, math.nan)
+    up, down = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
+    centre = up - down
+    reach = float(special.ndtri((1 + level) / 2)) * math.sqrt((up + down - centre**2) / (n + 2))
+    return Interval(max(centre - reach, -1.0), min(centre + reach, 1.0))
+
+
+def binary_posterior(wins: int, losses: int) -> float:
+    """P(share of b > share of a) given the docs that only one gets right: a Dirichlet(1/2, ...) prior on the 2x2 table.
+
+    Of the two discordant cells only their ratio matters: it is Beta(wins + 1/2, losses + 1/2).
+    """
+    if wins == losses:
+        return 0.5
+    return float(special.betainc(losses + 0.5, wins + 0.5, 0.5))
+
+
+def permutation_p(
+    d: Floats, rng: np.random.Generator, codes: npt.NDArray[np.intp] | None, permutations: int
+) -> float:
+    """Two-sided p of a mean difference of 0: signs of units (docs, or sources) are exchangeable under it.
+
+    Exact up to 13 units that differ; else (1 + draws as extreme) / (1 + draws), which is never 0.
+
+    Source: Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9:39 (the added one).
+    """
+    sums: Floats = d if codes is None else np.bincount(codes, weights=d).astype(float)
+    sums = sums[np.abs(sums) > _SAME]
+    if len(sums) == 0:
+        return 1.0
+    # Sums that are equal but for rounding are as extreme.
+    observed = abs(float(sums.sum())) * (1 - 1e-5)
+    if len(sums) <= _EXACT_UNITS:
+        signs = 1 - 2 * ((np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1)
+        return float((np.abs(signs @ sums) >= observed).mean())
+    extreme = 0
+    chunk = max(1, min(permutations, _CHUNK_CELLS // len(sums)))
+    for start in range(0, permutations, chunk):
+        rows = min(chunk, permutations - start)
+        extreme += int((np.abs(_flipped_sums(sums, rows, rng)) >= observed).sum())
+    return (1 + extreme) / (1 + permutations)
+
+
+def detectable(stderr: float, power: float = POWER, alpha: float = _ALPHA) -> float:
+    """Least true difference that a test of this standard error finds with this power (two-sided)."""
+    return float(special.ndtri(1 - alpha / 2) + special.ndtri(power)) * stderr
+
+
+def detectable_share(n: int, discordance: float) -> float:
+    """Least detectable difference of two shares on n docs of which `discordance` (0..1) differ between the models."""
+    return detectable(math.sqrt(discordance / n))
+
+
+def docs_needed(
+    effect: float,
+    variance: float,
+    within: Sequence[tuple[float, int]] = (),
+    power: float = POWER,
+    alpha: float = _ALPHA,
+) -> int:
+    """Docs that show a true difference `effect` with this power.
+
+    Args:
+        effect: b - a, not 0.
+        variance: of the paired differences of expected scores.
+        within: per model (variance of a doc's score between repeats, repeats per doc).
+        power: probability to find it.
+        alpha: of the two-sided test.
+
+    Source: Miller 2024, arXiv:2411.00640, eq. 9.
+    """
+    z = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
+    total = variance + sum(v / repeats for v, repeats in within)
+    return math.ceil(z**2 * total / effect**2 - 1e-9)
+
+
+def _flipped_sums(sums: Floats, rows: int, rng: np.random.Generator) -> Floats:
+    """`rows` sums with random signs: twice the sum of a random half less the whole. A random bit is a sign."""
+    width = (len(sums) + 7) // 8
+    bits = np.frombuffer(rng.bytes(rows * width), dtype=np.uint8).reshape(rows, width)
+    chosen = np.unpackbits(bits, axis=1, count=len(sums)).astype(np.float32)
+    half: Floats = (chosen @ sums.astype(np.float32)).astype(float)
+    return 2 * half - float(sums.sum())
+
+
+def _t_posterior(difference: float, stderr: float, units: int) -> float:
+    if difference == 0:
+        return 0.5
+    if units < 2 or not stderr > 0:
+        return math.nan
+    return float(special.stdtr(units - 1, difference / stderr))
+
+
+def _difference_interval(
+    d: Floats, stderr: float, units: int, level: float, *, is_share: bool
+) -> Interval:
+    """Student's t over the units; where they show no spread, what their number alone can say (see `estimates`)."""
+    if units < 2:
+        return Interval(math.nan, math.nan)
+    mean = float(d.mean())
+    if stderr > _SAME:
+        reach = float(special.stdtrit(units - 1, (1 + level) / 2)) * stderr
+        low, high = mean - reach, mean + reach
+    elif is_share:
+        unseen = 1 - ((1 - level) / 2) ** (1 / units)
+        low, high = mean - unseen * (1 + mean), mean + unseen * (1 - mean)
+    else:
+        return Interval(math.nan, math.nan)
+    return Interval(max(low, -1.0), min(high, 1.0)) if is_share else Interval(low, high)

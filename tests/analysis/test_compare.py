@@ -1,0 +1,217 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evalharness.analysis.compare import Comparison, compare_runs
+from evalharness.records import Manifest, MetricRecord
+from evalharness.store.write import RunWriter
+from stores import make_run
+
+TASKS = {"x": [1.0] * 30 + [0.0] * 70, "y": [1.0, 0.0] * 50}
+
+
+def better(scores: list[float], gained: int) -> list[float]:
+    """The last `gained` wrong ones right."""
+    wrong = [i for i, score in enumerate(scores) if score == 0][-gained:] if gained else []
+    return [1.0 if i in wrong else score for i, score in enumerate(scores)]
+
+
+def compare(
+    path: Path, a: dict[str, Any], b: dict[str, Any], options: dict[str, Any] | None = None
+) -> Comparison:
+    base = {"model": "m", "suite": "s", "tasks": TASKS}
+    runs = [make_run(path, name, **{**base, **run}) for name, run in (("a", a), ("b", b))]
+    return compare_runs(path, *runs, **(options or {}))
+
+
+def test_a_better_model_is_called_better_and_an_equal_one_is_not(tmp_path: Path) -> None:
+    found = compare(tmp_path, {}, {"tasks": {"x": better(TASKS["x"], 25), "y": TASKS["y"]}})
+    x, y = found.tasks
+    assert (x.verdict, x.result.wins, x.result.losses) == ("better", 25, 0)
+    assert x.result.difference == pytest.approx(0.25)
+    assert (y.verdict, y.result.difference) == ("no difference resolved", 0.0)
+    assert x.p_adjusted == pytest.approx(2 * x.result.p_value)
+    assert found.overall is not None
+    assert found.overall.result.difference == pytest.approx(0.125)
+
+
+def test_for_a_metric_of_which_less_is_better_a_drop_is_better(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path, name, "m", "s", {"x": scores})
+        for name, scores in (("a", better(TASKS["x"], 25)), ("b", TASKS["x"]))
+    ]
+    for run in runs:
+        metric = MetricRecord(
+            task="x", group="x", metric="acc", filter="none", value=0.55 if run is runs[0] else 0.3,
+            ci_low=0.1, ci_high=0.9, stderr=0.05, n=100, higher_is_better=False, is_main=True,
+        )  # fmt: skip
+        RunWriter(tmp_path / run.run_id, run).write_metrics([metric])
+    (row,) = compare_runs(tmp_path, *runs).tasks
+    assert (row.verdict, row.higher_is_better) == ("better", False)
+
+
+def test_many_equal_docs_are_equivalent(tmp_path: Path) -> None:
+    scores = [1.0, 0.0] * 2000
+    found = compare(tmp_path, {"tasks": {"x": scores}}, {"tasks": {"x": better(scores, 3)}})
+    assert found.tasks[0].verdict == "equivalent"
+    tight = compare_runs(tmp_path, found.a, found.b, margin=0.0005)
+    assert tight.tasks[0].verdict == "no difference resolved"
+
+
+def test_a_run_with_itself_has_no_difference(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "a", "m", "s", TASKS)
+    found = compare_runs(tmp_path, run, run)
+    assert {row.result.difference for row in found.tasks} == {0.0}
+    assert found.notes == ("the same run: there is no difference",)
+
+
+def test_docs_are_joined_by_hash_and_the_others_are_counted(tmp_path: Path) -> None:
+    found = compare(tmp_path, {"tasks": {"x": TASKS["x"]}},
+                    {"tasks": {"x": TASKS["x"]}, "first_doc": 40})  # fmt: skip
+    (row,) = found.tasks
+    assert (row.result.n, row.num_only_a, row.num_only_b) == (60, 40, 40)
+
+
+def test_failed_samples_are_left_out_and_counted(tmp_path: Path) -> None:
+    scores: list[float | None] = [None, None, *TASKS["x"][2:]]
+    (row,) = compare(tmp_path, {"tasks": {"x": TASKS["x"]}}, {"tasks": {"x": scores}}).tasks
+    assert (row.result.n, row.num_only_a, row.num_only_b) == (98, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"on_task": {"x": {"version": "2.0"}}}, "task version 1.0 against 2.0"),
+        ({"on_task": {"x": {"num_fewshot": 5}}}, "0 shots against 5"),
+        ({"on_task": {"x": {"request_hash": "other"}}}, "another prompt"),
+        ({"on_task": {"x": {"status": "failed"}}}, "failed in b"),
+        ({"tasks": {"y": TASKS["y"]}}, "only in a"),
+        ({"first_doc": 1000}, "no docs in common (100 only in a, 100 only in b)"),
+    ],
+)
+def test_what_cant_be_compared_is_left_out_and_told(
+    tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
+    found = compare(tmp_path, {}, change)
+    assert why in found.left_out["x"]
+    assert "x" not in [row.task for row in found.tasks]
+
+
+def test_other_prompts_are_compared_when_asked_for(tmp_path: Path) -> None:
+    change = {"on_task": {"x": {"num_fewshot": 5}}}
+    assert len(compare(tmp_path, {}, change, {"any_prompt": True}).tasks) == 2
+
+
+def test_a_damaged_file_costs_its_task_only(tmp_path: Path) -> None:
+    found = compare(tmp_path, {}, {})
+    (tmp_path / "b" / "samples" / "x.parquet").write_bytes(b"PAR1 and nothing PAR1")
+    found = compare_runs(tmp_path, found.a, found.b)
+    assert found.left_out == {"x": "damaged samples in b"}
+    assert [row.task for row in found.tasks] == ["y"]
+
+
+def test_a_group_is_one_row_over_all_its_docs(tmp_path: Path) -> None:
+    groups = {"g": ["x", "y"]}
+    b = {"tasks": {"x": better(TASKS["x"], 20), "y": TASKS["y"]}, "groups": groups}
+    found = compare(tmp_path, {"groups": groups}, b)
+    (row,) = found.tasks
+    assert (row.task, row.num_members, row.result.n, row.result.wins) == ("g", 2, 200, 20)
+    assert [member.task for member in found.members] == ["x", "y"]
+
+
+def test_a_group_whose_tasks_weigh_the_same_is_told_so(tmp_path: Path) -> None:
+    groups = {"g": ["x", "y"]}
+    tasks = {"x": TASKS["x"], "y": TASKS["y"][:20]}
+    runs = [make_run(tmp_path, name, "m", "s", tasks, groups=groups) for name in "ab"]
+    for run in runs:
+        path = tmp_path / run.run_id
+        writer = RunWriter(path, run)
+        from evalharness.store.read import load_metrics
+
+        metrics = [replace(m, value=0.4) if m.task == "g" else m for m in load_metrics(path)]
+        writer.write_metrics(metrics)
+    (row,) = compare_runs(tmp_path, *runs).tasks
+    assert row.notes == ("tasks weigh the same",)
+    assert row.result.value_a == pytest.approx(0.4)
+
+
+def test_a_metric_that_is_no_mean_is_compared_unpaired(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, name, "m", "s", {"x": TASKS["x"]}) for name in "ab"]
+    for run, value in zip(runs, (0.2, 0.6), strict=True):
+        metric = MetricRecord(
+            task="x", group="x", metric="acc", filter="none", value=value, ci_low=0.1, ci_high=0.9,
+            stderr=0.05, n=100, higher_is_better=True, is_main=True,
+        )  # fmt: skip
+        RunWriter(tmp_path / run.run_id, run).write_metrics([metric])
+    (row,) = compare_runs(tmp_path, *runs).tasks
+    assert row.result.test == "z"
+    assert row.result.difference == pytest.approx(0.4)
+    assert row.notes == ("unpaired: the metric is no mean of samples",)
+
+
+def test_clusters_widen_the_interval(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    a, b = (np.repeat((draw.random((2, 20)) < 0.5).astype(float), 5, axis=1)).tolist()
+    sources = {"x": [f"passage {i // 5}" for i in range(100)]}
+    plain = compare(tmp_path / "plain", {"tasks": {"x": a}}, {"tasks": {"x": b}}).tasks[0]
+    found = compare(
+        tmp_path / "clustered",
+        {"tasks": {"x": a}, "clusters": sources},
+        {"tasks": {"x": b}, "clusters": sources},
+    ).tasks[0]
+    assert (plain.result.num_clusters, found.result.num_clusters) == (None, 20)
+    assert found.result.stderr > 1.8 * plain.result.stderr
+
+
+def test_what_else_differs_is_noted(tmp_path: Path) -> None:
+    found = compare(tmp_path, {}, {"checkpoint": {"fingerprint": "fp-m", "is_chat": False}})
+    assert found.notes == (
+        "prompted with a chat template against as plain text",
+        "the same weights",
+    )
+
+
+def test_one_sample_resolves_nothing(tmp_path: Path) -> None:
+    (row,) = compare(tmp_path, {"tasks": {"x": [0.0]}}, {"tasks": {"x": [1.0]}}).tasks
+    assert (row.verdict, row.result.p_value) == ("no difference resolved", 1.0)
+    assert row.result.ci_low < row.result.ci_high
+
+
+def test_no_score_at_all_is_left_out(tmp_path: Path) -> None:
+    found = compare(tmp_path, {"tasks": {"x": [None, None]}}, {"tasks": {"x": [1.0, 0.0]}})
+    assert found.tasks == ()
+    assert "no docs in common" in found.left_out["x"] or "no score" in found.left_out["x"]
+
+
+def test_the_composites_parts_make_the_overall(tmp_path: Path) -> None:
+    config = {"suite": {"composite": {"name": "whole", "parts": ["x", "y"]}}}
+    tasks = {**TASKS, "z": [0.0] * 50}
+    found = compare(
+        tmp_path,
+        {"tasks": tasks, "config": config},
+        {"tasks": {**tasks, "z": [1.0] * 50}, "config": config},
+    )
+    assert found.overall is not None
+    assert (found.overall.task, found.overall.result.difference) == ("whole", 0.0)
+    assert math.isnan(found.overall.p_adjusted) or found.overall.p_adjusted == 1
+
+
+def test_repeats_are_averaged_within_their_doc(tmp_path: Path) -> None:
+    from stores import _sample
+
+    runs: list[Manifest] = []
+    for name, scores in (("a", (0.0, 0.0, 1.0, 1.0)), ("b", (1.0, 0.0, 1.0, 1.0))):
+        run = make_run(tmp_path, name, "m", "s", {"x": [sum(scores[:2]) / 2, sum(scores[2:]) / 2]})
+        rows = [
+            replace(_sample("x", doc, scores[2 * doc + repeat], None), repeat=repeat)
+            for doc in (0, 1)
+            for repeat in (0, 1)
+        ]
+        RunWriter(tmp_path / name, run).write_samples("x", rows)
+        runs.append(run)
+    (row,) = compare_runs(tmp_path, *runs).tasks
+    assert (row.result.n, row.result.value_a, row.result.value_b) == (2, 0.5, 0.75)

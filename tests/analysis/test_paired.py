@@ -1,0 +1,211 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from evalharness.analysis.paired import (
+    binary_posterior,
+    detectable_share,
+    docs_needed,
+    from_normal,
+    paired_binary_interval,
+    paired_test,
+    permutation_p,
+    unpaired_test,
+)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def binary(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    a = np.repeat([1.0, 1.0, 0.0, 0.0], [both, only_a, only_b, neither])
+    b = np.repeat([1.0, 0.0, 1.0, 0.0], [both, only_a, only_b, neither])
+    return a, b
+
+
+def test_mcnemar_is_the_exact_binomial() -> None:
+    found = paired_test(*binary(60, 14, 5, 21), rng())
+    assert found.test == "mcnemar"
+    assert found.p_value == pytest.approx(0.063568, abs=1e-6)
+    assert found.p_value == pytest.approx(stats.binomtest(14, 19, 0.5).pvalue)
+    assert (found.wins, found.losses, found.ties) == (5, 14, 81)
+
+
+def test_paired_error_of_binary_scores_is_the_closed_form() -> None:
+    n10, n01, n = 14, 5, 100
+    found = paired_test(*binary(60, n10, n01, 21), rng())
+    assert found.difference == pytest.approx((n01 - n10) / n)
+    expected = math.sqrt(n10 + n01 - (n10 - n01) ** 2 / n) / n
+    assert found.stderr == pytest.approx(expected * math.sqrt(n / (n - 1)))
+
+
+def test_paired_variance_is_the_sum_less_twice_the_covariance() -> None:
+    a, b = rng(1).random((2, 50))
+    found = paired_test(a, b, rng())
+    covariance = np.cov(a, b)
+    expected = math.sqrt((covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]) / 50)
+    assert found.stderr == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("wins", "losses", "p"), [(14, 5, 0.981), (60, 40, 0.976)])
+def test_posterior_of_the_dirichlet_table(wins: int, losses: int, p: float) -> None:
+    assert binary_posterior(wins, losses) == pytest.approx(p, abs=2e-3)
+    table = rng(2).dirichlet([wins + 0.5, losses + 0.5, 81.0], size=200_000)
+    assert binary_posterior(wins, losses) == pytest.approx(
+        (table[:, 0] > table[:, 1]).mean(), abs=5e-3
+    )
+
+
+def test_docs_needed_is_millers_example() -> None:
+    assert docs_needed(0.03, 1 / 9) == 969
+
+
+@pytest.mark.parametrize(
+    ("n", "discordance", "points"),
+    [(30, 0.30, 28), (164, 0.20, 9.8), (198, 0.25, 10.0), (541, 0.20, 5.4), (1319, 0.10, 2.4),
+     (5000, 0.20, 1.8), (12032, 0.25, 1.3), (14042, 0.15, 0.9)],
+)  # fmt: skip
+def test_detectable_differences_of_known_benchmarks(
+    n: int, discordance: float, points: float
+) -> None:
+    assert 100 * detectable_share(n, discordance) == pytest.approx(points, abs=0.06)
+
+
+def test_a_run_with_itself_differs_by_nothing() -> None:
+    a = (rng().random(200) < 0.3).astype(float)
+    found = paired_test(a, a, rng())
+    assert (found.difference, found.p_value, found.p_b_above_a) == (0.0, 1.0, 0.5)
+    assert found.ci_low < 0 < found.ci_high
+
+
+@pytest.mark.parametrize("scores", [[0.5], [1.0], [1.0] * 7, [0.5] * 7])
+def test_no_interval_has_zero_width(scores: list[float]) -> None:
+    found = paired_test(scores, scores, rng())
+    assert found.ci_low < found.ci_high or math.isnan(found.ci_low)
+    assert found.p_value == 1.0
+
+
+def test_nothing_is_nan_and_not_zero() -> None:
+    found = paired_test([], [], rng())
+    assert found.n == 0
+    assert all(math.isnan(x) for x in (found.difference, found.ci_low, found.p_value, found.mde))
+
+
+def test_exact_permutation_counts_all_sign_changes() -> None:
+    d = np.array([0.5, 0.2, 0.1])
+    sums = [abs(x * 0.5 + y * 0.2 + z * 0.1) for x in (1, -1) for y in (1, -1) for z in (1, -1)]
+    expected = np.mean([s >= 0.8 - 1e-9 for s in sums])
+    assert permutation_p(d, rng(), None, 100) == pytest.approx(expected)
+
+
+def test_drawn_permutations_agree_with_scipy() -> None:
+    a, b = rng(3).random(60), rng(4).random(60) + 0.08
+    ours = paired_test(a, b, rng(5)).p_value
+    theirs = stats.permutation_test(
+        (b, a), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples",
+        n_resamples=10_000, vectorized=True, rng=rng(6),
+    ).pvalue  # fmt: skip
+    assert ours == pytest.approx(theirs, abs=0.015)
+
+
+def test_equal_differences_are_as_extreme_as_themselves() -> None:
+    a, b = np.full(40, 0.25), np.full(40, 0.5)
+    assert paired_test(a, b, rng()).p_value == pytest.approx(1 / 10_001)
+
+
+def test_the_source_is_the_unit_where_docs_share_one() -> None:
+    clusters = np.repeat(np.arange(20), 10)
+    a = np.repeat((rng(7).random(20) < 0.5).astype(float), 10)
+    b = np.repeat((rng(8).random(20) < 0.5).astype(float), 10)
+    alone, together = paired_test(a, b, rng()), paired_test(a, b, rng(), clusters)
+    assert (together.num_clusters, together.test) == (20, "permutation")
+    assert together.stderr > 3 * alone.stderr
+    by_source = paired_test(a[::10], b[::10], rng())
+    assert together.stderr == pytest.approx(by_source.stderr, rel=0.03)
+
+
+def test_ends_of_the_90_and_95_percent_intervals_are_nested() -> None:
+    for a, b in (binary(20, 9, 3, 8), (rng(9).random(30), rng(10).random(30))):
+        found = paired_test(a, b, rng())
+        assert found.ci_low < found.ci90_low < found.difference < found.ci90_high < found.ci_high
+
+
+def test_unpaired_is_wider_than_paired() -> None:
+    a = rng(11).random(100)
+    b = np.clip(a + 0.02 * rng(12).standard_normal(100), 0, 1)
+    paired = paired_test(a, b, rng())
+    error = a.std(ddof=1) / 10
+    unpaired = unpaired_test(float(a.mean()), error, float(b.mean()), error, 100)
+    assert unpaired.stderr > 3 * paired.stderr
+    assert unpaired.difference == pytest.approx(paired.difference)
+
+
+def test_a_difference_without_a_known_error_has_no_interval() -> None:
+    found = from_normal(0.5, 0.6, math.nan, 10)
+    assert found.difference == pytest.approx(0.1)
+    assert all(math.isnan(x) for x in (found.ci_low, found.p_value, found.mde, found.p_b_above_a))
+
+
+@pytest.mark.parametrize("bad", [([1.0], [1.0, 0.0]), ([math.nan], [1.0])])
+def test_scores_that_cannot_be_paired_are_refused(bad: tuple[list[float], list[float]]) -> None:
+    with pytest.raises(ValueError, match="score"):
+        paired_test(*bad, rng())
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=40),
+    st.integers(0, 3),
+)
+def test_exchanging_the_two_mirrors_the_result(
+    pairs: list[tuple[float, float]], num_clusters: int
+) -> None:
+    a, b = np.array(pairs).T
+    clusters = np.arange(len(a)) % num_clusters if num_clusters else None
+    one = paired_test(a, b, rng(), clusters, 200)
+    other = paired_test(b, a, rng(), clusters, 200)
+    assert one.difference == pytest.approx(-other.difference, abs=1e-12)
+    assert (one.wins, one.losses) == (other.losses, other.wins)
+    assert np.allclose(
+        [one.ci_low, one.ci_high], [-other.ci_high, -other.ci_low], atol=1e-9, equal_nan=True
+    )
+    assert 0 <= one.p_value <= 1
+
+
+def test_one_in_twenty_pairs_of_equals_is_significant() -> None:
+    """1,000 A/A pairs at nominal 5 %: binary (exact, so a little under it), fractional, and clustered."""
+    draw = rng(13)
+    p_values: dict[str, list[float]] = {"binary": [], "fractional": [], "clustered": []}
+    for _ in range(1000):
+        ability = draw.beta(2, 2, size=1000)
+        a, b = (draw.random((2, 1000)) < ability).astype(float)
+        p_values["binary"].append(paired_test(a, b, draw).p_value)
+        c, d = draw.random((2, 100))
+        p_values["fractional"].append(paired_test(c, d, draw, permutations=400).p_value)
+        source = np.repeat(np.arange(30), 4)
+        e, f = (draw.random((2, 120)) < np.repeat(draw.beta(1, 1, (2, 30)), 4, axis=1)).astype(
+            float
+        )
+        p_values["clustered"].append(paired_test(e, f, draw, source, 400).p_value)
+    rates = {name: float(np.mean(np.array(p) < 0.05)) for name, p in p_values.items()}
+    assert all(0.035 <= rate <= 0.065 for rate in rates.values()), rates
+
+
+@pytest.mark.parametrize(("up", "down"), [(0.1, 0.1), (0.02, 0.01), (0.15, 0.05)])
+@pytest.mark.parametrize("n", [30, 100, 1000])
+def test_intervals_of_paired_shares_cover(up: float, down: float, n: int) -> None:
+    """Exact coverage, summed over all tables; wider than asked where hardly any doc differs, never narrower than 94 %."""
+    wins = np.arange(n + 1)
+    weights = stats.binom.pmf(wins, n, up)
+    coverage = 0.0
+    for w in wins[weights > 1e-9]:
+        losses = np.arange(n - w + 1)
+        p = weights[w] * stats.binom.pmf(losses, n - w, down / (1 - up))
+        for loss in losses[p > 1e-9]:
+            interval = paired_binary_interval(int(w), int(loss), n, 0.95)
+            coverage += p[loss] * (interval.low <= up - down <= interval.high)
+    assert 0.94 <= coverage <= 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from evalharness import __version__, model_cli, rescore_cli, results_cli, task_cli
+from evalharness import __version__, compare_cli, model_cli, rescore_cli, results_cli, task_cli
 from evalharness.errors import EvalHarnessError, one_line
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ def selfcheck(
 
 
 app.command()(rescore_cli.rescore)
+app.command()(compare_cli.compare)
 app.command()(results_cli.results)
 app.command()(results_cli.sql)
 app.add_typer(model_cli.app, name="model")

@@ -21,6 +21,14 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def signed(value: float) -> str:
+    """A difference with its sign; a plain 0.000 where it rounds to nothing."""
+    text = number(value)
+    if math.isnan(value) or not text.strip("-0."):
+        return text.lstrip("-")
+    return text if value < 0 else f"+{text}"
+
+
 def duration(value: float | None) -> str:
     """Seconds as 7.2s, 43s, 6m52s or 1h08m; - when unknown."""
     if value is None or math.isnan(value):

@@ -167,7 +167,8 @@ def _with_files(query: str, paths: list[Path]) -> str:
 
 def _floats(values: Any) -> npt.NDArray[np.float64]:
     """A column with NULL as NaN."""
-    return np.where(np.ma.getmaskarray(values), np.nan, np.ma.getdata(values)).astype(float)
+    column: npt.NDArray[np.float64] = values.astype(float)
+    return column.filled(np.nan) if isinstance(column, np.ma.MaskedArray) else column
 
 
 def _codes(values: Any, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | None:

@@ -1,0 +1,132 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from evalharness.analysis.compare import Comparison, compare_runs
+from evalharness.report.compare import (
+    comparison_as_json,
+    comparison_rows,
+    comparison_view,
+    flips_view,
+    markdown,
+)
+from evalharness.report.text import signed
+from evalharness.store.pairs import DocChange, Scored, load_changes
+from stores import make_run
+
+GROUPS = {"g": ["x", "y"]}
+TASKS = {"x": [1.0, 0.0] * 40, "y": [0.0] * 40, "z": [1.0, 0.0, 0.0] * 10}
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Comparison:
+    b = {**TASKS, "x": [1.0, 1.0] * 40}
+    runs = [
+        make_run(tmp_path, name, f"model-{name}", "s", tasks, groups=GROUPS)
+        for name, tasks in (("a", TASKS), ("b", b))
+    ]
+    return compare_runs(tmp_path, *runs)
+
+
+def shown(renderable: Any, width: int = 160) -> str:
+    console = Console(width=width, no_color=True, highlight=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_every_row_says_scores_difference_power_and_verdict(found: Comparison) -> None:
+    text = shown(comparison_view(found, width=160))
+    row = next(line for line in text.splitlines() if line.startswith("g (2 tasks)"))
+    for part in ("120", "0.333", "0.667", "+0.333 [+0.2", "<0.001", "40/0/80", "1.000", "better"):
+        assert part in row
+    assert "model-a" in text
+    assert "y\n" not in text
+
+
+def test_all_shows_the_tasks_of_groups(found: Comparison) -> None:
+    text = shown(comparison_view(found, show_all=True, width=160))
+    assert "\n  x " in text
+    assert "\n  y " in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_no_number_is_cut_on_any_width(found: Comparison, width: int) -> None:
+    text = shown(comparison_view(found, width=width), width)
+    assert "+0.333 [+0.2" in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def change(**texts: Any) -> DocChange:
+    base = {"task": "x", "doc_id": 1, "repeat": 0, "target": "t", "prompt": "p", "answer_a": "1",
+            "answer_b": "2", "response_a": "one", "response_b": "two", "score_a": 1.0, "score_b": 0.0,
+            "error_a": None, "error_b": None}  # fmt: skip
+    return DocChange(**{**base, **texts})
+
+
+def test_changed_docs_show_both_answers(found: Comparison, tmp_path: Path) -> None:
+    changes = load_changes(tmp_path / "a", tmp_path / "b", "x", Scored("acc", "none"), 2)
+    text = shown(flips_view(changes, ("one", "other"), width=100), 100)
+    assert "x  doc 1  0.000 -> 1.000" in text
+    assert "answer no " in text
+    assert "answer yes" in text
+    assert text.count("doc ") == 2
+
+
+def test_what_models_wrote_cannot_reach_the_terminal() -> None:
+    evil = "\x1b[31mred\x1b]0;title\x07 [bold]markup[/bold] \u202eright-to-left\x00"
+    text = shown(flips_view([change(answer_b=evil, response_a=evil)], ("a", "b"), width=120), 120)
+    assert not {"\x1b", "\x07", "\u202e", "\x00"} & set(text)
+    assert "[bold]markup[/bold]" in text
+
+
+def test_a_megabyte_is_cut_and_said_to_be() -> None:
+    text = shown(flips_view([change(response_b="x" * 1_000_000)], ("a", "b"), width=120), 120)
+    assert len(text) < 5000
+    assert "(1,000,000 characters)" in " ".join(text.split())
+
+
+def test_choices_by_log_likelihood_are_shown_as_choices() -> None:
+    scores = "[[-3.5, false], [-1.25, true]]"
+    text = shown(
+        flips_view([change(answer_a=scores, response_a=scores)], ("a", "b"), width=160), 160
+    )
+    assert "choice 1 of 0 to 1 (log-likelihoods -3.50, -1.25)" in text
+
+
+def test_json_and_csv_have_every_number(found: Comparison) -> None:
+    content = comparison_as_json(found)
+    (row, *_) = content["tasks"]
+    assert (row["task"], row["wins"], row["test"], row["verdict"]) == ("g", 40, "mcnemar", "better")
+    assert content["overall"]["difference"] == pytest.approx(1 / 6)
+    names, rows = comparison_rows([found], show_all=True)
+    assert [dict(zip(names, row, strict=True))["task"] for row in rows] == [
+        "g",
+        "z",
+        "x",
+        "y",
+        "mean",
+    ]
+
+
+def test_markdown_escapes_names(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, n, f"m|<b>{n}", "s", {"x": [1.0, 0.0]}) for n in "ab"]
+    text = markdown([compare_runs(tmp_path, *runs)], show_all=False)
+    assert "| x | 2 | 0.500 | 0.500 | 0.000 [" in text
+    assert "m\\|\\<b\\>b" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.25, "+0.250"),
+        (-0.25, "-0.250"),
+        (0.0, "0.000"),
+        (-0.0001, "0.000"),
+        (float("nan"), "n/a"),
+    ],
+)
+def test_differences_have_a_sign(value: float, text: str) -> None:
+    assert signed(value) == text

@@ -1,0 +1,106 @@
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from evalharness.compare_cli import compare
+from stores import make_run
+
+app = typer.Typer()
+app.command()(compare)
+
+A = {"x": [1.0, 0.0] * 50, "y": [1.0, 0.0] * 50}
+
+
+@pytest.fixture
+def results_dir(tmp_path: Path) -> Path:
+    make_run(tmp_path, "1-base", "base", "s", A, started_at="2026-01-01T00:00:00+00:00")
+    make_run(
+        tmp_path,
+        "2-tuned",
+        "tuned",
+        "s",
+        {**A, "x": [1.0] * 100},
+        started_at="2026-01-02T00:00:00+00:00",
+    )
+    make_run(
+        tmp_path, "3-other", "other", "t", {"z": [1.0]}, started_at="2026-01-03T00:00:00+00:00"
+    )
+    return tmp_path  # fmt: skip
+
+
+def call(results_dir: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--results-dir", str(results_dir)])
+
+
+def test_models_and_run_ids_name_runs(results_dir: Path) -> None:
+    for names in (("base", "tuned"), ("1-base", "2-tuned"), ("1-", "tuned")):
+        (found,) = json.loads(call(results_dir, *names, "--json").stdout)
+        assert (found["a"]["run_id"], found["b"]["run_id"]) == ("1-base", "2-tuned")
+        assert [row["verdict"] for row in found["tasks"]] == ["better", "no difference resolved"]
+
+
+def test_a_suite_compares_all_its_models_with_the_first(results_dir: Path) -> None:
+    text = call(results_dir, "--suite", "s", "--md").stdout
+    assert text.startswith("**tuned** against **base**")
+
+
+def test_flips_come_with_the_comparison(results_dir: Path) -> None:
+    result = call(results_dir, "base", "tuned", "--flips", "--samples", "2", "--json")
+    (found,) = json.loads(result.stdout)
+    assert [flip["doc_id"] for flip in found["flips"]] == [1, 3]
+    assert "doc 1" in call(results_dir, "base", "tuned", "--flips").stdout
+
+
+def test_csv_has_a_row_per_task(results_dir: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(call(results_dir, "base", "tuned", "--csv").stdout)))
+    assert [row["task"] for row in rows] == ["x", "y", "mean"]
+    assert float(rows[0]["difference"]) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["base"], "'base' with what?"),
+        ([], "two runs or models, or --suite"),
+        (["base", "nobody"], "no run or model 'nobody'"),
+        (["base", "other"], "model 'other' has no run of suite 's'"),
+        (["base", "tuned", "--task", "xx"], "has no task 'xx'; did you mean 'x'?"),
+        (["--suite", "tt"], "was run for 0 models; did you mean 't'?"),
+        (["--suite", "t"], "was run for 1 models"),
+        (["base", "tuned", "--json", "--md"], "one of --json, --csv and --md"),
+    ],
+)
+def test_wrong_input_is_one_line_that_helps(
+    results_dir: Path, arguments: list[str], message: str
+) -> None:
+    result = call(results_dir, *arguments)
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert getattr(result.exception, "exit_code", None) == 2
+
+
+def test_two_runs_with_nothing_in_common_are_told_so(results_dir: Path) -> None:
+    text = " ".join(call(results_dir, "1-base", "3-other").stdout.split())
+    assert "left out: x: only in 1-base" in text
+    assert "left out: z: only in 3-other" in text
+
+
+def test_a_store_without_the_engine_is_enough(results_dir: Path) -> None:
+    code = (
+        "import sys\nfrom evalharness.cli import main\n"
+        f"sys.argv = ['evalharness', 'compare', 'base', 'tuned', '--results-dir', {str(results_dir)!r}]\n"
+        "try:\n    main()\nexcept SystemExit as e:\n    assert not e.code\n"
+        "assert not {'torch', 'vllm', 'lm_eval', 'transformers', 'datasets', 'pandas'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from evalharness import __version__, compare_cli, model_cli, rescore_cli, results_cli, task_cli
+from evalharness import (
+    __version__,
+    compare_cli,
+    interchange_cli,
+    model_cli,
+    rescore_cli,
+    results_cli,
+    task_cli,
+)
 from evalharness.errors import EvalHarnessError, one_line
 
 if TYPE_CHECKING:
@@ -190,6 +198,8 @@ def selfcheck(
 
 app.command()(rescore_cli.rescore)
 app.command()(compare_cli.compare)
+app.command("import", no_args_is_help=True)(interchange_cli.import_)
+app.command(no_args_is_help=True)(interchange_cli.export)
 app.command()(results_cli.results)
 app.command()(results_cli.sql)
 app.add_typer(model_cli.app, name="model")

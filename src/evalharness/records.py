@@ -142,7 +142,7 @@ class SampleRecord:
     scores: dict[str, float]
     """Metric name -> this sample's score; empty when the sample failed."""
     finish_reason: str
-    """stop | length | unclosed (thinking that never ended) | score | error"""
+    """stop | length | unclosed (thinking that never ended) | score | error | unknown (imported)"""
     num_prompt_tokens: int
     num_generated_tokens: int
     latency_s: float

@@ -47,6 +47,10 @@ def rescore(
     manifest = find_run(results_dir, run)
     if manifest.status == "running":
         raise StoreError(f"run {manifest.run_id!r} hasn't ended; `evalharness resume` continues it")
+    if "import" in manifest.config:
+        raise StoreError(
+            f"run {manifest.run_id!r} was imported: only what was run here is scored again"
+        )
     config = stored_config(results_dir / manifest.run_id)
     try:
         from evalharness.running.terminal import Bars, captured_output, log_to_capture

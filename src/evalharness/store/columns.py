@@ -95,7 +95,11 @@ SAMPLES = (
     Column(
         "scores", "MAP(VARCHAR, DOUBLE)", "metric -> score: scores['acc']; empty when it failed"
     ),
-    Column("finish_reason", "VARCHAR", "stop, length, unclosed (thinking), budget, score or error"),
+    Column(
+        "finish_reason",
+        "VARCHAR",
+        "stop, length, unclosed (thinking), budget, score, error or unknown (imported)",
+    ),
     Column("num_prompt_tokens", "BIGINT", "tokens of the prompt"),
     Column("num_generated_tokens", "BIGINT", "tokens of the answer"),
     Column("latency_s", "DOUBLE", "seconds from sending to the last token"),

@@ -1,0 +1,247 @@
+"""lm-eval's result files: where they are, and what a `results_<date>.json` says, as records.
+
+Layout: `<output_path>/<model>/results_<date>.json` with `samples_<task>_<date>.jsonl` beside it; with
+`--output_path x.json` the file is `x_<date>.json`. The JSON of lm-eval 0.4 has `results` (task or group ->
+`"<metric>,<filter>"` and `"<metric>_stderr,<filter>"`), `group_subtasks`, `configs`, `versions`, `n-shot`, `n-samples`,
+`higher_is_better`, `config`, `date` (seconds since 1970), `lm_eval_version` and the model's name.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalharness.errors import StoreError, UserError
+
+Key = tuple[str, str]
+"""(metric, filter)"""
+
+_DATE = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)$")
+_UNSAFE = re.compile(r'["<>:/|\\?*\[\]]+')
+_NO_METRIC = {"alias", "name", "samples", "sample_len", "sample_count", " "}
+
+
+class Reported(NamedTuple):
+    """A score as the file has it; NaN where it has none."""
+
+    value: float
+    stderr: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult:
+    """A task, or a group with the tasks below it."""
+
+    name: str
+    metrics: dict[Key, Reported]
+    members: tuple[str, ...] = ()
+    """Of a group: its tasks, however deep."""
+    group: str = ""
+    """The outermost group it belongs to, or itself."""
+    num_docs: int | None = None
+    """None where the file doesn't say."""
+    num_docs_available: int | None = None
+    version: str = ""
+    num_fewshot: int = 0
+    higher_is_better: dict[str, bool] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    """The task's configuration, as lm-eval dumps it."""
+
+    @property
+    def kind(self) -> str:
+        """lm-eval's output type; empty where the file doesn't say."""
+        return str(self.config.get("output_type") or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """One results file."""
+
+    path: Path
+    sha256: str
+    tasks: tuple[TaskResult, ...]
+    groups: tuple[TaskResult, ...]
+    children: dict[str, list[str]]
+    """Group -> what stands directly below it."""
+    content: dict[str, Any]
+    """All of the file."""
+
+
+def find_results(path: Path) -> list[Path]:
+    """The results files that a path means: itself, or all `results*.json` below a folder.
+
+    Raises:
+        UserError: there is no such path, or no results in it.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"import: {str(path)!r}: no such file or folder")
+    found = sorted(p for p in path.rglob("results*.json") if p.is_file())
+    if not found:
+        raise UserError(
+            f"import: no results_*.json in {str(path)!r}; give the folder or file that lm-eval wrote (--output_path)"
+        )
+    return found
+
+
+def read_results(path: Path) -> Results:
+    """What the file says.
+
+    Raises:
+        StoreError: it can't be read, or isn't lm-eval's.
+    """
+    try:
+        data = path.read_bytes()
+        content = json.loads(data)
+    except OSError as e:
+        raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
+    except (ValueError, RecursionError) as e:
+        raise StoreError(f"{str(path)!r} is damaged: {e}; lm-eval has to write it again") from e
+    results = content.get("results") if isinstance(content, dict) else None
+    if not isinstance(results, dict) or not results:
+        raise StoreError(
+            f"{str(path)!r} is no results file of lm-eval: it has no `results` by task"
+        )
+    children = _children(content)
+    leaves = [name for name in results if not children.get(name)]
+    groups = [name for name in {**results, **part(content, "groups")} if children.get(name)]
+    return Results(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        tasks=tuple(_task(content, name, _top(name, children)) for name in leaves),
+        groups=tuple(_group(content, name, children) for name in groups),
+        children=children,
+        content=content,
+    )
+
+
+def samples_file(results: Results, task: str) -> Path | None:
+    """The task's samples: those of the same date, or the only ones there are; None without."""
+    if date := file_date(results.path):
+        path = results.path.parent / samples_name(task, date)
+        return path if path.is_file() else None
+    stem = f"samples_{sanitized(task)}"
+    found = [
+        path
+        for path in results.path.parent.glob("samples_*.jsonl")
+        if path.stem == stem
+        or (path.stem.startswith(stem) and _DATE.fullmatch(path.stem[len(stem) :]))
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def samples_name(task: str, date: str) -> str:
+    """Name of the file with a task's samples."""
+    return f"samples_{sanitized(task)}_{date}.jsonl"
+
+
+def sanitized(name: str) -> str:
+    """The name of a model or task as part of a file name, as lm-eval writes it."""
+    return _UNSAFE.sub("__", name)
+
+
+def file_date(path: Path) -> str | None:
+    """The date in a results file's name (local time, with dashes for colons); None without."""
+    found = _DATE.search(path.stem)
+    return found[1] if found else None
+
+
+def as_number(value: Any) -> float:
+    """The value as a float; NaN for whatever isn't a number."""
+    try:
+        return float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return math.nan
+
+
+def part(content: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """A part of the file; empty where it has another type."""
+    found: Any = content
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _task(content: Mapping[str, Any], name: str, group: str) -> TaskResult:
+    counts = part(content, "n-samples", name)
+    effective = counts.get("effective", part(content, "results", name).get("sample_len"))
+    return TaskResult(
+        **_shared(content, name),
+        group=group,
+        num_docs=_count(effective),
+        num_docs_available=_count(counts.get("original")),
+        config=part(content, "configs", name),
+    )
+
+
+def _group(content: Mapping[str, Any], name: str, children: Mapping[str, list[str]]) -> TaskResult:
+    return TaskResult(
+        **_shared(content, name),
+        group=_top(name, children),
+        members=tuple(dict.fromkeys(_leaves(name, children))),
+    )
+
+
+def _shared(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    reported = part(content, "groups", name) | part(content, "results", name)
+    directions = part(content, "higher_is_better", name)
+    return {
+        "name": name,
+        "metrics": _metrics(reported),
+        "version": str(part(content, "versions").get(name, "")),
+        "num_fewshot": _count(part(content, "n-shot").get(name)) or 0,
+        "higher_is_better": {k: v for k, v in directions.items() if isinstance(v, bool)},
+    }
+
+
+def _metrics(reported: Mapping[str, Any]) -> dict[Key, Reported]:
+    """By (metric, filter); `null` is a score that there isn't."""
+    found = {}
+    for key, value in reported.items():
+        metric, _, filter_ = key.partition(",")
+        is_score = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        if is_score and key not in _NO_METRIC and not metric.endswith("_stderr"):
+            error = reported.get(f"{metric}_stderr{key[len(metric) :]}")
+            found[metric, filter_ or "none"] = Reported(as_number(value), as_number(error))
+    return found
+
+
+def _children(content: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {
+        group: [str(name) for name in names]
+        for group, names in part(content, "group_subtasks").items()
+        if isinstance(names, list) and names
+    }
+
+
+def _leaves(
+    name: str, children: Mapping[str, list[str]], above: frozenset[str] = frozenset()
+) -> Iterator[str]:
+    below = children.get(name)
+    if not below:
+        yield name
+        return
+    for child in below:
+        if child not in above and child != name:  # a file may name itself
+            yield from _leaves(child, children, above | {name})
+
+
+def _top(name: str, children: Mapping[str, list[str]]) -> str:
+    """The outermost group above a name; the name itself when nothing is."""
+    seen = {name}
+    while parent := next(
+        (g for g, names in children.items() if name in names and g not in seen), ""
+    ):
+        name = parent
+        seen.add(name)
+    return name
+
+
+def _count(value: Any) -> int | None:
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return int(value) if is_whole and value < 2**63 else None

@@ -1,0 +1,229 @@
+"""lm-eval's results as a run in the store: manifest, metrics and samples as our own runs have them.
+
+A results file is imported once: its sha256 is the run's identity.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from evalharness.errors import StoreError, UserError
+from evalharness.interchange import known
+from evalharness.interchange.lm_eval_files import (
+    Key,
+    Results,
+    TaskResult,
+    find_results,
+    read_results,
+    samples_file,
+)
+from evalharness.interchange.lm_eval_manifest import (
+    SUITE,
+    begin_manifest,
+    in_full,
+    started_at,
+    task_summary,
+)
+from evalharness.interchange.lm_eval_metrics import disagreement, metric_record
+from evalharness.interchange.lm_eval_samples import SamplesRead, read_samples
+from evalharness.records import Manifest, MetricRecord, TaskSummary
+from evalharness.store.read import list_runs
+from evalharness.store.write import RunWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A run made of a results file."""
+
+    manifest: Manifest
+    metrics: list[MetricRecord]
+    notes: tuple[str, ...]
+    """What a reader has to know: damaged lines, values that don't fit their samples."""
+
+
+class _TaskRead(NamedTuple):
+    summary: TaskSummary
+    metrics: list[MetricRecord]
+    scores: dict[Key, list[float]]
+    """One per doc, as far as there are samples."""
+    notes: list[str]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an import came to."""
+
+    runs: list[Imported] = field(default_factory=list)
+    already: dict[str, str] = field(default_factory=dict)
+    """Results file -> the run that it is."""
+    unreadable: list[str] = field(default_factory=list)
+    """Why a file of a folder isn't imported."""
+
+
+def import_path(
+    path: Path, results_dir: Path, *, model: str | None = None, suite: str = SUITE
+) -> Outcome:
+    """Import a results file, or all below a folder; a run for each, oldest first.
+
+    Args:
+        path: file or folder.
+        results_dir: where the runs go.
+        model: name to give the model; None for the file's, or the model entry's with that Hub id.
+        suite: name to give the suite.
+
+    Raises:
+        UserError: nothing could be imported, or all was before.
+    """
+    files = find_results(path)
+    outcome = Outcome()
+    there = {run.identity: run.run_id for run in list_runs(results_dir) if run.status != "running"}
+    for results in sorted(_read_all(files, outcome), key=started_at):
+        run_id = there.get(results.sha256)
+        if run_id is not None:
+            outcome.already[str(results.path)] = run_id
+            continue
+        imported = import_results(results, results_dir, model=model, suite=suite)
+        there[results.sha256] = imported.manifest.run_id
+        outcome.runs.append(imported)
+    if not outcome.runs:
+        raise UserError(_nothing_new(path, outcome))
+    return outcome
+
+
+def import_results(
+    results: Results, results_dir: Path, *, model: str | None = None, suite: str = SUITE
+) -> Imported:
+    """Make one run; nothing of it stays when it can't be finished.
+
+    Raises:
+        StoreError: no task has a score, or results_dir can't be written.
+    """
+    begun = begin_manifest(results, results_dir, model, suite)
+    config = begun.config | {"import": begun.config["import"] | in_full(results)}
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    writer = RunWriter.create(results_dir, begun, text)
+    try:
+        return _write(results, writer, begun)
+    except BaseException:
+        shutil.rmtree(writer.run_dir, ignore_errors=True)
+        raise
+    finally:
+        writer.release()
+
+
+def _read_all(files: Sequence[Path], outcome: Outcome) -> Iterator[Results]:
+    for path in files:
+        try:
+            yield read_results(path)
+        except StoreError as e:
+            if len(files) == 1:
+                raise
+            outcome.unreadable.append(str(e))
+
+
+def _nothing_new(path: Path, outcome: Outcome) -> str:
+    if not outcome.already:
+        return (
+            f"import: none of {len(outcome.unreadable)} files is readable: {outcome.unreadable[0]}"
+        )
+    first, run_id = next(iter(outcome.already.items()))
+    num = len(outcome.already)
+    more = f" (and {num - 1} more in {str(path)!r}, all there)" if num > 1 else ""
+    return (
+        f"import: {first!r} is in the store already, as run {run_id!r}{more}; "
+        f"`evalharness results {run_id}` shows it"
+    )
+
+
+def _write(results: Results, writer: RunWriter, begun: Manifest) -> Imported:
+    declared = known.declared_metrics(begun.suite)
+    read: dict[str, _TaskRead] = {}
+    left_out: dict[str, str] = {}
+    for task in results.tasks:
+        wanted = declared.get(task.name) or declared.get(task.group) or known.Declared()
+        found = _read_task(results, task, wanted, writer)
+        if isinstance(found, str):
+            left_out[task.name] = found
+        else:
+            read[task.name] = found
+    if not read:
+        raise StoreError(f"{str(results.path)!r}: no task with a score: {left_out}")
+    metrics = [metric for task_read in read.values() for metric in task_read.metrics]
+    metrics += _group_metrics(results, declared, read)
+    notes = [note for task_read in read.values() for note in task_read.notes]
+    writer.write_metrics(metrics)
+    ended = replace(
+        begun,
+        status="partial" if left_out else "complete",
+        reason=f"without a score: {', '.join(left_out)}" if left_out else None,
+        left_out=left_out,
+        tasks=tuple(task_read.summary for task_read in read.values()),
+        config=begun.config | {"import": begun.config["import"] | {"notes": notes}},
+    )
+    writer.update(ended)
+    return Imported(manifest=ended, metrics=metrics, notes=tuple(notes))
+
+
+def _read_task(
+    results: Results, task: TaskResult, wanted: known.Declared, writer: RunWriter
+) -> _TaskRead | str:
+    """A task's samples written, its metrics made; or why it has no score."""
+    if not task.metrics:
+        return "no metric in the file"
+    main = known.choose_main(list(task.metrics), wanted)
+    path, read = samples_file(results, task.name), SamplesRead()
+    if path is not None:
+        try:
+            writer.write_samples(task.name, read_samples(path, task, main[1], read))
+        except OSError as e:
+            raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
+    n = len(read.hashes) if task.num_docs is None else task.num_docs
+    if not n:
+        return "the file doesn't say over how many docs, and there are no samples"
+    scores = {key: found.per_doc() for key, found in read.scores.items()}
+    notes = [disagreement(task, key, scores.get(key, []), n) for key in task.metrics]
+    return _TaskRead(
+        summary=task_summary(task, read, n),
+        metrics=[
+            metric_record(task, key, scores.get(key, []), n, is_main=key == main)
+            for key in task.metrics
+        ],
+        scores=scores,
+        notes=[*filter(None, notes), *_about_samples(task, path, read, n)],
+    )
+
+
+def _about_samples(task: TaskResult, path: Path | None, read: SamplesRead, n: int) -> list[str]:
+    if path is None:
+        return [f"{task.name}: no samples beside the results; the score stands alone"]
+    notes = []
+    if read.num_unread:
+        notes.append(
+            f"{task.name}: {read.num_unread} lines of {path.name} left out ({read.first_problem})"
+        )
+    if len(read.hashes) != n:
+        notes.append(f"{task.name}: samples of {len(read.hashes)} docs, the score is over {n}")
+    return notes
+
+
+def _group_metrics(
+    results: Results, declared: Mapping[str, known.Declared], read: Mapping[str, _TaskRead]
+) -> list[MetricRecord]:
+    """The groups' own scores; only an outermost group's stand for something in tables."""
+    records = []
+    for group in results.groups:
+        if not group.metrics or any(member not in read for member in group.members):
+            continue
+        members = [read[member] for member in group.members]
+        wanted = declared.get(group.name) or known.Declared()
+        main = known.choose_main(list(group.metrics), wanted)
+        n = sum(member.summary.num_docs for member in members)
+        for key in group.metrics:
+            pooled = [score for member in members for score in member.scores.get(key, [])]
+            is_main = key == main and group.group == group.name
+            records.append(metric_record(group, key, pooled, n, is_main=is_main))
+    return records

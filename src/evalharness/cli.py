@@ -14,6 +14,7 @@ import typer
 from evalharness import (
     __version__,
     compare_cli,
+    hub_cli,
     interchange_cli,
     model_cli,
     rescore_cli,
@@ -202,6 +203,8 @@ app.command("import", no_args_is_help=True)(interchange_cli.import_)
 app.command(no_args_is_help=True)(interchange_cli.export)
 app.command()(results_cli.results)
 app.command()(results_cli.sql)
+app.add_typer(hub_cli.app, name="adoption")
+app.command()(hub_cli.watch)
 app.add_typer(model_cli.app, name="model")
 app.add_typer(task_cli.app, name="task")
 

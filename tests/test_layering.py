@@ -23,7 +23,7 @@ ROOMS = [
     {"analysis"},
     {"running"},
     {"report"},
-    {"interchange"},
+    {"interchange", "viewer"},
     {
         "composition",
         "run_cli",
@@ -35,6 +35,9 @@ ROOMS = [
         "leaderboard_cli",
         "interchange_cli",
         "scores_cli",
+        "trend_cli",
+        "report_cli",
+        "view_cli",
         "hub_cli",
         "results_cli",
         "model_cli",
@@ -124,7 +127,7 @@ def test_listing_results_imports_nothing_heavy(tmp_path: Path) -> None:
     assert _modules_after(code) & (HEAVY | {"pyarrow", "duckdb", "omegaconf"}) == set()
 
 
-@pytest.mark.parametrize("room", ["store", "hub", "analysis", "report", "interchange"])
+@pytest.mark.parametrize("room", ["store", "scores", "hub", "analysis", "report", "interchange"])
 def test_reading_and_reporting_need_no_engine_and_no_lm_eval(room: str) -> None:
     names = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)

@@ -19,6 +19,7 @@ from evalharness import (
     model_cli,
     rescore_cli,
     results_cli,
+    scores_cli,
     task_cli,
 )
 from evalharness.errors import EvalHarnessError, one_line
@@ -203,6 +204,7 @@ app.command("import", no_args_is_help=True)(interchange_cli.import_)
 app.command(no_args_is_help=True)(interchange_cli.export)
 app.command()(results_cli.results)
 app.command()(results_cli.sql)
+app.add_typer(scores_cli.app, name="scores")
 app.add_typer(hub_cli.app, name="adoption")
 app.command()(hub_cli.watch)
 app.add_typer(model_cli.app, name="model")

@@ -8,7 +8,17 @@ from huggingface_hub import HfApi, ModelInfo
 
 from evalharness.errors import StoreError, UserError
 from evalharness.hub import watching
-from evalharness.hub.watching import STATE, Seen, counts, look, read_state, sources, write_state
+from evalharness.hub.watching import (
+    STATE,
+    Release,
+    Seen,
+    counts,
+    look,
+    read_state,
+    releases,
+    sources,
+    write_state,
+)
 from hub.local_hub import LocalHub
 
 META = "org:meta-llama"
@@ -118,10 +128,22 @@ def test_a_look_adds_to_what_was_seen(hub: LocalHub, api: HfApi, tmp_path: Path)
     hub.add_checkpoint("meta-llama/new")
     before = {META: Seen("t0", frozenset({"meta-llama/gone"})), "org:x": Seen("t1", frozenset())}
     write_state(tmp_path, before, [look(api, META, before[META], [])], NOW)
-    assert read_state(tmp_path) == {
-        META: Seen(NOW, frozenset({"meta-llama/gone", "meta-llama/new"})),
+    state = read_state(tmp_path)
+    (new,) = releases(state)
+    assert new.hub_id == "meta-llama/new"
+    assert state == {
+        META: Seen(NOW, frozenset({"meta-llama/gone", "meta-llama/new"}), (new,)),
         "org:x": Seen("t1", frozenset()),
     }
+
+
+def test_releases_are_told_newest_first_and_once() -> None:
+    old, new = Release("a/old", "2025-01-01"), Release("a/new", "2025-02-01")
+    state = {
+        "org:a": Seen("t", frozenset(), (new, old)),
+        "family:a": Seen("t", frozenset(), (old,)),
+    }
+    assert releases(state) == [new, old]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 9}', '{"schema_version": 1}'])

@@ -1,7 +1,7 @@
 """New checkpoints of organisations and families: what the Hub lists now against what it listed before.
 
 State, in `<results_dir>/.watch.json`: `{"schema_version": 1, "sources": {"org:meta-llama": {"looked_at": ..., "seen":
-[Hub ids]}}}`. Ids are compared, not dates: a repository is often made long before it becomes public.
+[Hub ids], "newest": [[Hub id, date], ...]}}}`. Ids are compared, not dates: a repository is often made long before it becomes public.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ SCHEMA_VERSION = 1
 NEWEST = 500
 """Repositories of a family, all of the Hub's, that a look goes through."""
 
+_REMEMBERED = 10
+"""Releases of each source that the next reader of the state is told of."""
 _SHORTEST_FAMILY = 3
 _PIPELINES = ("text-generation", "image-text-to-text", "any-to-any")
 """Llama 4 is of the second kind."""
@@ -34,11 +36,21 @@ _COPIES = ("gguf", "mlx", "base_model:quantized:")
 _EXPAND = ["createdAt", "tags", "pipeline_tag", "library_name", "gated"]
 
 
+class Release(NamedTuple):
+    """A checkpoint that a look found."""
+
+    hub_id: str
+    created_at: str
+    """ISO; empty where the Hub doesn't know it."""
+
+
 class Seen(NamedTuple):
     """What was there when a source was last looked at."""
 
     looked_at: str
     hub_ids: frozenset[str]
+    newest: tuple[Release, ...] = ()
+    """Of them, newest first."""
 
 
 def sources(orgs: Sequence[str], families: Sequence[str]) -> list[str]:
@@ -115,7 +127,11 @@ def read_state(results_dir: Path) -> dict[str, Seen]:
         if content["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema_version {content['schema_version']!r}")
         return {
-            source: Seen(str(item["looked_at"]), frozenset(map(str, item["seen"])))
+            source: Seen(
+                str(item["looked_at"]),
+                frozenset(map(str, item["seen"])),
+                tuple(Release(str(hub_id), str(day)) for hub_id, day in item.get("newest", [])),
+            )
             for source, item in content["sources"].items()
         }
     except FileNotFoundError:
@@ -126,6 +142,12 @@ def read_state(results_dir: Path) -> dict[str, Seen]:
         raise StoreError(
             f"{str(path)!r} is damaged ({one_line(e)}); without it the next look is a first one"
         ) from e
+
+
+def releases(state: dict[str, Seen]) -> list[Release]:
+    """What the last looks found, of all sources, newest first and each once."""
+    found = {release.hub_id: release for seen in state.values() for release in seen.newest}
+    return sorted(found.values(), key=lambda r: (r.created_at, r.hub_id), reverse=True)
 
 
 def write_state(
@@ -140,11 +162,16 @@ def write_state(
     for item in looks:
         key = item.source.lower()
         known = before[key].hub_ids if key in before else frozenset()
-        after[key] = Seen(looked_at, known | {found.hub_id for found in item.found})
+        newest = tuple(Release(c.hub_id, c.created_at or "") for c in item.found[:_REMEMBERED])
+        after[key] = Seen(looked_at, known | {found.hub_id for found in item.found}, newest)
     content = {
         "schema_version": SCHEMA_VERSION,
         "sources": {
-            source: {"looked_at": seen.looked_at, "seen": sorted(seen.hub_ids)}
+            source: {
+                "looked_at": seen.looked_at,
+                "seen": sorted(seen.hub_ids),
+                "newest": [list(release) for release in seen.newest],
+            }
             for source, seen in sorted(after.items())
         },
     }

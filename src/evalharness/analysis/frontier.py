@@ -1,0 +1,330 @@
+"""The best model at every date, and how fast it gets better: dates and capabilities in, slopes and forecasts out.
+
+A model is at the frontier if none released on or before its date has more capability. The line through those models
+is steeper than the trend of all: the largest of more and more draws grows even where their mean doesn't. `order_bias`
+says by how much. Frontier points depend on each other, so intervals come from drawing the models again and finding the
+frontier anew in each draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Dates = Sequence[date | int] | npt.NDArray[np.generic]
+
+DAYS_PER_YEAR = 365.25
+_MAX_FAILED_DRAWS = 0.05
+
+
+class Line(NamedTuple):
+    """Least squares of value on date."""
+
+    per_year: float
+    middle: float
+    """Mean date, ordinal days."""
+    value: float
+    """At the mean date."""
+    residual_sd: float
+    """n - 2 degrees of freedom; NaN below 3 points."""
+    spread: float
+    """Sum of squared distances from the mean date, years^2."""
+    n: int
+
+    def at(self, day: Floats | float) -> Floats:
+        """The line's value on ordinal days."""
+        return np.asarray(
+            self.value + self.per_year * (np.asarray(day) - self.middle) / DAYS_PER_YEAR
+        )
+
+
+class Slope(NamedTuple):
+    """How much capability the frontier gains a year."""
+
+    per_year: float
+    """NaN with fewer than two frontier dates."""
+    ci_low: float
+    ci_high: float
+    num_models: int
+    num_frontier: int
+    models_per_year: float
+    """Slope through all models."""
+    order_bias: float
+    """What the frontier's slope would exceed that by if all models followed one line and scattered about it alike."""
+
+
+class Forecast(NamedTuple):
+    """The frontier's line on another date."""
+
+    value: float
+    low: float
+    """For a new frontier model: its own scatter and the line's uncertainty."""
+    high: float
+    line_low: float
+    """For the line alone: narrower, and no place for a model."""
+    line_high: float
+    n: int
+    """Frontier models behind it."""
+
+
+class Skill(NamedTuple):
+    """How well the frontier's line up to a date foretold the frontier after it."""
+
+    mae: float
+    """Mean absolute error."""
+    r2: float
+    """1 - squared error over that of the later models' own mean: below 0 is worse than a constant."""
+    num_before: int
+    """Frontier models the line goes through."""
+    num_after: int
+    """Frontier models foretold."""
+
+
+def to_days(dates: Dates) -> Floats:
+    """(models,) proleptic Gregorian ordinals of dates; numbers are taken to be ordinals."""
+    return np.array(
+        [day.toordinal() if isinstance(day, date) else float(day) for day in dates], dtype=float
+    )
+
+
+def find_frontier(dates: Dates, capability: Sequence[float] | Floats) -> Bools:
+    """(models,) at the frontier at its release. Of one date's models only the best can be.
+
+    Raises:
+        ValueError: lengths differ or a capability is NaN.
+    """
+    days, values = _checked(dates, capability)
+    order = np.argsort(days, kind="stable")
+    found = np.zeros(len(days), dtype=bool)
+    found[order] = frontier_rows(days[order], values[order][None])[0]
+    return found
+
+
+def frontier_rows(days: Floats, values: Floats) -> Bools:
+    """The frontier of many draws at once.
+
+    Args:
+        days: (models,) ascending.
+        values: (draws, models); -inf where a model isn't in the draw.
+
+    Returns:
+        (draws, models).
+    """
+    best = np.maximum.accumulate(values, axis=1)
+    last_of_day = np.searchsorted(days, days, side="right") - 1
+    found: Bools = (values >= best[:, last_of_day]) & np.isfinite(values)
+    return found
+
+
+def fit_line(dates: Dates, values: Sequence[float] | Floats) -> Line:
+    """Least squares; the slope is NaN when all dates are one."""
+    days, heights = _checked(dates, values)
+    n = len(days)
+    if n == 0:
+        return Line(math.nan, math.nan, math.nan, math.nan, 0.0, 0)
+    middle = float(days.mean())
+    years = (days - middle) / DAYS_PER_YEAR
+    spread = float(years @ years)
+    per_year = float(years @ heights) / spread if spread else math.nan
+    residuals = heights - heights.mean() - per_year * years
+    sd = math.sqrt(float(residuals @ residuals) / (n - 2)) if n > 2 else math.nan
+    return Line(per_year, middle, float(heights.mean()), sd, spread, n)
+
+
+def frontier_slope(
+    dates: Dates,
+    capability: Sequence[float] | Floats,
+    rng: np.random.Generator,
+    draws: Floats | None = None,
+    num_draws: int = 1000,
+    level: float = 0.9,
+) -> Slope:
+    """Slope of the least-squares line through the frontier, with its percentile interval.
+
+    Args:
+        dates: (models,) of release.
+        capability: (models,).
+        rng: draws the models.
+        draws: (any, models) capabilities of `capability_draws`: each draw of models then takes one of them, and the
+            interval holds the capabilities' own uncertainty as well. Rows with a NaN are left out.
+        num_draws: of models, with replacement.
+        level: confidence in (0, 1).
+    """
+    days, values = _checked(dates, capability)
+    order = np.argsort(days, kind="stable")
+    days, values = days[order], values[order]
+    is_frontier = frontier_rows(days, values[None])[0]
+    models = fit_line(days, values)
+    counts = _drawn_counts(len(days), num_draws, rng)
+    drawn = _drawn_values(values, draws, order, num_draws, rng)
+    low, high = _percentiles(_frontier_slopes(days, drawn, counts), level)
+    return Slope(
+        per_year=fit_line(days[is_frontier], values[is_frontier]).per_year,
+        ci_low=low,
+        ci_high=high,
+        num_models=len(days),
+        num_frontier=int(is_frontier.sum()),
+        models_per_year=models.per_year,
+        order_bias=_order_bias(days, values, models, num_draws, rng),
+    )
+
+
+def frontier_slopes(
+    dates: Dates,
+    capability: Sequence[float] | Floats,
+    subsets: Mapping[str, Bools],
+    rng: np.random.Generator,
+    draws: Floats | None = None,
+    num_draws: int = 1000,
+    level: float = 0.9,
+) -> dict[str, Slope]:
+    """The slope of each subset's own frontier: all models, open weights, one family, one band of sizes.
+
+    Args:
+        dates: as `frontier_slope`, as are the others.
+        capability: of the models.
+        subsets: name -> (models,) mask.
+        rng: draws the models.
+        draws: capabilities to draw from.
+        num_draws: per subset.
+        level: of confidence.
+    """
+    days, values = _checked(dates, capability)
+    return {
+        name: frontier_slope(
+            days[mask],
+            values[mask],
+            rng,
+            None if draws is None else draws[:, mask],
+            num_draws,
+            level,
+        )
+        for name, mask in subsets.items()
+    }
+
+
+def forecast(
+    dates: Dates, capability: Sequence[float] | Floats, at: date | int, level: float = 0.9
+) -> Forecast:
+    """The frontier's line on a date, with the interval for a new model and the one for the line.
+
+    Both take the frontier's points for independent, which they aren't: see `forecast_skill` for what they are worth.
+    The intervals are NaN below 3 frontier models.
+    """
+    days, values = _checked(dates, capability)
+    is_frontier = find_frontier(days, values)
+    line = fit_line(days[is_frontier], values[is_frontier])
+    day = float(to_days([at])[0])
+    value = float(line.at(day))
+    if line.n < 3 or not line.spread:
+        return Forecast(value, math.nan, math.nan, math.nan, math.nan, line.n)
+    quantile = float(stats.t.ppf((1 + level) / 2, line.n - 2))
+    far = ((day - line.middle) / DAYS_PER_YEAR) ** 2 / line.spread
+    of_line = quantile * line.residual_sd * math.sqrt(1 / line.n + far)
+    of_model = quantile * line.residual_sd * math.sqrt(1 + 1 / line.n + far)
+    return Forecast(
+        value, value - of_model, value + of_model, value - of_line, value + of_line, line.n
+    )
+
+
+def forecast_skill(dates: Dates, capability: Sequence[float] | Floats, cut: date | int) -> Skill:
+    """The line through the frontier up to `cut` (included), held against the frontier models after it.
+
+    The capabilities are taken as they are: for an honest forecast fit them to scores that were known at the cut.
+    """
+    days, values = _checked(dates, capability)
+    is_frontier = find_frontier(days, values)
+    before = is_frontier & (days <= to_days([cut])[0])
+    after = is_frontier & ~before
+    line = fit_line(days[before], values[before])
+    if line.n < 2 or not after.any():
+        return Skill(math.nan, math.nan, line.n, int(after.sum()))
+    errors = values[after] - line.at(days[after])
+    distances = values[after] - values[after].mean()
+    spread = float(distances @ distances)
+    r2 = 1 - float(errors @ errors) / spread if spread else math.nan
+    return Skill(float(np.abs(errors).mean()), r2, line.n, int(after.sum()))
+
+
+def simulate_line(
+    days: Floats, values: Floats, line: Line, num_draws: int, rng: np.random.Generator
+) -> Floats:
+    """(draws, models) capabilities as they would be if all models followed the line: it plus residuals drawn anew."""
+    fitted = line.at(days)
+    residuals = values - fitted
+    residuals = residuals * math.sqrt(len(days) / max(len(days) - 2, 1))
+    drawn: Floats = fitted + rng.choice(residuals, size=(num_draws, len(days)))
+    return drawn
+
+
+def _checked(dates: Dates, capability: Sequence[float] | Floats) -> tuple[Floats, Floats]:
+    days, values = to_days(dates), np.asarray(capability, dtype=float)
+    if days.shape != values.shape:
+        raise ValueError(f"{days.size} dates but {values.size} capabilities")
+    if np.isnan(values).any():
+        raise ValueError("a capability is NaN: leave the model out")
+    return days, values
+
+
+def _drawn_counts(num_models: int, num_draws: int, rng: np.random.Generator) -> Floats:
+    """(draws, models) how often each model is in the draw."""
+    if not num_models:
+        return np.zeros((num_draws, 0))
+    shares = np.full(num_models, 1 / num_models)
+    return rng.multinomial(num_models, shares, size=num_draws).astype(float)
+
+
+def _drawn_values(
+    values: Floats,
+    draws: Floats | None,
+    order: npt.NDArray[np.intp],
+    num_draws: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """(draws, models) in the order of the dates."""
+    if draws is None:
+        return np.broadcast_to(values, (num_draws, len(values)))
+    usable = draws[np.isfinite(draws).all(axis=1)][:, order]
+    if not len(usable):
+        raise ValueError("no draw of the capabilities is without NaN")
+    return usable[rng.integers(len(usable), size=num_draws)]
+
+
+def _frontier_slopes(days: Floats, values: Floats, counts: Floats) -> Floats:
+    """(draws,) slope through each draw's frontier, a model counting as often as it was drawn."""
+    weights = counts * frontier_rows(days, np.where(counts > 0, values, -math.inf))
+    total = np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    years = (days - days.mean()) / DAYS_PER_YEAR if len(days) else days
+    distances = years - (weights * years).sum(axis=1, keepdims=True) / total
+    spread = (weights * distances**2).sum(axis=1)
+    rise = (weights * distances * values).sum(axis=1)
+    unknown = np.full(len(spread), math.nan)
+    slopes: Floats = np.divide(rise, spread, out=unknown, where=spread > 1e-9)
+    return slopes
+
+
+def _order_bias(
+    days: Floats, values: Floats, line: Line, num_draws: int, rng: np.random.Generator
+) -> float:
+    if line.n < 3 or not line.spread:
+        return math.nan
+    simulated = simulate_line(days, values, line, num_draws, rng)
+    slopes = _frontier_slopes(days, simulated, np.ones_like(simulated))
+    found = slopes[np.isfinite(slopes)]
+    return float(found.mean()) - line.per_year if len(found) else math.nan
+
+
+def _percentiles(values: Floats, level: float) -> tuple[float, float]:
+    found = values[np.isfinite(values)]
+    if len(found) < max(2, (1 - _MAX_FAILED_DRAWS) * len(values)):
+        return math.nan, math.nan
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return (float(low), float(high)) if low < high else (math.nan, math.nan)

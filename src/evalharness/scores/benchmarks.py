@@ -1,0 +1,90 @@
+"""What is known of a benchmark: chance, ceiling, items, and the tasks that measure it here. `benchmarks.yaml` holds it.
+
+Two spellings are one name when they differ in case, spaces and - _ . / only: `GPQA diamond` is `GPQA-Diamond`, and
+`MMLU-Pro+` isn't `MMLU-Pro`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evalharness.errors import did_you_mean
+
+_FILE = Path(__file__).with_name("benchmarks.yaml")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NO_MATTER = re.compile(r"[\s_./-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """One benchmark. None: unknown, or not the same in all sources."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    chance: float | None = None
+    """What guessing scores, 0 to 1."""
+    ceiling: float = 1.0
+    """The best that can be had, 0 to 1."""
+    num_items: int | None = None
+    tasks: tuple[str, ...] = ()
+    """That ask these items here."""
+    released: date | None = None
+    lower_is_better: bool = False
+
+
+@cache
+def known_benchmarks() -> Mapping[str, Benchmark]:
+    """All of them by name."""
+    entries: dict[str, dict[str, Any]] = yaml.load(_FILE.read_bytes(), Loader=_LOADER)
+    return {name: _benchmark(name, entry) for name, entry in entries.items()}
+
+
+def find_benchmark(label: str) -> Benchmark | None:
+    """The benchmark of this name or alias; None if there is none."""
+    return _by_label().get(squeezed(label))
+
+
+def benchmark_of_task(task: str) -> Benchmark | None:
+    """The benchmark whose items a task asks; None for samples of one, and for all others."""
+    return _by_task().get(task)
+
+
+def nearest_benchmark(label: str) -> str:
+    """'; did you mean 'x'?' for the nearest name or alias, or '' when none is near."""
+    return did_you_mean(
+        label, [s for b in known_benchmarks().values() for s in (b.name, *b.aliases)]
+    )
+
+
+@cache
+def _by_label() -> Mapping[str, Benchmark]:
+    return {
+        squeezed(label): benchmark
+        for benchmark in known_benchmarks().values()
+        for label in (benchmark.name, *benchmark.aliases)
+    }
+
+
+@cache
+def _by_task() -> Mapping[str, Benchmark]:
+    return {
+        task: benchmark for benchmark in known_benchmarks().values() for task in benchmark.tasks
+    }
+
+
+def _benchmark(name: str, entry: Mapping[str, Any]) -> Benchmark:
+    lists = {key: tuple(entry.get(key, ())) for key in ("aliases", "tasks")}
+    return Benchmark(**{"name": name, **entry, **lists})
+
+
+def squeezed(label: str) -> str:
+    """What two spellings of one name have in common."""
+    return _NO_MATTER.sub("", label).casefold()

@@ -1,0 +1,139 @@
+"""One score of one model on one benchmark, with who says so and how it was measured.
+
+Two rows of the same model and benchmark are two facts. Nothing in this room merges them, averages them or takes the
+larger one: protocols move a score by more than a generation does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Literal, NamedTuple
+
+Origin = Literal["seed", "imported", "measured"]
+
+
+class Protocol(NamedTuple):
+    """How a score was measured; None and empty where that isn't said."""
+
+    n_shot: str | None
+    cot: bool | None
+    chat: bool | None
+    subset: str
+    harness: str
+    strategy: str
+
+
+class Quantity(NamedTuple):
+    """What a score is a value of: two values of one quantity should be the same number."""
+
+    model: str
+    variant: str
+    benchmark: str
+    metric: str
+    protocol: Protocol
+    definition: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedScore:
+    """A score as its source gives it. None and empty text mean: the source doesn't say."""
+
+    origin: Origin
+    """seed (came with the package) | imported | measured (a run in the store)"""
+    collection: str
+    """The file that it was read from, or the results folder."""
+    line: int | None = None
+    """In that file."""
+
+    model: str
+    """As the source spells it; names of two sources are never taken for the same model."""
+    family: str = ""
+    release_date: date | None = None
+    total_params_b: float | None = None
+    active_params_b: float | None = None
+    n_experts: int | None = None
+    """Routed experts; 1 is a dense model."""
+    open_weight: bool | None = None
+    variant: str = ""
+    """base | instruct | the source's own word"""
+    train_tokens_t: float | None = None
+    """Trillions."""
+    train_flops_1e21: float | None = None
+
+    benchmark: str
+    """Its name in `benchmarks.yaml`, or the source's label where that isn't in it."""
+    benchmark_raw: str = ""
+    """The source's label."""
+    metric: str = ""
+    score: float
+    """0 to 100."""
+    n: int | None = None
+    """Items that were scored."""
+    ci_low: float | None = None
+    """Of the 95 % interval, 0 to 100; measured scores have one."""
+    ci_high: float | None = None
+    higher_is_better: bool = True
+
+    n_shot: str | None = None
+    """A number, a range (3-5) or `few`."""
+    cot: bool | None = None
+    chat: bool | None = None
+    """With the model's chat template."""
+    subset: str = ""
+    """Which of the benchmark's items, if not all."""
+    harness: str = ""
+    strategy: str = ""
+    """How requests became answers; empty for reported scores, whose metric says it (maj@8)."""
+    definition: str = ""
+    """Exactly what a run measured: task and version, or a composite's version and parts."""
+
+    reported_by: str = ""
+    source_repo: str = ""
+    source_path: str = ""
+    source_commit: str = ""
+    date_source: str = ""
+    """Where the release date is from."""
+    notes: str = ""
+    run_id: str = ""
+    """Of a measured score."""
+    task: str = ""
+
+    @property
+    def protocol(self) -> Protocol:
+        """How it was measured."""
+        return Protocol(self.n_shot, self.cot, self.chat, self.subset, self.harness, self.strategy)
+
+    @property
+    def quantity(self) -> Quantity:
+        """What it is a value of."""
+        return Quantity(
+            self.model, self.variant, self.benchmark, self.metric, self.protocol, self.definition
+        )
+
+    @property
+    def num_fewshot(self) -> int | None:
+        """`n_shot` as a number; None where it is none."""
+        return int(self.n_shot) if self.n_shot and self.n_shot.isdecimal() else None
+
+    @property
+    def content(self) -> ReportedScore:
+        """The score wherever it was read: two with equal content are one fact, written twice."""
+        return replace(self, origin="imported", collection="", line=None)
+
+
+def distinct(scores: Iterable[ReportedScore]) -> list[ReportedScore]:
+    """The scores without those that were there before, in every field."""
+    found: dict[ReportedScore, ReportedScore] = {}
+    for score in scores:
+        found.setdefault(score.content, score)
+    return list(found.values())
+
+
+def find_conflicts(scores: Sequence[ReportedScore]) -> list[tuple[ReportedScore, ...]]:
+    """The scores that are values of one quantity and yet differ, a group each, in order of appearance."""
+    groups: dict[Quantity, list[ReportedScore]] = {}
+    for score in scores:
+        groups.setdefault(score.quantity, []).append(score)
+    return [tuple(group) for group in groups.values() if len({item.score for item in group}) > 1]

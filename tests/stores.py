@@ -1,7 +1,7 @@
 """Runs on disk without running anything: scores in, a folder as `run` leaves it out."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ def make_run(
     groups: Mapping[str, Sequence[str]] | None = None,
     clusters: Mapping[str, Sequence[str]] | None = None,
     first_doc: int = 0,
+    lower_is_better: Collection[str] = (),
     on_task: Mapping[str, Mapping[str, Any]] | None = None,
     on_sample: Mapping[str, Any] | None = None,
     **manifest: Any,
@@ -39,6 +40,7 @@ def make_run(
         groups: group -> its tasks; the group's own metric is the mean over their docs.
         clusters: task -> source per doc.
         first_doc: place of the first doc: another one makes other docs.
+        lower_is_better: tasks of which less is better.
         on_task: task -> fields of its summary that are otherwise.
         on_sample: fields of every sample that are otherwise.
         manifest: fields of the manifest that are otherwise.
@@ -61,6 +63,7 @@ def make_run(
         _metric(group, group, [score for task in members for score in tasks[task]])
         for group, members in (groups or {}).items()
     ]
+    metrics = [replace(m, higher_is_better=m.task not in lower_is_better) for m in metrics]
     for task, scores in tasks.items():
         sources = (clusters or {}).get(task)
         samples = (

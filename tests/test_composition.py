@@ -39,7 +39,7 @@ def test_every_shipped_file_composes(group: str, name: str) -> None:
 
 
 def test_every_group_of_the_folder_is_known() -> None:
-    assert {f.name for f in (ROOT / "configs").iterdir() if f.is_dir()} == {*GROUPS}
+    assert {f.name for f in (ROOT / "configs").iterdir() if f.is_dir()} == {*GROUPS, "gate"}
 
 
 def test_a_multirun_composes_each_combination() -> None:

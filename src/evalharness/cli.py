@@ -14,6 +14,8 @@ import typer
 from evalharness import (
     __version__,
     compare_cli,
+    drift_cli,
+    gate_cli,
     hub_cli,
     interchange_cli,
     model_cli,
@@ -21,6 +23,7 @@ from evalharness import (
     results_cli,
     scores_cli,
     task_cli,
+    trend_cli,
 )
 from evalharness.errors import EvalHarnessError, one_line
 
@@ -200,10 +203,13 @@ def selfcheck(
 
 app.command()(rescore_cli.rescore)
 app.command()(compare_cli.compare)
+app.command(no_args_is_help=True)(gate_cli.gate)
+app.command(no_args_is_help=True)(drift_cli.drift)
 app.command("import", no_args_is_help=True)(interchange_cli.import_)
 app.command(no_args_is_help=True)(interchange_cli.export)
 app.command()(results_cli.results)
 app.command()(results_cli.sql)
+app.command()(trend_cli.trend)
 app.add_typer(scores_cli.app, name="scores")
 app.add_typer(hub_cli.app, name="adoption")
 app.command()(hub_cli.watch)

@@ -25,6 +25,8 @@ ALPHA = 0.05
 MARGIN = 0.01
 """Differences up to this are taken for none: a point of 100."""
 _AGREES = 1e-6
+_REACH_90 = 2 * 1.6448536269514722
+"""Standard errors between the ends of a 90 % interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,7 @@ def verdict(
     """
     if p_adjusted < ALPHA:
         return "better" if (result.difference > 0) == higher_is_better else "worse"
-    if _is_share(result) and -margin < result.ci90_low and result.ci90_high < margin:
+    if is_share(result) and -margin < result.ci90_low and result.ci90_high < margin:
         return "equivalent"
     return "no difference resolved"
 
@@ -208,6 +210,8 @@ class _Plan:
             )
             return None
         notes = _task_notes(self.tasks_a[name], self.tasks_b[name])
+        if what := _other_questions(self.tasks_a[name], self.tasks_b[name]):
+            notes += (what,)
         if _is_mean(pairs, first, second):
             if len(pairs.a) == 0:
                 self.left_out[name] = (
@@ -250,7 +254,7 @@ class _Plan:
         other = self.metrics_b.get((group, *metric))
         if other is not None and len(used) == size and not _is_pooled(found, record, other):
             notes += ("tasks weigh the same",)
-            result = _mean_of([m.result for m in used])
+            result = mean_of([m.result for m in used])
         else:
             a, b = (np.concatenate([getattr(p, side) for p in found]) for side in "ab")
             result = paired_test(a, b, _rng(group, len(a)), _pooled_clusters(found))
@@ -303,12 +307,12 @@ def _judged(rows: Sequence[TaskComparison], margin: float) -> list[TaskCompariso
 def _overall(rows: Sequence[TaskComparison], a: Manifest, margin: float) -> TaskComparison | None:
     composite = a.config.get("suite", {}).get("composite") or {}
     parts = composite.get("parts") or [row.task for row in rows]
-    used = [row for row in rows if row.task in parts and _is_share(row.result)]
+    used = [row for row in rows if row.task in parts and is_share(row.result)]
     used = [row for row in used if row.higher_is_better]
     if len(used) < 2:
         return None
     notes = () if len(used) == len(parts) else (f"mean of {len(used)} of {len(parts)} rows",)
-    result = _mean_of([row.result for row in used])
+    result = mean_of([row.result for row in used])
     return TaskComparison(
         task=str(composite.get("name") or "mean"),
         num_members=len(used),
@@ -322,18 +326,28 @@ def _overall(rows: Sequence[TaskComparison], a: Manifest, margin: float) -> Task
     )
 
 
-def _mean_of(results: Sequence[PairedResult]) -> PairedResult:
-    """The mean difference over independent sets of docs, with equal weight."""
+def mean_of(results: Sequence[PairedResult]) -> PairedResult:
+    """The mean difference over independent sets of docs, with equal weight; one alone as it is."""
     k = len(results)
+    if k == 1:
+        return results[0]
     return from_normal(
         math.fsum(r.value_a for r in results) / k,
         math.fsum(r.value_b for r in results) / k,
-        math.hypot(*(r.stderr for r in results)) / k,
+        math.hypot(*(_stderr(r) for r in results)) / k,
         sum(r.n for r in results),
     )
 
 
-def _is_share(result: PairedResult) -> bool:
+def _stderr(result: PairedResult) -> float:
+    """A row on which nothing changed isn't certain: its interval says how uncertain."""
+    if result.stderr > 0:
+        return result.stderr
+    return (result.ci90_high - result.ci90_low) / _REACH_90
+
+
+def is_share(result: PairedResult) -> bool:
+    """Both scores lie between 0 and 1."""
     return 0 <= result.value_a <= 1 and 0 <= result.value_b <= 1
 
 

@@ -15,18 +15,25 @@ from rich.table import Table
 from rich.text import Text
 
 from evalharness.analysis.compare import Comparison, TaskComparison
-from evalharness.analysis.paired import PairedResult
 from evalharness.records import Manifest
 from evalharness.report.export import as_json
-from evalharness.report.fitting import WIDE, Col, fits, fitted_table
-from evalharness.report.text import number, params, plain, signed
+from evalharness.report.fitting import Col
+from evalharness.report.paired_cells import (
+    difference,
+    heads,
+    hiding_table,
+    markdown_cell,
+    mde,
+    name_cell,
+    p_value,
+    row_name,
+)
+from evalharness.report.text import number, params, plain
 from evalharness.store.pairs import DocChange
 
 VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
 _LONGEST_ANSWER = 600
 _LONGEST_PROMPT = 240
-_LONGEST_NAME, _SHORT_NAME = 20, 7
-"""Of a model, as the head of a column; else it is first or second, as in the heading."""
 _FOOT = (
     "difference: second - first on the same docs, 95 % CI; p: exact McNemar or permutation, Benjamini-Hochberg over the rows",
     "MDE: least true difference that would show at 80 % power; P(>): posterior probability that the second is higher",
@@ -148,10 +155,10 @@ def markdown(comparisons: Sequence[Comparison], *, show_all: bool) -> str:
     """The comparisons as Markdown tables."""
     blocks = []
     for found in comparisons:
-        first, second = (_escaped(name) for name in labels(found.a, found.b))
+        first, second = (markdown_cell(name) for name in labels(found.a, found.b))
         lines = [
             f"**{second}** against **{first}** "
-            f"(`{_escaped(found.b.run_id)}` against `{_escaped(found.a.run_id)}`)",
+            f"(`{markdown_cell(found.b.run_id)}` against `{markdown_cell(found.a.run_id)}`)",
             "",
             f"| task | n | {first} | {second} | difference [95 % CI] | p (BH) | MDE | verdict |",
             "|---|--:|--:|--:|---|--:|--:|---|",
@@ -161,16 +168,16 @@ def markdown(comparisons: Sequence[Comparison], *, show_all: bool) -> str:
             rows.append(("", found.overall))
         for indent, row in rows:
             r = row.result
-            name = _escaped(indent.replace(" ", "&nbsp;") + _name(row))
+            name = markdown_cell(indent.replace(" ", "&nbsp;") + row_name(row))
             lines.append(
                 f"| {name} | {r.n} | {number(r.value_a)} | {number(r.value_b)} | "
-                f"{_difference(r)} | {_p(row.p_adjusted)} | {_mde(r)} | {row.verdict} |"
+                f"{difference(r)} | {p_value(row.p_adjusted)} | {mde(r)} | {row.verdict} |"
             )
         notes = [
             *found.notes,
             *(f"left out: {task}: {why}" for task, why in found.left_out.items()),
         ]
-        lines += ["", *(f"- {_escaped(note)}" for note in notes)] if notes else []
+        lines += ["", *(f"- {markdown_cell(note)}" for note in notes)] if notes else []
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
 
@@ -191,13 +198,10 @@ def _heading(found: Comparison, first: str, second: str) -> Table:
 def _table(
     rows: Sequence[tuple[str, TaskComparison]], first: str, second: str, width: int
 ) -> Table:
-    names = [plain(first).plain, plain(second).plain]
-    if max(map(len, names)) > (_LONGEST_NAME if width >= WIDE else _SHORT_NAME):
-        names = ["first", "second"]
     columns = [
         Col("task", least=16),
         Col("n", justify="right"),
-        *(Col(name, justify="right") for name in names),
+        *(Col(name, justify="right") for name in heads(first, second, width)),
         Col("difference [95 % CI]"),
         Col("p (BH)", justify="right"),
         Col("MDE", justify="right"),
@@ -206,62 +210,25 @@ def _table(
         Col("verdict", least=10),
     ]
     cells = [_cells(indent, row) for indent, row in rows]
-    hidden: list[str] = []
-    for name in ("P(>)", "win/loss/tie", "MDE", "n"):
-        kept = [i for i, column in enumerate(columns) if column.name not in hidden]
-        if fits([columns[i] for i in kept], [[row[i] for i in kept] for row in cells], width):
-            break
-        hidden.append(name)
-    kept = [i for i, column in enumerate(columns) if column.name not in hidden]
-    return fitted_table(
-        [columns[i] for i in kept], [[row[i] for i in kept] for row in cells], width
-    )
+    return hiding_table(columns, cells, width, [["P(>)"], ["win/loss/tie"], ["MDE"], ["n"]])
 
 
 def _cells(indent: str, row: TaskComparison) -> list[Text]:
     r = row.result
-    name = plain(indent + _name(row))
-    if row.metric != "mean":
-        metric = plain(indent + row.metric + ("" if row.higher_is_better else " ↓"))
-        metric.stylize("dim")
-        name += Text("\n") + metric
-    for note in row.notes:
-        name += Text("\n") + Text(indent + note, style="yellow")
     counts = "-" if r.test == "z" else f"{r.wins}/{r.losses}/{r.ties}"
+    lines = name_cell(row).split("\n")
     return [
-        name,
+        Text("\n").join(Text(indent) + line for line in lines),
         Text(str(r.n)),
         Text(number(r.value_a)),
         Text(number(r.value_b)),
-        Text(_difference(r), style="bold" if row.verdict in ("better", "worse") else ""),
-        Text(_p(row.p_adjusted)),
-        Text(_mde(r)),
+        Text(difference(r), style="bold" if row.verdict in ("better", "worse") else ""),
+        Text(p_value(row.p_adjusted)),
+        Text(mde(r)),
         Text(counts),
         Text("-" if math.isnan(r.p_b_above_a) else f"{r.p_b_above_a:.3f}"),
         Text(row.verdict, style=VERDICT_STYLE.get(row.verdict, "")),
     ]
-
-
-def _name(row: TaskComparison) -> str:
-    if row.metric == "mean":
-        return f"{row.task} of {row.num_members}"
-    return row.task if row.num_members == 1 else f"{row.task} ({row.num_members} tasks)"
-
-
-def _difference(r: PairedResult) -> str:
-    if math.isnan(r.ci_low):
-        return f"{signed(r.difference)} [no CI]"
-    return f"{signed(r.difference)} [{signed(r.ci_low)}, {signed(r.ci_high)}]"
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return "-"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _mde(r: PairedResult) -> str:
-    return "-" if math.isnan(r.mde) else number(r.mde)
 
 
 def _counts(found: Comparison) -> list[Text]:
@@ -359,10 +326,3 @@ def _run_fields(run: Manifest) -> Mapping[str, Any]:
 
 def _flat(value: Any) -> Any:
     return "; ".join(value) if isinstance(value, tuple) else value
-
-
-def _escaped(text: str) -> str:
-    clean = plain(text).plain
-    for char in "\\|<>`*_[]":
-        clean = clean.replace(char, "\\" + char)
-    return clean

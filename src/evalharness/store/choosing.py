@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from evalharness.errors import StoreError, did_you_mean
+from evalharness.errors import StoreError, did_you_mean, then
 from evalharness.records import Manifest
 from evalharness.store import layout
 from evalharness.store.read import find_run, list_runs
@@ -45,8 +45,8 @@ def choose_run(results_dir: Path, name: str, suite: str | None = None) -> Manife
     if best is None:
         suites = dict.fromkeys(run.suite for run in found)
         raise StoreError(
-            f"model {name!r} has no run of suite {suite!r}{did_you_mean(suite, suites)} "
-            f"It has: {', '.join(suites)}."
+            f"model {name!r} has no run of suite {suite!r}"
+            + then(did_you_mean(suite, suites), f"it has: {', '.join(suites)}")
         )
     return best
 

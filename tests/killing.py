@@ -32,7 +32,7 @@ class Home:
 
     @property
     def run_dirs(self) -> list[Path]:
-        return sorted(p.parent for p in self.results_dir.glob("*/manifest.json"))
+        return sorted(p.parent for p in self.results_dir.glob("[!.]*/manifest.json"))
 
     @property
     def journaled(self) -> set[str]:

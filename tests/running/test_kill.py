@@ -193,10 +193,10 @@ def test_a_run_killed_at_twenty_random_moments_gives_the_same_numbers(
 
 
 MOMENTS = {
-    "the folder is there": "results/*/manifest.json",
-    "the journal is there": "results/*/journal/0000.jsonl",
-    "a task is stored": "results/*/samples/*.parquet",
-    "the metrics are stored": "results/*/metrics.parquet",
+    "the folder is there": "results/[!.]*/manifest.json",
+    "the journal is there": "results/[!.]*/journal/0000.jsonl",
+    "a task is stored": "results/[!.]*/samples/*.parquet",
+    "the metrics are stored": "results/[!.]*/metrics.parquet",
 }
 
 

@@ -18,12 +18,15 @@ from evalharness import (
     gate_cli,
     hub_cli,
     interchange_cli,
+    leaderboard_cli,
     model_cli,
+    report_cli,
     rescore_cli,
     results_cli,
     scores_cli,
     task_cli,
     trend_cli,
+    view_cli,
 )
 from evalharness.errors import EvalHarnessError, one_line
 
@@ -203,6 +206,7 @@ def selfcheck(
 
 app.command()(rescore_cli.rescore)
 app.command()(compare_cli.compare)
+app.command()(leaderboard_cli.leaderboard)
 app.command(no_args_is_help=True)(gate_cli.gate)
 app.command(no_args_is_help=True)(drift_cli.drift)
 app.command("import", no_args_is_help=True)(interchange_cli.import_)
@@ -210,6 +214,8 @@ app.command(no_args_is_help=True)(interchange_cli.export)
 app.command()(results_cli.results)
 app.command()(results_cli.sql)
 app.command()(trend_cli.trend)
+app.command(no_args_is_help=True)(report_cli.report)
+app.command()(view_cli.view)
 app.add_typer(scores_cli.app, name="scores")
 app.add_typer(hub_cli.app, name="adoption")
 app.command()(hub_cli.watch)

@@ -1,0 +1,162 @@
+"""What a page is made of. Texts are as their source has them: the template escapes them, `rendering` cleans them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+
+class Column(NamedTuple):
+    """Of a table."""
+
+    name: str
+    is_number: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows of text; the first cell names the row."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    kind: Literal["table"] = "table"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A figure with the numbers behind it."""
+
+    key: str
+    """Its id in the page."""
+    caption: str
+    summary: str
+    """What it shows, for those who can't see it."""
+    figure: Mapping[str, Any]
+    """As plotly takes it, but for colours: those are names of the style's (`charts.Colour`)."""
+    data: Table
+    height: int = 420
+    """Pixels."""
+    kind: Literal["chart"] = "chart"
+
+
+class Fact(NamedTuple):
+    """One of the numbers that the page begins with."""
+
+    name: str
+    value: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The numbers side by side."""
+
+    facts: tuple[Fact, ...]
+    kind: Literal["facts"] = "facts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """Sentences, each a paragraph, or a list of them."""
+
+    lines: tuple[str, ...]
+    is_list: bool = False
+    kind: Literal["words"] = "words"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """Of a part of a section."""
+
+    text: str
+    kind: Literal["heading"] = "heading"
+
+
+class Link(NamedTuple):
+    """A source."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How one kind of number was made."""
+
+    name: str
+    text: str
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Methods:
+    """All of them."""
+
+    methods: tuple[Method, ...]
+    kind: Literal["methods"] = "methods"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """Blocks that are shown on demand."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    kind: Literal["fold"] = "fold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Charts next to each other where there is room."""
+
+    charts: tuple[Chart, ...]
+    kind: Literal["beside"] = "beside"
+
+
+Block = Table | Chart | Facts | Words | Heading | Methods | Fold | Beside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the page with its place in the contents."""
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The whole."""
+
+    title: str
+    made_at: str
+    version: str
+    sections: tuple[Section, ...]
+
+
+def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose columns of numbers are named with a leading `#`."""
+    heads = tuple(Column(name.removeprefix("#"), name.startswith("#")) for name in columns)
+    return Table(caption=caption, columns=heads, rows=tuple(tuple(row) for row in rows))
+
+
+def words(*lines: str) -> Words:
+    """Paragraphs; empty ones are left out."""
+    return Words(lines=tuple(line for line in lines if line))
+
+
+def charts_in(blocks: Sequence[Block]) -> list[Chart]:
+    """All charts, in the order of the page."""
+    found: list[Chart] = []
+    for block in blocks:
+        match block:
+            case Chart():
+                found.append(block)
+            case Beside():
+                found += block.charts
+            case Fold():
+                found += charts_in(block.blocks)
+    return found

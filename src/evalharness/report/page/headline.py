@@ -1,0 +1,181 @@
+"""The section a page begins with: where the frontier is, how fast it moves, and the other watched numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from evalharness.analysis.trend import Trend, TrendModel, Velocity
+from evalharness.report.page import adoption, cmr, texts
+from evalharness.report.page.assembling import CompositeRun, Findings
+from evalharness.report.page.blocks import Block, Fact, Facts, Section, words
+from evalharness.report.page.lineages import drift_calls, drift_lines
+from evalharness.report.trend import leader
+
+_SUBSETS = ("open weights", "all models", "Llama family")
+_MOST_LINES = 4
+_CALLS = ("down", "up", "not worse", "kept", "not resolved")
+
+
+def headline_section(
+    found: Findings, changed: Sequence[str] | None, since: str, remark: str
+) -> Section:
+    """The facts.
+
+    Args:
+        found: of this report.
+        changed: since the last report; None where there was none.
+        since: when that was made.
+        remark: why it can't be compared with.
+    """
+    facts = (
+        _frontier(found),
+        *_velocity(found.trend),
+        _cmr(found),
+        _drift(found),
+        _adoption(found),
+        _changes(changed, since, remark),
+    )
+    blocks: list[Block] = [Facts(facts=facts)]
+    if found.unread:
+        blocks.append(words(f"Damaged and left out: {', '.join(found.unread)}."))
+    return Section(key="headline", title="Where things stand", blocks=tuple(blocks))
+
+
+def _frontier(found: Findings) -> Fact:
+    name = "Open-weight frontier"
+    trend = found.trend
+    top = leader(trend.models, is_open=True) if trend else None
+    if trend is None or top is None:
+        return Fact(name, "no index", (found.no_trend,))
+    best = leader(trend.models, is_open=False)
+    lines = [
+        f"index {texts.index(top.capability)} {_interval(top)}, 90 %",
+        f"released {texts.day(top.release_date)}, {top.num_benchmarks} benchmarks",
+    ]
+    if best is not None and best.model != top.model:
+        lines.append(
+            f"best of all: {best.model}, {texts.index(best.capability)} {_interval(best)}, {texts.day(best.release_date)}"
+        )
+    lines.append(f"scores up to {trend.data_until}")
+    return Fact(name, top.model, tuple(lines))
+
+
+def _interval(m: TrendModel) -> str:
+    return "(sets the scale)" if math.isnan(m.ci_low) else texts.span(m.ci_low, m.ci_high)
+
+
+def _velocity(trend: Trend | None) -> list[Fact]:
+    """Of the open frontier first; the others beside it."""
+    if trend is None:
+        return []
+    by_name = {v.name: v for v in trend.velocities}
+    shown = [by_name[name] for name in _SUBSETS if name in by_name]
+    if not shown:
+        return []
+    lines = [line for v in shown[1:] for line in _slopes(v, trend)]
+    return [
+        Fact(
+            f"Velocity, {shown[0].name}: index points a year",
+            texts.slope(shown[0].slope),
+            (
+                f"λ {trend.other_lam:g}: {texts.slope(shown[0].other)}",
+                *lines,
+                f"90 % intervals; λ {trend.lam:g} unless said",
+            ),
+        )
+    ]
+
+
+def _slopes(v: Velocity, trend: Trend) -> list[str]:
+    return [
+        f"{v.name}: {texts.slope(v.slope)}",
+        f"{v.name}, λ {trend.other_lam:g}: {texts.slope(v.other)}",
+    ]
+
+
+def _cmr(found: Findings) -> Fact:
+    name = "Cross-Meta Reasoning"
+    top = cmr.best(found)
+    if top is None:
+        return Fact(
+            name, "not measured", ("target 95 %; no public benchmark of this name", cmr.FILL)
+        )
+    aim = _aim(top)
+    num_models = len({c.run.model for c in found.composites})
+    lines = [
+        f"{top.run.model}, the best of {texts.plural(num_models, 'model')}; {aim}",
+        top.composite.statement,
+        cmr.limited_words(top),
+    ]
+    value = texts.share(top.metric.value, top.metric.ci_low, top.metric.ci_high)
+    return Fact(name, value, tuple(line for line in lines if line))
+
+
+def _aim(top: CompositeRun) -> str:
+    """Whether the target is reached, and by how much of the interval."""
+    target, metric = top.composite.target, top.metric
+    if not target:
+        return "no target"
+    if metric.value < target:
+        said = "not reached"
+    else:
+        said = (
+            "reached"
+            if metric.ci_low >= target
+            else "reached by the value, not by all of its interval"
+        )
+    return f"target {100 * target:.0f} %: {said}"
+
+
+def _drift(found: Findings) -> Fact:
+    name = "Safety under modification"
+    lines = drift_lines(found)
+    if not lines:
+        return Fact(name, "not measured", ("run a model and its parent on suite=safety",))
+    calls = [
+        call["safety"]
+        for step, call in drift_calls(found).items()
+        if not step.endswith(" (whole line)")
+    ]
+    counts = [f"{calls.count(call)} {call}" for call in _CALLS if call in calls]
+    return Fact(f"{name}: {texts.plural(len(calls), 'step')}", ", ".join(counts), _first(lines))
+
+
+def _adoption(found: Findings) -> Fact:
+    name = "Adoption"
+    seen = [item for item in found.adoptions if item.last.downloads is not None]
+    if not seen:
+        return Fact(name, "not measured", (adoption.FILL,))
+    top = max(seen, key=lambda item: item.last.downloads or 0)
+    lines = [f"{top.model}, the most downloaded of {texts.plural(len(seen), 'model')} followed"]
+    if top.flows is not None and not math.isnan(top.flows.downloads_per_day.rate):
+        lines.append(
+            f"{texts.count(top.flows.downloads_per_day.rate)} a day since {top.flows.since[:10]}"
+        )
+    if top.last.num_derivatives is not None:
+        lines.append(f"{texts.count(top.last.num_derivatives)} declared derivatives")
+    lines.append(f"as of {top.last_at[:10]}")
+    return Fact(name, f"{texts.count(top.last.downloads)} downloads in 30 days", tuple(lines))
+
+
+def _changes(changed: Sequence[str] | None, since: str, remark: str) -> Fact:
+    name = "Since the last report"
+    if changed is None:
+        return Fact(
+            name,
+            "first report here",
+            (remark or "the next one into the same folder says what changed",),
+        )
+    if not changed:
+        return Fact(name, "nothing changed", (f"since {since[:10]}",))
+    return Fact(
+        name,
+        texts.plural(len(changed), "change"),
+        (f"since {since[:16].replace('T', ' ')} UTC", *_first(changed)),
+    )
+
+
+def _first(lines: Sequence[str]) -> tuple[str, ...]:
+    more = len(lines) - _MOST_LINES
+    return (*lines[:_MOST_LINES], *((f"and {more} more below",) if more > 0 else ()))

@@ -1,0 +1,97 @@
+"""The models that were run here, a board per suite: scores with intervals, and the ranks each may have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from evalharness.analysis.leaderboard import Board, Row, Score, build_boards
+from evalharness.records import Manifest
+from evalharness.report.page import texts
+from evalharness.report.page.assembling import Findings
+from evalharness.report.page.blocks import Block, Fold, Section, Table, table, words
+from evalharness.store.choosing import best_run
+
+_MOST_OPEN = 4
+"""Boards that are shown unasked."""
+
+
+def leaderboard_section(found: Findings) -> Section:
+    """Boards of the models' best runs."""
+    boards = build_boards(_best_runs(found), found.metrics)
+    if not boards:
+        text = "Nothing was run here yet: `evalharness run model=... suite=quick` fills this."
+        return Section(key="leaderboard", title="Leaderboard", blocks=(words(text),))
+    parts = [block for board in boards[:_MOST_OPEN] for block in _blocks(board)]
+    rest = boards[_MOST_OPEN:]
+    if rest:
+        folded = tuple(block for board in rest for block in _blocks(board))
+        parts.append(Fold(title=f"{texts.plural(len(rest), 'further suite')}", blocks=folded))
+    intro = words(
+        "Each model's best run of a suite: complete before partial, most docs, then the latest. Scores are per cent with "
+        "95 % intervals; the ranks are those that the intervals allow, for all models of a board at once. * first docs only."
+    )
+    return Section(key="leaderboard", title="Leaderboard", blocks=(intro, *parts))
+
+
+def _best_runs(found: Findings) -> list[Manifest]:
+    groups: dict[tuple[str, str, str, str], list[Manifest]] = {}
+    for run in found.real_runs:
+        if run.status != "running":
+            key = (run.model, run.strategy, run.suite, run.suite_version)
+            groups.setdefault(key, []).append(run)
+    return [best for runs in groups.values() if (best := best_run(runs))]
+
+
+def _blocks(board: Board) -> Iterator[Block]:
+    yield _table(board)
+    notes = [f"{texts.capital(note)}." for note in board.notes if not note.startswith("no mean")]
+    if notes:
+        yield words(*notes)
+
+
+def _table(board: Board) -> Table:
+    has_mean = bool(board.averaged)
+    mean = [f"#{board.composite or 'mean'} [95 %]"] if has_mean else []
+    heads = [
+        "model",
+        *(["#rank"] if has_mean else []),
+        *mean,
+        *(f"#{task}" for task in board.tasks),
+    ]
+    rows = [_cells(board, row, has_mean=has_mean) for row in board.rows]
+    caption = f"{board.suite}, version {board.version}: {texts.plural(len(rows), 'model')}"
+    return table(caption, [*heads, "#docs", "run"], rows)
+
+
+def _cells(board: Board, row: Row, *, has_mean: bool) -> Sequence[str]:
+    is_limited = any(task.num_docs < task.num_docs_available for task in row.run.tasks)
+    status = "" if row.run.status == "complete" else f" ({row.run.status})"
+    cells = [f"{row.label}{'*' * is_limited}{status}"]
+    if has_mean:
+        cells += [_ranks(row), _mean(row.mean)]
+    cells += [_task(row, task) for task in board.tasks]
+    return [*cells, str(sum(task.num_docs for task in row.run.tasks)), row.run.run_id]
+
+
+def _ranks(row: Row) -> str:
+    if row.ranks is None:
+        return texts.NOTHING
+    first, last = row.ranks
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _mean(score: Score) -> str:
+    return texts.percent(score.value, score.ci_low, score.ci_high)
+
+
+def _task(row: Row, task: str) -> str:
+    """Percent where the score is a share, else as it is."""
+    m = row.scores.get(task)
+    if m is None:
+        return "failed" if task in row.failed else texts.NOTHING
+    arrow = "" if m.higher_is_better else " ↓"
+    if 0 <= m.value <= 1:
+        return texts.percent(m.value, m.ci_low, m.ci_high) + arrow
+    interval = "" if math.isnan(m.ci_low) else f" {texts.span(m.ci_low, m.ci_high, 2)}"
+    return f"{m.value:.2f}{interval}{arrow}"

@@ -1,0 +1,256 @@
+"""What the page with a task's samples shows: filters, counts, and fifty samples."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from evalharness.records import Manifest, TaskSummary
+from evalharness.viewer.conversation import choices
+from evalharness.viewer.counterparts import Counterparts, find_counterparts, is_same_data
+from evalharness.viewer.index import (
+    Floats,
+    Index,
+    Ints,
+    open_index,
+)
+from evalharness.viewer.run_pages import Pager, make_pager, run_address
+from evalharness.viewer.runs import get_run, list_runs
+from evalharness.viewer.samples import Line, can_read_prompts, read_lines
+from evalharness.viewer.selecting import (
+    Order,
+    Query,
+    Search,
+    Show,
+    kind,
+    search,
+    select,
+)
+from evalharness.viewer.texts import cut
+
+SAMPLES_A_PAGE = 50
+_LONGEST_ANSWER = 120
+_MOST_OTHERS = 500
+"""Runs offered for comparison."""
+
+LABELS = {
+    Show.wrong: "wrong",
+    Show.right: "right",
+    Show.flipped: "flipped",
+    Show.better: "better here",
+    Show.worse: "worse here",
+    Show.truncated: "truncated",
+    Show.errors: "errors",
+    Show.empty: "empty",
+}
+ORDERS = {
+    Order.doc: "doc",
+    Order.lowest: "score, lowest first",
+    Order.highest: "score, highest first",
+    Order.longest: "tokens, most first",
+    Order.shortest: "tokens, fewest first",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Asked:
+    """A task of a run as a reader asked for it: what both the list and the page of a sample start from."""
+
+    run: Manifest
+    summary: TaskSummary
+    query: Query
+    index: Index
+    other: Manifest | None
+    other_index: Index | None
+    counterparts: Counterparts | None
+    found: Search | None
+
+    @property
+    def gained(self) -> Floats | None:
+        """(samples,) by how much each is better here; None without another run."""
+        return self.counterparts.gained if self.counterparts else None
+
+    def places(self) -> Ints:
+        """Of the samples asked for, in order.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        return select(self.index, self.query, self.gained, self.found)
+
+
+class Box(NamedTuple):
+    """A kind of samples that can be chosen."""
+
+    value: Show
+    label: str
+    num: int
+    is_on: bool
+
+
+class Row(NamedTuple):
+    """A sample in the list."""
+
+    address: str
+    doc_id: int
+    repeat: int
+    mark: str
+    score: float
+    other_score: float
+    answer: str
+    target: str
+    num_tokens: int
+    finish_reason: str
+    question: str
+
+
+class Other(NamedTuple):
+    """A run to compare with."""
+
+    run_id: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplesPage:
+    """Fifty samples of a task."""
+
+    asked: Asked
+    boxes: Sequence[Box]
+    others: Sequence[Other]
+    rows: Sequence[Row]
+    pager: Pager
+    has_prompts: bool
+    has_tokens: bool
+    """Something was generated."""
+    num_paired: int
+    num_searched: int
+    searching_on: str
+    """Address of the search from where it stopped; empty where it came to the end."""
+
+
+def ask(results_dir: Path, run_id: str, query: Query) -> Asked:
+    """What a query is about.
+
+    Raises:
+        StoreError: no such run, task or other run, or their files are damaged.
+    """
+    run = get_run(results_dir, run_id)
+    index = open_index(results_dir, run, query.task)
+    other = get_run(results_dir, query.other) if query.other else None
+    other_index = open_index(results_dir, other, query.task, index.scored) if other else None
+    counterparts = None
+    if other and other_index:
+        by_doc_id = is_same_data(run, other, query.task)
+        counterparts = find_counterparts(index, other_index, by_doc_id=by_doc_id)
+    return Asked(
+        run=run,
+        summary=next(task for task in run.tasks if task.task == query.task),
+        query=query,
+        index=index,
+        other=other,
+        other_index=other_index,
+        counterparts=counterparts,
+        found=search(index, query.contains, query.searched_from) if query.contains else None,
+    )
+
+
+def samples_page(results_dir: Path, run_id: str, query: Query, page: int) -> SamplesPage:
+    """The samples asked for.
+
+    Raises:
+        StoreError: as of `ask`.
+    """
+    asked = ask(results_dir, run_id, query)
+    places = asked.places()
+    pager = make_pager(len(places), SAMPLES_A_PAGE, page, query.address())
+    shown = places[pager.first : pager.last].tolist()
+    has_prompts = can_read_prompts(asked.index, shown)
+    lines = read_lines(asked.index, shown, with_prompts=has_prompts)
+    found, num_rows = asked.found, asked.index.num_rows
+    return SamplesPage(
+        asked=asked,
+        boxes=_boxes(asked),
+        others=other_runs(results_dir, asked.run, query.task),
+        rows=[_row(asked, place, line) for place, line in zip(shown, lines, strict=True)],
+        pager=pager,
+        has_prompts=has_prompts,
+        has_tokens=bool(asked.index.num_tokens.any()),
+        num_paired=0 if asked.gained is None else int(np.isfinite(asked.gained).sum()),
+        num_searched=found.searched_to - query.searched_from if found else 0,
+        searching_on=query.address(searched_from=found.searched_to)
+        if found and found.searched_to < num_rows
+        else "",
+    )
+
+
+def other_runs(results_dir: Path, run: Manifest, task: str) -> list[Other]:
+    """The other runs of a task, newest first."""
+    return [
+        Other(one.run_id, f"{one.model} · {one.suite} · {one.run_id}")
+        for one in list_runs(results_dir).runs
+        if one.run_id != run.run_id and any(item.task == task for item in one.tasks)
+    ][:_MOST_OTHERS]
+
+
+def sample_address(run_id: str, query: Query, doc_id: int, repeat: int) -> str:
+    """Where a sample is shown, as a part of what was asked."""
+    return run_address(run_id, "sample") + query.address(doc=doc_id, repeat=repeat or None)
+
+
+def mark(index: Index, place: int) -> str:
+    """error, unscored, right, wrong, or scored where there is no right and wrong."""
+    if index.is_error[place]:
+        return "error"
+    if math.isnan(index.score[place]):
+        return "unscored"
+    if not index.has_sides:
+        return "scored"
+    return "right" if index.is_right[place] else "wrong"
+
+
+def answer_text(answer: str) -> str:
+    """An extracted answer in a line; of scored choices the most likely one, counted from 0 as targets are."""
+    if scored := choices(answer):
+        best = next(place for place, choice in enumerate(scored) if choice.is_best)
+        return f"most likely: {best} of 0 to {len(scored) - 1}"
+    return cut(answer, _LONGEST_ANSWER)
+
+
+def _boxes(asked: Asked) -> list[Box]:
+    boxes = []
+    for show, label in LABELS.items():
+        is_on = show in asked.query.show
+        if show == Show.empty:  # to count them, all responses have to be read
+            num = asked.summary.num_empty
+        else:
+            is_of_kind = kind(asked.index, show, asked.gained)
+            if is_of_kind is None and not is_on:
+                continue
+            num = 0 if is_of_kind is None else int(is_of_kind.sum())
+        boxes.append(Box(show, label, num, is_on))
+    return boxes
+
+
+def _row(asked: Asked, place: int, line: Line) -> Row:
+    index, other_score = asked.index, math.nan
+    there = asked.counterparts.places[place] if asked.counterparts else -1
+    if asked.other_index and there >= 0:
+        other_score = float(asked.other_index.score[there])
+    doc_id, repeat = int(index.doc_id[place]), int(index.repeat[place])
+    return Row(
+        address=sample_address(asked.run.run_id, asked.query, doc_id, repeat),
+        doc_id=doc_id,
+        repeat=repeat,
+        mark=mark(index, place),
+        score=float(index.score[place]),
+        other_score=other_score,
+        answer=cut(line.error, _LONGEST_ANSWER) if line.error else answer_text(line.answer),
+        target=cut(line.target, _LONGEST_ANSWER),
+        num_tokens=int(index.num_tokens[place]),
+        finish_reason=line.finish_reason,
+        question=line.question,
+    )

@@ -1,0 +1,204 @@
+"""What the pages of runs and of one run show, from manifests and metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
+
+from evalharness.errors import StoreError
+from evalharness.records import Manifest, MetricRecord, TaskSummary
+from evalharness.report.composite import find_composite
+from evalharness.report.run_footer import footer
+from evalharness.report.tables import NOT_COMPARABLE, limited
+from evalharness.store import layout
+from evalharness.viewer.runs import get_metrics, get_run, list_runs
+
+RUNS_A_PAGE = 100
+_LABEL = 9
+"""Characters of a footer's line before what it says."""
+
+
+class Filter(NamedTuple):
+    """A choice among the values that occur."""
+
+    name: str
+    values: list[str]
+    chosen: str
+
+
+class Pager(NamedTuple):
+    """Where in a list of several pages we are."""
+
+    page: int
+    num_pages: int
+    first: int
+    """Of the page's entries, from 0."""
+    last: int
+    num: int
+    previous: str
+    """Address; empty on the first page."""
+    next: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsPage:
+    """All runs, or those of a model, suite or status."""
+
+    results_dir: str
+    runs: Sequence[Manifest]
+    filters: Sequence[Filter]
+    pager: Pager
+    num_all: int
+    damaged: Sequence[str]
+
+
+class TaskRow(NamedTuple):
+    """A task or a group of them with its main metric."""
+
+    name: str
+    task: TaskSummary | None
+    """None for a group's own score."""
+    metric: MetricRecord | None
+    is_member: bool
+    """Of the group above it."""
+    address: str
+    """Of its samples; empty while there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """One run: its tasks with their scores, and what it ran on."""
+
+    run: Manifest
+    rows: Sequence[TaskRow]
+    metrics: Sequence[MetricRecord]
+    notes: Sequence[str]
+    """What a reader has to know before quoting a number."""
+    statement: str
+    """Which composite the suite has; empty without one."""
+    facts: Sequence[tuple[str, str]]
+    damaged: Sequence[str]
+
+
+def runs_page(results_dir: Path, chosen: dict[str, str], page: int) -> RunsPage:
+    """The runs that have the chosen values; an empty one leaves all in.
+
+    Raises:
+        StoreError: results_dir can't be read.
+    """
+    runs, damaged = list_runs(results_dir)
+    kept = [r for r in runs if all(getattr(r, k) == v for k, v in chosen.items() if v)]
+    address = "?" + urlencode({name: value for name, value in chosen.items() if value})
+    pager = make_pager(len(kept), RUNS_A_PAGE, page, address)
+    return RunsPage(
+        results_dir=str(results_dir),
+        runs=kept[pager.first : pager.last],
+        filters=[
+            Filter(name, sorted({getattr(run, name) for run in runs}), value)
+            for name, value in chosen.items()
+        ],
+        pager=pager,
+        num_all=len(runs),
+        damaged=damaged,
+    )
+
+
+def run_page(results_dir: Path, run_id: str) -> RunPage:
+    """One run.
+
+    Raises:
+        StoreError: there is none of this id, or its manifest is damaged.
+    """
+    run = get_run(results_dir, run_id)
+    run_dir = results_dir / run_id
+    damaged: list[str] = []
+    metrics: Sequence[MetricRecord] = ()
+    try:
+        metrics = get_metrics(run_dir)
+    except StoreError as e:
+        damaged = [str(e)]
+    composite = find_composite(run, metrics)
+    lines = [line.plain for line in footer(run, str(run_dir))]
+    return RunPage(
+        run=run,
+        rows=_rows(run_dir, run, metrics),
+        metrics=metrics,
+        notes=_notes(run),
+        statement=composite.statement if composite else "",
+        facts=[(line[:_LABEL].strip(), line[_LABEL:]) for line in lines],
+        damaged=damaged,
+    )
+
+
+def run_address(run_id: str, page: str = "") -> str:
+    """Where a run is shown, or one of the pages below it."""
+    return f"/runs/{quote(run_id, safe='')}{page and '/'}{page}"
+
+
+def make_pager(num: int, size: int, page: int, address: str) -> Pager:
+    """The pages of a list; a page beyond the last is the last.
+
+    Args:
+        num: entries.
+        size: of them on a page.
+        page: from 1.
+        address: of the list, its query begun; the page is added to it.
+    """
+    num_pages = max(1, -(-num // size))
+    page = min(page, num_pages)
+    return Pager(
+        page,
+        num_pages,
+        first=(page - 1) * size,
+        last=min(page * size, num),
+        num=num,
+        previous=f"{address}&page={page - 1}" if page > 1 else "",
+        next=f"{address}&page={page + 1}" if page < num_pages else "",
+    )
+
+
+def _rows(run_dir: Path, run: Manifest, metrics: Sequence[MetricRecord]) -> list[TaskRow]:
+    """Composites, then each group with its tasks below it."""
+    main = {metric.task: metric for metric in metrics if metric.is_main}
+    groups: dict[str, list[TaskSummary]] = {}
+    for task in run.tasks:
+        groups.setdefault(task.group, []).append(task)
+    names = {task.task for task in run.tasks}
+    rows = [
+        TaskRow(name, None, metric, False, "")
+        for name, metric in main.items()
+        if name not in names and name not in groups
+    ]
+    for group, members in groups.items():
+        is_group = [member.task for member in members] != [group]
+        if is_group:
+            rows.append(TaskRow(group, None, main.get(group), False, ""))
+        rows += [_row(run_dir, task, main.get(task.task), is_group) for task in members]
+    return rows
+
+
+def _row(run_dir: Path, task: TaskSummary, metric: MetricRecord | None, is_member: bool) -> TaskRow:
+    address = ""
+    if layout.samples_path(run_dir, task.task).is_file():
+        address = run_address(run_dir.name, "samples") + "?" + urlencode({"task": task.task})
+    return TaskRow(task.task, task, metric, is_member, address)
+
+
+def _notes(run: Manifest) -> list[str]:
+    notes = [f"left out: {name}: {why}" for name, why in run.left_out.items()]
+    if run.status == "running":
+        notes.append("running, or ended without a word: tasks appear when they are finished")
+    if some := limited(run):
+        notes.append(
+            f"first docs only (n of all) in {len(some)} of {len(run.tasks)} tasks: {NOT_COMPARABLE}"
+        )
+    if any(task.num_errors for task in run.tasks):
+        notes.append("errors: samples without an answer, not scored")
+    if any(task.num_empty for task in run.tasks):
+        notes.append("empty: answers without text, scored as they are")
+    if num := sum(task.num_unclosed_thinking for task in run.tasks):
+        notes.append(
+            f"thinking that never ended in {num} samples: without an answer, counted as truncated"
+        )
+    return notes

@@ -1,0 +1,88 @@
+"""Runs as the viewer meets them: a folder each, read again only when a file in it has changed."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from evalharness.errors import StoreError
+from evalharness.records import Manifest, MetricRecord
+from evalharness.store import layout
+from evalharness.store.read import load_manifest, load_metrics, run_names
+
+Stamp = tuple[int, int]
+"""When a file was written and how large it is: another one is another file."""
+
+
+class Listing(NamedTuple):
+    """What a results folder holds."""
+
+    runs: list[Manifest]
+    """Newest first."""
+    damaged: list[str]
+    """A line for each run that can't be read."""
+
+
+def stamp(path: Path) -> Stamp:
+    """The file's stamp.
+
+    Raises:
+        StoreError: there is no such file.
+    """
+    try:
+        found = path.stat()
+    except OSError as e:
+        raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
+    return found.st_mtime_ns, found.st_size
+
+
+def list_runs(results_dir: Path) -> Listing:
+    """All runs, and those that can't be read.
+
+    Raises:
+        StoreError: results_dir is a file or may not be read.
+    """
+    runs, damaged = [], []
+    for name in run_names(results_dir):
+        try:
+            runs.append(_manifest(results_dir / name))
+        except StoreError as e:
+            damaged.append(str(e))
+    return Listing(
+        sorted(runs, key=lambda run: (run.started_at, run.run_id), reverse=True), damaged
+    )
+
+
+def get_run(results_dir: Path, run_id: str) -> Manifest:
+    """One run by its whole id.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    if not layout.is_run_id(run_id) or not (results_dir / run_id / layout.MANIFEST).is_file():
+        raise StoreError(f"no run {run_id!r} here")
+    return _manifest(results_dir / run_id)
+
+
+def get_metrics(run_dir: Path) -> Sequence[MetricRecord]:
+    """The run's metrics; none while it hasn't written any.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    path = run_dir / layout.METRICS
+    return _load_metrics(run_dir, stamp(path)) if path.is_file() else ()
+
+
+def _manifest(run_dir: Path) -> Manifest:
+    return _load_manifest(run_dir, stamp(run_dir / layout.MANIFEST))
+
+
+@lru_cache(maxsize=4096)
+def _load_manifest(run_dir: Path, _: Stamp) -> Manifest:
+    return load_manifest(run_dir)
+
+
+@lru_cache(maxsize=64)
+def _load_metrics(run_dir: Path, _: Stamp) -> Sequence[MetricRecord]:
+    return tuple(load_metrics(run_dir))

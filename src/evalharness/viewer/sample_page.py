@@ -1,0 +1,285 @@
+"""What the page of one sample shows: the conversation, what was made of it, and the same sample of another run."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from evalharness.errors import CheckpointError, StoreError
+from evalharness.records import Manifest
+from evalharness.viewer.conversation import Choice, chat_turns, choices
+from evalharness.viewer.index import Index
+from evalharness.viewer.list_page import (
+    Asked,
+    Other,
+    answer_text,
+    ask,
+    mark,
+    other_runs,
+    sample_address,
+)
+from evalharness.viewer.run_pages import run_address
+from evalharness.viewer.samples import Sample, Turn, read_sample, read_turns
+from evalharness.viewer.selecting import Query
+from evalharness.viewer.texts import Block, block
+from evalharness.viewer.tokens import Token, prompt_tokens
+
+MOST_TOKENS = 4000
+"""Shown at first."""
+_UNFOLDED_TURNS = 3
+"""Of a prompt before its last one; more are examples, most of the time, and are folded."""
+
+Make = Callable[[str, str], Block]
+"""A name on the page and a text -> its block."""
+
+
+class Bubble(NamedTuple):
+    """What somebody says."""
+
+    role: str
+    text: Block
+
+
+class TurnView(NamedTuple):
+    """A turn of a trajectory with its texts as blocks."""
+
+    turn: Turn
+    message: Block | None
+    text: Block
+    thinking: Block | None
+
+
+class Answer(NamedTuple):
+    """What a filter extracted."""
+
+    filter: str
+    is_main: bool
+    text: Block
+    is_choice: bool
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What the model was asked."""
+
+    first: Sequence[Bubble]
+    folded: Sequence[Bubble]
+    last: Sequence[Bubble]
+    raw: Block
+    """As it was sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """A sample as one run has it."""
+
+    run: Manifest
+    sample: Sample
+    mark: str
+    score: float
+    metric: str
+    prompt: Prompt
+    turns: Sequence[TurnView]
+    response: Block
+    thinking: Block | None
+    choices: Sequence[Choice]
+    target: Block
+    answers: Sequence[Answer]
+    error: Block | None
+    damaged: str
+    """Why its turns can't be read; empty when they can."""
+    tokens_address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplePage:
+    """One sample, beside its counterpart where another run is chosen."""
+
+    asked: Asked
+    sides: Sequence[Side]
+    is_same_prompt: bool
+    """Of both sides: it is shown once."""
+    position: int
+    """Among the samples asked for, from 1; 0 when it isn't one of them."""
+    num_found: int
+    previous: str
+    next: str
+    others: Sequence[Other]
+    fields: Sequence[tuple[str, str]]
+    """Of the address, for the form that chooses the other run."""
+    here: str
+    """The address, to which the name of a text that is wanted whole is added."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokensPage:
+    """A prompt's tokens, or why there are none."""
+
+    asked: Asked
+    sample: Sample
+    tokens: Sequence[Token]
+    num_tokens: int
+    problem: str
+    back: str
+    here: str
+
+
+def sample_page(
+    results_dir: Path, run_id: str, query: Query, doc_id: int, repeat: int, whole: str
+) -> SamplePage:
+    """One sample.
+
+    Args:
+        results_dir: folder that holds the runs.
+        run_id: the run.
+        query: the list that the sample was found in.
+        doc_id: which doc.
+        repeat: which draw.
+        whole: name of a text that is shown uncut, however long.
+
+    Raises:
+        StoreError: there is no such sample, or its file is damaged.
+    """
+    asked = ask(results_dir, run_id, query)
+    place = _place(asked, doc_id, repeat)
+    sides = [_side(results_dir, asked.run, asked.index, place, query, "a", whole)]
+    if asked.other and asked.other_index and asked.counterparts:
+        there = int(asked.counterparts.places[place])
+        if there >= 0:
+            other = asked.other, asked.other_index, there, query
+            sides.append(_side(results_dir, *other, "b", whole))
+    places = asked.places()
+    found = np.flatnonzero(places == place)
+    at = int(found[0]) if found.size else None
+    neighbours = [None if at is None else _neighbour(asked, places, at + step) for step in (-1, 1)]
+    return SamplePage(
+        asked=asked,
+        sides=sides,
+        is_same_prompt=len({side.sample.prompt for side in sides}) == 1,
+        position=0 if at is None else at + 1,
+        num_found=len(places),
+        previous=neighbours[0] or "",
+        next=neighbours[1] or "",
+        others=other_runs(results_dir, asked.run, query.task),
+        fields=query.fields(doc=doc_id, repeat=repeat or None, other=None),
+        here=sample_address(run_id, query, doc_id, repeat),
+    )
+
+
+def tokens_page(
+    results_dir: Path, run_id: str, query: Query, doc_id: int, repeat: int, *, show_all: bool
+) -> TokensPage:
+    """The tokens of a sample's prompt.
+
+    Raises:
+        StoreError: there is no such sample, or its file is damaged.
+    """
+    asked = ask(results_dir, run_id, query)
+    sample = read_sample(asked.index, _place(asked, doc_id, repeat))
+    tokens: list[Token] = []
+    problem = ""
+    try:
+        tokens = prompt_tokens(results_dir, asked.run, sample.prompt)
+    except CheckpointError as e:
+        problem = str(e)
+    return TokensPage(
+        asked=asked,
+        sample=sample,
+        tokens=tokens if show_all else tokens[:MOST_TOKENS],
+        num_tokens=len(tokens),
+        problem=problem,
+        back=sample_address(run_id, query, doc_id, repeat),
+        here=run_address(run_id, "tokens") + query.address(doc=doc_id, repeat=repeat or None),
+    )
+
+
+def _place(asked: Asked, doc_id: int, repeat: int) -> int:
+    place = asked.index.place_of(doc_id, repeat)
+    if place is None:
+        raise StoreError(f"task {asked.query.task!r} has no doc {doc_id} with repeat {repeat}")
+    return place
+
+
+def _neighbour(asked: Asked, places: np.ndarray, at: int) -> str | None:
+    if not 0 <= at < len(places):
+        return None
+    index, place = asked.index, places[at]
+    doc = int(index.doc_id[place]), int(index.repeat[place])
+    return sample_address(asked.run.run_id, asked.query, *doc)
+
+
+def _side(
+    results_dir: Path, run: Manifest, index: Index, place: int, query: Query, name: str, whole: str
+) -> Side:
+    make: Make = partial(_block, name, whole)
+    sample, turns, damaged = read_sample(index, place), [], ""
+    try:
+        turns = read_turns(results_dir / run.run_id, query.task, sample)
+    except StoreError as e:
+        damaged = str(e)
+    address = query.address(doc=sample.doc_id, repeat=sample.repeat or None, other=None)
+    return Side(
+        run=run,
+        sample=sample,
+        mark=mark(index, place),
+        score=float(index.score[place]),
+        metric=index.scored.metric,
+        prompt=_prompt(sample.prompt, make, is_open=whole.startswith(f"{name}-prompt")),
+        turns=[_turn(turn, make) for turn in turns],
+        response=make("response", sample.response),
+        thinking=make("thinking", sample.thinking) if sample.thinking else None,
+        choices=choices(sample.response),
+        target=make("target", sample.target),
+        answers=_answers(sample, index.scored.filter, make),
+        error=make("error", sample.error) if sample.error else None,
+        damaged=damaged,
+        tokens_address=run_address(run.run_id, "tokens") + address,
+    )
+
+
+def _block(side: str, whole: str, name: str, text: str) -> Block:
+    full = f"{side}-{name}"
+    return block(full, text, is_whole=whole == full)
+
+
+def _prompt(prompt: str, make: Make, *, is_open: bool) -> Prompt:
+    bubbles = [
+        Bubble(said.role, make(f"prompt-{place}", said.text))
+        for place, said in enumerate(chat_turns(prompt))
+    ]
+    raw = make("prompt", prompt)
+    num_first = int(bool(bubbles) and bubbles[0].role == "system")
+    end = len(bubbles) - 1
+    if is_open or end - num_first <= _UNFOLDED_TURNS:
+        return Prompt(first=(), folded=(), last=bubbles, raw=raw)
+    return Prompt(
+        first=bubbles[:num_first], folded=bubbles[num_first:end], last=bubbles[end:], raw=raw
+    )
+
+
+def _turn(turn: Turn, make: Make) -> TurnView:
+    name = f"turn-{turn.turn}"
+    return TurnView(
+        turn,
+        make(f"{name}-message", turn.message) if turn.message else None,
+        make(f"{name}-text", turn.text),
+        make(f"{name}-thinking", turn.thinking) if turn.thinking else None,
+    )
+
+
+def _answers(sample: Sample, main: str, make: Make) -> list[Answer]:
+    return [
+        Answer(
+            found.filter,
+            found.filter == main,
+            make(f"answer-{place}", answer_text(found.answer) if scored else found.answer),
+            scored,
+            found.scores,
+        )
+        for place, found in enumerate(sample.filters)
+        for scored in [bool(choices(found.answer))]
+    ]

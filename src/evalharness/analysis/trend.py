@@ -144,6 +144,9 @@ def build_trend(
 ) -> Trend:
     """Fit the index to the reference and read the trend off it.
 
+    Set OPENBLAS_NUM_THREADS=1 before numpy is loaded: the fits are many small products, and BLAS threads make them up to
+    thirty times slower.
+
     Args:
         scores: reported ones of any collection and measured ones; of the reported, those of `reference` and imported ones are
             fitted.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from evalharness.errors import StoreError
 from evalharness.store import layout
+from evalharness.store.duck import cursor
 
 
 class Scored(NamedTuple):
@@ -73,7 +74,7 @@ def load_pairs(
         task -> its pairs, and the sample files that are damaged, whose tasks are left out.
     """
     pairs, damaged = {}, []
-    with duckdb.connect() as connection:
+    with cursor() as connection:
         for task, scored in tasks.items():
             paths = [layout.samples_path(run_dir, task) for run_dir in (run_a, run_b)]
             if not all(path.is_file() for path in paths):
@@ -101,7 +102,7 @@ def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int)
         ORDER BY abs(a.score - b.score) DESC, a.doc_id, a.repeat LIMIT $most
     """
     try:
-        with duckdb.connect() as connection:
+        with cursor() as connection:
             rows = connection.execute(
                 _with_files(query, paths),
                 {**scored._asdict(), "task": task, "flip": _FLIP, "most": most},

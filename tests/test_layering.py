@@ -33,6 +33,7 @@ ROOMS = [
         "gate_cli",
         "drift_cli",
         "leaderboard_cli",
+        "upkeep_cli",
         "interchange_cli",
         "scores_cli",
         "trend_cli",

@@ -5,7 +5,8 @@ A run that goes on has none until it ends again.
 """
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,26 @@ def write(path: Path, run_dir: Path) -> None:
     """Write the list for the folder as it is now to `path`."""
     lines = (f"{_sha256(run_dir / name)}  {name}\n" for name in files(run_dir))
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def forget(run_dir: Path, is_gone: Callable[[str], bool]) -> None:
+    """Take files off the list, which stays true before and after they are removed; nothing happens without a list.
+
+    The other files keep the checksums that they were written with.
+
+    Raises:
+        OSError: the list can't be read or written.
+        ValueError: it is damaged.
+    """
+    kept = {name: digest for name, digest in _listed(run_dir).items() if not is_gone(name)}
+    if not has_list(run_dir):
+        return
+    temporary = run_dir / f".{layout.CHECKSUMS}.{os.getpid()}.tmp"
+    with temporary.open("w", encoding="utf-8") as file:
+        file.writelines(f"{digest}  {name}\n" for name, digest in kept.items())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(run_dir / layout.CHECKSUMS)
 
 
 def files(run_dir: Path) -> list[str]:

@@ -83,6 +83,8 @@ def _task(content: dict[str, Any]) -> TaskSummary:
 
 def _known(record: type, content: dict[str, Any]) -> dict[str, Any]:
     names = _names(record)
+    if content.keys() <= names:  # as a rule: a listing reads tens of thousands of tasks
+        return content
     return {key: value for key, value in content.items() if key in names}
 
 

@@ -1,27 +1,54 @@
 """Read runs: manifests as records, metrics as records, samples as records or as an Arrow table."""
 
+import gc
 import json
 import logging
 import math
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalharness.errors import StoreError, did_you_mean
-from evalharness.records import CurvePoint, Manifest, MetricRecord, SampleRecord
+from evalharness.records import (
+    SCHEMA_VERSION,
+    CurvePoint,
+    Manifest,
+    MetricRecord,
+    SampleRecord,
+)
 from evalharness.store import layout
 from evalharness.store.columns import CURVES, METRICS, SAMPLES, Column
 from evalharness.store.encoding import manifest_from_json
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 logger = logging.getLogger(__name__)
 
 _NUM_RUN_COLUMNS = 4
 _MOST_SHOWN = 5
+_HEAD = re.compile(rb'\{\s*"schema_version": (\d+),\s*"run_id": "([^"\\]+)"')
+"""How `manifest.json` begins."""
+_HEAD_BYTES = 512
+_OF_A_RUN = (layout.METRICS, layout.SAMPLES, layout.JOURNAL, layout.CHECKSUMS)
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """All that is read is kept: the garbage collector would only go through it, again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_uncollected()
 def list_runs(results_dir: Path) -> list[Manifest]:
     """All runs, newest first. What can't be read is logged as a warning and left out."""
     runs = [run for name in run_names(results_dir) if (run := _try_load(results_dir / name))]
@@ -47,6 +74,44 @@ def run_names(results_dir: Path) -> list[str]:
     ]
 
 
+def run_versions(results_dir: Path) -> dict[str, int]:
+    """Run -> the schema version of its files, of all that `list_runs` gives, in no order.
+
+    Looks at how a manifest begins and at the rest only where it begins otherwise: as much as reading Parquet files needs.
+
+    Raises:
+        StoreError: results_dir is a file or may not be read.
+    """
+    found = {name: _version(results_dir / name) for name in run_names(results_dir)}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def _version(run_dir: Path) -> int | None:
+    try:
+        with (run_dir / layout.MANIFEST).open("rb") as file:
+            head = _HEAD.match(file.read(_HEAD_BYTES))
+    except OSError:
+        head = None
+    if head and int(head[1]) == SCHEMA_VERSION and head[2].decode() == run_dir.name:
+        return SCHEMA_VERSION
+    if _try_load(run_dir) is None:
+        return None
+    return int(json.loads((run_dir / layout.MANIFEST).read_bytes())["schema_version"])
+
+
+def half_copied(results_dir: Path) -> list[str]:
+    """Names of the folders that hold a run's files but no manifest: a copy that was cut off, or one that is going on."""
+    if not results_dir.is_dir():
+        return []
+    runs = set(run_names(results_dir))
+    folders = sorted(p for p in results_dir.iterdir() if layout.is_run_id(p.name) and p.is_dir())
+    return [
+        folder.name
+        for folder in folders
+        if folder.name not in runs and any((folder / name).exists() for name in _OF_A_RUN)
+    ]
+
+
 def load_manifest(run_dir: Path) -> Manifest:
     """The manifest of one run.
 
@@ -55,7 +120,7 @@ def load_manifest(run_dir: Path) -> Manifest:
     """
     path = run_dir / layout.MANIFEST
     try:
-        manifest = manifest_from_json(path.read_text(encoding="utf-8"))
+        manifest = manifest_from_json(path.read_bytes().decode())
     except OSError as e:
         raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
     except ValueError as e:
@@ -106,6 +171,55 @@ def load_metrics(run_dir: Path) -> list[MetricRecord]:
     """
     rows = _read_table(run_dir / layout.METRICS, METRICS)
     return [_metric(row) for row in rows]
+
+
+class MainMetrics(NamedTuple):
+    """The main metrics of many runs."""
+
+    of_run: dict[str, list[MetricRecord]]
+    """Run -> its metrics, in the order in which they were written; a run without any isn't in it."""
+    damaged: list[str]
+    """Runs whose metrics can't be read."""
+
+
+@_uncollected()
+def load_main_metrics(results_dir: Path, run_ids: Sequence[str]) -> MainMetrics:
+    """The main metrics of these runs, read together: one query for all files, not one each."""
+    import duckdb
+
+    paths = [results_dir / run_id / layout.METRICS for run_id in run_ids]
+    found = MainMetrics({}, [])
+    with duckdb.connect() as connection:
+        _add_main_metrics(connection, [path for path in paths if path.is_file()], found)
+    return found
+
+
+def _add_main_metrics(
+    connection: "duckdb.DuckDBPyConnection", paths: Sequence[Path], found: MainMetrics
+) -> None:
+    """Where a file is damaged, all of a query is lost: the halves are read by themselves, down to that file."""
+    import duckdb
+
+    if not paths:
+        return
+    names = ["run_id", *(column.name for column in METRICS[_NUM_RUN_COLUMNS:])]
+    selected = ", ".join(f'"{name}"' for name in names)
+    try:
+        rows = connection.execute(
+            f"SELECT {selected} FROM read_parquet(?) WHERE is_main",
+            [[layout.literal_glob(path) for path in paths]],
+        ).fetchall()
+    except duckdb.Error:
+        if len(paths) == 1:
+            found.damaged.append(paths[0].parent.name)
+            return
+        middle = len(paths) // 2
+        _add_main_metrics(connection, paths[:middle], found)
+        _add_main_metrics(connection, paths[middle:], found)
+        return
+    for run_id, *values in rows:
+        metric = _metric(dict(zip(names[1:], values, strict=True)))
+        found.of_run.setdefault(run_id, []).append(metric)
 
 
 def load_curves(run_dir: Path) -> list[CurvePoint]:

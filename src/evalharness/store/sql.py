@@ -1,20 +1,21 @@
 """The store as SQL: views `runs`, `metrics`, `samples`, `responses`, `turns` and `curves` in an in-memory DuckDB.
 
-Their columns are in `store.columns`. Manifests are read when it is opened, Parquet files when a query needs them. Nothing
-can be written. A damaged file is left out, and the warning says which.
+Their columns are in `store.columns`. Only what a statement names is read: manifests for `runs`, Parquet files for the others,
+whose cost is opening each (about 0.1 ms). Nothing can be written. A damaged file is left out, and the warning says which.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import duckdb
 
 from evalharness.errors import UserError
-from evalharness.records import Manifest
+from evalharness.records import SCHEMA_VERSION
 from evalharness.store import layout
 from evalharness.store.columns import RESPONSES, RUNS, TABLES, Column, run_row
-from evalharness.store.read import list_runs
+from evalharness.store.read import list_runs, run_versions
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,14 @@ _IS_MAIN = """coalesce(is_main, (run_id, task, filter) IN
 _MOST_TOLD = 5
 
 
-def connect(results_dir: Path, *, without: Collection[Path] = ()) -> duckdb.DuckDBPyConnection:
+def connect(
+    results_dir: Path, statement: str = "", *, without: Collection[Path] = ()
+) -> duckdb.DuckDBPyConnection:
     """A connection with the views over all runs; an empty store gives empty views.
 
     Args:
         results_dir: folder that holds the runs.
+        statement: what will be asked: the views that it names are made; all of them when it names none.
         without: files that are left out of the views.
 
     Raises:
@@ -47,15 +51,19 @@ def connect(results_dir: Path, *, without: Collection[Path] = ()) -> duckdb.Duck
     root = results_dir.resolve()
     connection = duckdb.connect(config={"temp_directory": ""})
     connection.execute("CREATE SCHEMA empty")
-    runs = list_runs(root)
-    old = _create_runs(connection, root, runs)
-    folders = [root / run.run_id for run in runs]
+    folders = {root / run: version for run, version in run_versions(root).items()}
+    views = _named(statement)
+    if "samples" in views and set(folders.values()) - {SCHEMA_VERSION}:
+        views.add("metrics")  # which say what older samples don't: which filter is the main one
+    if "runs" in views:
+        _create_runs(connection, root)
     for name in (*_PER_RUN, *_PER_TASK):
-        files = [path for path in _files(folders, name) if path not in without]
-        _create_view(connection, name, files, old)
-    connection.execute(
-        f"CREATE VIEW responses AS SELECT {_names(RESPONSES)} FROM samples WHERE is_main"
-    )
+        if name in views:
+            _create_view(connection, name, folders, without)
+    if "responses" in views:
+        connection.execute(
+            f"CREATE VIEW responses AS SELECT {_names(RESPONSES)} FROM samples WHERE is_main"
+        )
     # DuckDB compares globs, not what they match, with what is allowed: both spellings are needed.
     readable = sorted({str(root), layout.literal_glob(root)})
     connection.execute(f"SET allowed_directories = [{', '.join(map(_text, readable))}]")
@@ -88,23 +96,28 @@ def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection
         StoreError: results_dir can't be read.
     """
     try:
-        return query(connect(results_dir), statement)
-    except UserError:
-        damaged = damaged_files(results_dir)
+        return query(connect(results_dir, statement), statement)
+    except UserError as e:
+        damaged = [] if _is_of_statement(e) else damaged_files(results_dir, statement)
         if not damaged:
             raise
     shown = ", ".join(str(path.relative_to(results_dir.resolve())) for path in damaged[:_MOST_TOLD])
     more = f" and {len(damaged) - _MOST_TOLD} more" if len(damaged) > _MOST_TOLD else ""
     logger.warning("damaged, left out: %s%s; `evalharness results verify` tells more", shown, more)
-    return query(connect(results_dir, without=damaged), statement)
+    return query(connect(results_dir, statement, without=damaged), statement)
 
 
-def damaged_files(results_dir: Path) -> list[Path]:
-    """The Parquet files of the store that can't be read to their end."""
-    root = results_dir.resolve()
-    folders = [root / run.run_id for run in list_runs(root)]
-    files = [path for name in (*_PER_RUN, *_PER_TASK) for path in _files(folders, name)]
-    return [path for path in files if parquet_problem(path)]
+def damaged_files(results_dir: Path, statement: str = "") -> list[Path]:
+    """The Parquet files of the views that the statement names (all views: none named) that can't be read to their end."""
+    root, views = results_dir.resolve(), _named(statement)
+    names = [name for name in (*_PER_RUN, *_PER_TASK) if name in views]
+    return [
+        path
+        for run in run_versions(root)
+        for name in names
+        for path in _files(root / run, name)
+        if parquet_problem(path)
+    ]
 
 
 def parquet_problem(path: Path) -> str | None:
@@ -121,47 +134,87 @@ def parquet_problem(path: Path) -> str | None:
     return None
 
 
-def _files(folders: Iterable[Path], name: str) -> list[Path]:
+def _named(statement: str) -> set[str]:
+    """The views that a statement may read, and those that they are made of; all when it names none (SHOW TABLES)."""
+    words = set(re.findall(r"\w+", statement.lower()))
+    named = set(TABLES) & words or set(TABLES)
+    if "responses" in named:
+        named.add("samples")
+    return named
+
+
+def _is_of_statement(error: UserError) -> bool:
+    """The statement itself is wrong: no file needs to be looked at."""
+    wrong = (
+        duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException,
+        duckdb.PermissionException, duckdb.ConversionException,
+    )  # fmt: skip
+    return error.__cause__ is None or isinstance(error.__cause__, wrong)
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    """A run's files of a view."""
     if name in _PER_RUN:
-        return [path for f in folders if (path := f / _PER_RUN[name]).is_file()]
-    return [path for f in folders for path in sorted((f / _PER_TASK[name]).glob("*.parquet"))]
+        return [path] if (path := folder / _PER_RUN[name]).is_file() else []
+    return sorted((folder / _PER_TASK[name]).glob("*.parquet"))
 
 
-def _create_runs(
-    connection: duckdb.DuckDBPyConnection, root: Path, runs: list[Manifest]
-) -> set[str]:
-    """The table `runs`; ids of the runs that an older version wrote."""
+def _create_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     connection.execute(f"CREATE TABLE runs ({_definition(RUNS)})")
-    texts = [(root / run.run_id / layout.MANIFEST).read_text("utf-8") for run in runs]
-    rows = [{**run_row(run), "manifest": text} for run, text in zip(runs, texts, strict=True)]
-    lists = ", ".join(f"unnest(?::{column.type}[])" for column in RUNS)
+    rows = [(run_row(run), root / run.run_id / layout.MANIFEST) for run in list_runs(root)]
+    if not rows:
+        return
+    columns = [column for column in RUNS if column.name != "manifest"]
+    lists = ", ".join(f'unnest(?::{column.type}[]) AS "{column.name}"' for column in columns)
+    # DuckDB reads the manifests itself: as parameters they would be in memory several times.
     connection.execute(
-        f"INSERT INTO runs SELECT {lists}", [[row[column.name] for row in rows] for column in RUNS]
+        f"""
+        INSERT INTO runs SELECT {_names(columns)}, content
+        FROM (SELECT {lists}, unnest(?::VARCHAR[]) AS filename) JOIN read_text(?) USING (filename)
+        ORDER BY started_at DESC, run_id DESC
+        """,
+        [
+            *([row[column.name] for row, _ in rows] for column in columns),
+            [str(path) for _, path in rows],
+            [layout.literal_glob(path) for _, path in rows],
+        ],
     )
-    old = connection.execute("SELECT run_id FROM runs WHERE manifest->>'$.schema_version' = '1'")
-    return {run_id for (run_id,) in old.fetchall()}
 
 
 def _create_view(
-    connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path], old: Collection[str]
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    folders: Mapping[Path, int],
+    without: Collection[Path],
 ) -> None:
-    """A view over the files; columns that an older file lacks are NULL, ones it has in excess are left out."""
+    """A view over the runs' files; columns that an older file lacks are NULL, ones it has in excess are left out."""
     columns = TABLES[name]
     connection.execute(f"CREATE TABLE empty.{name} ({_definition(columns)})")
-    depth = 1 if name in _PER_RUN else 2
-    is_old = [path.parents[depth - 1].name in old for path in files]
     sources = [f"FROM empty.{name}"]
+    new = [folder for folder, version in folders.items() if version == SCHEMA_VERSION]
+    before = [folder for folder in folders if folder not in set(new)]
     # Files of one version have one schema: to unify thousands of equal ones would take longer than the query.
-    if new := [path for path, flag in zip(files, is_old, strict=True) if not flag]:
-        sources.append(f"SELECT {_names(columns)} FROM read_parquet([{_listed(new)}])")
-    if before := [path for path, flag in zip(files, is_old, strict=True) if flag]:
-        sources.append(f"FROM read_parquet([{_listed(before)}], union_by_name = true)")
+    if globs := [glob for folder in new for glob in _globs(folder, name, without)]:
+        sources.append(f"SELECT {_names(columns)} FROM read_parquet([{', '.join(globs)}])")
+    if old := [glob for folder in before for glob in _globs(folder, name, without)]:
+        sources.append(f"FROM read_parquet([{', '.join(old)}], union_by_name = true)")
     selected = _names(columns)
-    if before and name == "samples":
+    if old and name == "samples":
         selected = selected.replace('"is_main"', _IS_MAIN)
     connection.execute(
         f"CREATE VIEW {name} AS SELECT {selected} FROM ({' UNION ALL BY NAME '.join(sources)})"
     )
+
+
+def _globs(folder: Path, name: str, without: Collection[Path]) -> Iterator[str]:
+    """What matches a run's files: one glob for a folder of them, which is quicker to read than all their names."""
+    is_whole = not any(path.is_relative_to(folder) for path in without)
+    if is_whole and name in _PER_TASK:
+        if any((folder / _PER_TASK[name]).glob("*.parquet")):
+            yield _text(f"{layout.literal_glob(folder / _PER_TASK[name])}/*.parquet")
+        return
+    kept = (path for path in _files(folder, name) if path not in without)
+    yield from (_text(layout.literal_glob(path)) for path in kept)
 
 
 def _definition(columns: Iterable[Column]) -> str:
@@ -170,10 +223,6 @@ def _definition(columns: Iterable[Column]) -> str:
 
 def _names(columns: Iterable[Column]) -> str:
     return ", ".join(f'"{column.name}"' for column in columns)
-
-
-def _listed(files: Iterable[Path]) -> str:
-    return ", ".join(_text(layout.literal_glob(path)) for path in files)
 
 
 def _text(value: str) -> str:

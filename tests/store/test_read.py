@@ -1,5 +1,6 @@
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,17 @@ from evalharness.errors import StoreError
 from evalharness.records import Manifest, MetricRecord, SampleRecord
 from evalharness.store.read import (
     find_run,
+    half_copied,
     iter_samples,
     list_runs,
+    load_main_metrics,
     load_manifest,
     load_metrics,
     load_samples,
+    run_versions,
 )
 from evalharness.store.write import RunWriter
+from stores import make_run
 
 
 def manifest(run_id: str, model: str = "m", started_at: str = "2026-01-01T00:00:00Z") -> Manifest:
@@ -179,3 +184,44 @@ def test_metrics_round_trip_in_order(results_dir: Path) -> None:
     ]
     RunWriter(results_dir / "2026-a", manifest("2026-a")).write_metrics(metrics)
     assert load_metrics(results_dir / "2026-a") == metrics
+
+
+def test_main_metrics_of_many_runs_are_read_together(tmp_path: Path) -> None:
+    for number in range(5):
+        make_run(tmp_path, f"r{number}", "m", "s", {"t": [1.0, 0.0], "u": [1.0, 1.0]})
+    names = [f"r{number}" for number in range(5)]
+    found = load_main_metrics(tmp_path, names)
+    assert found.of_run == {name: load_metrics(tmp_path / name) for name in names}
+    assert found.damaged == []
+
+
+def test_damaged_metrics_cost_only_their_own_run(tmp_path: Path) -> None:
+    for number in range(7):
+        make_run(tmp_path, f"r{number}", "m", "s", {"t": [1.0, 0.0]})
+    (tmp_path / "r1" / "metrics.parquet").write_bytes(b"PAR1 no more PAR1")
+    (tmp_path / "r5" / "metrics.parquet").write_bytes(b"")
+    (tmp_path / "r6" / "metrics.parquet").unlink()
+    found = load_main_metrics(tmp_path, [f"r{number}" for number in range(7)])
+    assert sorted(found.of_run) == ["r0", "r2", "r3", "r4"]
+    assert found.damaged == ["r1", "r5"]
+
+
+def test_versions_are_of_the_runs_that_are_listed(
+    results_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(Path(__file__).parents[1] / "data" / "schema-1", results_dir / "schema-1")
+    shutil.copytree(results_dir / "2026-a", results_dir / "copy")
+    (results_dir / "2026-b" / "manifest.json").write_text("{")
+    path = results_dir / "2027-c" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text())))
+    assert run_versions(results_dir) == {"2026-a": 2, "2027-c": 2, "schema-1": 1}
+    assert {run.run_id for run in list_runs(results_dir)} == set(run_versions(results_dir))
+    assert "renamed or copied" in caplog.text
+
+
+def test_half_copied_folders_are_those_with_a_runs_files(results_dir: Path) -> None:
+    (results_dir / "notes").mkdir()
+    (results_dir / ".r9.17.tmp" / "samples").mkdir(parents=True)
+    (results_dir / "2026-a" / "manifest.json").unlink()
+    assert half_copied(results_dir) == ["2026-a"]
+    assert half_copied(results_dir / "none") == []

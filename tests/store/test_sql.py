@@ -11,7 +11,7 @@ from evalharness.errors import UserError
 from evalharness.records import Manifest, MetricRecord, SampleRecord
 from evalharness.store.columns import TABLES
 from evalharness.store.read import load_metrics
-from evalharness.store.sql import connect, query
+from evalharness.store.sql import connect, damaged_files, query, query_intact
 from evalharness.store.write import RunWriter
 
 METRIC = MetricRecord(
@@ -139,3 +139,50 @@ def test_python_variables_are_no_tables(results_dir: Path) -> None:
     with pytest.raises(UserError, match="frame does not exist"):
         query(connect(results_dir), "FROM frame")
     assert frame.num_rows == 1
+
+
+def test_only_the_views_that_a_statement_names_are_made(results_dir: Path) -> None:
+    def names(statement: str) -> list[str]:
+        found = connect(results_dir, statement).execute("SHOW TABLES").fetchall()
+        return [name for (name,) in found]
+
+    assert names("SELECT count(*) FROM Samples") == ["samples"]
+    assert names('SELECT * FROM "responses" JOIN runs USING (run_id)') == ["responses", "runs", "samples"]  # fmt: skip
+    assert names("SHOW TABLES") == sorted(TABLES)
+
+
+def test_a_view_that_is_named_in_any_way_is_there(results_dir: Path) -> None:
+    for statement in (
+        "FROM query_table('samples')",
+        "SUMMARIZE samples",
+        "WITH a AS (FROM samples) FROM a",
+        "SELECT (SELECT count(*) FROM memory.main.SAMPLES)",
+    ):
+        assert query_intact(results_dir, statement).fetchall()
+
+
+def test_runs_are_in_order_with_their_manifests(results_dir: Path) -> None:
+    found = rows(results_dir, "SELECT run_id, manifest->>'$.run_id' FROM runs")
+    assert found == [("r2", "r2"), ("r1", "r1")]
+
+
+def test_a_wrong_statement_has_no_file_looked_at(
+    results_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalharness.store.sql.damaged_files", lambda *_: pytest.fail("looked"))
+    for statement in ("FROM nowhere", "SELECT 'a'::INT", "selec 1", "DROP VIEW metrics"):
+        with pytest.raises(UserError):
+            query_intact(results_dir, statement)
+
+
+def test_one_damaged_file_of_a_folder_is_left_out_alone(results_dir: Path) -> None:
+    run = Manifest(
+        run_id="r1", status="running", model="m", suite="s", suite_version="1",
+        started_at="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+    RunWriter(results_dir / "r1", run).write_samples("c", [SAMPLE])
+    damaged = results_dir.resolve() / "r1" / "samples" / "c.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    assert damaged_files(results_dir, "FROM samples") == [damaged]
+    assert damaged_files(results_dir, "FROM metrics") == []
+    assert query_intact(results_dir, "SELECT count(*) FROM samples").fetchall() == [(4,)]

@@ -12,4 +12,5 @@ def cursor() -> duckdb.DuckDBPyConnection:
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"temp_directory": ""})
+    # Files may be replaced while the process lives: what was read before must not be taken for them.
+    return duckdb.connect(config={"temp_directory": "", "enable_external_file_cache": "false"})

@@ -185,11 +185,11 @@ class MainMetrics(NamedTuple):
 @_uncollected()
 def load_main_metrics(results_dir: Path, run_ids: Sequence[str]) -> MainMetrics:
     """The main metrics of these runs, read together: one query for all files, not one each."""
-    import duckdb
+    from evalharness.store.duck import cursor
 
     paths = [results_dir / run_id / layout.METRICS for run_id in run_ids]
     found = MainMetrics({}, [])
-    with duckdb.connect() as connection:
+    with cursor() as connection:
         _add_main_metrics(connection, [path for path in paths if path.is_file()], found)
     return found
 
@@ -239,12 +239,14 @@ def _read_table(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
     """A file's rows without the run's own columns; none when there is no file."""
     import duckdb  # starts 0.1 s sooner than pyarrow, which needs numpy
 
+    from evalharness.store.duck import cursor
+
     if not path.is_file():
         return []
     names = [column.name for column in columns[_NUM_RUN_COLUMNS:]]
     selected = ", ".join(f'"{name}"' for name in names)
     try:
-        with duckdb.connect() as connection:
+        with cursor() as connection:
             rows = connection.execute(
                 f"SELECT {selected} FROM read_parquet(?)", [layout.literal_glob(path)]
             ).fetchall()

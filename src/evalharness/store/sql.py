@@ -47,6 +47,7 @@ def connect(
 
     Raises:
         StoreError: results_dir can't be read.
+        UserError: a view's first file is damaged.
     """
     root = results_dir.resolve()
     connection = duckdb.connect(config={"temp_directory": ""})
@@ -59,7 +60,10 @@ def connect(
         _create_runs(connection, root)
     for name in (*_PER_RUN, *_PER_TASK):
         if name in views:
-            _create_view(connection, name, folders, without)
+            try:
+                _create_view(connection, name, folders, without)
+            except duckdb.Error as e:  # it looks into the first file
+                raise UserError(f"sql: {_one_line(str(e))}") from e
     if "responses" in views:
         connection.execute(
             f"CREATE VIEW responses AS SELECT {_names(RESPONSES)} FROM samples WHERE is_main"

@@ -69,7 +69,9 @@ def make_table(tokenizer: PreTrainedTokenizerFast) -> tuple[torch.Tensor, torch.
         for b in range(100):
             if (a, b) not in held_out:
                 question = tokenizer(f"{a}+{b}=", add_special_tokens=False)["input_ids"]
-                rows.append((question, tokenizer(f"{a + b}\n", add_special_tokens=False)["input_ids"]))
+                rows.append(
+                    (question, tokenizer(f"{a + b}\n", add_special_tokens=False)["input_ids"])
+                )
     length = max(len(q) + len(r) for q, r in rows)
     ids, labels = (torch.full((len(rows), length), fill) for fill in (0, IGNORED))
     for place, (question, reply) in enumerate(rows):

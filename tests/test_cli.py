@@ -32,7 +32,11 @@ Cli = Callable[..., Printed]
 
 def _verbs(command: Any, path: str = "") -> Iterator[str]:
     for name, sub in sorted(command.commands.items()):
-        yield from _verbs(sub, f"{path}{name} ") if hasattr(sub, "commands") else [path + name]
+        if hasattr(sub, "commands"):
+            yield from _verbs(sub, f"{path}{name} ")
+        else:
+            # What a group does by itself is a hidden command of it.
+            yield path.strip() if sub.hidden else path + name
 
 
 VERBS = list(_verbs(typer.main.get_command(cli.app)))

@@ -128,7 +128,9 @@ def test_listing_results_imports_nothing_heavy(tmp_path: Path) -> None:
     assert _modules_after(code) & (HEAVY | {"pyarrow", "duckdb", "omegaconf"}) == set()
 
 
-@pytest.mark.parametrize("room", ["store", "scores", "hub", "analysis", "report", "interchange", "viewer"])
+@pytest.mark.parametrize(
+    "room", ["store", "scores", "hub", "analysis", "report", "interchange", "viewer"]
+)
 def test_reading_and_reporting_need_no_engine_and_no_lm_eval(room: str) -> None:
     names = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)

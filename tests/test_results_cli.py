@@ -8,13 +8,14 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from evalharness import upkeep_cli
 from evalharness.errors import UserError
 from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
-from evalharness.results_cli import results, sql
+from evalharness.results_cli import sql
 from evalharness.store.write import RunWriter
 
 app = typer.Typer()
-app.command()(results)
+app.add_typer(upkeep_cli.app, name="results")
 app.command()(sql)
 
 TASK = TaskSummary(
@@ -179,3 +180,13 @@ def test_completion_offers_runs(results_dir: Path) -> None:
     }
     result = CliRunner().invoke(app, [], prog_name="app", env=environment)
     assert result.stdout.split() == ["2026-01-02_smollm2_quick"]
+
+
+def test_sql_leaves_damaged_files_out_and_says_which(
+    results_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = results_dir / "2026-01-01_smollm2_quick" / "metrics.parquet"
+    damaged.write_bytes(b"PAR1 no more PAR1")
+    query = "SELECT count(*) AS num FROM metrics"
+    assert json.loads(output("sql", query, "--json", "--results-dir", results_dir)) == [{"num": 1}]
+    assert "damaged, left out: 2026-01-01_smollm2_quick/metrics.parquet" in caplog.text

@@ -38,8 +38,11 @@ from evalharness.store import layout, write
 from evalharness.store.encoding import manifest_to_json
 from evalharness.store.write import RunWriter
 
-NUM_TASKS = {"sanity": 10, "reasoning": 18, "commonsense": 52, "leaderboard": 60}
+NUM_TASKS = {"sanity": 10, "reasoning": 12, "commonsense": 20, "leaderboard": 60}
 """Suite -> tasks; 57 of the largest are subjects of a group."""
+MIX = (0, 1, 0, 2, 0, 3, 0, 1, 0, 0)
+"""Which suites ten runs are of: small ones are run most often."""
+RUNS_PER_MODEL = 5
 NUM_SUBJECTS, NUM_DOCS_MMLU = 57, 14_042
 COUNT = "select count(*) from samples"
 WORDS = [
@@ -159,7 +162,7 @@ def write_run(
 def copy_run(job: tuple[Path, Path, Suite, int, bool]) -> None:
     """The run of `template` as another model's run: its own scores in the metrics, its own names in all files."""
     template, results_dir, suite, number, has_samples = job
-    model = f"model-{number // 2:04}"
+    model = f"model-{number // RUNS_PER_MODEL:04}"
     run = replace(manifest(suite, f"run-{number:05}", model, number), status="complete")
     folder = results_dir / run.run_id
     shutil.copytree(template, folder, ignore=shutil.ignore_patterns("*.parquet", ".*"))
@@ -204,7 +207,7 @@ def make_store(folder: Path, num_runs: int, num_samples: int) -> None:
     for name, count, has_samples in (("runs", num_runs, True), ("many", 5 * num_runs, False)):
         (folder / name).mkdir()
         for number in range(count):
-            suite = suites[number % len(suites)]
+            suite = suites[MIX[number % len(MIX)]]
             jobs.append((first[suite.name], folder / name, suite, number, has_samples))
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(copy_run, jobs, chunksize=8))

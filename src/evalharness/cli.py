@@ -26,6 +26,7 @@ from evalharness import (
     scores_cli,
     task_cli,
     trend_cli,
+    upkeep_cli,
     view_cli,
 )
 from evalharness.errors import EvalHarnessError, one_line
@@ -211,7 +212,7 @@ app.command(no_args_is_help=True)(gate_cli.gate)
 app.command(no_args_is_help=True)(drift_cli.drift)
 app.command("import", no_args_is_help=True)(interchange_cli.import_)
 app.command(no_args_is_help=True)(interchange_cli.export)
-app.command()(results_cli.results)
+app.add_typer(upkeep_cli.app, name="results")
 app.command()(results_cli.sql)
 app.command()(trend_cli.trend)
 app.command(no_args_is_help=True)(report_cli.report)

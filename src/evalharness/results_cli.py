@@ -24,6 +24,14 @@ def complete_run(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def _complete_run_or_verb(context: typer.Context, incomplete: str) -> list[str]:
+    names = complete_run(context, incomplete)
+    return [*names, *(verb for verb in VERBS if verb.startswith(incomplete))]
+
+
+VERBS = ("verify", "prune")
+"""What `results` takes besides a run (`upkeep_cli`)."""
+
 ResultsDir = Annotated[
     Path,
     typer.Option(
@@ -39,7 +47,7 @@ def results(
         str | None,
         typer.Argument(
             help="Run id or how it begins, `latest`, or a model (its latest run). Without it: all runs.",
-            autocompletion=complete_run,
+            autocompletion=_complete_run_or_verb,
         ),
     ] = None,
     results_dir: ResultsDir = Path("results"),
@@ -107,7 +115,7 @@ def sql(
         raise UserError('sql: a query is missing; `evalharness sql "FROM runs"`, or --columns')
     from evalharness.store import sql as store
 
-    cursor = store.query(store.connect(results_dir), query)
+    cursor = store.query_intact(results_dir, query)
     names = [item[0] for item in cursor.description or []]
     if as_json or as_csv:
         return _print_rows(names, cursor.fetchall(), as_json, as_csv)

@@ -72,6 +72,8 @@ def test_csv_has_a_row_per_task(results_dir: Path) -> None:
         ([], "two runs or models, or --suite"),
         (["base", "nobody"], "no run or model 'nobody'"),
         (["base", "other"], "model 'other' has no run of suite 's'"),
+        (["base", "3-other", "--suite", "s"], "run '3-other' is of suite 't', not 's'"),
+        (["1-base", "3-other"], "nothing in common that can be compared"),
         (["base", "tuned", "--task", "xx"], "has no task 'xx'; did you mean 'x'?"),
         (["--suite", "tt"], "was run for 0 models; did you mean 't'?"),
         (["--suite", "t"], "was run for 1 models"),

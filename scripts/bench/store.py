@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ import pyarrow.parquet as pq
 from evalharness.analysis.estimates import estimate
 from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
 from evalharness.store import layout, write
+from evalharness.store.columns import METRICS, SAMPLES
 from evalharness.store.encoding import manifest_to_json
 from evalharness.store.write import RunWriter
 
@@ -173,8 +175,11 @@ def copy_run(job: tuple[Path, Path, Suite, int, bool]) -> None:
             for name, value in own.items():
                 column = pa.array([value] * len(table), pa.string())
                 table = table.set_column(table.schema.get_field_index(name), name, column)
+            columns = SAMPLES
             if path.name == layout.METRICS:
-                table = shifted(table, number)
+                table, columns = shifted(table, number), METRICS
+            # Read back, a map's fields have other names.
+            table = table.cast(pa.schema([(c.name, write._ARROW[c.type]) for c in columns]))
             with pq.ParquetWriter(
                 folder / path.relative_to(template),
                 table.schema,
@@ -221,9 +226,18 @@ def make_store(folder: Path, num_runs: int, num_samples: int) -> None:
     (folder / "made").touch()
 
 
-def measure(arguments: Sequence[str], repeats: int) -> tuple[float, float]:
-    """Median seconds and largest MiB of `evalharness` with these arguments, after one start that isn't counted."""
-    seconds, memory = [], []
+class Measured(NamedTuple):
+    """Of several starts of one command."""
+
+    s: float
+    cpu_s: float
+    """Of all cores: what a busy machine changes least."""
+    mib: float
+
+
+def measure(arguments: Sequence[str], repeats: int) -> Measured:
+    """Median seconds and largest memory of `evalharness` with these arguments, after one start that isn't counted."""
+    seconds, cpu, memory = [], [], []
     for _ in range(repeats + 1):
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -234,8 +248,9 @@ def measure(arguments: Sequence[str], repeats: int) -> tuple[float, float]:
         seconds.append(time.perf_counter() - started)
         if process.returncode:
             raise SystemExit(f"evalharness {' '.join(arguments)}: exit code {process.returncode}")
+        cpu.append(usage.ru_utime + usage.ru_stime)
         memory.append(usage.ru_maxrss / 1024)
-    return round(statistics.median(seconds[1:]), 3), round(max(memory), 1)
+    return Measured(statistics.median(seconds[1:]), statistics.median(cpu[1:]), max(memory))
 
 
 def figures(folder: Path, num_runs: int, repeats: int) -> dict[str, float]:
@@ -250,7 +265,8 @@ def figures(folder: Path, num_runs: int, repeats: int) -> dict[str, float]:
     found: dict[str, float] = {"runs": num_runs}
     found["files"] = sum(1 for _ in (folder / "runs").rglob("samples/*.parquet"))
     for name, arguments in commands.items():
-        found[f"{name}_s"], found[f"{name}_mib"] = measure(arguments, repeats)
+        for what, value in measure(arguments, repeats)._asdict().items():
+            found[f"{name}_{what}"] = round(value, 2)
     return found
 
 

@@ -93,6 +93,8 @@ def compare(
         typer.echo(markdown(comparisons, show_all=show_all), nl=False)
     else:
         _print(comparisons, changes, show_all=show_all)
+    if not any(found.tasks for found in comparisons):
+        raise StoreError("compare: the runs have nothing in common that can be compared")
 
 
 def _chosen(results_dir: Path, names: list[str], suite: str | None) -> list[Manifest]:
@@ -106,7 +108,11 @@ def _chosen(results_dir: Path, names: list[str], suite: str | None) -> list[Mani
         )
     if names:
         first = choose_run(results_dir, names[0], suite)
-        return [first, *(choose_run(results_dir, name, suite or first.suite) for name in names[1:])]
+        others = (
+            choose_run(results_dir, name, suite or first.suite, is_asked=suite is not None)
+            for name in names[1:]
+        )
+        return [first, *others]
     if suite is None:
         raise UserError("compare: two runs or models, or --suite; `evalharness results` lists them")
     runs = list_runs(results_dir)

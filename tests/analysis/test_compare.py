@@ -54,6 +54,27 @@ def test_for_a_metric_of_which_less_is_better_a_drop_is_better(tmp_path: Path) -
     assert (row.verdict, row.higher_is_better) == ("better", False)
 
 
+def test_more_knowledge_of_hazards_is_worse(tmp_path: Path) -> None:
+    found = compare(
+        tmp_path,
+        {"tasks": {"wmdp_bio": TASKS["x"]}},
+        {"tasks": {"wmdp_bio": better(TASKS["x"], 25)}},
+    )
+    (row,) = found.tasks
+    assert (row.verdict, row.higher_is_better, row.notes) == ("worse", False, ("lower is safer",))
+
+
+def test_a_safety_suite_has_no_mean(tmp_path: Path) -> None:
+    config = {"suite": {"domain": "safety"}}
+    assert compare(tmp_path, {"config": config}, {"config": config}).overall is None
+
+
+def test_a_named_member_of_a_group_is_its_own_row(tmp_path: Path) -> None:
+    groups = {"g": ["x", "y"]}
+    found = compare(tmp_path, {"groups": groups}, {"groups": groups}, {"tasks": ["x"]})
+    assert [row.task for row in found.tasks] == ["x"]
+
+
 def test_many_equal_docs_are_equivalent(tmp_path: Path) -> None:
     scores = [1.0, 0.0] * 2000
     found = compare(tmp_path, {"tasks": {"x": scores}}, {"tasks": {"x": better(scores, 3)}})
@@ -112,6 +133,17 @@ def test_a_damaged_file_costs_its_task_only(tmp_path: Path) -> None:
     found = compare_runs(tmp_path, found.a, found.b)
     assert found.left_out == {"x": "damaged samples in b"}
     assert [row.task for row in found.tasks] == ["y"]
+
+
+def test_damage_within_a_file_is_blamed_on_the_run_that_has_it(tmp_path: Path) -> None:
+    found = compare(tmp_path, {}, {})
+    path = tmp_path / "b" / "samples" / "x.parquet"
+    content = bytearray(path.read_bytes())
+    for place in range(4, len(content) // 2):
+        content[place] ^= 255
+    path.write_bytes(content)
+    found = compare_runs(tmp_path, found.a, found.b)
+    assert found.left_out == {"x": "damaged samples in b"}
 
 
 def test_a_group_is_one_row_over_all_its_docs(tmp_path: Path) -> None:

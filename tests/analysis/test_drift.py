@@ -138,6 +138,15 @@ def test_rows_on_which_nothing_changed_make_no_mean_certain(tmp_path: Path) -> N
     assert mean.ci_low < -0.05
 
 
+def test_docs_of_a_task_in_two_suites_count_once(tmp_path: Path) -> None:
+    once = step(comparison(tmp_path, "s1", "capability", {"x": BASE}, {"x": UP}))
+    small = comparison(tmp_path, "s2", "capability", {"x": BASE[:100]}, {"x": UP[:100]})
+    twice = step(*once.comparisons, small)
+    assert twice.domain("capability").mean == once.domain("capability").mean
+    assert twice.domain("capability").num_in_mean == 1
+    assert len(twice.domain("capability").rows) == 2
+
+
 def test_the_parts_of_a_composite_make_its_mean(tmp_path: Path) -> None:
     config = {"suite": {"domain": "capability", "composite": {"name": "whole", "parts": ["x"]}}}
     runs = [

@@ -154,12 +154,16 @@ def test_a_policy_can_say_that_lower_is_better() -> None:
     assert outcome(judged(binary(100, 0, 1000), text)) == ("fail", "beyond")
 
 
-def test_more_hazardous_knowledge_is_a_loss() -> None:
-    result = binary(100, 0, 1000)
-    (found,) = judge(policy(), [comparison(row("wmdp", result, members=3))]).rows
-    assert outcome(found) == ("fail", "beyond")
-    assert found.row is not None
-    assert found.row.notes == ("lower is safer",)
+def test_where_lower_is_better_a_gain_is_a_loss() -> None:
+    assert outcome(judged(binary(100, 0, 1000), higher=False)) == ("fail", "beyond")
+
+
+@pytest.mark.parametrize(("missing", "cause"), [(0, "kept"), (10, "kept"), (100, "docs missing")])
+def test_docs_that_the_candidate_lacks_count_as_lost(missing: int, cause: str) -> None:
+    kept = replace(row("x", binary(50, 0, 1000)), num_only_a=missing)
+    (found,) = judge(policy(), [comparison(kept)]).rows
+    assert found.cause == cause
+    assert (found.outcome == "pass") == (cause == "kept")
 
 
 def test_the_relative_margin_is_of_the_bases_score() -> None:

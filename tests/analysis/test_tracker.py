@@ -13,10 +13,10 @@ CMR = Watched(
 NOTHING = Watched(key="adoption", name="adoption")
 
 
-def cmr(model: str, score: float, subset: str = "") -> ReportedScore:
+def cmr(model: str, score: float, subset: str = "", n: int = 480) -> ReportedScore:
     return ReportedScore(
         origin="measured", collection="store", model=model, benchmark="cmr", task="cmr", score=score,
-        ci_low=score - 1, ci_high=score + 1, subset=subset, run_id=f"run-{model}",
+        ci_low=score - 1, ci_high=score + 1, subset=subset, n=n, run_id=f"run-{model}",
     )  # fmt: skip
 
 
@@ -30,7 +30,8 @@ def test_what_was_not_measured_is_said_to_be() -> None:
 
 
 def test_the_best_whole_cmr_run_counts() -> None:
-    scores = [cmr("a", 30.0), cmr("b", 50.0), cmr("c", 99.0, subset="first 4 docs")]
+    scores = [cmr("a", 30.0), cmr("b", 50.0), cmr("c", 99.0, subset="first 4 docs", n=4)]
+    scores.append(cmr("b", 90.0, subset="first 4 docs", n=4))
     row = watched_metrics(None, scores, {"run-b": "2026-02-03T04:05:06+00:00"}, [], [])[0]
     assert (row.subject, row.value, row.date, row.run_id) == ("b", 50.0, "2026-02-03", "run-b")
     assert "no public benchmark of this name" in row.remark

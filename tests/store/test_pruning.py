@@ -95,6 +95,25 @@ def test_keep_counts_by_model_and_suite(tmp_path: Path) -> None:
     assert set(candidates(tmp_path, keep=2)) == {"r1"}
 
 
+def test_the_run_that_speaks_for_a_model_is_never_one_too_many(tmp_path: Path) -> None:
+    whole = make_run(
+        tmp_path, "whole", "m", "s", {"t": [1.0] * 9}, started_at="2026-01-01T00:00:00"
+    )
+    make_run(tmp_path, "smoke", "m", "s", {"t": [1.0]}, started_at="2026-01-02T00:00:00")
+    make_run(
+        tmp_path,
+        "failed",
+        "m",
+        "s",
+        {"t": [1.0] * 9},
+        started_at="2026-01-03T00:00:00",
+        status="failed",
+    )
+    found = {c.path.name for c in prunable_runs(tmp_path, list_runs(tmp_path), Criteria(keep=1))}
+    assert whole.run_id not in found
+    assert "smoke" not in found
+
+
 def test_without_a_criterion_nothing_may_go(tmp_path: Path) -> None:
     add(tmp_path, 1, status="failed")
     assert candidates(tmp_path) == {}

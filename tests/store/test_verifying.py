@@ -43,6 +43,13 @@ def test_every_damaged_file_is_named_once(results_dir: Path) -> None:
     assert found(results_dir / "r2") == {}
 
 
+def test_a_file_that_was_put_there_later_is_named(results_dir: Path) -> None:
+    run_dir = next(path for path in results_dir.iterdir() if path.is_dir())
+    samples = next((run_dir / "samples").glob("*.parquet"))
+    (run_dir / "samples" / "zzz.parquet").write_bytes(samples.read_bytes())
+    assert found(run_dir) == {"samples/zzz.parquet": "not on the list of checksums"}
+
+
 def test_a_run_without_checksums_is_read_to_its_end(tmp_path: Path) -> None:
     shutil.copytree(OLD, tmp_path / "schema-1")
     assert found(tmp_path / "schema-1") == {}

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from evalharness.analysis.hazards import is_hazard
 from evalharness.analysis.paired import PairedResult, from_normal, paired_test, unpaired_test
 from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.store.pairs import Pairs, Scored, load_pairs
@@ -99,7 +100,8 @@ def compare_runs(
     for group, names in plan.groups().items():
         found = {name: pairs[name] for name in names if name in pairs}
         each = [row for name in found if (row := plan.task_row(name, pairs[name])) is not None]
-        if names == [group]:
+        is_named = any(name in tasks for name in names)  # then it is the member that is meant
+        if names == [group] or is_named:
             rows += each
         elif group_row := plan.group_row(group, names, found, each):
             rows.append(group_row)
@@ -228,7 +230,8 @@ class _Plan:
             if math.isnan(result.difference):
                 self.left_out[name] = "no score in one of the runs"
                 return None
-        return _row(name, 1, first, result, pairs.num_only_a, pairs.num_only_b, notes)
+        group = self.tasks_a[name].group
+        return _row(name, 1, first, result, pairs.num_only_a, pairs.num_only_b, notes, group)
 
     def group_row(
         self,
@@ -269,13 +272,17 @@ def _row(
     num_only_a: int,
     num_only_b: int,
     notes: tuple[str, ...],
+    group: str = "",
 ) -> TaskComparison:
+    is_safer_low = metric.higher_is_better and is_hazard(task, group)
+    if is_safer_low:
+        notes += ("lower is safer",)
     return TaskComparison(
         task=task,
         num_members=num_members,
         metric=metric.metric,
         filter=metric.filter,
-        higher_is_better=metric.higher_is_better,
+        higher_is_better=metric.higher_is_better and not is_safer_low,
         result=result,
         p_adjusted=math.nan,
         verdict="no difference resolved",
@@ -306,6 +313,8 @@ def _judged(rows: Sequence[TaskComparison], margin: float) -> list[TaskCompariso
 
 def _overall(rows: Sequence[TaskComparison], a: Manifest, margin: float) -> TaskComparison | None:
     composite = a.config.get("suite", {}).get("composite") or {}
+    if a.domain == "safety" and not composite:
+        return None  # its tasks measure different things
     parts = composite.get("parts") or [row.task for row in rows]
     used = [row for row in rows if row.task in parts and is_share(row.result)]
     used = [row for row in used if row.higher_is_better]

@@ -19,7 +19,6 @@ from evalharness.analysis.compare import (
     is_share,
     mean_of,
 )
-from evalharness.analysis.directions import oriented
 from evalharness.analysis.paired import PairedResult
 from evalharness.config import Domain
 from evalharness.records import Manifest
@@ -108,7 +107,7 @@ def lineage(
         margin: largest difference of a domain's mean that counts as none.
         notes: what a reader has to know of the whole.
     """
-    found = [[_domain(link, name, margin) for name in DOMAINS] for link in links]
+    found = [[_domain(link, name) for name in DOMAINS] for link in links]
     adjusted = iter(_adjusted([domain.mean for domains in found for domain in domains]))
     steps = [
         Step(
@@ -169,18 +168,24 @@ def call(mean: PairedResult | None, p: float, margin: float) -> Call:
     return "not worse" if mean.ci90_low > -margin else "not resolved"
 
 
-def _domain(link: Link, name: str, margin: float) -> DomainDrift:
-    rows, used = [], []
+def _domain(link: Link, name: str) -> DomainDrift:
+    rows: list[DriftRow] = []
+    # Of a task that stands in several suites the mean takes the one over more docs: they are the same docs.
+    in_mean: dict[str, int] = {}
     for found in link.comparisons:
         if found.a.domain != name:
             continue
-        group_of = {task.task: task.group for task in found.a.tasks}
         parts = (found.a.config.get("suite", {}).get("composite") or {}).get("parts")
-        for task in found.tasks:
-            row = oriented(task, group_of.get(task.task, task.task), margin)
-            rows.append(DriftRow(found.a.suite, row))
+        for row in found.tasks:
             if is_share(row.result) and (not parts or row.task in parts):
-                used.append(row.result if row.higher_is_better else flipped(row.result))
+                held = in_mean.get(row.task)
+                if held is None or rows[held].row.result.n < row.result.n:
+                    in_mean[row.task] = len(rows)
+            rows.append(DriftRow(found.a.suite, row))
+    used = [
+        row.result if row.higher_is_better else flipped(row.result)
+        for row in (rows[place].row for place in in_mean.values())
+    ]
     return DomainDrift(
         domain=name,
         rows=tuple(rows),

@@ -11,8 +11,7 @@ from typing import Literal, NamedTuple
 
 from scipy import special, stats
 
-from evalharness.analysis.compare import Comparison, TaskComparison
-from evalharness.analysis.directions import oriented
+from evalharness.analysis.compare import Comparison, TaskComparison, is_share
 from evalharness.analysis.estimates import Interval
 from evalharness.analysis.gate_policy import TIERS, Policy, Rule, Tier, fits
 from evalharness.analysis.paired import (
@@ -34,6 +33,7 @@ Cause = Literal[
     "no margin",
     "underpowered",
     "close",
+    "docs missing",
     "not compared",
 ]
 
@@ -158,19 +158,19 @@ def _units(policy: Policy, found: Comparison) -> Iterator[tuple[TaskComparison, 
     group_of = {task.task: task.group for task in found.a.tasks}
     for row in found.tasks:
         group = group_of.get(row.task, row.task)
-        yield _better_as_said(policy, found, row, group)
+        yield _as_said(policy, found, row, group)
     for member in found.members:
         group, key = group_of[member.task], policy.key(member.task)
         if key is not None and key != policy.key(group):
-            yield _better_as_said(policy, found, member, group)
+            yield _as_said(policy, found, member, group)
 
 
-def _better_as_said(
+def _as_said(
     policy: Policy, found: Comparison, row: TaskComparison, group: str
 ) -> tuple[TaskComparison, Rule]:
     rule = policy.rule(row.task, group, found.a.domain)
     if rule.better is None:
-        return oriented(row, group, found.margin), rule
+        return row, rule
     return replace(row, higher_is_better=rule.better == "higher"), rule
 
 
@@ -195,6 +195,8 @@ def _judged(policy: Policy, suite: str, row: TaskComparison, rule: Rule, p: floa
         outcome, cause = "fail", "beyond"
     elif p < policy.alpha and gain < -margin:
         outcome, cause = "fail", "significant"
+    elif worst > -margin and _worst_with_missing(row, worst) <= -margin:
+        cause = "docs missing"
     elif worst > -margin:
         outcome, cause = "pass", "kept"
     elif margin == 0:
@@ -202,12 +204,20 @@ def _judged(policy: Policy, suite: str, row: TaskComparison, rule: Rule, p: floa
     else:
         cause = "close" if result.mde <= margin else "underpowered"
     needed = None
-    if outcome == "inconclusive" and cause != "no interval":
+    if outcome == "inconclusive" and cause not in ("no interval", "docs missing"):
         needed = _needed(result, margin + gain if cause == "close" else margin, policy.alpha)
     return GateRow(
         suite=suite, task=row.task, rule=rule, row=row, margin=margin, gain=gain, worst=worst, best=best,
         p_adjusted=p, outcome=outcome, cause=cause, docs_needed=needed,
     )  # fmt: skip
+
+
+def _worst_with_missing(row: TaskComparison, worst: float) -> float:
+    """The bound when every doc that only the base has a score for counts as lost (scores from 0 to 1)."""
+    missing, n = row.num_only_a, row.result.n
+    if not missing or not is_share(row.result):
+        return worst
+    return (worst * n - missing) / (n + missing)
 
 
 def _needed(result: PairedResult, distance: float, alpha: float) -> int | None:

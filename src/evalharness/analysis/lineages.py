@@ -75,11 +75,14 @@ def _lines(runs: Sequence[Manifest]) -> Iterator[list[str]]:
 def _link(results_dir: Path, parent: Side, child: Side, margin: float, *, any_prompt: bool) -> Link:
 
     matched = match(parent, child)
-    comparisons = [
-        compare_runs(results_dir, a, b, margin=margin, any_prompt=any_prompt)
-        for a, b in matched.pairs
-    ]
-    notes = []
+    comparisons, notes = [], []
+    for a, b in matched.pairs:
+        try:
+            comparisons.append(
+                compare_runs(results_dir, a, b, margin=margin, any_prompt=any_prompt)
+            )
+        except StoreError as e:
+            notes.append(f"suite {a.suite!r} is left out: {e}")
     if note := parent_note(parent.any_run, child.any_run):
         notes.append(note)
     if not comparisons:

@@ -73,11 +73,16 @@ def watched_metrics(
 
 def _cmr(measured: Sequence[ReportedScore], run_dates: Mapping[str, str]) -> Watched:
     name = f"CMR, target > {CMR_TARGET:g} %"
-    found = [s for s in measured if s.task == CMR and not s.subset]
-    found = found or [s for s in measured if s.task == CMR]
-    if not found:
+    # Of a model's measurements the one over most docs, then the latest; of models those with as many docs as any.
+    of_model: dict[str, ReportedScore] = {}
+    for score in measured:
+        held = of_model.get(score.model)
+        if score.task == CMR and (held is None or (held.n or 0) <= (score.n or 0)):
+            of_model[score.model] = score
+    if not of_model:
         return Watched(key="cmr", name=name)
-    best = max(found, key=lambda s: s.score)
+    most = max(score.n or 0 for score in of_model.values())
+    best = max((s for s in of_model.values() if (s.n or 0) == most), key=lambda s: s.score)
     parts = ["evalharness definition; no public benchmark of this name"]
     if best.subset:
         parts.append(f"{best.subset}: not the whole suite")

@@ -45,13 +45,15 @@ def fitted_table(
     )
     space = width - gap * (len(columns) - 1)
     widths = _shrunk(_natural(columns, rows), _least(columns, rows), space)
+    # On a terminal that is too narrow for all of it numbers are broken over lines, never cut.
+    is_too_wide = sum(widths) > space
     for column, size in zip(columns, widths, strict=True):
         table.add_column(
             Text(column.name),
-            width=size,
+            width=None if is_too_wide else size,
             justify=column.justify,
-            overflow=column.overflow,
-            no_wrap=column.overflow == "ellipsis" or column.least is None,
+            overflow="fold" if is_too_wide else column.overflow,
+            no_wrap=not is_too_wide and (column.overflow == "ellipsis" or column.least is None),
         )
     for place, row in enumerate(rows):
         table.add_row(*row, style="dim" if dim and dim[place] else "")

@@ -74,7 +74,12 @@ def gate_view(gate: Gate, names: tuple[str, str], *, width: int) -> Group:
 
 def meaning(gate: Gate) -> str:
     """The verdict in a few words."""
-    return MEANING[gate.word] if any(row.row for row in gate.rows) else _NOTHING
+    if not any(row.row for row in gate.rows):
+        return _NOTHING
+    has_critical = any(row.tier == "critical" for row in gate.rows)
+    if gate.word == "WARN" and not has_critical:
+        return "no critical task was judged; a supporting task fails or is inconclusive"
+    return MEANING[gate.word]
 
 
 def reason(row: GateRow, alpha: float) -> str:
@@ -94,6 +99,12 @@ def reason(row: GateRow, alpha: float) -> str:
             return f"too few: {units}{_more(row, 'hold ' + margin)}"
         case "no interval":
             return f"its difference {lost} has no interval"
+        case "docs missing":
+            lost_docs = row.row.num_only_a if row.row else 0
+            return (
+                f"{lost_docs} docs of the base have no score in the candidate: with these counted as lost it would fall "
+                f"short of {margin}"
+            )
         case "no margin":
             return (
                 "the base scores 0, and a share of that is no margin; give the task an absolute one"

@@ -14,6 +14,7 @@ from evalharness.analysis.pace import Pace
 from evalharness.analysis.trend import PlacedModel, Trend, TrendModel, Velocity
 from evalharness.report.export import as_json
 from evalharness.report.fitting import Col, fitted_table
+from evalharness.report.paired_cells import hiding_table
 from evalharness.report.text import number, plain, signed
 
 _MOST_FRONTIER = 12
@@ -163,7 +164,12 @@ def _velocities(trend: Trend, width: int) -> RenderableType:
         Col("order bias", justify="right"),
     ]
     rows = [_velocity_cells(v) for v in trend.velocities]
-    return fitted_table(columns, rows, width)
+    return hiding_table(
+        columns,
+        rows,
+        width,
+        [["order bias"], ["frontier"], [f"at lambda {trend.other_lam:g}"], ["models"]],
+    )
 
 
 def _velocity_cells(v: Velocity) -> list[Text]:
@@ -188,7 +194,8 @@ def _frontier(trend: Trend, width: int, *, show_all: bool) -> RenderableType:
         Col("benchmarks", justify="right"),
         Col("params", justify="right"),
     ]
-    return fitted_table(columns, [_model_cells(m) for m in shown], width)
+    cells = [_model_cells(m) for m in shown]
+    return hiding_table(columns, cells, width, [["params"], ["benchmarks"]])
 
 
 def _model_cells(m: TrendModel) -> list[Text]:

@@ -62,7 +62,7 @@ def files(run_dir: Path) -> list[str]:
 
 
 def check(run_dir: Path) -> Iterator[Damage]:
-    """What is missing, changed or can't be read; a run without a list has nothing to compare with and gives nothing.
+    """What is missing, changed, not on the list or can't be read; a run without a list gives nothing.
 
     Raises:
         OSError: the list can't be read.
@@ -81,6 +81,9 @@ def check(run_dir: Path) -> Iterator[Damage]:
             problem = f"can't be read: {e.strerror}"
         if problem:
             yield Damage(run_id=run_dir.name, path=name, problem=problem)
+    if has_list(run_dir):
+        for name in sorted(set(files(run_dir)) - set(listed)):
+            yield Damage(run_id=run_dir.name, path=name, problem="not on the list of checksums")
 
 
 def has_list(run_dir: Path) -> bool:

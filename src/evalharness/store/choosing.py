@@ -23,23 +23,28 @@ def runs_of(runs: Sequence[Manifest], model: str, suite: str | None = None) -> l
     ]
 
 
-def choose_run(results_dir: Path, name: str, suite: str | None = None) -> Manifest:
+def choose_run(
+    results_dir: Path, name: str, suite: str | None = None, *, is_asked: bool = True
+) -> Manifest:
     """The run that a user means: a run id (or how it begins, or `latest`), or a model's best run.
 
     Args:
         results_dir: folder that holds the runs.
         name: run id or model.
         suite: for a model, the suite whose run is meant; None for its latest.
+        is_asked: the user named the suite, so that a run of another one is wrong.
 
     Raises:
         StoreError: none.
     """
-    if layout.is_run_id(name) and (results_dir / name / layout.MANIFEST).is_file():
-        return find_run(results_dir, name)
-    runs = list_runs(results_dir)
+    is_id = layout.is_run_id(name) and (results_dir / name / layout.MANIFEST).is_file()
+    runs = [] if is_id else list_runs(results_dir)
     found = runs_of(runs, name)
     if not found:
-        return find_run(results_dir, name)
+        run = find_run(results_dir, name)
+        if is_asked and suite not in (None, run.suite):
+            raise StoreError(f"run {run.run_id!r} is of suite {run.suite!r}, not {suite!r}")
+        return run
     suite = suite or found[0].suite
     best = best_run(run for run in found if run.suite == suite)
     if best is None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evalharness.errors import StoreError, did_you_mean
+from evalharness.errors import StoreError, did_you_mean, then
 from evalharness.records import Manifest
 from evalharness.store import layout
 from evalharness.store.choosing import runs_by_suite
@@ -67,8 +67,8 @@ def find_side(
         raise StoreError(f"model {name!r} has no run that has ended; `evalharness resume {name}`")
     if suite is not None and suite not in found:
         raise StoreError(
-            f"model {name!r} has no run of suite {suite!r}{did_you_mean(suite, found)} "
-            f"It has: {', '.join(found)}."
+            f"model {name!r} has no run of suite {suite!r}"
+            + then(did_you_mean(suite, found), f"it has: {', '.join(found)}")
         )
     kept = {key: found[key] for key in sorted(found) if suite in (None, key)}
     return Side(name, name, kept, is_run=False)

@@ -4,7 +4,7 @@ A doc is known by its hash; docs with the same content count one by one, in the 
 averaged. Only the columns that are needed are read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from evalharness.errors import StoreError
 from evalharness.store import layout
 from evalharness.store.duck import cursor
+from evalharness.store.sql import parquet_problem
 
 
 class Scored(NamedTuple):
@@ -73,17 +74,24 @@ def load_pairs(
     Returns:
         task -> its pairs, and the sample files that are damaged, whose tasks are left out.
     """
-    pairs, damaged = {}, []
+    of_score: dict[Scored, list[str]] = {}
+    for task, scored in tasks.items():
+        if all(layout.samples_path(run_dir, task).is_file() for run_dir in (run_a, run_b)):
+            of_score.setdefault(scored, []).append(task)
+    found: dict[str, Pairs] = {}
+    damaged: list[Path] = []
     with cursor() as connection:
-        for task, scored in tasks.items():
-            paths = [layout.samples_path(run_dir, task) for run_dir in (run_a, run_b)]
-            if not all(path.is_file() for path in paths):
-                continue
+        for scored, names in of_score.items():
             try:
-                pairs[task] = _load(connection, paths, task, scored)
-            except duckdb.Error:
-                damaged += [path for path in paths if _is_damaged(connection, path)] or paths
-    return pairs, damaged
+                found.update(_load(connection, run_a, run_b, names, scored))
+            except duckdb.Error:  # each by itself: only tasks whose files are damaged are lost
+                for name in names:
+                    try:
+                        found.update(_load(connection, run_a, run_b, [name], scored))
+                    except duckdb.Error:
+                        paths = [layout.samples_path(run_dir, name) for run_dir in (run_a, run_b)]
+                        damaged += [p for p in paths if parquet_problem(p)] or paths
+    return {task: found[task] for task in tasks if task in found}, damaged
 
 
 def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int) -> list[DocChange]:
@@ -104,7 +112,7 @@ def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int)
     try:
         with cursor() as connection:
             rows = connection.execute(
-                _with_files(query, paths),
+                _with_files(query, [[path] for path in paths]),
                 {**scored._asdict(), "task": task, "flip": _FLIP, "most": most},
             ).fetchall()
     except duckdb.Error as e:
@@ -119,12 +127,13 @@ _FLIP = 0.001
 
 _JOIN = """
     WITH a AS ({a}), b AS ({b}),
-         docs_a AS (SELECT doc_hash, copy, avg(score) AS score, any_value(cluster) AS cluster FROM a GROUP BY ALL),
-         docs_b AS (SELECT doc_hash, copy, avg(score) AS score, any_value(cluster) AS cluster FROM b GROUP BY ALL)
-    SELECT docs_a.score AS a, docs_b.score AS b, coalesce(docs_a.cluster, docs_b.cluster) AS source,
+         docs_a AS (SELECT task, doc_hash, copy, avg(score) AS score, any_value(cluster) AS cluster FROM a GROUP BY ALL),
+         docs_b AS (SELECT task, doc_hash, copy, avg(score) AS score, any_value(cluster) AS cluster FROM b GROUP BY ALL)
+    SELECT list_position($tasks, task) AS place, docs_a.score AS a, docs_b.score AS b,
+           coalesce(docs_a.cluster, docs_b.cluster) AS source,
            CASE WHEN source IS NULL THEN NULL ELSE dense_rank() OVER (ORDER BY source) END AS cluster
-    FROM docs_a FULL JOIN docs_b USING (doc_hash, copy)
-    ORDER BY doc_hash, copy
+    FROM docs_a FULL JOIN docs_b USING (task, doc_hash, copy)
+    ORDER BY place, doc_hash, copy
 """
 
 
@@ -132,24 +141,35 @@ def _samples(*, texts: bool = False) -> str:
     """A file's samples under one filter with their score, and which of its equal docs each belongs to."""
     more = ", doc_id, repeat, target, prompt, answer, response, error" if texts else ""
     return f"""
-        SELECT doc_hash, scores[$metric] AS score, cluster{more},
-               dense_rank() OVER (PARTITION BY doc_hash ORDER BY doc_id) AS copy
+        SELECT task, doc_hash, scores[$metric] AS score, cluster{more},
+               dense_rank() OVER (PARTITION BY task, doc_hash ORDER BY doc_id) AS copy
         FROM FILE WHERE filter = $filter
     """
 
 
 def _load(
-    connection: duckdb.DuckDBPyConnection, paths: list[Path], task: str, scored: Scored
-) -> Pairs:
-    query = _JOIN.format(a=_samples(), b=_samples())
-    found = connection.execute(_with_files(query, paths), scored._asdict()).fetchnumpy()
+    connection: duckdb.DuckDBPyConnection,
+    run_a: Path,
+    run_b: Path,
+    tasks: Sequence[str],
+    scored: Scored,
+) -> dict[str, Pairs]:
+    """The pairs of tasks that are scored alike: one query, not one each."""
+    files = [[layout.samples_path(run_dir, task) for task in tasks] for run_dir in (run_a, run_b)]
+    query = _with_files(_JOIN.format(a=_samples(), b=_samples()), files)
+    found = connection.execute(query, {**scored._asdict(), "tasks": list(tasks)}).fetchnumpy()
     a, b = (_floats(found[name]) for name in ("a", "b"))
+    is_of = {task: found["place"] == place for place, task in enumerate(tasks, 1)}
+    return {task: _pairs(a[rows], b[rows], found["cluster"][rows]) for task, rows in is_of.items()}
+
+
+def _pairs(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], clusters: Any) -> Pairs:
     has_a, has_b = np.isfinite(a), np.isfinite(b)
     both = has_a & has_b
     return Pairs(
         a=a[both],
         b=b[both],
-        clusters=_codes(found["cluster"], both),
+        clusters=_codes(clusters, both),
         num_only_a=int((has_a & ~has_b).sum()),
         num_only_b=int((has_b & ~has_a).sum()),
         mean_a=float(a[has_a].mean()) if has_a.any() else float("nan"),
@@ -157,12 +177,13 @@ def _load(
     )
 
 
-def _with_files(query: str, paths: list[Path]) -> str:
-    """The query with its FILEs in order; a file of schema 1 has no column `cluster`."""
-    for path in paths:
-        name = layout.literal_glob(path).replace("'", "''")
-        file = f"(FROM read_parquet('{name}') UNION ALL BY NAME FROM (SELECT NULL::VARCHAR AS cluster LIMIT 0))"
-        query = query.replace("FROM FILE", f"FROM {file}", 1)
+def _with_files(query: str, files: Sequence[Sequence[Path]]) -> str:
+    """The query with its FILEs in order, each some files of one run; those of schema 1 have no column `cluster`."""
+    for paths in files:
+        globs = (layout.literal_glob(path).replace("'", "''") for path in paths)
+        listed = ", ".join(f"'{glob}'" for glob in globs)
+        rows = f"(FROM read_parquet([{listed}]) UNION ALL BY NAME (SELECT NULL::VARCHAR AS cluster LIMIT 0))"
+        query = query.replace("FROM FILE", f"FROM {rows}", 1)
     return query
 
 
@@ -180,13 +201,3 @@ def _codes(values: Any, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | 
         return None
     codes[missing] = -1 - np.arange(missing.sum())
     return codes.astype(np.int64)
-
-
-def _is_damaged(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
-    try:
-        connection.execute(
-            "SELECT max(doc_id), max(doc_hash) FROM read_parquet(?)", [layout.literal_glob(path)]
-        ).fetchall()
-    except duckdb.Error:
-        return True
-    return False

@@ -19,6 +19,7 @@ from pathlib import Path
 from evalharness.errors import StoreError, WriteError
 from evalharness.records import Manifest
 from evalharness.store import checksums, layout
+from evalharness.store.choosing import best_run
 from evalharness.store.claim import Claim
 
 _PRUNED = ".pruned"
@@ -70,9 +71,14 @@ def prunable_runs(
     found = []
     seen: dict[tuple[str, ...], int] = {}
     newest: dict[str, str] = {}
+    best = _speaking(runs)
     for run in runs:
-        key = (run.model, run.suite, run.suite_version, run.strategy)
-        place = seen[key] = seen.get(key, 0) + 1
+        key = _key(run)
+        place = seen.get(key, 0) + 1
+        if run.status == "complete":
+            seen[key] = place
+        if run.run_id in best:
+            place = 0  # the run that speaks for the model is never one too many
         why = ", ".join(_reasons(run, criteria, place, newest.get(run.identity)))
         if run.status == "complete" and run.identity:
             newest.setdefault(run.identity, run.run_id)
@@ -80,6 +86,17 @@ def prunable_runs(
         if why and not _is_busy(folder, run):
             found.append(Candidate(path=folder, run=run, why=why, num_bytes=_size(folder)))
     return found
+
+
+def _key(run: Manifest) -> tuple[str, ...]:
+    return run.model, run.suite, run.suite_version, run.strategy
+
+
+def _speaking(runs: Sequence[Manifest]) -> set[str]:
+    """Ids of the runs that tables show: the best of each key."""
+    keys = {_key(run) for run in runs}
+    found = (best_run([run for run in runs if _key(run) == key]) for key in keys)
+    return {run.run_id for run in found if run is not None}
 
 
 def prunable_journals(results_dir: Path, runs: Sequence[Manifest]) -> list[Candidate]:

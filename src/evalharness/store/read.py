@@ -103,12 +103,13 @@ def half_copied(results_dir: Path) -> list[str]:
     """Names of the folders that hold a run's files but no manifest: a copy that was cut off, or one that is going on."""
     if not results_dir.is_dir():
         return []
-    runs = set(run_names(results_dir))
     folders = sorted(p for p in results_dir.iterdir() if layout.is_run_id(p.name) and p.is_dir())
     return [
         folder.name
         for folder in folders
-        if folder.name not in runs and any((folder / name).exists() for name in _OF_A_RUN)
+        if any((folder / name).exists() for name in _OF_A_RUN)
+        # Looked at last: a run that has just appeared has it.
+        and not (folder / layout.MANIFEST).is_file()
     ]
 
 

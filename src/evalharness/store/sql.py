@@ -193,15 +193,17 @@ def _create_view(
 ) -> None:
     """A view over the runs' files; columns that an older file lacks are NULL, ones it has in excess are left out."""
     columns = TABLES[name]
-    connection.execute(f"CREATE TABLE empty.{name} ({_definition(columns)})")
-    sources = [f"FROM empty.{name}"]
     new = [folder for folder, version in folders.items() if version == SCHEMA_VERSION]
-    before = [folder for folder in folders if folder not in set(new)]
+    before = [folder for folder, version in folders.items() if version != SCHEMA_VERSION]
+    sources = []
     # Files of one version have one schema: to unify thousands of equal ones would take longer than the query.
     if globs := [glob for folder in new for glob in _globs(folder, name, without)]:
         sources.append(f"SELECT {_names(columns)} FROM read_parquet([{', '.join(globs)}])")
     if old := [glob for folder in before for glob in _globs(folder, name, without)]:
         sources.append(f"FROM read_parquet([{', '.join(old)}], union_by_name = true)")
+    if not globs:  # a file of this version has every column and its type; else they come from here
+        connection.execute(f"CREATE TABLE empty.{name} ({_definition(columns)})")
+        sources.append(f"FROM empty.{name}")
     selected = _names(columns)
     if old and name == "samples":
         selected = selected.replace('"is_main"', _IS_MAIN)

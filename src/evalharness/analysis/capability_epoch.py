@@ -79,11 +79,13 @@ def fit_epoch(
     Raises:
         UserError: no score on Winogrande.
     """
-    if ANCHOR_BENCHMARK not in benchmarks:
+    # Collections spell it differently.
+    spelt = [benchmark.lower() for benchmark in benchmarks]
+    if ANCHOR_BENCHMARK.lower() not in spelt:
         raise UserError(
             f"Epoch's fit is anchored on {ANCHOR_BENCHMARK!r}, which has no score here; use the likelihood fit"
         )
-    problem = _Problem(rows, len(benchmarks), benchmarks.index(ANCHOR_BENCHMARK), lam)
+    problem = _Problem(rows, len(benchmarks), spelt.index(ANCHOR_BENCHMARK.lower()), lam)
     solution = optimize.least_squares(
         problem.residuals,
         problem.start() if start is None else problem.pack(start),

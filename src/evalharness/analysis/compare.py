@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from evalharness.analysis.differing import other_questions, run_notes, task_notes
 from evalharness.analysis.hazards import is_hazard
 from evalharness.analysis.paired import PairedResult, from_normal, paired_test, unpaired_test
-from evalharness.records import Manifest, MetricRecord, TaskSummary
+from evalharness.records import Manifest, MetricRecord
 from evalharness.store.pairs import Pairs, Scored, load_pairs
 from evalharness.store.read import load_metrics
 
@@ -117,7 +118,7 @@ def compare_runs(
         members=tuple(members),
         overall=_overall(rows, a, margin),
         left_out=plan.left_out,
-        notes=tuple(_differences(a, b)),
+        notes=run_notes(a, b),
     )
 
 
@@ -183,7 +184,7 @@ class _Plan:
             return f"task version {first.version} against {second.version}"
         if name not in self.main:
             return f"no score in {self.a.run_id}"
-        if not any_prompt and (what := _other_questions(first, second)):
+        if not any_prompt and (what := other_questions(first, second)):
             return f"{what}; --any-prompt compares it all the same"
         return None
 
@@ -211,8 +212,8 @@ class _Plan:
                 f"no {self.scored[name].metric} ({self.scored[name].filter}) in {self.b.run_id}"
             )
             return None
-        notes = _task_notes(self.tasks_a[name], self.tasks_b[name])
-        if what := _other_questions(self.tasks_a[name], self.tasks_b[name]):
+        notes = task_notes(self.tasks_a[name], self.tasks_b[name])
+        if what := other_questions(self.tasks_a[name], self.tasks_b[name]):
             notes += (what,)
         if _is_mean(pairs, first, second):
             if len(pairs.a) == 0:
@@ -389,49 +390,6 @@ def _pooled_clusters(pairs: Sequence[Pairs]) -> npt.NDArray[np.int64] | None:
         start += len(codes)
     pooled: npt.NDArray[np.int64] = np.concatenate(parts).astype(np.int64)
     return pooled
-
-
-def _other_questions(first: TaskSummary, second: TaskSummary) -> str | None:
-    if first.num_fewshot != second.num_fewshot:
-        return f"{first.num_fewshot} shots against {second.num_fewshot}"
-    if first.request_hash and second.request_hash and first.request_hash != second.request_hash:
-        return "another prompt or other generation settings"
-    return None
-
-
-def _task_notes(first: TaskSummary, second: TaskSummary) -> tuple[str, ...]:
-    notes = []
-    for run, task in (("a", first), ("b", second)):
-        if task.status != "complete":
-            notes.append(f"{task.status} in {run}")
-    if first.strategy != second.strategy:
-        notes.append(f"strategy {first.strategy} against {second.strategy}")
-    if first.repeats != second.repeats:
-        notes.append(f"{first.repeats} repeats against {second.repeats}")
-    if not (first.request_hash and second.request_hash):
-        notes.append("prompts unverified")
-    return tuple(notes)
-
-
-def _differences(a: Manifest, b: Manifest) -> list[str]:
-    """What else a reader has to know of the two runs."""
-    if a.run_id == b.run_id:
-        return ["the same run: there is no difference"]
-    notes = []
-    chat = [run.checkpoint.get("is_chat") for run in (a, b)]
-    if chat[0] != chat[1] and None not in chat:
-        words = ["with a chat template" if is_chat else "as plain text" for is_chat in chat]
-        notes.append(f"prompted {words[0]} against {words[1]}")
-    prints = [run.checkpoint.get("fingerprint") for run in (a, b)]
-    if prints[0] == prints[1] and prints[0]:
-        notes.append("the same weights")
-    if a.suite_version != b.suite_version and a.suite == b.suite:
-        notes.append(f"suite version {a.suite_version} against {b.suite_version}")
-    for what in ("kind", "dtype", "quantization"):
-        first, second = (run.engine.get(what) for run in (a, b))
-        if first != second and a.engine and b.engine:
-            notes.append(f"engine {what} {first} against {second}")
-    return notes
 
 
 def _rng(name: str, n: int) -> np.random.Generator:

@@ -68,7 +68,7 @@ class WriteError(EvalHarnessError):
         return cls(f"{why}: {str(path)!r}; {what} and give the same command again")
 
 
-def one_line(error: BaseException) -> str:
+def one_line(error: object) -> str:
     """The message without line breaks."""
     return " ".join(str(error).split())
 

@@ -259,6 +259,10 @@ class MetricRecord:
     """The metric the suite declares; one per task."""
 
 
+MAX_REASONS = 5
+"""Different reasons of failed samples that a task's summary keeps."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSummary:
     """What a task cost and what went wrong in it; a part of the manifest."""
@@ -304,6 +308,10 @@ class TaskSummary:
     """Its share of the run's; null without a price."""
     strategy: str = "single"
     """How requests became answers; a run's strategy applies to its generative tasks only."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why samples failed -> how many, the most frequent first; at most `MAX_REASONS`."""
+    remarks: tuple[str, ...] = ()
+    """What a reader has to know before quoting the task's score, a sentence each; shown under every table of it."""
 
     @property
     def tokens_per_s(self) -> float:

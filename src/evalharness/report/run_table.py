@@ -139,6 +139,9 @@ def _sum(group: str, members: Sequence[TaskSummary]) -> TaskSummary:
     )
 
 
+_REASONS_SHOWN = 2
+"""Reasons of failed samples under the table, for each task; the manifest has more."""
+
 _COLUMNS = (
     Col("task", least=10),
     Col("score [95 % CI]"),
@@ -238,10 +241,16 @@ def _notes(manifest: Manifest) -> list[Text]:
         notes.append(f"{which}: {NOT_COMPARABLE}")
     if any(task.num_errors for task in tasks):
         notes.append("err: samples without an answer, not scored (ctx: the prompt was too long)")
+        notes += [
+            f"{task.task}: {num} x {reason}"
+            for task in tasks
+            for reason, num in list(task.reasons.items())[:_REASONS_SHOWN]
+        ]
     if any(task.num_empty for task in tasks):
         notes.append("empty: answers without text, scored as they are")
     if any(task.num_unclosed_thinking for task in tasks):
         notes.append(
             "think: cut before the thinking ended, so without an answer (a larger sampling.max_gen_toks helps)"
         )
-    return [Text(note, style="yellow") for note in notes]
+    notes += [f"{task.task}: {remark}" for task in tasks for remark in task.remarks]
+    return [Text(plain(note).plain, style="yellow") for note in notes]

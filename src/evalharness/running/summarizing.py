@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,25 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from evalharness.config import Config
-from evalharness.records import Failure, Generation, Manifest, MetricRecord, TaskSummary
+from evalharness.errors import one_line
+from evalharness.records import (
+    MAX_REASONS,
+    Failure,
+    Generation,
+    Manifest,
+    MetricRecord,
+    TaskSummary,
+)
 from evalharness.running import environment
 from evalharness.running.building import Sample
 from evalharness.running.preparing import Prepared
 from evalharness.running.resuming import run_identity
 from evalharness.tasks.loading import LoadedTask
+
+_NUMBER = re.compile(r"\d+")
+_REASON_LENGTH = 200
+_REASONS_KEPT = 100
+"""Different reasons that a running task remembers; memory must not grow with the run."""
 
 
 def begin_manifest(prepared: Prepared) -> Manifest:
@@ -75,11 +90,14 @@ class Counts:
     num_generated_tokens: int = 0
     num_reused: int = 0
     num_unclosed_thinking: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
         """Take a finished sample; tokens count where they were computed now."""
         self.num_samples += 1
         failure = sample.failure
+        if failure is not None:
+            self._add_reason(failure)
         self.num_errors += failure is not None
         self.num_context_overflow += failure is not None and failure.kind == "context_overflow"
         is_reused = bool(sample.responses)
@@ -96,6 +114,12 @@ class Counts:
                 if isinstance(response, Generation):
                     self.num_generated_tokens += len(response.token_ids)
         self.num_reused += is_reused
+
+    def _add_reason(self, failure: Failure) -> None:
+        """Numbers differ from sample to sample of one reason, so they are left out of it."""
+        reason = _NUMBER.sub("N", one_line(f"{failure.kind}: {failure.message}"))[:_REASON_LENGTH]
+        if reason in self.reasons or len(self.reasons) < _REASONS_KEPT:
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
 
 def summarize(
@@ -114,7 +138,7 @@ def summarize(
         kind=loaded.kind,
         num_docs=loaded.num_docs,
         num_docs_available=loaded.num_docs_available,
-        **dataclasses.asdict(counts),
+        **dataclasses.asdict(counts) | {"reasons": most_frequent(counts.reasons)},
         wall_s=wall_s,
         dataset=loaded.dataset,
         dataset_fingerprint=loaded.docs_fingerprint(),
@@ -123,6 +147,12 @@ def summarize(
         status=status,
         strategy=loaded.strategy.kind.value,
     )
+
+
+def most_frequent(reasons: Mapping[str, int]) -> dict[str, int]:
+    """The reasons that a summary keeps, the most frequent first."""
+    ordered = sorted(reasons.items(), key=lambda item: -item[1])
+    return dict(ordered[:MAX_REASONS])
 
 
 def task_status(num_samples: int, num_errors: int, num_expected: int, max_error_rate: float) -> str:
@@ -137,6 +167,8 @@ def what_failed(summary: TaskSummary) -> str:
     if summary.status == "partial":
         return f"{summary.num_samples} of {summary.num_docs * summary.repeats} samples"
     what = f"{summary.num_errors} of {summary.num_samples} samples failed"
+    if summary.reasons and summary.num_errors > summary.num_context_overflow:
+        what += f" ({next(iter(summary.reasons))})"
     if summary.num_context_overflow:
         what += (
             f", {summary.num_context_overflow} because the prompt is longer than the context "

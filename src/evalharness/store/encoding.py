@@ -78,6 +78,7 @@ _MIGRATIONS = {1: _to_2}
 def _task(content: dict[str, Any]) -> TaskSummary:
     if content.get("wall_s") is None:
         content["wall_s"] = math.nan
+    content["remarks"] = tuple(content.get("remarks", ()))
     return TaskSummary(**_known(TaskSummary, content))
 
 

@@ -27,6 +27,7 @@ from evalharness.errors import TaskError, did_you_mean, one_line
 from evalharness.tasks.definitions import check_definition, hides, own_definitions
 from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
+from evalharness.tasks.source_code import forget_imported, read_source_below
 from evalharness.tasks.task_files import Definitions, read, shown
 from evalharness.tasks.validating import blamed_field, cause
 
@@ -236,6 +237,8 @@ def load_suite(config: Config) -> LoadedSuite:
     Raises:
         TaskError: an unknown task, a metric or filter that doesn't exist, an unsafe task, or nothing that can be loaded.
     """
+    read_source_below(paths.search("tasks"))
+    forget_imported()
     manager = task_manager()
     definitions = own_definitions()
     check_names(config.suite, manager, definitions)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 import json
-import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -21,6 +19,7 @@ from lm_eval.tasks._index import Entry, Kind
 
 from evalharness.errors import TaskError, one_line
 from evalharness.tasks.python_task import PythonTask
+from evalharness.tasks.source_code import import_file, read_source_below
 
 _FILE = "python_file"
 """Field of an index entry: where the task's code lies."""
@@ -167,7 +166,7 @@ class PythonFileTask(ServedTask):
         """
         file = Path(config[_FILE])
         try:
-            source = _task_class(_import(file), file)()
+            source = _task_class(_module(file), file)()
             source.name, source.folder = str(config["task"]), file.parent
             super().__init__(
                 source, identity={"source_sha256": _code_sha256(source)}, place=str(file)
@@ -219,24 +218,10 @@ def _task_files(folder: Path) -> list[Path]:
     return files
 
 
-def _import(file: Path) -> ModuleType:
+def _module(file: Path) -> ModuleType:
     """The file as a package of its folder, anew: it may have changed since."""
-    name = f"evalharness_task_{file.parent.name}"
-    for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
-        del sys.modules[loaded]
-    spec = importlib.util.spec_from_file_location(
-        name, file, submodule_search_locations=[str(file.parent)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    read_source_below([file.parent])
+    return import_file(file, f"evalharness_task_{file.parent.name}", package=file.parent)
 
 
 def _task_class(module: ModuleType, file: Path) -> type[PythonTask]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from evalharness.engines.base import Engine, RequestError
+from evalharness.engines.soundness import UnsoundResponseError, find_problem
 from evalharness.errors import EngineError, WriteError
 from evalharness.records import (
     Failure,
@@ -25,7 +25,7 @@ from evalharness.records import (
 from evalharness.running.building import Conversation, Prompting, Sample, build_samples
 from evalharness.running.journal import Journal
 from evalharness.running.metering import Load
-from evalharness.running.responses import Responses
+from evalharness.running.responses import Found, Responses
 from evalharness.running.scoring_ahead import score_ahead
 from evalharness.tasks.dialogue import TurnError
 from evalharness.tasks.lm import EngineLM
@@ -52,6 +52,8 @@ class TaskProgress:
     finished_at: float | None = None
     primed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the first prompt was computed: what all prompts of the task begin with is in the engine's cache then."""
+    unsound: Failure | None = None
+    """Why no generation is believed: the engine's log-likelihoods of the first prompt are none."""
     load: Load = field(default_factory=Load)
     """What the task has in flight, over time."""
 
@@ -89,7 +91,7 @@ class Sender:
         if isinstance(request, Failure):
             return request
         key = request_key(request, self.identity)
-        if self.responses is not None and (found := self.responses.get(key)) is not None:
+        if (found := self._find(request, key)) is not None:
             if not found.is_own:  # the run's folder stays complete by itself
                 self.journal.append_line(found.line)
             return replace(found.response, is_reused=True)
@@ -104,22 +106,33 @@ class Sender:
             return response
         return Failure(kind="request", message=error)
 
+    def _find(self, request: Request, key: str) -> Found | None:
+        """Its response that is on disk already; one that is none (of an earlier version) is asked for again."""
+        found = self.responses.get(key) if self.responses is not None else None
+        return found if found and find_problem(request, found.response) is None else None
+
     async def prime(self, sample: Sample) -> bool:
         """Put a generation's prompt into the engine's cache, which is done long before its answer is.
 
         Returns:
             Whether the others of its task may follow; not for log-likelihoods, which are no longer than their prompt.
+
+        Raises:
+            UnsoundResponseError: the prompt has no log-likelihood; what the model would generate from it is no answer.
         """
         request = sample.plans[0].requests[0]
         if not isinstance(request, GenerateRequest) or len(request.prompt_token_ids) < 2:
             return False
-        if self.responses and self.responses.get(request_key(request, self.identity)):
+        if self._find(request, request_key(request, self.identity)):
             return True
         *context, last = request.prompt_token_ids
-        with contextlib.suppress(RequestError):
-            await self.engine.score(
-                ScoreRequest(context_token_ids=tuple(context), continuations=((last,),))
-            )
+        ahead = ScoreRequest(context_token_ids=tuple(context), continuations=((last,),))
+        try:
+            await send(self.engine, ahead)
+        except UnsoundResponseError:
+            raise
+        except RequestError:  # a server that gives none
+            pass
         return True
 
 
@@ -159,7 +172,7 @@ async def execute(
             if task.started_at is None:
                 task.started_at = time.perf_counter()
                 with task.load:
-                    is_primed = await sender.prime(sample)
+                    is_primed = await _prime(task, sample, sender)
                 if is_primed:
                     task.primed.set()
             else:
@@ -167,7 +180,10 @@ async def execute(
                 # The engine has the tasks before this one to work on meanwhile.
                 await task.primed.wait()
             with task.load:
-                await _serve(sample, lm, sender)
+                if task.unsound is not None:
+                    sample.responses.append(task.unsound)
+                else:
+                    await _serve(sample, lm, sender)
             task.primed.set()
             if task.loaded.scores_in_thread and sample.failure is None:
                 await asyncio.to_thread(score_ahead, task.loaded, sample)
@@ -182,6 +198,14 @@ async def execute(
                 group.create_task(consume())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+async def _prime(task: TaskProgress, sample: Sample, sender: Sender) -> bool:
+    try:
+        return await sender.prime(sample)
+    except UnsoundResponseError as e:
+        task.unsound = Failure(kind="request", message=f"of the task's first prompt, {e}")
+        return True
 
 
 async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:

@@ -234,7 +234,8 @@ class _Execution:
         for task in self.tasks:
             if task.loaded.name not in self.summaries:
                 self._finish_task(task)
-        metrics = [m for s in self.scores.values() for m in s.metrics]
+        # By task, not by which ended first: the same run twice gives the same file.
+        metrics = [m for task in self.tasks for m in self.scores[task.loaded.name].metrics]
         ok = {n: s for n, s in self.scores.items() if self.summaries[n].status != "failed"}
         metrics += score_groups(self.prepared.suite.groups, self.prepared.suite.tasks, ok)
         if composite := self.prepared.config.suite.composite:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalharness.engines.base import Engine
+from evalharness.engines.soundness import check_response
 from evalharness.records import Failure, GenerateRequest, Generation, Request, Response, Scores
 
 Resolve = Callable[[Sequence[Response]], list[Any]]
@@ -40,7 +41,16 @@ def join(plans: Sequence[Plan]) -> Plan:
 
 
 async def send(engine: Engine, request: Request) -> Generation | Scores:
-    """One request to the engine."""
+    """One request to the engine; what no model can answer is no response.
+
+    Raises:
+        RequestError: this request failed, or its response is none.
+        EngineError: the engine is dead.
+    """
+    response: Generation | Scores
     if isinstance(request, GenerateRequest):
-        return await engine.generate(request)
-    return await engine.score(request)
+        response = await engine.generate(request)
+    else:
+        response = await engine.score(request)
+    check_response(request, response)
+    return response

@@ -1,0 +1,87 @@
+"""Which responses are none: log-likelihoods that no model can give, and fields of other types than their record's.
+
+Damaged weights, a quantization that overflows or a faulty kernel give NaN for every log-likelihood, and all choices of
+every question tie then: the scores would look like any others. Looked at on the way from the engine and again on the way
+from a journal, which an earlier version may have written.
+"""
+
+from __future__ import annotations
+
+import math
+
+from evalharness.engines.base import RequestError
+from evalharness.records import GenerateRequest, Generation, Request, ScoreRequest, Scores
+
+MAX_ROUNDING = 1e-4
+"""A log-probability may be so much above 0 for each token, in nats: float32 has steps of 6e-5 at logits of 1000, and a
+probability of 1 comes out of their difference."""
+_REASONS = ("stop", "length", "unclosed", "budget")
+_WAY_OUT = "the weights or their quantization may be damaged (`evalharness model inspect --full`)"
+
+
+class UnsoundResponseError(RequestError):
+    """The engine answered, but what it said is no answer."""
+
+
+def check_response(request: Request, response: Generation | Scores) -> None:
+    """Refuse a response that is no answer to its request.
+
+    Raises:
+        UnsoundResponseError: what is wrong with it.
+    """
+    problem = find_problem(request, response)
+    if problem is not None:
+        raise UnsoundResponseError(problem)
+
+
+def find_problem(request: Request, response: Generation | Scores) -> str | None:
+    """What is wrong with a response; None when it is one."""
+    counts = [response.num_prompt_tokens, response.num_cached_tokens]
+    if isinstance(request, GenerateRequest):
+        if not isinstance(response, Generation):
+            return f"the engine answered {type(response).__name__} to a prompt"
+        problem = _of_generation(response)
+    else:
+        if not isinstance(response, Scores):
+            return f"the engine answered {type(response).__name__} to continuations"
+        problem = _of_scores(request, response)
+    if problem is None and not all(type(n) is int and n >= 0 for n in counts):
+        problem = f"the engine counts {counts[0]!r} prompt and {counts[1]!r} cached tokens"
+    return problem
+
+
+def _of_generation(response: Generation) -> str | None:
+    if not isinstance(response.text, str):
+        return f"the engine's text is a {type(response.text).__name__}"
+    if response.finish_reason not in _REASONS:
+        return f"the engine gives the finish reason {response.finish_reason!r}"
+    if not all(type(token) is int for token in response.token_ids):
+        return "the engine gives tokens that are no whole numbers"
+    if response.cumulative_logprob is None:
+        return None
+    return _of_logprob(response.cumulative_logprob, len(response.token_ids))
+
+
+def _of_scores(request: ScoreRequest, response: Scores) -> str | None:
+    if len(response.continuations) != len(request.continuations):
+        num, wanted = len(response.continuations), len(request.continuations)
+        return f"the engine gives {num} log-likelihoods for {wanted} continuations"
+    for score in response.continuations:
+        if type(score.is_greedy) is not bool:
+            return f"the engine gives {score.is_greedy!r} for is_greedy"
+        if type(score.num_tokens) is not int or score.num_tokens < 0:
+            return f"the engine gives {score.num_tokens!r} for num_tokens"
+        problem = _of_logprob(score.logprob, score.num_tokens)
+        if problem is not None:
+            return problem
+    return None
+
+
+def _of_logprob(logprob: float, num_tokens: int) -> str | None:
+    if not isinstance(logprob, (float, int)) or isinstance(logprob, bool):
+        return f"the log-likelihood is no number ({logprob!r})"
+    if not math.isfinite(logprob):
+        return f"the log-likelihood isn't finite ({logprob:g}); {_WAY_OUT}"
+    if logprob > MAX_ROUNDING * max(num_tokens, 1):
+        return f"the log-likelihood is positive ({logprob:.6g}); {_WAY_OUT}"
+    return None

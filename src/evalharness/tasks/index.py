@@ -16,6 +16,7 @@ import lm_eval.tasks
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import Entry, Kind, TaskIndex
 
+from evalharness.tasks.fixed_docs import FixedDocsFactory
 from evalharness.tasks.python_adapter import python_entries
 from evalharness.tasks.stock import cache_folder, folder_state, keep
 
@@ -29,6 +30,7 @@ class CachedTaskManager(TaskManager):  # type: ignore[misc]
         """Index `include` over lm-eval's own tasks."""
         super().__init__(include_path=list(include), include_defaults=False)
         stock = stock_index()
+        self._factory = FixedDocsFactory(meta=self.metadata)
         self.stock_names = frozenset(stock)
         self._index: dict[str, Entry] = {**stock, **self._index}
         self._index |= python_entries(include, self._index)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import logging
-import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lm_eval.utils
-import numpy as np
 from lm_eval.api.group import Group
 from lm_eval.api.task import Task
 from lm_eval.utils import handle_non_serializable
@@ -27,6 +26,7 @@ from evalharness.errors import TaskError, did_you_mean, one_line
 from evalharness.tasks.definitions import check_definition, hides, own_definitions
 from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
+from evalharness.tasks.random_state import seeded_with
 from evalharness.tasks.source_code import forget_imported, read_source_below
 from evalharness.tasks.task_files import Definitions, read, shown
 from evalharness.tasks.validating import blamed_field, cause
@@ -63,6 +63,7 @@ class LoadedTask:
     """Independent samples per doc."""
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     """How its requests become answers."""
+    _docs: Sequence[Any] | None = None
     _hashes: bytes | None = None
 
     @property
@@ -81,9 +82,20 @@ class LoadedTask:
         return int(self.task.config.repeats or 1)
 
     @property
+    def docs(self) -> Sequence[Any]:
+        """The scored split, made once: another look at lm-eval's `eval_docs` may shuffle it anew."""
+        if self._docs is None:
+            self._docs = getattr(self.task, "task_docs", None) or self.task.eval_docs
+        return self._docs
+
+    def scored_docs(self) -> Iterator[tuple[int, Any]]:
+        """Docs that this run scores, with their ids."""
+        return enumerate(itertools.islice(self.docs, self.limit))
+
+    @property
     def num_docs_available(self) -> int:
         """Docs in the scored split."""
-        return len(self.task.eval_docs)
+        return len(self.docs)
 
     @property
     def num_docs(self) -> int:
@@ -150,7 +162,7 @@ class LoadedTask:
         if template is None:
             return None
         try:
-            text = lm_eval.utils.apply_template(template, self.task.eval_docs[doc_id])
+            text = lm_eval.utils.apply_template(template, self.docs[doc_id])
         except Exception as e:  # the template is the user's, the doc the dataset's
             logger.debug("%s, doc %d: cluster %r: %s", self.name, doc_id, template, e)
             return None
@@ -164,7 +176,7 @@ class LoadedTask:
         """
         template = self.config.cluster or (self.task.config.metadata or {}).get("cluster")
         if template is not None and self.num_docs and self.cluster(0) is None:
-            known = ", ".join(self.task.eval_docs[0])
+            known = ", ".join(self.docs[0])
             raise TaskError(
                 f"task {self.name!r}: cluster {template!r} gives nothing for the first doc; its fields are: {known}"
             )
@@ -172,7 +184,7 @@ class LoadedTask:
     def _doc_hashes(self) -> bytes:
         """Of all scored docs, in order, computed once; 32 bytes each, because a task may have a million."""
         if self._hashes is None:
-            docs = self.task.doc_iterator(limit=self.limit)
+            docs = self.scored_docs()
             self._hashes = b"".join(bytes.fromhex(doc_hash(doc)) for _, doc in docs)
         return self._hashes
 
@@ -296,10 +308,9 @@ def _load(
     path = check_definition(name, manager.task_index, definitions)
     if path and (hidden := hides(name, path, definitions, manager.stock_names)):
         logger.warning("%s: %s is used, not %s", name, shown(path), hidden)
-    random.seed(LM_EVAL_RANDOM_SEED)
-    np.random.seed(config.run.seed)
     try:
-        loaded: Mapping[str, Any] = manager.load([name])
+        with seeded_with(python=LM_EVAL_RANDOM_SEED, numpy=config.run.seed):
+            loaded: Mapping[str, Any] = manager.load([name])
     except (Exception, SystemExit) as e:  # a task's own Python and `datasets` raise anything
         raise TaskError(_why(name, path, e)) from e
     for task_name, task in loaded["tasks"].items():

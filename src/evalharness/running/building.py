@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from lm_eval.api.instance import Instance
 
@@ -19,6 +19,7 @@ from evalharness.tasks.dialogue import Dialogue, Send, Solve, Tried, Turn, Where
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.plans import Plan
+from evalharness.tasks.random_state import seeded
 
 DOCS_AT_ONCE = 16
 """Their prompts are encoded in one call."""
@@ -87,23 +88,32 @@ class Prompting:
 
 def build_samples(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> Iterator[Sample]:
     """All samples of a task, in the order of its docs (few-shots are drawn in that order, as lm-eval does)."""
-    docs = loaded.task.doc_iterator(limit=loaded.limit)
+    docs = loaded.scored_docs()
     while group := list(itertools.islice(docs, DOCS_AT_ONCE)):
-        built = [_instances(loaded, lm, prompting, doc_id, doc) for doc_id, doc in group]
-        lm.encode_ahead(i for instances in built if isinstance(instances, list) for i in instances)
-        for (doc_id, doc), instances in zip(group, built, strict=True):
-            if isinstance(instances, Failure):
-                yield from _unbuilt(loaded, doc_id, doc, instances)
+        built = [_ask(loaded, lm, prompting, doc_id, doc) for doc_id, doc in group]
+        lm.encode_ahead(i for asked in built if isinstance(asked, Asked) for i in asked.instances)
+        for (doc_id, doc), asked in zip(group, built, strict=True):
+            if isinstance(asked, Failure):
+                yield from _unbuilt(loaded, doc_id, doc, asked)
             else:
-                yield from _samples(loaded, lm, prompting, doc_id, instances)
+                yield from _samples(loaded, lm, prompting, doc_id, asked)
 
 
-def _instances(
+class Asked(NamedTuple):
+    """One doc's prompts and what is right of it."""
+
+    instances: list[Instance]
+    target: str
+
+
+def _ask(
     loaded: LoadedTask, lm: EngineLM, prompting: Prompting, doc_id: int, doc: Any
-) -> list[Instance] | Failure:
+) -> Asked | Failure:
     """One doc's prompts, or why the task's own code can't make them of this doc."""
     try:
-        return _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
+        with seeded(prompting.run_seed, loaded.name, doc_id, "prompt"):
+            instances = _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
+        return Asked(instances, loaded.target(doc_id, doc))
     except (Exception, SystemExit) as e:  # a task's own code
         return Failure(kind="prompt", message=f"{type(e).__name__}: {e}")
 
@@ -150,18 +160,17 @@ def _samples(
     lm: EngineLM,
     prompting: Prompting,
     doc_id: int,
-    instances: list[Instance],
+    asked: Asked,
 ) -> Iterator[Sample]:
     num_draws = loaded.num_draws
-    target = str(loaded.task.doc_to_target(instances[0].doc))
     for repeat in range(loaded.repeats):
-        copies = [replace(i, resps=[], filtered_resps={}) for i in instances]
+        copies = [replace(i, resps=[], filtered_resps={}) for i in asked.instances]
         plans = [
             lm.plan(copies, repeat=repeat * num_draws + draw, run_seed=prompting.run_seed)
             for draw in range(num_draws)
         ]
         conversation = _conversation(loaded, copies[0], prompting, repeat)
-        yield Sample(loaded.name, doc_id, repeat, copies, plans, target, conversation)
+        yield Sample(loaded.name, doc_id, repeat, copies, plans, asked.target, conversation)
 
 
 def _conversation(

@@ -31,6 +31,7 @@ from evalharness.tasks.dialogue import TurnError
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.plans import send
+from evalharness.tasks.random_state import seeded
 
 CHUNK = 32
 """Samples built at a time in the builder thread."""
@@ -232,7 +233,8 @@ async def _converse(
     (instance, *_) = sample.instances
     dialogue = conversation.begin(str(instance.args[0]), lm, sender)
     try:
-        instance.resps.append(await conversation.solve(dialogue))
+        with seeded(*conversation.where, "conversation"):
+            instance.resps.append(await conversation.solve(dialogue))
     except (EngineError, WriteError):
         raise
     except TurnError as e:

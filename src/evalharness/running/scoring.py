@@ -19,6 +19,7 @@ from lm_eval.api.instance import Instance
 from evalharness.analysis.estimates import bootstrap_estimate, estimate
 from evalharness.records import Failure, MetricRecord
 from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.random_state import seeded
 
 BOOTSTRAP_ITERATIONS = 1000
 NUMBER = (int, float, np.number, np.bool_)
@@ -79,7 +80,8 @@ class TaskScorer:
         """
         instances = sorted(instances, key=lambda i: i.idx)
         try:
-            by_filter = self._score(instances)
+            with seeded(self._loaded.name, doc_id, repeat, "score"):
+                by_filter = self._score(instances)
         except (
             Exception,
             SystemExit,
@@ -103,7 +105,8 @@ class TaskScorer:
         metric, filter_ = self._loaded.main_metric()
         copies = [replace(i, resps=[text], filtered_resps={}) for i in instances]
         try:
-            scored = self._score(copies)[filter_]
+            with seeded(self._loaded.name, instances[0].doc_id, text, "score"):
+                scored = self._score(copies)[filter_]
         except (Exception, SystemExit) as e:  # as above
             return Failure(kind="scoring", message=f"{type(e).__name__}: {e}")
         value = scored.scores.get(metric)
@@ -271,9 +274,10 @@ def _metric(
         )
         # Seeded by what is estimated: scoring the same samples again gives the same interval.
         rng = np.random.default_rng([len(values), *f"{loaded.name}/{metric}".encode()])
-        e = bootstrap_estimate(
-            values, lambda v: float(aggregate(v)), rng, BOOTSTRAP_ITERATIONS, clusters
-        )
+        with seeded(loaded.name, metric, filter_, "aggregate"):
+            e = bootstrap_estimate(
+                values, lambda v: float(aggregate(v)), rng, BOOTSTRAP_ITERATIONS, clusters
+            )
     return MetricRecord(
         task=loaded.name,
         group=loaded.group,

@@ -26,7 +26,7 @@ from evalharness.errors import TaskError, did_you_mean, one_line
 from evalharness.tasks.definitions import check_definition, hides, own_definitions
 from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
-from evalharness.tasks.random_state import seeded_with
+from evalharness.tasks.random_state import seeded, seeded_with
 from evalharness.tasks.source_code import forget_imported, read_source_below
 from evalharness.tasks.task_files import Definitions, read, shown
 from evalharness.tasks.validating import blamed_field, cause
@@ -139,6 +139,11 @@ class LoadedTask:
     def filters(self) -> list[str]:
         """Names of the task's filters."""
         return [f.name for f in getattr(self.task, "_filters", [])] or ["none"]
+
+    def target(self, doc_id: int, doc: Any) -> str:
+        """What is right of a doc, to be shown beside the answer."""
+        with seeded(self.name, doc_id, "target"):
+            return str(self.task.doc_to_target(doc))
 
     def docs_fingerprint(self) -> str:
         """sha256 over the scored docs, in order: other data, another fingerprint."""

@@ -19,6 +19,7 @@ from lm_eval.tasks._index import Entry, Kind
 
 from evalharness.errors import TaskError, one_line
 from evalharness.tasks.python_task import PythonTask
+from evalharness.tasks.random_state import seeded
 from evalharness.tasks.source_code import import_file, read_source_below
 
 _FILE = "python_file"
@@ -137,9 +138,10 @@ class ServedTask(ConfigurableTask):  # type: ignore[misc]
     @cached_property
     def _prompts_sha256(self) -> str:
         digest = hashlib.sha256()
-        for doc in self._docs:
+        for number, doc in enumerate(self._docs):
             try:
-                prompt = self.source.prompt(doc)
+                with seeded(self.source.name, number, "hash"):
+                    prompt = self.source.prompt(doc)
             except (Exception, SystemExit) as e:  # the sample will say so
                 prompt = f"{type(e).__name__}: {e}"
             digest.update(json.dumps(prompt).encode())

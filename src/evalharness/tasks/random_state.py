@@ -138,7 +138,6 @@ class _Dispatched(random.Random):
         place = _PLACE.get()
         return super().setstate(state) if place is None else place.python.setstate(state)
 
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _behind_random, ()
 

@@ -68,7 +68,7 @@ class Examined:
     @cached_property
     def docs(self) -> list[Any]:
         """All docs of the scored split."""
-        return list(self.task.eval_docs)
+        return list(self.loaded.docs)
 
     @cached_property
     def sample(self) -> list[int]:

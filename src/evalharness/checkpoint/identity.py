@@ -5,10 +5,17 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from evalharness.checkpoint.weights import WeightsFile, read_json_if_there
+from evalharness.checkpoint.json_files import (
+    as_dict,
+    read_bytes,
+    read_json_if_there,
+    read_text,
+)
+from evalharness.checkpoint.weights import WeightsFile
 from evalharness.errors import CheckpointError
 
 NUM_BLOCKS = 16
@@ -78,23 +85,26 @@ def hash_config(folder: Path) -> str:
 
 def hash_tokenizer(folder: Path) -> str | None:
     """sha256 of the tokenizer's files and special tokens; None when the folder has no tokenizer."""
-    files = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    files = [folder / name for name in _TOKENIZER_FILES if os.path.lexists(folder / name)]
     if not files:
         return None
     config = read_json_if_there(folder / "tokenizer_config.json")
-    digests = [combine(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
+    digests = [combine(path.name, hashlib.sha256(read_bytes(path)).hexdigest()) for path in files]
     return combine(*digests, hash_json({key: config.get(key) for key in _TOKENIZER_KEYS}))
 
 
 def chat_template(folder: Path) -> str | None:
     """The checkpoint's chat template (Jinja), the `default` one where it has several; None when it has none."""
     jinja = folder / "chat_template.jinja"
-    if jinja.is_file():
-        return jinja.read_text(encoding="utf-8")
+    if os.path.lexists(jinja):
+        return read_text(jinja)
     for name in ("chat_template.json", "tokenizer_config.json"):
         template = read_json_if_there(folder / name).get("chat_template")
         if isinstance(template, list):
-            template = {entry["name"]: entry["template"] for entry in template}.get("default")
+            entries = [as_dict(entry) for entry in reversed(template)]
+            template = next(
+                (e.get("template") for e in entries if e.get("name") == "default"), None
+            )
         if isinstance(template, str):
             return template
     return None

@@ -2,17 +2,13 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from evalharness.checkpoint import identity
+from evalharness.checkpoint.architecture import ArchitectureCheck, checkpoint_config
+from evalharness.checkpoint.json_files import read_json, read_json_if_there
+from evalharness.checkpoint.non_finite import non_finite
 from evalharness.checkpoint.scale import Scale, logical_params, measure
-from evalharness.checkpoint.weights import (
-    WeightsFile,
-    read_json,
-    read_json_if_there,
-    read_safetensors,
-    read_weights,
-)
+from evalharness.checkpoint.weights import WeightsFile, read_safetensors, read_weights
 from evalharness.errors import CheckpointError
 
 _ADAPTER_CONFIG = "adapter_config.json"
@@ -39,6 +35,12 @@ class CheckpointInfo(Scale):
     adapter_base: str | None = None
     """The base that the adapter names in its own config."""
     adapter_rank: int | None = None
+    fits_architecture: str | None = None
+    """transformers' class whose tensors the weights were found to be; None where that wasn't checked."""
+    remarks: tuple[str, ...] = ()
+    """What a reader of its scores has to know of the weights; a sentence each."""
+    non_finite: tuple[str, ...] | None = None
+    """A sentence for each tensor with NaN or infinite values; None where the values weren't read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def inspect(path: Path, *, full: bool = False, allow_pickle: bool = False) -> Ch
 
     Args:
         path: folder with config.json, weights and tokenizer.
-        full: hash every byte instead of samples.
+        full: hash every byte instead of samples, and look for values that are no finite numbers.
         allow_pickle: accept .bin/.pt/.pth weights; they are hashed, never opened, so their parameters stay unknown.
 
     Raises:
@@ -74,7 +76,8 @@ def inspect(path: Path, *, full: bool = False, allow_pickle: bool = False) -> Ch
             "model.adapter."
         )
     files = read_weights(path, allow_pickle=allow_pickle)
-    return _info(path, files, identity.hash_weights(files, full=full))
+    info = _info(path, files, identity.hash_weights(files, full=full))
+    return replace(info, non_finite=non_finite(files)) if full else info
 
 
 def inspect_served(path: Path) -> CheckpointInfo:
@@ -96,7 +99,7 @@ def inspect_served(path: Path) -> CheckpointInfo:
 
 
 def _info(path: Path, files: tuple[WeightsFile, ...], weights: str) -> CheckpointInfo:
-    config = _config(path)
+    config = checkpoint_config(path)
     tokenizer = read_json_if_there(path / "tokenizer_config.json")
     tensors = [tensor for file in files for tensor in file.tensors]
     scale = measure(config, tensors, model_max_length=tokenizer.get("model_max_length"))
@@ -113,6 +116,11 @@ def _info(path: Path, files: tuple[WeightsFile, ...], weights: str) -> Checkpoin
         disk_bytes=sum(file.size for file in files),
         num_files=len(files),
     )
+
+
+def with_check(info: CheckpointInfo, check: ArchitectureCheck) -> CheckpointInfo:
+    """The same with what came of holding the weights against their architecture."""
+    return replace(info, fits_architecture=check.checked, remarks=(*info.remarks, *check.remarks))
 
 
 def is_adapter(path: Path) -> bool:
@@ -172,12 +180,3 @@ def with_adapter(base: CheckpointInfo, adapter: AdapterInfo) -> CheckpointInfo:
         adapter_base=adapter.base,
         adapter_rank=adapter.rank,
     )
-
-
-def _config(path: Path) -> dict[str, Any]:
-    """config.json; NVIDIA's ModelOpt writes its quantization into a file of its own."""
-    config = read_json(path / "config.json")
-    modelopt = read_json_if_there(path / "hf_quant_config.json").get("quantization")
-    if modelopt and "quantization_config" not in config:
-        config["quantization_config"] = {"quant_method": "modelopt", **modelopt}
-    return config

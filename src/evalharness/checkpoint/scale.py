@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from evalharness.checkpoint.json_files import as_dict, as_number
 from evalharness.checkpoint.weights import Tensor
 
 _DTYPES = {
@@ -29,7 +30,9 @@ _DTYPES = {
     "U8": "uint8",
 }
 _PACKED = ("I32", "U8")
-_VISION = re.compile(
+_MOST = 10**12
+"""No count in a config.json is larger."""
+VISION = re.compile(
     r"(^|\.)(vision_model|vision_tower|vision_encoder|visual|multi_modal_projector|mm_projector"
     r"|image_newline|embed_vision|audio_tower|embed_audio)(\.|$)"
 )
@@ -39,7 +42,7 @@ _SHARED = re.compile(r"(^|\.)(shared_experts?|shared_mlp)\.")
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|lm_head|wte|embed_out)\.weight$")
 _HEAD = re.compile(r"(^|\.)lm_head\.weight$")
 _BUFFER = re.compile(r"(inv_freq|e_score_correction_bias)$")
-_QUANTIZATION_AUX = re.compile(
+QUANTIZATION_AUX = re.compile(
     r"(scale|scales|scale_inv|scale_2|zero_point|qzeros|zeros|g_idx|absmax|quant_map|SCB|weight_format"
     r"|weight_shape)$|\.quant_state\."
 )
@@ -91,23 +94,25 @@ class _Counts(NamedTuple):
     routed: int
 
 
-class _Quantization(NamedTuple):
+class Quantization(NamedTuple):
+    """How the weights on disk are quantized; None where they aren't, or where config.json doesn't say."""
+
     method: str | None
     bits: int | None
 
 
 def measure(
-    config: dict[str, Any], tensors: Sequence[Tensor], *, model_max_length: float | None = None
+    config: dict[str, Any], tensors: Sequence[Tensor], *, model_max_length: Any = None
 ) -> Scale:
-    """The scale of a checkpoint.
+    """The scale of a checkpoint. What config.json says in a form that it can't have is taken as not said.
 
     Args:
         config: its config.json (with `quantization_config`, where it has one).
         tensors: all headers; empty for pickled weights.
-        model_max_length: the tokenizer's limit, which engines respect too.
+        model_max_length: the tokenizer's limit in tokens, which engines respect too; ignored where it's no number.
     """
     text = text_config(config)
-    quantization = _quantization(config)
+    quantization = quantization_of(config)
     is_tied = bool(config.get("tie_word_embeddings") or text.get("tie_word_embeddings"))
     counts = _count(tensors, quantization.bits, is_tied)
     num_experts = _num_experts(tensors, text)
@@ -125,7 +130,7 @@ def measure(
     hidden_size = _int(text, "hidden_size", "n_embd", "d_model") or 0
     latent = _int(text, "kv_lora_rank")
     return Scale(
-        architecture=(config.get("architectures") or ["unknown"])[0],
+        architecture=architecture(config) or "unknown",
         model_type=str(config.get("model_type", "unknown")),
         params_total=counts.total if tensors else None,
         params_active=_active(counts, num_experts, experts_per_token) if tensors else None,
@@ -153,6 +158,13 @@ def measure(
     )
 
 
+def architecture(config: dict[str, Any]) -> str | None:
+    """The first of the classes that config.json names; None when it names none."""
+    named = config.get("architectures")
+    first = named[0] if isinstance(named, list) and named else None
+    return first if isinstance(first, str) else None
+
+
 def text_config(config: dict[str, Any]) -> dict[str, Any]:
     """The part of config.json that describes the language model."""
     for key in ("text_config", "llm_config", "language_config"):
@@ -163,7 +175,7 @@ def text_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def logical_params(tensor: Tensor, bits: int | None) -> int:
     """Parameters that a tensor stands for: unpacked, and 0 for scales, zero points and buffers."""
-    if _BUFFER.search(tensor.name) or (bits and _QUANTIZATION_AUX.search(tensor.name)):
+    if _BUFFER.search(tensor.name) or (bits and QUANTIZATION_AUX.search(tensor.name)):
         return 0
     if tensor.dtype in _PACKED:
         return int(Fraction(tensor.num_bytes * 8, bits)) if bits else 0
@@ -180,7 +192,7 @@ def _count(tensors: Iterable[Tensor], bits: int | None, is_tied: bool) -> _Count
             continue
         params = logical_params(tensor, bits)
         total += params
-        if _VISION.search(tensor.name):
+        if VISION.search(tensor.name):
             vision += params
         elif _ROUTED.search(tensor.name):
             routed += params
@@ -228,15 +240,17 @@ def _main_dtype(tensors: Iterable[Tensor]) -> str | None:
     return _DTYPES.get(dtype, dtype.lower())
 
 
-def _quantization(config: dict[str, Any]) -> _Quantization:
+def quantization_of(config: dict[str, Any]) -> Quantization:
+    """Method and bits, as config.json says them."""
     settings = config.get("quantization_config") or config.get("compression_config")
     if not isinstance(settings, dict):
-        return _Quantization(None, None)
+        return Quantization(None, None)
     method = str(settings.get("quant_method", "unknown")).lower()
     algorithm = str(settings.get("quant_algo", "")).upper()
     bits = _int(settings, "bits", "w_bit", "weight_bits")
-    if bits is None and isinstance(settings.get("config_groups"), dict):
-        weights = [group.get("weights") or {} for group in settings["config_groups"].values()]
+    if bits is None:
+        groups = as_dict(settings.get("config_groups")).values()
+        weights = [as_dict(as_dict(group).get("weights")) for group in groups]
         bits = next((found for entry in weights if (found := _int(entry, "num_bits"))), None)
     if bits is None and method.startswith("bitsandbytes"):
         bits = 8 if settings.get("load_in_8bit") or settings.get("_load_in_8bit") else 4
@@ -244,10 +258,10 @@ def _quantization(config: dict[str, Any]) -> _Quantization:
         bits = 8
     if bits is None and (method == "mxfp4" or "FP4" in algorithm or algorithm.startswith("W4")):
         bits = 4
-    return _Quantization(method, bits)
+    return Quantization(method, bits if bits is None or 0 < bits <= 64 else None)
 
 
-def _context_length(text: dict[str, Any], model_max_length: float | None) -> int | None:
+def _context_length(text: dict[str, Any], model_max_length: Any) -> int | None:
     """As vLLM derives it: only linear and dynamic scaling lengthen `max_position_embeddings`."""
     limit = _int(
         text,
@@ -259,11 +273,13 @@ def _context_length(text: dict[str, Any], model_max_length: float | None) -> int
     )
     if limit is None:
         return None
-    if model_max_length is not None and model_max_length < limit:
-        limit = int(model_max_length)
-    rope = text.get("rope_scaling") or text.get("rope_parameters") or {}
+    longest = as_number(model_max_length)
+    if longest is not None and 0 < longest < limit:
+        limit = int(longest)
+    rope = as_dict(text.get("rope_scaling")) or as_dict(text.get("rope_parameters"))
     if rope.get("rope_type", rope.get("type")) in ("linear", "dynamic"):
-        limit = int(limit * (rope.get("factor") or 1.0))
+        longer = limit * (as_number(rope.get("factor")) or 1.0)
+        limit = int(longer) if 0 < longer <= _MOST else limit
     return limit
 
 
@@ -288,6 +304,6 @@ def _attention_layers(text: dict[str, Any], num_layers: int) -> _Layers:
 def _int(config: dict[str, Any], *keys: str) -> int | None:
     for key in keys:
         value = config.get(key)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if type(value) is int and 0 <= value <= _MOST:
             return value
     return None

@@ -27,6 +27,7 @@ def footer(manifest: Manifest, run_dir: str) -> list[Text]:
             f"fingerprint {fingerprint}" if fingerprint else "",
             "weights unverified" if is_unverified else "",
         ],
+        "weights": [" ".join(str(remark) for remark in checkpoint.get("remarks") or ())],
         "suite": [f"{manifest.suite} version {manifest.suite_version}"],
         "strategy": _strategy(manifest),
         "engine": [

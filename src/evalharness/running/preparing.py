@@ -34,6 +34,8 @@ from evalharness.tasks.mirror import go_offline
 
 logger = logging.getLogger(__name__)
 
+LOADS_WEIGHTS = (EngineKind.vllm, EngineKind.hf)
+
 
 @dataclass(slots=True)
 class Prepared:
@@ -62,6 +64,8 @@ def prepare(config: Config) -> Prepared:
         info = checkpoint.inspect_served(path)
     else:
         info = checkpoint.inspect(path, allow_pickle=config.model.allow_pickle)
+        if config.engine.computes in LOADS_WEIGHTS:
+            info = _check_weights(config, path, info)
     if adapter:
         info = checkpoint.with_adapter(info, checkpoint.inspect_adapter(adapter))
     weights = Weights(
@@ -102,6 +106,14 @@ def prepare(config: Config) -> Prepared:
         ),
         max_model_len=max_model_len,
     )
+
+
+def _check_weights(config: Config, path: Path, info: CheckpointInfo) -> CheckpointInfo:
+    """The same, with what is worth saying of weights that fit their architecture; others are refused."""
+    check = checkpoint.check_architecture(path, is_text_only=config.model.is_text_only)
+    for remark in check.remarks:
+        logger.warning("%s: %s", config.model.name, remark)
+    return checkpoint.with_check(info, check)
 
 
 def _check_results(results_dir: Path, run: RunConfig) -> None:

@@ -34,7 +34,8 @@ class FixedDocsFactory(TaskFactory):  # type: ignore[misc]
         self, entry: Entry, overrides: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         config: dict[str, Any] = super()._load_full_config(entry, overrides)
-        return _once_everywhere(config)
+        every: dict[str, Any] = _once_everywhere(config)
+        return every
 
 
 def once(process_docs: Callable[[Any], Any]) -> Callable[[Any], Any]:

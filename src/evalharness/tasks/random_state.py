@@ -143,19 +143,19 @@ class _Dispatched(random.Random):
 
 
 def _behind_random() -> random.Random:
-    behind: random.Random = random._inst  # type: ignore[attr-defined]
+    behind: random.Random = random._inst
     return behind
 
 
 def _dispatch_python() -> None:
-    own = random._inst  # type: ignore[attr-defined]
+    own = random._inst
     ours = _Dispatched()
     ours.setstate(own.getstate())
     os.register_at_fork(after_in_child=lambda: random.Random.seed(ours))  # as `random` does
     for name, function in list(vars(random).items()):
         if getattr(function, "__self__", None) is own:
             setattr(random, name, getattr(ours, name))
-    random._inst = ours  # type: ignore[attr-defined]
+    random._inst = ours
 
 
 def _dispatch_numpy() -> None:

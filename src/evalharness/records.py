@@ -354,6 +354,8 @@ class Manifest:
     tasks: tuple[TaskSummary, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     """Names of the suite that couldn't be loaded -> why; the run is partial then."""
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    """Groups within the suite's groups that have a score of their own -> the tasks below them, however deep."""
     identity: str = ""
     """sha256 of all that the run's numbers depend on; two runs that share it are the same experiment."""
     num_starts: int = 1

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from evalharness.analysis.estimates import (
     bootstrap_estimate,
@@ -11,6 +12,7 @@ from evalharness.analysis.estimates import (
     estimate,
     mean_interval,
     standard_error,
+    unseen_interval,
     wilson,
 )
 
@@ -163,11 +165,10 @@ def test_clustered_all_right_counts_clusters_not_docs() -> None:
 
 
 def test_scores_between_use_t_and_equal_scipy() -> None:
-    stats = pytest.importorskip("scipy.stats")
-    values = [0.4, 0.45, 0.6, 0.5]
-    found = estimate(values)
-    result = stats.ttest_1samp(values, 0).confidence_interval()
-    assert (found.ci_low, found.ci_high) == pytest.approx((result.low, result.high))
+    for values in ([0.1, 0.95, 0.6, 0.5, 0.2] * 4, [40.0, 45.0, 60.0, 50.0], [1.5, 1.0]):
+        found = estimate(values)
+        result = stats.ttest_1samp(values, 0).confidence_interval()
+        assert (found.ci_low, found.ci_high) == pytest.approx((result.low, result.high))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -254,7 +255,61 @@ def test_resamples_without_a_value_end_the_interval() -> None:
 
 
 def test_an_interval_of_shares_stays_on_their_scale() -> None:
-    found = estimate([0.9, 1.0, 0.4, 1.0])
-    assert found.ci_high == 1.0
-    assert found.ci_low == mean_interval([0.9, 1.0, 0.4, 1.0]).low
+    values = [0.9, 1.0, 0.9, 1.0, 0.1, 1.0] * 2
+    found = estimate(values)
+    assert found.ci_high == 1.0 < mean_interval(values).high
+    assert found.ci_low == unseen_interval(found.value, 12, 0.95).low < mean_interval(values).low
+    assert estimate([1 - v for v in values]).ci_low == 0.0
     assert estimate([9.0, 10.0, 4.0, 10.0]).ci_high > 10
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 30])
+def test_near_equal_shares_are_as_uncertain_as_equal_ones(n: int) -> None:
+    equal, near = estimate([0.9] * n), estimate([0.9] * (n - 1) + [0.9001])
+    assert (near.ci_low, near.ci_high) == pytest.approx((equal.ci_low, equal.ci_high), abs=2e-3)
+    unseen = 1 - 0.025 ** (1 / n)
+    assert equal.ci_low == pytest.approx(0.9 * (1 - unseen))
+    assert equal.ci_high == pytest.approx(0.9 * (1 - unseen) + unseen)
+
+
+def test_two_scores_near_1_leave_most_of_the_scale_open() -> None:
+    found = estimate([1.0, 0.9999])
+    assert found.ci_low == pytest.approx(0.99995 * 0.025**0.5)
+    assert found.ci_high == 1.0
+
+
+def test_sources_whose_sums_agree_have_an_interval() -> None:
+    found = estimate([0.2, 0.8, 0.8, 0.2], ["a", "a", "b", "b"])
+    assert (found.ci_low, found.ci_high) == unseen_interval(0.5, 2, 0.95)
+    assert is_nan(estimate([2.0, 8.0, 8.0, 2.0], ["a", "a", "b", "b"])[1:3])
+
+
+def test_equal_scores_on_an_open_scale_have_no_interval_and_no_error() -> None:
+    found = estimate([12.5] * 3)
+    assert is_nan(found[1:3])
+    assert found.stderr == 0
+
+
+@pytest.mark.parametrize("clusters", [None, list(range(263))])
+def test_right_and_wrong_answers_have_the_published_wilson_interval(
+    clusters: list[int] | None,
+) -> None:
+    # Newcombe 1998: 81 of 263.
+    found = estimate([1] * 81 + [0] * 182, clusters)
+    assert (found.ci_low, found.ci_high) == wilson(81, 263)
+    assert (found.ci_low, found.ci_high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert found.value == pytest.approx(81 / 263)
+
+
+def test_shared_sources_give_wilsons_interval_at_their_effective_size() -> None:
+    # 10 sources of 3 docs: 4 all right, 4 all wrong, 2 with one of three. p = 14/30; the sums of residuals are known.
+    values = [1.0] * 12 + [0.0] * 12 + [1.0, 0.0, 0.0] * 2
+    found = estimate(values, [i // 3 for i in range(30)])
+    p = 14 / 30
+    sums = 4 * (3 * (1 - p)) ** 2 + 4 * (3 * p) ** 2 + 2 * (1 - 3 * p) ** 2
+    error = math.sqrt(sums * 10 / 9) / 30
+    size, t = p * (1 - p) / error**2, float(stats.t.ppf(0.975, 9))
+    centre = (p + t * t / (2 * size)) / (1 + t * t / size)
+    reach = t / (1 + t * t / size) * math.sqrt(p * (1 - p) / size + t * t / (4 * size * size))
+    assert found.stderr == pytest.approx(error)
+    assert (found.ci_low, found.ci_high) == pytest.approx((centre - reach, centre + reach))

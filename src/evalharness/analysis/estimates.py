@@ -1,7 +1,8 @@
 """A metric with its uncertainty: scores in, estimate out.
 
 No interval has zero width: where the scores show no spread, the interval says what their number alone can say, or is
-NaN. Empty input is NaN with n = 0, never 0. Intervals are two-sided.
+NaN. On a scale from 0 to 1 that number is also the least that an interval admits: two docs that score 1.0 and 0.9999
+say as little of all others as two that score 1.0. Empty input is NaN with n = 0, never 0. Intervals are two-sided.
 """
 
 import math
@@ -14,7 +15,8 @@ from scipy import special
 
 Item = TypeVar("Item")
 
-_LEVEL = 0.95
+LEVEL = 0.95
+"""Of all intervals that are shown."""
 _MAX_FAILED_RESAMPLES = 0.05
 _ROUNDING = 1e-12
 """Relative spread below which values are equal but for rounding."""
@@ -37,10 +39,10 @@ class Estimate(NamedTuple):
     n: int
 
 
-_NO_INTERVAL = Interval(math.nan, math.nan)
+NO_INTERVAL = Interval(math.nan, math.nan)
 
 
-def wilson(num_correct: float, n: float, level: float = _LEVEL) -> Interval:
+def wilson(num_correct: float, n: float, level: float = LEVEL) -> Interval:
     """Wilson score interval of a share; NaN when n is 0.
 
     Args:
@@ -54,11 +56,11 @@ def wilson(num_correct: float, n: float, level: float = _LEVEL) -> Interval:
     Source: Wilson 1927, JASA 22:209. Chosen over the normal interval for its coverage at small n and near 1
     (Bowyer et al. 2025, arXiv:2503.01747).
     """
-    return _wilson(num_correct, n, float(special.ndtri((1 + level) / 2)))
+    return wilson_by_quantile(num_correct, n, float(special.ndtri((1 + level) / 2)))
 
 
 def mean_interval(
-    values: Sequence[float], clusters: Sequence[Hashable] | None = None, level: float = _LEVEL
+    values: Sequence[float], clusters: Sequence[Hashable] | None = None, level: float = LEVEL
 ) -> Interval:
     """Student's t interval of a mean, n - 1 degrees of freedom; with clusters, C - 1 and the clustered error.
 
@@ -73,18 +75,60 @@ def mean_interval(
         level: confidence in (0, 1).
     """
     scores = np.asarray(values, dtype=float)
-    units = _num_units(scores, clusters)
+    units = num_units(scores, clusters)
     if units < 2 or not np.isfinite(scores).all():
-        return _NO_INTERVAL
+        return NO_INTERVAL
     mean = float(scores.mean())
     rounding = _ROUNDING * float(np.abs(scores).max())
     if np.ptp(scores) <= rounding:
         return _constant_interval(float(scores[0]), units, level)
     error = standard_error(values, clusters)
     if error <= rounding:
-        return _NO_INTERVAL
+        return NO_INTERVAL
     reach = float(special.stdtrit(units - 1, (1 + level) / 2)) * error
     return Interval(mean - reach, mean + reach)
+
+
+def share_interval(
+    values: Sequence[float], clusters: Sequence[Hashable] | None = None, level: float = LEVEL
+) -> Interval:
+    """Interval of the mean of scores from 0 to 1: Student's t, but no end nearer than `unseen_interval`'s, cut at 0 and 1.
+
+    The t interval alone takes the spread of the docs at hand for that of all: when the few docs that fail are not among
+    them it is next to nothing wide, and of scores that are 0.99 but for one doc in ten, 10 docs would miss the mean in
+    one of three runs. NaN for fewer than two values (or clusters).
+
+    Args:
+        values: score per doc, 0..1.
+        clusters: the source each doc shares with others, in the order of values.
+        level: confidence in (0, 1).
+
+    Source: Clopper & Pearson 1934, Biometrika 26:404 (none seen in n); the t interval's failure on bounded scores:
+        Gaffke 2004 and Learned-Miller & Thomas 2019, arXiv:1905.06208.
+    """
+    scores = np.asarray(values, dtype=float)
+    units = num_units(scores, clusters)
+    if units < 2 or not np.isfinite(scores).all():
+        return NO_INTERVAL
+    t = mean_interval(values, clusters, level)
+    alone = unseen_interval(float(scores.mean()), units, level)
+    if math.isnan(t.low):
+        return alone
+    return Interval(max(0.0, min(t.low, alone.low)), min(1.0, max(t.high, alone.high)))
+
+
+def unseen_interval(mean: float, units: float, level: float) -> Interval:
+    """Range of means in [0, 1] left when the share of docs that may score anything else is what n docs can't exclude.
+
+    That share is 1 - (alpha/2)^(1/n): Clopper-Pearson for none seen in n.
+
+    Args:
+        mean: of the docs seen, 0..1.
+        units: docs (or sources); a fraction when it is an effective sample size.
+        level: confidence in (0, 1).
+    """
+    unseen = 1 - ((1 - level) / 2) ** (1 / units)
+    return Interval(mean * (1 - unseen), mean * (1 - unseen) + unseen)
 
 
 def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> float:
@@ -95,7 +139,7 @@ def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None 
     Source: Miller 2024, arXiv:2411.00640, eq. 1 and 4; the factor C / (C - 1) as in inspect_ai and statsmodels.
     """
     scores = np.asarray(values, dtype=float)
-    n, units = len(scores), _num_units(scores, clusters)
+    n, units = len(scores), num_units(scores, clusters)
     if units < 2 or not np.isfinite(scores).all():
         return math.nan
     residuals = scores - scores.mean()
@@ -108,8 +152,9 @@ def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None 
 def estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
     """Mean of the scores with its 95 % interval: Wilson's when all are 0 or 1, else t's.
 
-    Fractional scores from 0 to 1: t's interval, cut there. Clustered 0/1 scores: Wilson at the effective sample size p(1-p) / SE^2 (n at most; the number of clusters when
-    all are equal) with t's quantile for C - 1, which stays within [0, 1]. A NaN or infinite score makes all NaN
+    Fractional scores from 0 to 1: see `share_interval`. On an open scale t's interval stands as it is, and equal scores
+    have none: nothing says how far another doc could lie from them. Clustered 0/1 scores: Wilson at the effective sample size p(1-p) / SE^2 (n at most; the number of clusters when
+    all are equal) with t's quantile for C - 1, which stays within [0, 1]. Sources of one doc each are no clusters. A NaN or infinite score makes all NaN
     but n (and the value when infinite).
 
     Args:
@@ -122,14 +167,16 @@ def estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None
     n = len(scores)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
+    if num_units(scores, clusters) == n:
+        clusters = None
     value = float(scores.mean()) if not np.isinf(scores).any() else _infinite_mean(scores)
     error = standard_error(values, clusters)
     if not np.isin(scores, (0.0, 1.0)).all():
-        return Estimate(value, *_within_scale(mean_interval(values, clusters), scores), error, n)
+        return Estimate(value, *_score_interval(values, clusters, scores), error, n)
     if clusters is None:
         return Estimate(value, *wilson(float(scores.sum()), n), error, n)
     return Estimate(
-        value, *_clustered_wilson(value, n, _num_units(scores, clusters), error), error, n
+        value, *_clustered_wilson(value, n, num_units(scores, clusters), error), error, n
     )
 
 
@@ -139,7 +186,7 @@ def bootstrap_interval(
     rng: np.random.Generator,
     iterations: int = 1000,
     clusters: Sequence[Hashable] | None = None,
-    level: float = _LEVEL,
+    level: float = LEVEL,
 ) -> Interval:
     """Percentile bootstrap interval of a metric that is no mean (F1, BLEU, perplexity).
 
@@ -171,15 +218,31 @@ def bootstrap_estimate(
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
     resamples = _resamples(items, aggregation, rng, iterations, clusters)
-    interval = _percentiles(resamples, _LEVEL)
+    interval = _percentiles(resamples, LEVEL)
     found = resamples[np.isfinite(resamples)]
     error = math.nan if math.isnan(interval.low) else float(found.std(ddof=1))
     return Estimate(float(aggregation(list(items))), *interval, error, n)
 
 
-def _wilson(num_correct: float, n: float, z: float) -> Interval:
+def num_units(
+    scores: Sequence[float] | npt.NDArray[np.float64], clusters: Sequence[Hashable] | None
+) -> int:
+    """Independent units: docs, or the sources that they share.
+
+    Raises:
+        ValueError: not as many clusters as scores.
+    """
+    if clusters is None:
+        return len(scores)
+    if len(clusters) != len(scores):
+        raise ValueError(f"{len(scores)} values but {len(clusters)} clusters")
+    return len(set(clusters))
+
+
+def wilson_by_quantile(num_correct: float, n: float, z: float) -> Interval:
+    """Wilson's interval at another quantile than the normal distribution's, such as Student's."""
     if n == 0:
-        return _NO_INTERVAL
+        return NO_INTERVAL
     if not 0 <= num_correct <= n:
         raise ValueError(f"num_correct is {num_correct} of {n}")
     share = num_correct / n
@@ -190,29 +253,29 @@ def _wilson(num_correct: float, n: float, z: float) -> Interval:
     return Interval(low, high)
 
 
-def _within_scale(interval: Interval, scores: npt.NDArray[np.float64]) -> Interval:
-    """The interval, cut at 0 and 1 where all scores lie between them: the mean can't lie elsewhere."""
-    if math.isnan(interval.low) or scores.min() < 0 or scores.max() > 1:
-        return interval
-    return Interval(max(interval.low, 0.0), min(interval.high, 1.0))
+def _score_interval(
+    values: Sequence[float],
+    clusters: Sequence[Hashable] | None,
+    scores: npt.NDArray[np.float64],
+) -> Interval:
+    if scores.min() >= 0 and scores.max() <= 1:
+        return share_interval(values, clusters)
+    return mean_interval(values, clusters)
 
 
 def _clustered_wilson(share: float, n: int, units: int, error: float) -> Interval:
     if units < 2:
-        return _NO_INTERVAL
+        return NO_INTERVAL
     is_constant = share in (0.0, 1.0)
     effective = float(units) if is_constant else float(n)
     if not is_constant and error > 0:
         effective = min(effective, share * (1 - share) / error**2)
-    quantile = float(special.stdtrit(units - 1, (1 + _LEVEL) / 2))
-    return _wilson(share * effective, effective, quantile)
+    quantile = float(special.stdtrit(units - 1, (1 + LEVEL) / 2))
+    return wilson_by_quantile(share * effective, effective, quantile)
 
 
 def _constant_interval(value: float, units: int, level: float) -> Interval:
-    if not 0 <= value <= 1:
-        return _NO_INTERVAL
-    unseen = 1 - ((1 - level) / 2) ** (1 / units)
-    return Interval(value * (1 - unseen), value * (1 - unseen) + unseen)
+    return unseen_interval(value, units, level) if 0 <= value <= 1 else NO_INTERVAL
 
 
 def _infinite_mean(scores: npt.NDArray[np.float64]) -> float:
@@ -224,14 +287,6 @@ def _infinite_mean(scores: npt.NDArray[np.float64]) -> float:
 def _codes(clusters: Sequence[Hashable]) -> npt.NDArray[np.int64]:
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
-
-
-def _num_units(scores: npt.NDArray[np.float64], clusters: Sequence[Hashable] | None) -> int:
-    if clusters is None:
-        return len(scores)
-    if len(clusters) != len(scores):
-        raise ValueError(f"{len(scores)} values but {len(clusters)} clusters")
-    return len(set(clusters))
 
 
 def _resamples(
@@ -268,6 +323,6 @@ def _value(aggregation: Callable[[list[Item]], float], items: list[Item]) -> flo
 def _percentiles(resamples: npt.NDArray[np.float64], level: float) -> Interval:
     found = resamples[np.isfinite(resamples)]
     if len(found) == 0 or len(found) < (1 - _MAX_FAILED_RESAMPLES) * len(resamples):
-        return _NO_INTERVAL
+        return NO_INTERVAL
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high)) if low < high else _NO_INTERVAL
+    return Interval(float(low), float(high)) if low < high else NO_INTERVAL

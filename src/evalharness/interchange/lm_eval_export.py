@@ -27,7 +27,8 @@ def results_json(run: Stored) -> str:
     tasks = {task.task: task for task in manifest.tasks}
     results = {task: _scores(run, task) for task in [*tasks, *_groups(run)]}
     children = given.get("group_subtasks") or {
-        group: [task.task for task in manifest.tasks if task.group == group]
+        group: manifest.groups.get(group)
+        or [task.task for task in manifest.tasks if task.group == group]
         for group in _groups(run)
     }
     content = {

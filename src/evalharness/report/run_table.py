@@ -69,12 +69,51 @@ def _rows(manifest: Manifest, metrics: Sequence[MetricRecord], show_all: bool) -
     rows: list[_Row] = []
     for group, members in groups.items():
         is_group = [member.task for member in members] != [group]
-        if is_group:
-            rows += _group_rows(group, members, found, show_all)
-        if show_all or not is_group or group not in found:
-            for member in members:
-                rows += _task_rows(member, found, "  " if is_group else "", show_all)
+        if not is_group:
+            rows += _task_rows(members[0], found, "", show_all)
+            continue
+        rows += _group_rows(group, members, found, show_all)
+        rows += _rows_below(members, manifest.groups, found, show_all, group not in found)
     return rows
+
+
+def _rows_below(
+    members: Sequence[TaskSummary],
+    inner: Mapping[str, Sequence[str]],
+    found: Found,
+    show_all: bool,
+    has_no_score: bool,
+) -> list[_Row]:
+    """A group's groups, each after those that hold it, and below each its own tasks where they are shown."""
+    names = {member.task for member in members}
+    groups = {name: set(tasks) & names for name, tasks in inner.items() if name in found}
+    groups = {name: tasks for name, tasks in groups.items() if tasks}
+    above = {
+        name: [o for o, others in groups.items() if o != name and tasks < others]
+        for name, tasks in groups.items()
+    }
+    shown = members if show_all or has_no_score else ()
+    rows: list[_Row] = []
+
+    def add(holder: str | None, depth: int) -> None:
+        indent = "  " * depth
+        below = [n for n, found_above in above.items() if _nearest(found_above, groups) == holder]
+        for name in below:
+            tasks = [member for member in members if member.task in groups[name]]
+            rows.extend(_group_rows(name, tasks, found, show_all, indent))
+            add(name, depth + 1)
+        deeper = set().union(*(groups[name] for name in below))
+        for member in shown:
+            if member.task not in deeper and (holder is None or member.task in groups[holder]):
+                rows.extend(_task_rows(member, found, indent, show_all))
+
+    add(None, 1)
+    return rows
+
+
+def _nearest(names: Sequence[str], groups: Mapping[str, set[str]]) -> str | None:
+    """The smallest of these groups; None for none."""
+    return min(names, key=lambda name: len(groups[name]), default=None)
 
 
 def _task_rows(task: TaskSummary, found: Found, indent: str, show_all: bool) -> list[_Row]:
@@ -87,7 +126,7 @@ def _task_rows(task: TaskSummary, found: Found, indent: str, show_all: bool) -> 
 
 
 def _group_rows(
-    group: str, members: Sequence[TaskSummary], found: Found, show_all: bool
+    group: str, members: Sequence[TaskSummary], found: Found, show_all: bool, indent: str = ""
 ) -> list[_Row]:
     num_failed = sum(member.status == "failed" for member in members)
     num_open = sum(member.status != "complete" for member in members)
@@ -95,7 +134,7 @@ def _group_rows(
     note = f": {num_open} of {len(members)}" if num_open else ""
     metrics = found.get(group, ())
     first = metrics[0] if metrics else None
-    name = f"{group} ({len(members)} tasks)"
+    name = f"{indent}{group} ({len(members)} tasks)"
     return [
         _Row(name, _sum(group, members), first, status, note),
         *_further(metrics, show_all and status != "failed"),

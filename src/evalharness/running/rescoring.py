@@ -26,8 +26,9 @@ from evalharness.config import Config
 from evalharness.errors import StoreError, TaskError, did_you_mean
 from evalharness.records import Failure, Manifest, MetricRecord, SampleRecord, TaskSummary
 from evalharness.running import environment
+from evalharness.running.group_scores import score_groups
 from evalharness.running.recording import failure_text, numbers, parse_response
-from evalharness.running.scoring import Scored, TaskScorer, TaskScores, no_metric, score_groups
+from evalharness.running.scoring import Scored, TaskScorer, TaskScores, no_metric
 from evalharness.running.summarizing import now, task_status
 from evalharness.store import layout
 from evalharness.store.read import iter_samples, load_metrics
@@ -319,8 +320,8 @@ def _metrics(
     ok = {s.task: scores[s.task] for s in summaries if s.task in chosen and s.status != "failed"}
     groups = score_groups(suite.groups, suite.tasks, ok)
     tasks = {summary.task for summary in summaries}
-    kept = {m.task for m in groups} | {chosen[name].group for name in chosen}
-    groups += [m for m in before if m.task not in tasks and m.task not in kept]
+    again = {task.group for task in chosen.values()}
+    groups += [m for m in before if m.task not in tasks and m.group not in again]
     return metrics + groups
 
 

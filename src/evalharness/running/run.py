@@ -26,6 +26,7 @@ from evalharness.running.building import Sample
 from evalharness.running.curving import strategy_curve, strategy_metrics
 from evalharness.running.deferring import DeferredEngine, known_info
 from evalharness.running.executing import Sender, TaskProgress, execute
+from evalharness.running.group_scores import score_groups
 from evalharness.running.interrupting import InterruptedRunError, interruptible, until_interrupted
 from evalharness.running.journal import Journal
 from evalharness.running.metering import Meter, num_gpus
@@ -33,7 +34,7 @@ from evalharness.running.preparing import Prepared, prepare
 from evalharness.running.recording import Recorder
 from evalharness.running.responses import Responses
 from evalharness.running.resuming import journals, open_run, request_identity
-from evalharness.running.scoring import TaskScores, no_metric, score_groups
+from evalharness.running.scoring import TaskScores, no_metric
 from evalharness.running.summarizing import (
     begin_manifest,
     describe_task,

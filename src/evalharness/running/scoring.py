@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from lm_eval.api.group import Group
 from lm_eval.api.instance import Instance
 
 from evalharness.analysis.estimates import bootstrap_estimate, estimate
@@ -188,71 +187,6 @@ class _Values:
         return array("d", np.bincount(place, weights=np.asarray(self.values)) / np.bincount(place))
 
 
-def score_groups(
-    groups: Mapping[str, Group],
-    tasks: Iterable[LoadedTask],
-    scores: Mapping[str, TaskScores],
-) -> list[MetricRecord]:
-    """Metrics of the groups that a suite names and that lm-eval aggregates; members without a score leave no group.
-
-    A mean over samples gets the interval of the samples together; an unweighted mean over tasks the normal interval
-    from the tasks' standard errors.
-    """
-    suite_groups = {task.group: task for task in tasks}
-    records = []
-    for name, group in groups.items():
-        members = [task.task_name for task in group.get_all_tasks()]
-        if name not in suite_groups or not group.aggregate_metric_list:
-            continue
-        if not all(member in scores for member in members):
-            continue
-        table = {member: _as_lm_eval(scores[member]) for member in members}
-        result = group.aggregate(table)
-        main = suite_groups[name].main_metric()
-        for aggregation in group.aggregate_metric_list:
-            for key in [k for k in result if k.startswith(f"{aggregation.metric},")]:
-                metric, filter_ = key.split(",", 1)
-                pooled = [v for m in members for v in scores[m].values.get((metric, filter_), [])]
-                if aggregation.weight_by_size:
-                    e = estimate(pooled, _pooled_clusters(scores, members, (metric, filter_)))
-                    low, high, stderr = e.ci_low, e.ci_high, e.stderr
-                else:
-                    stderr = float(result.get(f"{metric}_stderr,{filter_}", float("nan")))
-                    low, high = result[key] - 1.96 * stderr, result[key] + 1.96 * stderr
-                records.append(
-                    MetricRecord(
-                        task=name,
-                        group=name,
-                        metric=metric,
-                        filter=filter_,
-                        value=float(result[key]),
-                        ci_low=low,
-                        ci_high=high,
-                        stderr=stderr,
-                        n=len(pooled),
-                        higher_is_better=suite_groups[name]
-                        .task.higher_is_better()
-                        .get(metric, True),
-                        is_main=(metric, filter_) == main,
-                    )
-                )
-    return records
-
-
-def _pooled_clusters(
-    scores: Mapping[str, TaskScores], members: Sequence[str], key: tuple[str, str]
-) -> list[tuple[str, str | int]] | None:
-    """The source of each pooled value; None where no member declares one. A doc without is its own."""
-    if not any(key in scores[member].clusters for member in members):
-        return None
-    return [
-        (member, source)
-        for member in members
-        for source in scores[member].clusters.get(key)
-        or range(len(scores[member].values.get(key, ())))
-    ]
-
-
 def _is_mean(loaded: LoadedTask, metric: str) -> bool:
     aggregation = loaded.task.aggregation().get(metric)
     return aggregation is None or getattr(aggregation, "__name__", "") in ("mean", "nanmean")
@@ -310,12 +244,3 @@ def no_metric(loaded: LoadedTask) -> MetricRecord:
         higher_is_better=bool(loaded.task.higher_is_better().get(metric, True)),
         is_main=True,
     )
-
-
-def _as_lm_eval(scores: TaskScores) -> dict[str, Any]:
-    """The table `Group.aggregate` reads."""
-    table: dict[str, Any] = {"sample_len": max((len(v) for v in scores.values.values()), default=0)}
-    for record in scores.metrics:
-        table[f"{record.metric},{record.filter}"] = record.value
-        table[f"{record.metric}_stderr,{record.filter}"] = record.stderr
-    return table

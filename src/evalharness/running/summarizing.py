@@ -24,6 +24,7 @@ from evalharness.records import (
 )
 from evalharness.running import environment
 from evalharness.running.building import Sample
+from evalharness.running.group_scores import inner_groups
 from evalharness.running.preparing import Prepared
 from evalharness.running.resuming import run_identity
 from evalharness.tasks.loading import LoadedTask
@@ -40,6 +41,7 @@ def begin_manifest(prepared: Prepared) -> Manifest:
     plain = _plain(config)
     return Manifest(
         identity=run_identity(prepared, plain),
+        groups=inner_groups(prepared.suite.groups, prepared.suite.tasks),
         left_out={broken.name: broken.message for broken in prepared.suite.broken},
         run_id=_run_id(config),
         status="running",

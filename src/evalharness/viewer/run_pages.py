@@ -168,12 +168,18 @@ def _rows(run_dir: Path, run: Manifest, metrics: Sequence[MetricRecord]) -> list
     rows = [
         TaskRow(name, None, metric, False, "")
         for name, metric in main.items()
-        if name not in names and name not in groups
+        if name not in names and name not in groups and name not in run.groups
     ]
     for group, members in groups.items():
         is_group = [member.task for member in members] != [group]
         if is_group:
             rows.append(TaskRow(group, None, main.get(group), False, ""))
+            mine = {member.task for member in members}
+            rows += [
+                TaskRow(name, None, main[name], True, "")
+                for name, tasks in run.groups.items()
+                if name in main and mine.issuperset(tasks)
+            ]
         rows += [_row(run_dir, task, main.get(task.task), is_group) for task in members]
     return rows
 

@@ -36,6 +36,12 @@ def test_other_weights_or_numerics_have_another_key() -> None:
                 {"seed": 7},
                 {"max_gen_toks": 3},
                 {"stop": ("\n",)},
+                {"presence_penalty": 0.1},
+                {"frequency_penalty": 0.1},
+                {"min_tokens": 1},
+                {"stop_token_ids": (5,)},
+                {"logit_bias": ((5, 1.0),)},
+                {"ignore_eos": True},
             )
         ),
     ],
@@ -54,3 +60,23 @@ def test_whatever_changes_the_answer_changes_the_key(change: dict[str, Any]) -> 
 )
 def test_where_the_context_ends_is_part_of_the_key(other: ScoreRequest) -> None:
     assert request_key(other, "w") != request_key(SCORE, "w")
+
+
+def test_every_setting_changes_the_key() -> None:
+    assert set(SamplingParams.__slots__) == {
+        *("temperature", "top_p", "top_k", "min_p", "seed", "max_gen_toks", "min_tokens", "stop"),
+        *("repetition_penalty", "presence_penalty", "frequency_penalty", "stop_token_ids"),
+        *("logit_bias", "ignore_eos"),
+    }
+
+
+def test_keys_are_the_same_in_every_version() -> None:
+    """Responses of earlier runs are found by them; texts that were made otherwise are not."""
+    assert (
+        request_key(SCORE, "w")
+        == "a0b297bf981cad1173e1de23ee1625ea6860eae8a99a916bba8f5f395b6fd7d3"
+    )
+    assert (
+        request_key(GENERATE, "w")
+        == "476a00062f8310ef421c639aa8573fe732357bb1ea546bc3d920cc8f18e1d29b"
+    )

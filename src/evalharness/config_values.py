@@ -20,8 +20,6 @@ from evalharness.errors import ConfigError, did_you_mean, then
 _AT_LEAST_0 = (
     "engine.cpu_kv_cache_gib",
     "engine.num_retries",
-    "sampling.temperature",
-    "strategy.temperature",
     "run.seed",
     "cost.usd_per_gpu_hour",
 )
@@ -65,6 +63,13 @@ def check_values(config: Config) -> None:
         _check(key, _value(config, key), 1, math.inf)
     for key in _SHARES:
         _check(key, _value(config, key), 0, 1)
+    for key in ("sampling.temperature", "strategy.temperature"):
+        _check(key, _value(config, key), 0, 2)  # vLLM's and OpenAI's bounds
+    for key in ("sampling.top_p", "sampling.repetition_penalty"):
+        if _value(config, key) is not None and _value(config, key) <= 0:
+            raise ConfigError(f"{key}: got {_value(config, key)}; expected a number above 0")
+    _check("sampling.repetition_penalty", config.sampling.repetition_penalty, 0, math.inf)
+    _check("sampling.top_k", config.sampling.top_k, -1, math.inf)
     _check_replicas(config.engine)
     _check_endpoint(config.engine)
     _check_strategy(config)

@@ -22,10 +22,20 @@ class SamplingParams:
     """0 keeps all tokens."""
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     seed: int | None = None
     """None when greedy."""
     max_gen_toks: int = 256
+    min_tokens: int = 0
+    """Generated before the model may end its answer."""
     stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    """End the answer as the model's own end tokens do; none of them is part of its text."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token id, what is added to its logit), by token id."""
+    ignore_eos: bool = False
+    """Go on behind the model's own end tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +63,8 @@ class Generation:
     """What the engine wrote for a `GenerateRequest`."""
 
     text: str
-    """The answer, without the thinking part."""
+    """The answer, without the thinking part and without BOS, EOS and padding. An engine hands over all that was
+    generated before an end token or stop string, with the special tokens in it."""
     thinking: str | None = None
     """Text between the model's thinking tags; None when the model has none."""
     token_ids: tuple[int, ...] = ()
@@ -103,6 +114,10 @@ class Failure:
 Response = Generation | Scores | Failure
 
 
+TEXT_VERSION = "special tokens kept"
+"""Of how engines make a generation's text from its tokens; texts made otherwise are never taken for it."""
+
+
 def request_key(request: Request, identity: str) -> str:
     """sha256 over the request and `identity` (the checkpoint's fingerprint and the numerics that change outputs).
 
@@ -111,7 +126,9 @@ def request_key(request: Request, identity: str) -> str:
     """
     if isinstance(request, GenerateRequest):
         parts = [request.prompt_token_ids]
-        rest = repr((identity, "generate", request.sampling, request.repeat))
+        rest = repr(
+            (identity, "generate", TEXT_VERSION, changed_settings(request.sampling), request.repeat)
+        )
     else:
         parts = [request.context_token_ids, *request.continuations]
         rest = repr((identity, "score", [len(part) for part in parts]))
@@ -119,6 +136,15 @@ def request_key(request: Request, identity: str) -> str:
     for part in parts:
         digest.update(array("q", part).tobytes())
     return digest.hexdigest()
+
+
+def changed_settings(sampling: SamplingParams) -> list[tuple[str, object]]:
+    """The settings that aren't neutral: one that comes with a later version leaves the keys of all others as they are."""
+    values = ((name, getattr(sampling, name)) for name in SamplingParams.__slots__)
+    return [(name, value) for name, value in values if value != getattr(_NEUTRAL, name)]
+
+
+_NEUTRAL = SamplingParams()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from evalharness.records import changed_settings
 from evalharness.report.fitting import Col, fitted_table
 from evalharness.report.text import plain
 
@@ -134,4 +135,8 @@ def _sampling(shown: Preview) -> str:
     assert sampling is not None
     drawn = f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}"
     how = drawn if sampling.temperature else "greedy"
-    return f"{how}, up to {sampling.max_gen_toks} tokens"
+    more = (f"{name} {value}" for name, value in changed_settings(sampling) if name not in _SHOWN)
+    return ", ".join([how, f"up to {sampling.max_gen_toks} tokens", *more])
+
+
+_SHOWN = ("temperature", "top_p", "max_gen_toks", "seed", "stop")

@@ -196,11 +196,111 @@ def test_thinking_that_the_prompt_opened_and_nothing_closed_is_no_answer(tokeniz
     plan = lm.plan([instance("generate_until", "Q: 2+2?<think>\n", {"until": []})])
     said = Generation(text="two and two", finish_reason="length")
     assert plan.resolve([said]) == [""]
-    assert lm.finish(said, is_open=plan.is_open).finish_reason == "unclosed"
-    assert lm.finish(said, is_open=plan.is_open).thinking == "two and two"
+    (finished,) = plan.finish([said])
+    assert isinstance(finished, Generation)
+    assert (finished.finish_reason, finished.thinking) == ("unclosed", "two and two")
 
 
 def test_thinking_that_the_prompt_closed_is_answered_directly(tokenizer: Any) -> None:
     lm = EngineLM(tokenizer, 1000, model=THINKING)
     plan = lm.plan([instance("generate_until", "Q: 2+2?<think></think>\n", {"until": []})])
     assert plan.resolve([Generation(text="4")]) == ["4"]
+
+
+def finished(tokenizer: Any, said: Generation, prompt: str = "a", **kwargs: Any) -> Generation:
+    """As it is counted and stored; the scored answer is its text."""
+    model = kwargs.pop("model", THINKING)
+    plan = EngineLM(tokenizer, 1000, model=model).plan([instance("generate_until", prompt, kwargs)])
+    (generation,) = plan.finish([said])
+    assert isinstance(generation, Generation)
+    assert plan.resolve([said]) == [generation.text]
+    return generation
+
+
+def test_an_answer_without_tags_ends_at_the_tasks_stop_strings(tokenizer: Any) -> None:
+    said = Generation(text="It is 5. Q: 9?", finish_reason="length")
+    generation = finished(tokenizer, said, until=["Q:"])
+    assert (generation.text, generation.finish_reason) == ("It is 5. ", "stop")
+
+
+def test_an_answer_that_a_stop_string_ended_behind_its_thinking_was_not_cut(tokenizer: Any) -> None:
+    said = Generation(text="<think>a</think>It is 5. Q: 9?", finish_reason="length")
+    generation = finished(tokenizer, said, until=["Q:"])
+    assert (generation.text, generation.finish_reason) == ("It is 5. ", "stop")
+
+
+def test_an_answer_that_the_limit_cut_behind_its_thinking_is_none(tokenizer: Any) -> None:
+    said = Generation(text="<think>a</think>It is 5", finish_reason="length")
+    generation = finished(tokenizer, said, until=["Q:"])
+    assert (generation.text, generation.finish_reason) == ("", "length")
+
+
+def test_stop_strings_go_to_the_engine_where_the_prompt_has_closed_the_thinking(
+    tokenizer: Any,
+) -> None:
+    lm = EngineLM(tokenizer, 1000, model=THINKING)
+    for prompt, stop in (("Q<think>\n\n</think>\n\n", ("Q:",)), ("Q", ()), ("Q<think>", ())):
+        request = generate_request(lm, prompt, until=["Q:"])
+        assert isinstance(request, GenerateRequest)
+        assert request.sampling.stop == stop
+
+
+def test_each_generation_of_a_sample_ends_at_its_own_stop_strings(tokenizer: Any) -> None:
+    lm = EngineLM(tokenizer, 1000, model=THINKING)
+    plan = lm.plan(
+        [instance("generate_until", "a", {"until": [stop]}, idx=i) for i, stop in enumerate("xy")]
+    )
+    said = [Generation(text="1y2x3"), Generation(text="1y2x3")]
+    assert [r.text for r in plan.finish(said) if isinstance(r, Generation)] == ["1y2", "1"]
+    assert plan.resolve(said) == ["1y2", "1"]
+
+
+def special(tokenizer: Any, text: str) -> Generation:
+    """Said in special tokens where the text has them."""
+    token_ids = tokenizer.encode(text, add_special_tokens=False)
+    return Generation(text=text, token_ids=tuple(token_ids))
+
+
+def test_bos_eos_and_padding_are_dropped_from_what_is_scored(tokenizer: Any) -> None:
+    said = special(tokenizer, "<|im_start|>It<|endoftext|> is 5.<|im_end|>")
+    assert finished(tokenizer, said).text == "It is 5."
+
+
+def test_plain_text_that_looks_like_an_end_token_stays(tokenizer: Any) -> None:
+    letters = tuple(tokenizer.encode("x", add_special_tokens=False))
+    said = Generation(text="write <|im_end|> behind it", token_ids=letters)
+    assert finished(tokenizer, said).text == "write <|im_end|> behind it"
+
+
+def test_stop_strings_and_tags_may_be_special_tokens(tokenizer: Any) -> None:
+    tags = ModelConfig(name="t", think_start="<|im_start|>", think_end="<|im_end|>")
+    said = special(tokenizer, "<|im_start|>a<|im_end|>It is 5.<|endoftext|>Q: 9?")
+    generation = finished(tokenizer, said, model=tags, until=["<|endoftext|>"])
+    assert (generation.thinking, generation.text) == ("a", "It is 5.")
+
+
+def test_other_special_tokens_stay_but_for_a_task_that_skips_them(tokenizer: Any) -> None:
+    from copy import deepcopy
+
+    more = deepcopy(tokenizer)
+    more.add_special_tokens({"additional_special_tokens": ["<tool>"]})
+    said = special(more, "<tool>It is 5.<|im_end|>")
+    assert finished(more, said).text == "<tool>It is 5."
+    assert finished(more, said, skip_special_tokens=True).text == "It is 5."
+    assert finished(more, said, skip_special_tokens="false").text == "<tool>It is 5."
+
+
+def test_settings_that_a_tasks_own_code_makes_wrong_fail_the_sample(tokenizer: Any) -> None:
+    request = generate_request(EngineLM(tokenizer, 1000), "a", top_pp=0.3)
+    assert isinstance(request, Failure)
+    assert "'top_p'" in request.message
+
+
+def test_a_tasks_own_seed_changes_its_draws(tokenizer: Any) -> None:
+    lm = EngineLM(tokenizer, 1000)
+    seeds = set()
+    for seed in (None, 1, 2, -1):
+        request = generate_request(lm, "a", temperature=1.0, seed=seed)
+        assert isinstance(request, GenerateRequest)
+        seeds.add(request.sampling.seed)
+    assert len(seeds) == 3

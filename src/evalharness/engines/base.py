@@ -47,6 +47,11 @@ class EngineInfo:
     """Of a server that was there already: its URL, the name it gives the model, and what it says that stands for."""
     gives_logprobs: bool = True
     """Whether log-likelihoods of given continuations can be asked for."""
+    keeps_special_tokens: bool = True
+    """Whether special tokens are known to be in the texts; of a server that doesn't say what it generated, they aren't."""
+    takes_extras: bool = True
+    """Whether the settings that OpenAI's API hasn't can be asked for: top_k, min_p, repetition_penalty, min_tokens,
+    stop_token_ids, ignore_eos."""
 
     @property
     def numerics(self) -> str:

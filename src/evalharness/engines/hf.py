@@ -8,6 +8,8 @@ from typing import Any
 
 from evalharness.config import Device, EngineConfig
 from evalharness.engines.base import EngineInfo, RequestError, Weights
+from evalharness.engines.detokenizer import Detokenizer
+from evalharness.engines.hf_sampling import Reshaping, StopStrings, generation_config, reshapes
 from evalharness.errors import ConfigError, EngineError
 from evalharness.records import (
     ContinuationScore,
@@ -21,10 +23,18 @@ from evalharness.records import (
 class HfEngine:
     """AutoModelForCausalLM behind a lock. `engine.extra` goes to `from_pretrained`."""
 
-    def __init__(self, model: Any, tokenizer: Any, info: EngineInfo) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, info: EngineInfo, detokenizer: Detokenizer
+    ) -> None:
         """Wrap a loaded model; use `load`."""
+        import transformers
+
         self.info = info
-        self._model, self._tokenizer = model, tokenizer
+        self._model, self._detokenizer = model, detokenizer
+        pad = tokenizer.pad_token_id
+        self._pad = tokenizer.eos_token_id if pad is None else pad
+        # What a request's settings leave open would be taken from the checkpoint's.
+        model.generation_config = transformers.GenerationConfig()
         self._lock = asyncio.Lock()
 
     @classmethod
@@ -69,7 +79,7 @@ class HfEngine:
             quantization=config.quantization,
             max_model_len=config.max_model_len or model.config.max_position_embeddings,
         )
-        return cls(model, tokenizer, info)
+        return cls(model, tokenizer, info, Detokenizer.of(weights.path, tokenizer))
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """See `Engine.generate`."""
@@ -96,34 +106,33 @@ class HfEngine:
         import torch
 
         s, started = request.sampling, time.perf_counter()
+        size = self._model.get_input_embeddings().weight.shape[0]
+        if unknown := [token for token, _ in s.logit_bias if token >= size]:
+            raise RequestError(
+                f"logit_bias: the model has {size} tokens; got the ids {unknown[:5]}"
+            )
         ids = torch.tensor([request.prompt_token_ids], device=self._model.device)
-        sampled: dict[str, Any] = {"do_sample": False}
+        ends = self._detokenizer.ends(request)
         if s.temperature > 0:
-            sampled = {"do_sample": True, "temperature": s.temperature, "top_p": s.top_p}
-            sampled |= {"top_k": s.top_k, "min_p": s.min_p}
             torch.manual_seed(s.seed or 0)
         try:
             output = self._model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=s.max_gen_toks,
-                repetition_penalty=s.repetition_penalty,
-                stop_strings=list(s.stop) or None,
-                tokenizer=self._tokenizer,
-                pad_token_id=self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
-                **sampled,
+                generation_config=generation_config(request, ends, self._pad),
+                logits_processor=[Reshaping(request, ends)] if reshapes(s) else None,
+                stopping_criteria=[StopStrings(request, self._detokenizer)] if s.stop else None,
             )
         except (RuntimeError, ValueError) as e:
             raise RequestError(f"transformers: {e}") from e
-        token_ids = tuple(output[0, len(request.prompt_token_ids) :].tolist())
-        text, is_stopped = cut_at_stop(
-            self._tokenizer.decode(token_ids, skip_special_tokens=True), s.stop
+        token_ids = output[0, len(request.prompt_token_ids) :].tolist()
+        ended = self._detokenizer.finish(
+            request, token_ids, is_full=len(token_ids) >= s.max_gen_toks
         )
-        ended = is_stopped or len(token_ids) < s.max_gen_toks or self._is_end(token_ids)
         return Generation(
-            text=text,
-            token_ids=token_ids,
-            finish_reason="stop" if ended else "length",
+            text=ended.text,
+            token_ids=ended.token_ids,
+            finish_reason=ended.finish_reason,
             num_prompt_tokens=len(request.prompt_token_ids),
             latency_s=time.perf_counter() - started,
         )
@@ -152,13 +161,3 @@ class HfEngine:
             num_prompt_tokens=num_tokens,
             latency_s=time.perf_counter() - started,
         )
-
-    def _is_end(self, token_ids: tuple[int, ...]) -> bool:
-        ends = self._model.generation_config.eos_token_id
-        return bool(token_ids) and token_ids[-1] in (ends if isinstance(ends, list) else [ends])
-
-
-def cut_at_stop(text: str, stop: tuple[str, ...]) -> tuple[str, bool]:
-    """The text before its earliest stop string, and whether there was one."""
-    places = [text.find(s) for s in stop if s and s in text]
-    return (text[: min(places)], True) if places else (text, False)

@@ -30,7 +30,7 @@ from typing import Any
 from evalharness import checkpoint
 from evalharness.config import EngineConfig, Scoring
 from evalharness.engines.base import EngineInfo, RequestError, Weights
-from evalharness.engines.hf import cut_at_stop
+from evalharness.engines.detokenizer import Detokenizer, Ended, cut_at_stop
 from evalharness.engines.openai_answers import (
     ECHOED,
     RANKED,
@@ -84,6 +84,7 @@ class OpenAIEngine:
         prompts: Prompts,
         config: EngineConfig,
         model: str,
+        detokenizer: Detokenizer,
     ) -> None:
         """Wrap a server that was asked what it can; use `load`."""
         self.info = info
@@ -93,6 +94,9 @@ class OpenAIEngine:
         extras = EXTRAS if dialect.takes_extras else {}
         self._fields: Mapping[str, Any] = {"model": model, **extras}
         self._extra = config.extra
+        self._detokenizer = detokenizer
+        decoder = prompts.tokenizer
+        self._ends = [str(decoder.decode([end])) for end in sorted(detokenizer.end_token_ids)]
 
     @classmethod
     async def load(cls, config: EngineConfig, weights: Weights) -> OpenAIEngine:
@@ -137,31 +141,46 @@ class OpenAIEngine:
             max_model_len=max_model_len,
             endpoint=" ".join(filter(None, (endpoint.url, card.name, card.root))),
             gives_logprobs=dialect.logprobs is not Logprobs.none,
+            keeps_special_tokens=dialect.gives_token_ids,
+            takes_extras=dialect.takes_extras,
         )
         logger.info("%s: %s", info.endpoint, dialect)
-        return cls(endpoint, info, dialect, prompts, config, card.name)
+        detokenizer = Detokenizer.of(weights.path, prompts.tokenizer)
+        return cls(endpoint, info, dialect, prompts, config, card.name, detokenizer)
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """See `Engine.generate`. Token ids are the text's own where the server doesn't tell which it generated."""
         started, meter = time.perf_counter(), _Meter()
-        s = request.sampling
-        answer = await self._ask(meter, request.prompt_token_ids, self._sampling_fields(s))
+        fields = self._sampling_fields(request.sampling)
+        answer = await self._ask(meter, request.prompt_token_ids, fields)
         choice = answer.choice
         text, finish_reason = choice.get("text"), choice.get("finish_reason")
         if not isinstance(text, str) or finish_reason not in (*_STOPPED, "length"):
             raise RequestError(f"the server ended its answer with {finish_reason!r}")
-        text, is_cut = cut_at_stop(text, s.stop)
-        ids = choice.get("token_ids")
-        if not isinstance(ids, list):
-            ids = self._prompts.tokenizer.encode(text, add_special_tokens=False)
+        ended = self._ended(request, text, choice)
         return Generation(
-            text=text,
-            token_ids=tuple(ids),
-            finish_reason="length" if finish_reason == "length" and not is_cut else "stop",
+            text=ended.text,
+            token_ids=ended.token_ids,
+            finish_reason=ended.finish_reason,
             num_prompt_tokens=meter.num_prompt_tokens,
             num_cached_tokens=meter.num_cached_tokens,
             latency_s=time.perf_counter() - started,
         )
+
+    def _ended(self, request: GenerateRequest, text: str, choice: Mapping[str, Any]) -> Ended:
+        """From its tokens where the server tells them, else from its text."""
+        is_full, ids = choice["finish_reason"] == "length", choice.get("token_ids")
+        if isinstance(ids, list):
+            # Where a stop string or an end token of the server's own ended it, vLLM names it.
+            is_end_last = isinstance(choice.get("stop_reason"), int)
+            return self._detokenizer.finish(
+                request, ids, is_full=is_full, is_end_last=is_end_last and not is_full
+            )
+        for end in self._ends:
+            text = text.removesuffix(end)
+        text, is_cut = cut_at_stop(text, request.sampling.stop)
+        encoded = self._prompts.tokenizer.encode(text, add_special_tokens=False)
+        return Ended(text, tuple(encoded), "length" if is_full and not is_cut else "stop")
 
     async def score(self, request: ScoreRequest) -> Scores:
         """See `Engine.score`."""
@@ -265,17 +284,16 @@ class OpenAIEngine:
             fields["seed"] = s.seed
         if s.stop:
             fields["stop"] = list(s.stop)
-        own = {
-            "top_k": s.top_k or -1,
-            "min_p": s.min_p,
-            "repetition_penalty": s.repetition_penalty,
-        }
-        changed = {k: v for k, v in own.items() if v != EXTRAS[k]}
-        if changed and not self.dialect.takes_extras:
-            raise RequestError(
-                f"the server takes no {', '.join(changed)} (sampling.{next(iter(changed))})"
-            )
-        return fields | changed
+        if s.presence_penalty:
+            fields["presence_penalty"] = s.presence_penalty
+        if s.frequency_penalty:
+            fields["frequency_penalty"] = s.frequency_penalty
+        if s.logit_bias:
+            fields["logit_bias"] = {str(token): bias for token, bias in s.logit_bias}
+        more = own_settings(s)
+        if more and not self.dialect.takes_extras:
+            raise RequestError(f"the server takes no {', '.join(more)}")
+        return fields | more
 
     async def _ask(self, meter: _Meter, tokens: Sequence[int], fields: Mapping[str, Any]) -> Answer:
         body = {**self._fields, "prompt": self._prompts.write(tokens), **fields, **self._extra}
@@ -287,6 +305,20 @@ class OpenAIEngine:
 
 
 _ONE_TOKEN: dict[str, Any] = {"max_tokens": 1, "temperature": 0.0}
+
+
+def own_settings(s: SamplingParams) -> dict[str, Any]:
+    """What a request says that OpenAI's API has no field for and vLLM has; only what isn't neutral."""
+    fields = {
+        "top_k": s.top_k or -1,
+        "min_p": s.min_p,
+        "repetition_penalty": s.repetition_penalty,
+        "min_tokens": s.min_tokens,
+        "stop_token_ids": list(s.stop_token_ids),
+        "ignore_eos": s.ignore_eos,
+    }
+    neutral = {"min_tokens": 0, "stop_token_ids": [], "ignore_eos": False, **EXTRAS}
+    return {name: value for name, value in fields.items() if value != neutral[name]}
 
 
 def next_tokens(continuations: Sequence[Tokens]) -> dict[Tokens, set[int]]:

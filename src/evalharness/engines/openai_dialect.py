@@ -39,6 +39,7 @@ EXTRAS: Mapping[str, Any] = {
     "min_p": 0.0,
     "repetition_penalty": 1.0,
     "add_special_tokens": False,
+    "skip_special_tokens": False,
     "spaces_between_special_tokens": False,
     "return_token_ids": True,
 }
@@ -60,6 +61,8 @@ class Dialect:
 
     takes_extras: bool
     """`EXTRAS` aren't refused."""
+    gives_token_ids: bool
+    """Of what it generated; without them nobody knows whether special tokens were left out of the text."""
     logprobs: Logprobs
     gives_next: bool
     """The log-probabilities of given tokens as the next one."""
@@ -120,6 +123,7 @@ class Probing:
         self._endpoint, self._model, self._prompts = endpoint, model, prompts
         self._tokens: list[int] = prompts.tokenizer.encode(PROBE, add_special_tokens=False)
         self._extras: Mapping[str, Any] = EXTRAS
+        self._gives_token_ids = False
 
     async def dialect(self, extra: Mapping[str, Any]) -> Dialect:
         """Ask everything.
@@ -144,6 +148,7 @@ class Probing:
         cache = await self._endpoint.prefix_cache() if gives_next else None
         return Dialect(
             takes_extras=takes_extras,
+            gives_token_ids=self._gives_token_ids,
             logprobs=logprobs,
             gives_next=gives_next,
             block_size=cache.block_size if cache else None,
@@ -153,12 +158,14 @@ class Probing:
         for extras in (EXTRAS, {}):
             self._extras = {**extras, **extra}
             try:
-                self._check_reading(await self._ask(self._tokens, {}))
+                answer = await self._ask(self._tokens, {})
+                self._check_reading(answer)
             except BusyError:
                 raise
             except RequestError as e:
                 refusal = e
                 continue
+            self._gives_token_ids = isinstance(answer.choice.get("token_ids"), list)
             return bool(extras)
         form = self._prompts.form
         other = next(f for f in PromptFormat if f is not form)

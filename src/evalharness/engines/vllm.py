@@ -25,6 +25,7 @@ from evalharness.config import Device, EngineConfig, Scoring
 from evalharness.engines import resolve_device
 from evalharness.engines.base import EngineInfo, RequestError, Weights
 from evalharness.engines.determinism import batch_invariant
+from evalharness.engines.detokenizer import Detokenizer
 from evalharness.engines.trie import Answer, Tokens, score_nodes
 from evalharness.engines.vllm_death import cause_of_death
 from evalharness.engines.vllm_logprobs import read_answer, scoring_params
@@ -80,6 +81,7 @@ class VllmEngine:
         self._llm: AsyncLLM | None = llm
         self._ids = itertools.count()
         self._lora = _lora_request(weights)
+        self._detokenizer = Detokenizer.of(weights.path, llm.get_tokenizer())
 
     @classmethod
     def load(cls, config: EngineConfig, weights: Weights) -> VllmEngine:
@@ -144,18 +146,36 @@ class VllmEngine:
                 top_k=s.top_k,
                 min_p=s.min_p,
                 repetition_penalty=s.repetition_penalty,
+                presence_penalty=s.presence_penalty,
+                frequency_penalty=s.frequency_penalty,
                 seed=s.seed,
                 max_tokens=s.max_gen_toks,
+                min_tokens=s.min_tokens,
                 stop=list(s.stop),
+                stop_token_ids=list(s.stop_token_ids),
+                logit_bias=dict(s.logit_bias) or None,
+                ignore_eos=s.ignore_eos,
+                # Only for its stop strings; the text is made of the tokens afterwards.
+                detokenize=bool(s.stop),
+                skip_special_tokens=False,
                 spaces_between_special_tokens=False,
                 **self._final_only,
             ),
         )
         completion = output.outputs[0]
+        if completion.finish_reason not in ("stop", "length"):
+            raise RequestError(f"vLLM ended the answer with {completion.finish_reason!r}")
+        is_full = completion.finish_reason == "length"
+        ended = self._detokenizer.finish(
+            request,
+            completion.token_ids,
+            is_full=is_full,
+            is_end_last=not is_full and not isinstance(completion.stop_reason, str),
+        )
         return Generation(
-            text=completion.text,
-            token_ids=tuple(completion.token_ids),
-            finish_reason=completion.finish_reason or "stop",
+            text=ended.text,
+            token_ids=ended.token_ids,
+            finish_reason=ended.finish_reason,
             cumulative_logprob=completion.cumulative_logprob,
             num_prompt_tokens=len(request.prompt_token_ids),
             num_cached_tokens=output.num_cached_tokens or 0,

@@ -217,10 +217,7 @@ async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:
             responses = [await sender(plan.requests[0])]
         else:
             responses = await asyncio.gather(*map(sender, plan.requests))
-        sample.responses += [
-            lm.finish(r, is_open=plan.is_open) if isinstance(r, Generation) else r
-            for r in responses
-        ]
+        sample.responses += plan.finish(responses)
         if sample.failure is None:
             good = [r for r in responses if isinstance(r, (Generation, Scores))]
             for instance, answer in zip(sample.instances, plan.resolve(good), strict=True):

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 from evalharness.errors import EvalHarnessError
 from evalharness.records import Failure, Generation, Request, Response, Scores
 from evalharness.tasks.lm import EngineLM
-from evalharness.tasks.sampling import sampling_seed
+from evalharness.tasks.sampling import drawn, skips_special_tokens
 
 DRAW_TEMPERATURE = 0.7
 """Of draws, where neither the run nor the task draws at all: greedy answers would all be the same."""
@@ -162,14 +162,18 @@ class Dialogue:
             max_gen_toks=max_gen_toks or sampling.max_gen_toks,
         )
         repeat = self.first_draw + (draw or 0)
-        if sampling.temperature > 0:
-            place = step if seed_step is None else seed_step
-            sampling = replace(sampling, seed=self._seed(prompt, arm, place, purpose, repeat))
-        asked = self.lm.generate_request(asked_for, sampling, repeat, is_raw=is_raw)
+        place = step if seed_step is None else seed_step
+        asked = self.lm.generate_request(
+            asked_for,
+            drawn(sampling, *self._sample(prompt, arm, place, purpose, repeat)),
+            repeat,
+            is_raw=is_raw,
+            is_plain=skips_special_tokens(self.gen_kwargs),
+        )
         response = await self.send(asked.request)
         if not isinstance(response, Generation):
             raise self._failed(response)
-        finished = response if is_raw else asked.finish(response)
+        finished = asked.finish(response)
         if finished.finish_reason == "length":
             text = "" if is_whole else finished.text
             finished = replace(finished, text=text, finish_reason=cut_reason)
@@ -263,13 +267,14 @@ class Dialogue:
         """Have an answer scored for the curve; one turn may count in several arms."""
         self.attempts.append(Tried(arm, step, turn, num_tokens, p_yes))
 
-    def _seed(
+    def _sample(
         self, prompt: str | Sequence[int] | None, arm: str, step: int, purpose: str, repeat: int
-    ) -> int:
+    ) -> tuple[object, ...]:
+        """What the seed of a draw follows from."""
         task, doc_id, _, run_seed = self.where
         sample = (self.lm.sampling_seed, run_seed, task, doc_id, repeat)
         # The task's own prompt draws what strategy=single would, whichever strategy asks.
-        return sampling_seed(*sample, *(() if prompt is None else (arm, step, purpose)))
+        return (*sample, *(() if prompt is None else (arm, step, purpose)))
 
     def _failed(self, response: Response) -> TurnError:
         assert isinstance(response, Failure)

@@ -32,7 +32,7 @@ from evalharness.records import (
 from evalharness.tasks import chat
 from evalharness.tasks.fitting import Room
 from evalharness.tasks.plans import Plan, join, send
-from evalharness.tasks.sampling import sampling_params, sampling_seed
+from evalharness.tasks.sampling import drawn, sampling_params, skips_special_tokens
 from evalharness.tasks.thinking import split_thinking
 
 
@@ -45,11 +45,21 @@ class Asked:
     """Ends the answer, not the thinking before it."""
     is_open: bool
     """The prompt ends inside the model's thinking."""
+    is_raw: bool
+    """The text is taken as it is: no thinking is split off."""
+    is_plain: bool
+    """No special token is left in the answer."""
     _lm: EngineLM
 
     def finish(self, generation: Generation) -> Generation:
         """The response with its thinking apart and its answer ended by the stop strings."""
-        return self._lm.finish(generation, self.stop, is_open=self.is_open)
+        return self._lm.finish(
+            generation,
+            self.stop,
+            is_open=self.is_open,
+            is_raw=self.is_raw,
+            is_plain=self.is_plain,
+        )
 
 
 class EngineLM(TemplateLM):  # type: ignore[misc]
@@ -91,6 +101,11 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         self._room = Room(max_model_len, truncation, self.prefix_token_id)
         self._bos = tokenizer.bos_token or ""
         self._encoded: dict[tuple[str, bool], list[int]] = {}
+        ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        special = added.union(tokenizer.all_special_ids)
+        self._special = {int(i): str(tokenizer.decode([i])) for i in special}
+        self._ends = {i: text for i, text in self._special.items() if i in ends}
 
     @property
     def think_tags(self) -> tuple[str | None, str | None]:
@@ -280,18 +295,27 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
 
     def _plan_generate(self, instance: Instance, repeat: int, run_seed: int) -> Plan:
         prompt, gen_kwargs = instance.args
-        sampling = self.sampling(gen_kwargs)
-        if sampling.temperature > 0:
-            where = (self.sampling_seed, run_seed, instance.task_name, instance.doc_id, repeat)
-            sampling = replace(sampling, seed=sampling_seed(*where))
-        asked = self.generate_request(prompt, sampling, repeat)
+        try:
+            sampling = self.sampling(gen_kwargs)
+        except TaskError as e:  # the task's own code makes these settings
+            return Plan((Failure(kind="prompt", message=str(e)),), lambda _: [])
+        where = (self.sampling_seed, run_seed, instance.task_name, instance.doc_id, repeat)
+        asked = self.generate_request(
+            prompt,
+            drawn(sampling, *where),
+            repeat,
+            is_plain=skips_special_tokens(gen_kwargs),
+        )
+
+        def finish(responses: Sequence[Response]) -> list[Response]:
+            return [asked.finish(r) if isinstance(r, Generation) else r for r in responses]
 
         def resolve(responses: Sequence[Response]) -> list[Any]:
-            (generation,) = responses
+            (generation,) = finish(responses)
             assert isinstance(generation, Generation)
-            return [asked.finish(generation).text]
+            return [generation.text]
 
-        return Plan((asked.request,), resolve, asked.is_open)
+        return Plan((asked.request,), resolve, finish)
 
     def sampling(self, gen_kwargs: Mapping[str, Any]) -> SamplingParams:
         """A task's generation_kwargs with the run's sampling over them; no seed yet."""
@@ -304,6 +328,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         repeat: int = 0,
         *,
         is_raw: bool = False,
+        is_plain: bool = False,
     ) -> Asked:
         """A prompt, as text with its template applied or as token ids, as a request for one generation.
 
@@ -312,17 +337,20 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             sampling: how, its seed set where it draws.
             repeat: which draw.
             is_raw: thinking is not split off, and stop strings end it like an answer.
+            is_plain: no special token is left in the answer.
         """
         is_text = isinstance(prompt, str)
-        start = self._model.think_start
-        is_open = bool(is_text and start) and str(prompt).rstrip().endswith(str(start))
+        start, end = self.think_tags
+        shown = str(prompt).rstrip() if is_text else ""
+        is_open = bool(start) and shown.endswith(str(start))
         stop = sampling.stop
-        if self._model.think_end and not is_raw:
-            # A stop string inside the thinking would end it; it is applied to the answer afterwards.
+        if end and not is_raw and not shown.endswith(end):
+            # A stop string inside the thinking would end it; it is applied to the answer afterwards. A prompt that
+            # has closed the thinking (a template told not to think) leaves only the answer.
             sampling = replace(sampling, stop=())
         token_ids = self.tok_encode(str(prompt)) if is_text else [int(i) for i in prompt]
         request = self._room.fit_generate(tuple(token_ids), sampling, repeat)
-        return Asked(request, stop, is_open, self)
+        return Asked(request, stop, is_open, is_raw, is_plain, self)
 
     def score_request(self, prompt: str, choices: Sequence[str]) -> ScoreRequest | Failure:
         """A prompt with given answers as a request for their log-probabilities.
@@ -335,26 +363,41 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         return self._room.fit_score(contexts.pop(), tuple(choice for _, choice in pairs))
 
     def finish(
-        self, generation: Generation, stop: Sequence[str] = (), *, is_open: bool = False
+        self,
+        generation: Generation,
+        stop: Sequence[str] = (),
+        *,
+        is_open: bool = False,
+        is_raw: bool = False,
+        is_plain: bool = False,
     ) -> Generation:
-        """The generation with its thinking apart.
+        """The generation with its thinking apart, its answer ended by the stop strings, as it is scored and shown.
 
-        Thinking that never ended leaves no answer, and neither does an answer that the limit cut after the thinking.
+        Thinking that never ended leaves no answer, and neither does an answer that the limit cut after the thinking:
+        one that a stop string ended before wasn't cut. Tags and stop strings may be special tokens; BOS, EOS and
+        padding are dropped behind all that.
         """
-        split = split_thinking(
-            generation.text, self._model.think_start, self._model.think_end, is_open=is_open
-        )
-        if split.thinking is None:
-            return generation
-        answer = "" if generation.finish_reason == "length" else split.answer
-        for s in stop:
-            answer = answer.split(s, 1)[0] if s else answer
+        start, end = (None, None) if is_raw else self.think_tags
+        split = split_thinking(generation.text, start, end, stop, is_open=is_open)
+        reason = generation.finish_reason
+        if split.is_unclosed:
+            reason = "unclosed"
+        elif split.is_stopped:
+            reason = "stop"
+        is_cut = split.thinking is not None and reason == "length"
         return replace(
             generation,
-            text=answer,
+            text="" if is_cut else self._without_special(split.answer, generation, is_plain),
             thinking=split.thinking,
-            finish_reason="unclosed" if split.is_unclosed else generation.finish_reason,
+            finish_reason=reason,
         )
+
+    def _without_special(self, text: str, generation: Generation, is_plain: bool) -> str:
+        """Without BOS, EOS and padding, or without any special token; their like in plain text stays."""
+        dropped = self._special if is_plain else self._ends
+        for token_id in dropped.keys() & set(generation.token_ids):
+            text = text.replace(dropped[token_id], "")
+        return text
 
     def follow_up(self, prompt: str, answer: str, message: str, *, is_chat: bool) -> str:
         """The prompt of the next turn; see `tasks.chat`."""

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from evalharness.tasks.definitions import check_definition, hides, own_definitio
 from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
 from evalharness.tasks.random_state import seeded, seeded_with
+from evalharness.tasks.sampling import check_settings
 from evalharness.tasks.source_code import forget_imported, read_source_below
 from evalharness.tasks.task_files import Definitions, read, shown
 from evalharness.tasks.validating import blamed_field, cause
@@ -269,6 +270,7 @@ def load_suite(config: Config) -> LoadedSuite:
             except TaskError as e:
                 broken.append(BrokenTask(name, one_line(e)))
                 continue
+            _check_generates(name, loaded["tasks"].values(), overrides.gen_kwargs)
             groups |= loaded.get("groups", {})
             for task_name, task in loaded["tasks"].items():
                 if task_name in tasks:
@@ -367,8 +369,9 @@ def _configure(
         task.set_config("num_fewshot", 0)
     if overrides.num_fewshot is not None:
         task.set_config("num_fewshot", overrides.num_fewshot)
-    if overrides.gen_kwargs:
-        task.set_config("generation_kwargs", dict(overrides.gen_kwargs), update=True)
+    if task.OUTPUT_TYPE == "generate_until":
+        own = task.get_config("generation_kwargs")
+        task.set_config("generation_kwargs", check_settings(name, group, own, overrides.gen_kwargs))
     task.set_fewshot_seed(config.run.seed)
     limits = [limit for limit in (config.run.limit, overrides.limit) if limit is not None]
     loaded = LoadedTask(
@@ -382,6 +385,13 @@ def _configure(
     loaded.main_metric()
     loaded.check_cluster()
     return loaded
+
+
+def _check_generates(group: str, tasks: Iterable[Task], over: Mapping[str, Any]) -> None:
+    if over and not any(task.OUTPUT_TYPE == "generate_until" for task in tasks):
+        raise TaskError(
+            f"suite.tasks.{group}.gen_kwargs: {group!r} generates nothing that {', '.join(over)} could change"
+        )
 
 
 def doc_hash(doc: Any) -> str:

@@ -21,8 +21,8 @@ class Plan:
     """A `Failure` stands for a request that can't be sent (a prompt longer than the context)."""
     resolve: Resolve
     """Responses in the order of `requests`, none of them a Failure -> lm-eval responses, one per instance."""
-    is_open: bool = False
-    """The prompt ends inside the model's thinking."""
+    finish: Callable[[Sequence[Response]], list[Response]] = list
+    """Responses as they are counted and shown: of generations the thinking apart, the answer ended."""
 
 
 def join(plans: Sequence[Plan]) -> Plan:
@@ -36,8 +36,15 @@ def join(plans: Sequence[Plan]) -> Plan:
             start += size
         return answers
 
+    def finish(responses: Sequence[Response]) -> list[Response]:
+        finished, start = [], 0
+        for plan, size in zip(plans, sizes, strict=True):
+            finished += plan.finish(responses[start : start + size])
+            start += size
+        return finished
+
     requests = tuple(request for plan in plans for request in plan.requests)
-    return Plan(requests, resolve, any(plan.is_open for plan in plans))
+    return Plan(requests, resolve, finish)
 
 
 async def send(engine: Engine, request: Request) -> Generation | Scores:

@@ -1,44 +1,310 @@
-"""How an answer is drawn: lm-eval's generation_kwargs with the run's sampling over them, and the seed of each sample."""
+"""How an answer is drawn: lm-eval's generation_kwargs with the run's sampling over them, and the seed of each sample.
+
+    generation_kwargs of a task  <  gen_kwargs of the suite (`merge_settings`)  <  sampling.* of the run (`sampling_params`)
+
+`SETTINGS` is all that a task may set. Each is applied, in every engine alike, or refused before any weights are loaded:
+a name that isn't there, a value that means nothing. `null` leaves a setting out.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from evalharness.config import SamplingConfig
+from evalharness.errors import TaskError, did_you_mean
 from evalharness.records import SamplingParams
 
 DEFAULT_MAX_GEN_TOKS = 256
 """lm-eval's own default for tasks that name none."""
 
+ALIASES: Mapping[str, str] = {
+    "max_new_tokens": "max_gen_toks",
+    "max_tokens": "max_gen_toks",
+    "max_completion_tokens": "max_gen_toks",
+    "min_new_tokens": "min_tokens",
+    "stop": "until",
+}
+"""transformers', vLLM's and OpenAI's names for lm-eval's."""
+
+
+class SettingError(Exception):
+    """A setting that can't be applied."""
+
+    def __init__(self, key: str, why: str) -> None:
+        """Keep which, and say why."""
+        super().__init__(why)
+        self.key = key
+
+
+def _number(low: float, high: float, *, is_low_out: bool = False) -> Callable[[Any], float]:
+    """A reader of finite numbers from low to high, as text too."""
+
+    def read(value: Any) -> float:
+        expected = f"a number {'above' if is_low_out else 'from'} {low:g}"
+        if math.isfinite(high):
+            expected += f", at most {high:g}" if is_low_out else f" to {high:g}"
+        elif not is_low_out:
+            expected += " on"
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not low <= number <= high or not math.isfinite(number) or (is_low_out and number == low):
+            raise ValueError(expected)
+        return number
+
+    return read
+
+
+def _whole(low: int) -> Callable[[Any], int]:
+    """A reader of whole numbers from low on, as text too."""
+
+    def read(value: Any) -> int:
+        try:
+            number = float("nan") if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not (math.isfinite(number) and number == int(number) and number >= low):
+            raise ValueError(f"a whole number, {low} or more")
+        return int(number) if isinstance(value, float | str) else int(value)
+
+    return read
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    """Empty ones end nothing and are left out, as lm-eval does."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or not all(isinstance(v, str) for v in values):
+        raise ValueError("a text or a list of texts (numbers in quotes)")
+    return tuple(dict.fromkeys(v for v in values if v))
+
+
+def _token_ids(value: Any) -> tuple[int, ...]:
+    values = value if isinstance(value, list | tuple) else [value]
+    try:
+        return tuple(dict.fromkeys(_whole(0)(v) for v in values))
+    except ValueError:
+        raise ValueError("a list of token ids") from None
+
+
+def _biases(value: Any) -> tuple[tuple[int, float], ...]:
+    expected = "token ids with numbers from -100 to 100, e.g. {42: -100}"
+    if not isinstance(value, Mapping):
+        raise ValueError(expected)
+    try:
+        biases = {_whole(0)(token): _number(-100, 100)(bias) for token, bias in value.items()}
+    except ValueError:
+        raise ValueError(expected) from None
+    return tuple(sorted(biases.items()))
+
+
+SETTINGS: Mapping[str, Callable[[Any], Any]] = {
+    "until": _strings,
+    "max_gen_toks": _whole(1),
+    "min_tokens": _whole(0),
+    "do_sample": _truth,
+    "temperature": _number(0, 2),
+    "top_p": _number(0, 1, is_low_out=True),
+    "top_k": _whole(-1),
+    "min_p": _number(0, 1),
+    "repetition_penalty": _number(0, math.inf, is_low_out=True),
+    "presence_penalty": _number(-2, 2),
+    "frequency_penalty": _number(-2, 2),
+    "logit_bias": _biases,
+    "stop_token_ids": _token_ids,
+    "ignore_eos": _truth,
+    "skip_special_tokens": _truth,
+    "seed": _whole(-1),
+}
+"""Name -> what reads its value (ValueError: what was expected). Bounds are vLLM's."""
+
+_ANY = object()
+
+WITHOUT_EFFECT: Mapping[str, object] = {
+    **dict.fromkeys(("num_beams", "num_beam_groups", "num_return_sequences", "n", "best_of"), 1),
+    **dict.fromkeys(("early_stopping", "length_penalty", "use_cache", "low_memory"), _ANY),
+    **dict.fromkeys(("guidance_scale", "typical_p", "encoder_repetition_penalty"), 1),
+    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "min_length"), 0),
+    **dict.fromkeys(("epsilon_cutoff", "eta_cutoff", "penalty_alpha", "diversity_penalty"), 0),
+    **dict.fromkeys(("include_stop_str_in_output", "spaces_between_special_tokens", "echo"), False),
+    **dict.fromkeys(("renormalize_logits", "remove_invalid_values", "stream"), False),
+    **dict.fromkeys(("return_dict_in_generate", "output_scores", "output_logits"), False),
+    "detokenize": True,
+    "bad_words": [],
+    "suppress_tokens": [],
+    "begin_suppress_tokens": [],
+}
+"""Settings of transformers' and vLLM's that no engine here has -> the value with which they change nothing. What only
+beams or the speed depend on may have any."""
+
+
+def read_settings(gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under lm-eval's names, with their values as they count; those that are null are left out.
+
+    Raises:
+        SettingError: the first one that can't be applied.
+    """
+    found: dict[str, Any] = {}
+    for key, value in gen_kwargs.items():
+        name = ALIASES.get(key, key)
+        if value is None:
+            continue
+        if name not in SETTINGS:
+            _check_without_effect(key, value)
+            continue
+        try:
+            read = SETTINGS[name](value)
+        except ValueError as e:
+            raise SettingError(key, f"got {_shown(value)}; expected {e}") from None
+        if found.get(name, read) != read:
+            raise SettingError(key, f"got {_shown(value)}; another of its names says {found[name]}")
+        found[name] = read
+    return found
+
+
+def check_settings(
+    task: str, group: str, own: object, of_suite: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A task's settings with the suite's over them, all of which can be applied.
+
+    Args:
+        task: its name.
+        group: the name under which the suite has it.
+        own: the task's generation_kwargs.
+        of_suite: the suite's gen_kwargs.
+
+    Raises:
+        TaskError: the first that can't be applied, with the nearest name or what was expected.
+    """
+    own = {} if own is None else own
+    if not isinstance(own, Mapping):
+        raise TaskError(
+            f"task {task!r}: generation_kwargs: got {_shown(own)}; expected names with values"
+        )
+    place = f"suite.tasks.{group}.gen_kwargs"
+    try:
+        for key, value in of_suite.items():
+            if value is None and key not in own:  # would hide a misspelt name
+                _check_name(key)
+            read_settings({key: value})
+        place = "generation_kwargs"
+        merged = merge_settings(own, of_suite)
+        found = read_settings(merged)
+        least, most = found.get("min_tokens", 0), found.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS)
+        if least > most:
+            raise SettingError("min_tokens", f"got {least}; max_gen_toks is {most}")
+    except SettingError as e:
+        without = f"suite.tasks.{group}.gen_kwargs.{e.key}=null leaves it out"
+        raise TaskError(f"task {task!r}: {place}.{e.key}: {e}; {without}") from e
+    return merged
+
+
+def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The suite's settings over the task's own: whatever the name, the suite's counts.
+
+    A temperature above 0 samples, though the task said `do_sample: false`; `do_sample: true` does, though it said
+    `temperature: 0`.
+    """
+    names = {ALIASES.get(key, key) for key in over}
+    kept = {k: v for k, v in base.items() if ALIASES.get(k, k) not in names}
+    if "do_sample" not in names and _is_positive(over.get("temperature")):
+        kept.pop("do_sample", None)
+    is_told_to_draw = "temperature" not in names and str(over.get("do_sample")).lower() == "true"
+    if is_told_to_draw and not _is_positive(kept.get("temperature")):
+        kept.pop("temperature", None)
+    return kept | dict(over)
+
 
 def sampling_params(gen_kwargs: Mapping[str, Any], own: SamplingConfig) -> SamplingParams:
-    """lm-eval's generation_kwargs, with the run's sampling over them."""
-    until = gen_kwargs.get("until") or []
-    is_greedy = not gen_kwargs.get("do_sample", gen_kwargs.get("temperature", 0.0) > 0)
+    """lm-eval's generation_kwargs, with the run's sampling over them.
 
-    def pick(name: str, mine: Any, default: Any) -> Any:
-        return mine if mine is not None else gen_kwargs.get(name, default)
+    `seed` is a task's own, from which those of its samples are derived besides the run's.
 
-    temperature = own.temperature
-    if temperature is None:
-        temperature = 0.0 if is_greedy else float(gen_kwargs.get("temperature", 1.0))
-    limit = own.max_gen_toks
-    if limit is None:
-        names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-        limit = next((gen_kwargs[n] for n in names if n in gen_kwargs), DEFAULT_MAX_GEN_TOKS)
-    return SamplingParams(
-        temperature=float(temperature),
-        top_p=float(pick("top_p", own.top_p, 1.0)),
-        top_k=int(pick("top_k", own.top_k, 0)),
-        min_p=float(pick("min_p", own.min_p, 0.0)),
-        repetition_penalty=float(pick("repetition_penalty", own.repetition_penalty, 1.0)),
-        max_gen_toks=int(limit),
-        stop=tuple([until] if isinstance(until, str) else until),
-    )
+    Raises:
+        TaskError: a setting that can't be applied; `check_settings` says so before the run.
+    """
+    try:
+        read = read_settings(gen_kwargs)
+    except SettingError as e:
+        raise TaskError(f"generation_kwargs.{e.key}: {e}") from e
+    is_drawn = read.get("do_sample", read.get("temperature", 0.0) > 0)
+    read["temperature"] = read.get("temperature", 1.0) if is_drawn else 0.0
+    if read.get("seed") == -1:  # vLLM's word for none
+        del read["seed"]
+    read["stop"] = read.pop("until", ())
+    for name in ("do_sample", "skip_special_tokens"):
+        read.pop(name, None)
+    of_run = {
+        "temperature": own.temperature,
+        "top_p": own.top_p,
+        "top_k": own.top_k,
+        "min_p": own.min_p,
+        "repetition_penalty": own.repetition_penalty,
+        "max_gen_toks": own.max_gen_toks,
+    }
+    read |= {name: value for name, value in of_run.items() if value is not None}
+    read["top_k"] = max(read.get("top_k", 0), 0)
+    read.setdefault("max_gen_toks", DEFAULT_MAX_GEN_TOKS)
+    read["min_tokens"] = min(read.get("min_tokens", 0), read["max_gen_toks"])
+    return SamplingParams(**read)
+
+
+def skips_special_tokens(gen_kwargs: Mapping[str, Any]) -> bool:
+    """Whether a task wants its answers without any special tokens."""
+    return bool(read_settings(gen_kwargs).get("skip_special_tokens", False))
+
+
+def drawn(sampling: SamplingParams, *sample: object) -> SamplingParams:
+    """With the seed of one sample, where it draws at all.
+
+    Args:
+        sampling: of the task and the run.
+        sample: what identifies the sample and the run's seeds.
+    """
+    if sampling.temperature == 0:
+        return replace(sampling, seed=None)
+    of_task = () if sampling.seed is None else (sampling.seed,)
+    return replace(sampling, seed=sampling_seed(*sample, *of_task))
 
 
 def sampling_seed(*parts: object) -> int:
     """A sampling seed (31 bits) from what identifies a sample."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
+
+
+def _check_name(key: str) -> None:
+    if ALIASES.get(key, key) not in SETTINGS and key not in WITHOUT_EFFECT:
+        near = did_you_mean(key, (*SETTINGS, *ALIASES)).rstrip("?")
+        raise SettingError(key, f"there is no such setting{near}")
+
+
+def _check_without_effect(key: str, value: Any) -> None:
+    _check_name(key)
+    neutral = WITHOUT_EFFECT[key]
+    is_neutral = value == neutral and isinstance(value, bool) == isinstance(neutral, bool)
+    if neutral is not _ANY and not is_neutral:
+        raise SettingError(key, f"got {_shown(value)}; no engine here does that")
+
+
+def _is_positive(value: Any) -> bool:
+    try:
+        return float(value) > 0
+    except (TypeError, ValueError):
+        return False
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from lm_eval.api.task import Task
 
+from evalharness.tasks.sampling import read_settings
+
 SURE = 0.0
 UNLIKELY = -700.0
 """Log-likelihoods of choices that a model takes and doesn't take."""
@@ -67,8 +69,7 @@ def gold_text(task: Task, doc: Any) -> str:
 
 def stop_strings(task: Task) -> list[str]:
     """What ends an answer of the task."""
-    until = (task.get_config("generation_kwargs") or {}).get("until") or []
-    return [s for s in ([until] if isinstance(until, str) else until) if s]
+    return list(read_settings(task.get_config("generation_kwargs") or {}).get("until", ()))
 
 
 def preferring(task: Task, doc: Any, places: Sequence[int]) -> list[tuple[float, bool]]:

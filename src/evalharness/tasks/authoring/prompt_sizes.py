@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalharness.checkpoint import DEMO_PATH
+from evalharness.config import SamplingConfig
 from evalharness.tasks.authoring.answers import choices_of
 from evalharness.tasks.authoring.checking import Defect
 from evalharness.tasks.loading import LoadedTask
-from evalharness.tasks.sampling import DEFAULT_MAX_GEN_TOKS
+from evalharness.tasks.sampling import sampling_params
 
 DEFAULT_LIMIT = 4096
 """Tokens of context, where no model is named."""
@@ -59,7 +60,7 @@ def estimated_sizes(loaded: LoadedTask) -> Iterator[PromptSize]:
     """Of the docs with the longest questions, without a model: by the demo's tokenizer, else by characters."""
     task, count = loaded.task, token_counter()
     kwargs = task.get_config("generation_kwargs") or {}
-    limit = int(kwargs.get("max_gen_toks", DEFAULT_MAX_GEN_TOKS))
+    limit = sampling_params(kwargs, SamplingConfig()).max_gen_toks
     docs = sorted(enumerate(loaded.docs), key=lambda item: -len(str(task.doc_to_text(item[1]))))
     for doc_id, doc in docs[:_LONGEST]:
         context = task.fewshot_context(

@@ -1,0 +1,243 @@
+"""Every generation setting arrives in the request, or is refused by its name."""
+
+from typing import Any
+
+import pytest
+
+from evalharness.config import SamplingConfig
+from evalharness.errors import TaskError
+from evalharness.records import SamplingParams
+from evalharness.tasks.sampling import (
+    ALIASES,
+    SETTINGS,
+    check_settings,
+    drawn,
+    merge_settings,
+    sampling_params,
+    sampling_seed,
+)
+
+
+def params(own: SamplingConfig | None = None, **gen_kwargs: Any) -> SamplingParams:
+    return sampling_params(gen_kwargs, own or SamplingConfig())
+
+
+ARRIVES: list[tuple[str, Any, str, Any]] = [
+    ("until", ["a", "b"], "stop", ("a", "b")),
+    ("until", "a", "stop", ("a",)),
+    ("until", ["", "a", ""], "stop", ("a",)),
+    ("until", None, "stop", ()),
+    ("stop", ["a"], "stop", ("a",)),
+    ("max_gen_toks", 7, "max_gen_toks", 7),
+    ("max_gen_toks", "7", "max_gen_toks", 7),
+    ("max_gen_toks", 7.0, "max_gen_toks", 7),
+    ("max_gen_toks", None, "max_gen_toks", 256),
+    ("max_new_tokens", 7, "max_gen_toks", 7),
+    ("max_tokens", 7, "max_gen_toks", 7),
+    ("max_completion_tokens", 7, "max_gen_toks", 7),
+    ("min_tokens", 3, "min_tokens", 3),
+    ("min_new_tokens", "3", "min_tokens", 3),
+    ("temperature", 0.7, "temperature", 0.7),
+    ("temperature", "0.7", "temperature", 0.7),
+    ("temperature", None, "temperature", 0.0),
+    ("top_p", 0.9, "top_p", 0.9),
+    ("top_p", "0.9", "top_p", 0.9),
+    ("top_k", 20, "top_k", 20),
+    ("top_k", -1, "top_k", 0),
+    ("min_p", 0.1, "min_p", 0.1),
+    ("repetition_penalty", 1.1, "repetition_penalty", 1.1),
+    ("presence_penalty", 1.5, "presence_penalty", 1.5),
+    ("frequency_penalty", -0.5, "frequency_penalty", -0.5),
+    ("stop_token_ids", [5, 6], "stop_token_ids", (5, 6)),
+    ("stop_token_ids", 5, "stop_token_ids", (5,)),
+    ("logit_bias", {"6": 1, 5: -100.0}, "logit_bias", ((5, -100.0), (6, 1.0))),
+    ("ignore_eos", "true", "ignore_eos", True),
+    ("seed", 3, "seed", 3),
+    ("seed", -1, "seed", None),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "field", "expected"), ARRIVES)
+def test_a_setting_arrives_in_the_request(key: str, value: Any, field: str, expected: Any) -> None:
+    assert getattr(params(**{key: value}), field) == expected
+
+
+def test_no_setting_is_without_such_a_test() -> None:
+    assert {key for key, *_ in ARRIVES} | {"do_sample", "skip_special_tokens"} == {
+        *SETTINGS,
+        *ALIASES,
+    }
+
+
+@pytest.mark.parametrize(
+    ("gen_kwargs", "temperature"),
+    [
+        ({}, 0.0),
+        ({"do_sample": True}, 1.0),
+        ({"do_sample": True, "temperature": None}, 1.0),
+        ({"do_sample": "true", "temperature": 0.7}, 0.7),
+        ({"do_sample": None, "temperature": 0.7}, 0.7),
+        ({"do_sample": False, "temperature": 0.7}, 0.0),
+        ({"do_sample": "False", "temperature": "0.7"}, 0.0),
+        ({"do_sample": True, "temperature": 0.0}, 0.0),
+    ],
+)
+def test_when_an_answer_is_drawn(gen_kwargs: dict[str, Any], temperature: float) -> None:
+    assert params(**gen_kwargs).temperature == temperature
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", 0.6),
+        ("temperature", 0.0),
+        ("top_p", 0.8),
+        ("top_k", 9),
+        ("min_p", 0.2),
+        ("repetition_penalty", 1.2),
+        ("max_gen_toks", 5),
+    ],
+)
+def test_the_runs_setting_counts_before_the_tasks(field: str, value: Any) -> None:
+    of_task = {
+        "temperature": 0.9,
+        "top_p": 0.7,
+        "top_k": 7,
+        "min_p": 0.7,
+        "repetition_penalty": 1.7,
+        "max_gen_toks": 77,
+    }
+    assert getattr(params(**of_task), field) == of_task[field]
+    assert getattr(params(SamplingConfig(**{field: value}), **of_task), field) == value
+
+
+def test_a_top_k_of_minus_1_in_the_run_keeps_all_tokens() -> None:
+    assert params(SamplingConfig(top_k=-1), top_k=7).top_k == 0
+
+
+@pytest.mark.parametrize(
+    ("gen_kwargs", "says"),
+    [
+        (
+            {"top_pp": 0.3},
+            r"generation_kwargs\.top_pp: there is no such setting; did you mean 'top_p'",
+        ),
+        ({"presence_penality": 1}, "did you mean 'presence_penalty'"),
+        ({"max_gen_tokens": 1}, "did you mean 'max_gen_toks'"),
+        ({"bad_words": ["x"]}, "no engine here does that"),
+        ({"num_beams": 10}, r"num_beams: got 10; no engine here"),
+        ({"num_beams": True}, "no engine here"),
+        ({"no_repeat_ngram_size": 3}, "no engine here"),
+        ({"suppress_tokens": [5]}, "no engine here"),
+        ({"temperature": "hot"}, r"temperature: got 'hot'; expected a number from 0 to 2"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": 2.5}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": [0.7]}, "temperature"),
+        ({"top_p": 0}, "above 0, at most 1"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"top_k": -2}, "top_k"),
+        ({"top_k": 2.5}, "top_k"),
+        ({"top_k": 10**400}, "top_k"),
+        ({"top_k": float("inf")}, "top_k"),
+        ({"min_p": 2}, "min_p"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"repetition_penalty": float("inf")}, "repetition_penalty"),
+        ({"presence_penalty": 3}, "presence_penalty"),
+        ({"max_gen_toks": 0}, "1 or more"),
+        ({"max_gen_toks": "many"}, "max_gen_toks"),
+        ({"max_gen_toks": True}, "max_gen_toks"),
+        ({"max_gen_toks": 8, "max_new_tokens": 9}, "another of its names says 8"),
+        ({"min_tokens": 9, "max_gen_toks": 8}, "max_gen_toks is 8"),
+        ({"min_tokens": 257}, "max_gen_toks is 256"),
+        ({"do_sample": "maybe"}, "true or false"),
+        ({"do_sample": 1}, "true or false"),
+        ({"until": [5]}, "a text or a list of texts"),
+        ({"until": {"a": "b"}}, "a text or a list of texts"),
+        ({"until": [None]}, "until"),
+        ({"until": 5}, "until"),
+        ({"stop_token_ids": ["x"]}, "a list of token ids"),
+        ({"stop_token_ids": [-1]}, "a list of token ids"),
+        ({"logit_bias": [5]}, "logit_bias"),
+        ({"logit_bias": {5: 101}}, "logit_bias"),
+        ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"skip_special_tokens": "some"}, "true or false"),
+        ({"seed": "x"}, "seed"),
+        ([5], "expected names with values"),
+        ("greedy", "expected names with values"),
+    ],
+)
+def test_what_cannot_be_applied_is_refused_in_one_line(gen_kwargs: Any, says: str) -> None:
+    with pytest.raises(TaskError, match=says) as refused:
+        check_settings("gen5", "gen5", gen_kwargs, {})
+    assert str(refused.value).startswith("task 'gen5': generation_kwargs")
+    assert "\n" not in str(refused.value)
+
+
+def test_what_changes_nothing_is_taken() -> None:
+    neutral = {"num_beams": 1, "no_repeat_ngram_size": 0, "early_stopping": True, "n": 1}
+    assert params(**neutral, suppress_tokens=[], use_cache=False, bad_words=None) == params()
+
+
+def test_equal_values_under_two_names_are_one() -> None:
+    assert params(max_gen_toks=8, max_new_tokens="8").max_gen_toks == 8
+
+
+def test_the_suites_settings_count_before_the_tasks_whatever_their_names() -> None:
+    own = {"max_gen_toks": 8, "until": ["a"], "temperature": 0.5}
+    merged = check_settings("t", "t", own, {"max_new_tokens": 9, "stop": "b", "top_p": 0.5})
+    assert merged == {"max_new_tokens": 9, "stop": "b", "temperature": 0.5, "top_p": 0.5}
+
+
+def test_null_in_the_suite_leaves_a_tasks_setting_out() -> None:
+    merged = check_settings("t", "t", {"num_beams": 10, "temperature": 0.5}, {"num_beams": None})
+    assert params(**merged).temperature == 0.5
+    assert params(**merge_settings({"temperature": 0.5}, {"temperature": None})).temperature == 0
+
+
+def test_a_misspelt_null_in_the_suite_is_refused() -> None:
+    with pytest.raises(TaskError, match=r"suite\.tasks\.g\.gen_kwargs\.temprature.*'temperature'"):
+        check_settings("t", "g", {"temperature": 0.5}, {"temprature": None})
+
+
+@pytest.mark.parametrize(
+    ("own", "of_suite", "temperature"),
+    [
+        ({"do_sample": False, "temperature": 0.0}, {"temperature": 0.7}, 0.7),
+        ({"do_sample": False, "temperature": 0.0}, {"temperature": "0.7"}, 0.7),
+        ({"do_sample": False, "temperature": 0.0}, {"do_sample": True}, 1.0),
+        ({"do_sample": False, "temperature": 0.0}, {"do_sample": True, "temperature": 0.7}, 0.7),
+        ({"do_sample": False, "temperature": 0.7}, {"do_sample": None}, 0.7),
+        ({"do_sample": True, "temperature": 0.7}, {"do_sample": False}, 0.0),
+        ({"do_sample": True, "temperature": 0.7}, {"temperature": 0.0}, 0.0),
+        ({"do_sample": False}, {"top_p": 0.5}, 0.0),
+    ],
+)
+def test_what_the_suite_says_of_drawing_is_done(
+    own: dict[str, Any], of_suite: dict[str, Any], temperature: float
+) -> None:
+    assert params(**check_settings("t", "t", own, of_suite)).temperature == temperature
+
+
+def test_a_run_with_less_room_than_min_tokens_asks_for_no_more_than_there_is() -> None:
+    sampling = params(SamplingConfig(max_gen_toks=4), min_tokens=9, max_gen_toks=10)
+    assert (sampling.min_tokens, sampling.max_gen_toks) == (4, 4)
+
+
+def test_a_greedy_answer_has_no_seed_and_a_drawn_one_its_own() -> None:
+    assert drawn(SamplingParams(seed=3), "task", 0).seed is None
+    seeds = {drawn(SamplingParams(temperature=1.0, seed=s), "task", 0).seed for s in (None, 1, 2)}
+    assert len(seeds) == 3
+
+
+def test_a_seed_is_the_same_in_every_version() -> None:
+    assert sampling_seed(0, 1234, "task", 5, 0) == 605129846
+    assert sampling_seed(0) == 1223360973
+
+
+def test_seeds_of_ten_thousand_docs_are_hardly_ever_the_same() -> None:
+    seeds = [sampling_seed(0, 1234, "task", doc_id, 0) for doc_id in range(10_000)]
+    assert len(set(seeds)) >= 9_995
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert max(seeds) > 2**30

@@ -58,6 +58,8 @@ NO_LOGPROBS = (
     "the server gives no log-likelihoods of a prompt's tokens (neither vLLM's prompt_logprobs nor OpenAI's echo with "
     "logprobs); serve the model with vLLM, or take tasks that generate"
 )
+MOST_TOKENS = 1 << 31
+"""No vocabulary is so large."""
 MAX_NEXT = 128
 """vLLM's limit on `logprob_token_ids`."""
 REQUEST_TOKENS = 64
@@ -171,6 +173,8 @@ class OpenAIEngine:
         """From its tokens where the server tells them, else from its text."""
         is_full, ids = choice["finish_reason"] == "length", choice.get("token_ids")
         if isinstance(ids, list):
+            if not all(type(i) is int and 0 <= i < MOST_TOKENS for i in ids):
+                raise RequestError("the server's token_ids are none")
             # Where a stop string or an end token of the server's own ended it, vLLM names it.
             is_end_last = isinstance(choice.get("stop_reason"), int)
             return self._detokenizer.finish(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +178,15 @@ class SampleRecord:
     """The filter of the task's main metric: one row per doc x repeat."""
     cluster: str | None = None
     """Which docs share a source (a passage, a template) with this one; None where the task declares none."""
+
+
+class DocRecord(NamedTuple):
+    """A doc that was asked, as stored in `docs/<task>.parquet` where a task's own code made it."""
+
+    doc_id: int
+    doc_hash: str
+    doc: str
+    """As JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

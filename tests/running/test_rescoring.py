@@ -22,7 +22,8 @@ from evalharness.records import Manifest
 from evalharness.run_cli import stored_config
 from evalharness.running.rescoring import Rescored, rescore
 from evalharness.running.run import run
-from evalharness.store.read import iter_samples, list_runs, load_metrics
+from evalharness.store.read import iter_docs, iter_samples, list_runs, load_metrics
+from evalharness.tasks.loading import doc_hash
 
 TASK = """
 task: sums
@@ -149,6 +150,76 @@ def test_other_docs_are_refused(folder: Path, tiny_llama: Path) -> None:
     write_docs(folder, first="another question")
     with pytest.raises(TaskError, match="other docs"):
         again(manifest)
+
+
+def test_docs_in_another_order_are_found_again(folder: Path, tiny_llama: Path) -> None:
+    manifest = run_it(tiny_llama)
+    before = list(iter_samples(folder / "results" / manifest.run_id, "sums"))
+    lines = (folder / "docs.jsonl").read_text().splitlines(keepends=True)
+    (folder / "docs.jsonl").write_text(
+        "".join(['{"question": "new", "target": "0"}\n', *lines[::-1]])
+    )
+    rescored = again(manifest)
+    assert (rescored.changes, rescored.num_samples) == ([], 30)
+    write_task(folder, WHOLE_NUMBER)
+    changed = again(manifest)
+    assert changed.run_dir is not None
+    assert [r.target for r in iter_samples(changed.run_dir, "sums")] == [r.target for r in before]
+    assert changed.manifest.tasks[0].status == "complete"
+
+
+def test_how_many_docs_are_gone_is_told(folder: Path, tiny_llama: Path) -> None:
+    manifest = run_it(tiny_llama)
+    write_docs(folder, first="another question")
+    with pytest.raises(TaskError, match=r"1 of 30 that were asked \(the first: doc 0\)"):
+        again(manifest)
+
+
+UNREPEATABLE = """
+import uuid
+
+def process_docs(docs):
+    return docs.map(lambda doc: {"question": uuid.uuid4().hex, "target": doc["target"]})
+"""
+
+
+def test_docs_that_no_process_makes_twice_are_kept(folder: Path, tiny_llama: Path) -> None:
+    write_unrepeatable(folder, LAST_DIGIT)
+    manifest = run_it(tiny_llama)
+    rescored = again(manifest)
+    assert (rescored.changes, rescored.num_samples) == ([], 30)
+    write_unrepeatable(folder, WHOLE_NUMBER)
+    first = again(manifest)
+    assert first.run_dir is not None
+    second = again(first.manifest)
+    assert (second.changes, second.num_samples) == ([], 30)
+
+
+def test_every_stored_hash_is_that_of_the_doc_that_was_asked(
+    folder: Path, tiny_llama: Path
+) -> None:
+    write_unrepeatable(folder, LAST_DIGIT)
+    manifest = run_it(tiny_llama)
+    run_dir = folder / "results" / manifest.run_id
+    asked = {r.doc_id: (r.doc_hash, json.loads(r.doc)) for r in iter_docs(run_dir, "sums")}
+    samples = list(iter_samples(run_dir, "sums"))
+    assert len(samples) == len(asked) == 30
+    for sample in samples:
+        hash_, doc = asked[sample.doc_id]
+        assert sample.doc_hash == hash_ == doc_hash(doc)
+        assert doc["question"] in sample.prompt
+
+
+def test_docs_that_come_from_data_as_they_are_arent_kept(folder: Path, tiny_llama: Path) -> None:
+    manifest = run_it(tiny_llama)
+    assert list(iter_docs(folder / "results" / manifest.run_id, "sums")) == []
+
+
+def write_unrepeatable(folder: Path, pattern: str) -> None:
+    write_task(folder, pattern)
+    path = folder / "tasks" / "sums" / "sums.yaml"
+    path.write_text(path.read_text() + "process_docs: !function u.process_docs\n")
+    (path.parent / "u.py").write_text(UNREPEATABLE)
 
 
 def test_a_failed_sample_stays_failed(folder: Path, tiny_llama: Path) -> None:

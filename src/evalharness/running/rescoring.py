@@ -26,12 +26,13 @@ from evalharness.config import Config
 from evalharness.errors import StoreError, TaskError, did_you_mean
 from evalharness.records import Failure, Manifest, MetricRecord, SampleRecord, TaskSummary
 from evalharness.running import environment
+from evalharness.running.asked_docs import with_asked_docs
 from evalharness.running.group_scores import score_groups
 from evalharness.running.recording import failure_text, numbers, parse_response
 from evalharness.running.scoring import Scored, TaskScorer, TaskScores, no_metric
 from evalharness.running.summarizing import now, task_status
 from evalharness.store import layout
-from evalharness.store.read import iter_samples, load_metrics
+from evalharness.store.read import iter_docs, iter_samples, load_metrics
 from evalharness.store.write import RunWriter
 from evalharness.tasks.loading import LoadedSuite, LoadedTask, load_suite
 from evalharness.tasks.mirror import go_offline
@@ -85,7 +86,7 @@ def rescore(
         go_offline()
     run_dir = results_dir / manifest.run_id
     suite = load_suite(config)
-    chosen = _chosen(manifest, suite, tasks)
+    chosen = _chosen(run_dir, manifest, suite, tasks)
     before = load_metrics(run_dir)
     rescored = Rescored(manifest, before, before)
     started = time.perf_counter()
@@ -108,7 +109,7 @@ def rescore(
 
 
 def _chosen(
-    manifest: Manifest, suite: LoadedSuite, names: Collection[str]
+    run_dir: Path, manifest: Manifest, suite: LoadedSuite, names: Collection[str]
 ) -> dict[str, LoadedTask]:
     """The tasks to score again, all of them able to."""
     summaries = {summary.task: summary for summary in manifest.tasks}
@@ -128,6 +129,8 @@ def _chosen(
             )
         _check_same_questions(loaded[name], summary)
         chosen[name] = loaded[name]
+        if loaded[name].docs_fingerprint() != summary.dataset_fingerprint:
+            chosen[name] = with_asked_docs(loaded[name], run_dir)
     for task in suite.tasks:
         siblings = {name for name in chosen if loaded[name].group == task.group}
         if siblings and task.name in summaries and task.name not in chosen:
@@ -152,8 +155,6 @@ def _check_same_questions(task: LoadedTask, summary: TaskSummary) -> None:
         what = "was run by a version that didn't keep what scoring again needs"
     elif task.request_hash() != summary.request_hash:
         what = "asks other questions than it did (prompt, choices, few-shots or generation settings changed)"
-    elif task.docs_fingerprint() != summary.dataset_fingerprint:
-        what = "has other docs than it had"
     if what:
         raise TaskError(f"task {task.name!r} {what}: run it again, or leave it out with --task")
 
@@ -190,6 +191,8 @@ def _score_all(
             again = _TaskAgain(chosen[summary.task], rescored)
             rows = again.rows(rows)
         samples = writer.open_samples(summary.task) if writer else None
+        if writer is not None and layout.docs_path(run_dir, summary.task).is_file():
+            writer.write_docs(summary.task, iter_docs(run_dir, summary.task))
         try:
             for row in rows:
                 if samples is not None:
@@ -212,7 +215,6 @@ class _TaskAgain:
     def __init__(self, task: LoadedTask, rescored: Rescored) -> None:
         self.scorer = TaskScorer(task)
         self._task, self._rescored = task, rescored
-        self._docs = task.task.eval_docs
         self._num_errors = 0
 
     def rows(self, stored: Iterator[SampleRecord]) -> Iterator[SampleRecord]:
@@ -229,7 +231,7 @@ class _TaskAgain:
         """The task's summary with what scoring changes in it."""
         task = self._task
         status = task_status(
-            before.num_samples, self._num_errors, task.num_docs * task.repeats, max_error_rate
+            before.num_samples, self._num_errors, before.num_docs * task.repeats, max_error_rate
         )
         return replace(
             before,
@@ -240,7 +242,7 @@ class _TaskAgain:
         )
 
     def _again(self, doc_id: int, repeat: int, row: SampleRecord) -> list[SampleRecord]:
-        doc = self._docs[doc_id]
+        doc = self._task.docs[doc_id]
         scored: dict[str, Scored] | Failure | None = None
         if row.error is None or row.error.startswith(UNSCORED):
             scored = self._score(doc_id, repeat, doc, row)
@@ -257,7 +259,7 @@ class _TaskAgain:
                     filter=filter_,
                     is_main=filter_ == self._task.main_metric()[1],
                     cluster=self._task.cluster(doc_id),
-                    target=str(self._task.task.doc_to_target(doc)) if scored else row.target,
+                    target=self._task.target(doc_id, doc) if scored else row.target,
                     answer=found.answer,
                     scores=numbers(found.scores),
                     error=error,

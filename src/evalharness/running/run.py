@@ -22,6 +22,7 @@ from evalharness.config import Config, EngineKind
 from evalharness.engines import Engine, open_engine
 from evalharness.errors import EngineError, WriteError
 from evalharness.records import CurvePoint, Manifest, MetricRecord, TaskSummary
+from evalharness.running.asked_docs import docs_to_keep
 from evalharness.running.building import Sample
 from evalharness.running.curving import strategy_curve, strategy_metrics
 from evalharness.running.deferring import DeferredEngine, known_info
@@ -216,6 +217,8 @@ class _Execution:
     def _finish_task(self, task: TaskProgress) -> None:
         loaded, recorder = task.loaded, self._recorder(task)
         scores = recorder.finish()
+        if loaded.makes_docs:
+            self.writer.write_docs(loaded.name, docs_to_keep(loaded))
         summary = summarize(
             loaded,
             recorder.counts,

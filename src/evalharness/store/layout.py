@@ -7,6 +7,7 @@
     curves.parquet          a row per point of a strategy's curves; only with a strategy
     samples/<task>.parquet  a row per doc x repeat x filter
     turns/<task>.parquet    a row per turn of a conversation; only with a strategy or a multi-turn task
+    docs/<task>.parquet     the docs that were asked; only where code made them, which may make others next time
     journal/                responses as they finished
     checksums.sha256        of all of the above, once the run has ended (`store.checksums`)
     log.txt
@@ -24,6 +25,7 @@ METRICS = "metrics.parquet"
 CURVES = "curves.parquet"
 SAMPLES = "samples"
 TURNS = "turns"
+DOCS = "docs"
 JOURNAL = "journal"
 LOG = "log.txt"
 CHECKSUMS = "checksums.sha256"
@@ -60,6 +62,11 @@ def samples_path(run_dir: Path, task: str) -> Path:
 def turns_path(run_dir: Path, task: str) -> Path:
     """The file with the turns of a task's conversations."""
     return run_dir / TURNS / f"{file_stem(task)}.parquet"
+
+
+def docs_path(run_dir: Path, task: str) -> Path:
+    """The file with a task's docs."""
+    return run_dir / DOCS / f"{file_stem(task)}.parquet"
 
 
 def file_stem(task: str) -> str:

@@ -14,6 +14,7 @@ from evalharness.errors import StoreError, did_you_mean
 from evalharness.records import (
     SCHEMA_VERSION,
     CurvePoint,
+    DocRecord,
     Manifest,
     MetricRecord,
     SampleRecord,
@@ -286,6 +287,18 @@ def iter_samples(run_dir: Path, task: str) -> Iterator[SampleRecord]:
             main_filter = main_filter or _main_filter(run_dir, task)
             row["is_main"] = row["filter"] == main_filter
         yield SampleRecord(**row)
+
+
+def iter_docs(run_dir: Path, task: str) -> Iterator[DocRecord]:
+    """The docs that were asked of a task whose code made them; none of other tasks, and of runs that kept none.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    path = layout.docs_path(run_dir, task)
+    if path.is_file():
+        for row in _read(path, list(DocRecord._fields)):
+            yield DocRecord(**row)
 
 
 def _main_filter(run_dir: Path, task: str) -> str | None:

@@ -1,6 +1,7 @@
 """Write a run. A file appears whole or not at all, and the manifest's status is the last thing to change."""
 
 import contextlib
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evalharness.errors import StoreError, WriteError
-from evalharness.records import CurvePoint, Manifest, MetricRecord, SampleRecord, TurnRecord
+from evalharness.records import (
+    CurvePoint,
+    DocRecord,
+    Manifest,
+    MetricRecord,
+    SampleRecord,
+    TurnRecord,
+)
 from evalharness.store import checksums, layout
 from evalharness.store.claim import Claim
 from evalharness.store.columns import CURVES, METRICS, SAMPLES, TURNS, Column
@@ -30,6 +38,7 @@ _ARROW = {
 }
 _RUN_FIELDS = ("run_id", "model", "suite", "started_at")
 _ROW_GROUP_ROWS = 8192
+_DOCS_AT_ONCE = 1000
 _ROW_GROUP_CHARS = 32_000_000
 """Long prompts end a row group earlier: it is held in memory."""
 _DICTIONARY_BYTES = _ROW_GROUP_CHARS * 4
@@ -79,7 +88,10 @@ class RunWriter:
 
     def remove_leftovers(self) -> None:
         """Remove what a killed process was about to write."""
-        for folder in (self.run_dir, *(self.run_dir / n for n in (layout.SAMPLES, layout.TURNS))):
+        for folder in (
+            self.run_dir,
+            *(self.run_dir / n for n in (layout.SAMPLES, layout.TURNS, layout.DOCS)),
+        ):
             for path in folder.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
 
@@ -124,6 +136,22 @@ class RunWriter:
         path = layout.turns_path(self.run_dir, task)
         path.parent.mkdir(exist_ok=True)
         return TurnWriter(path, TURNS, self.manifest, _turn_chars)
+
+    def write_docs(self, task: str, docs: Iterable[DocRecord]) -> None:
+        """Write (or replace) a task's docs; they are taken one by one and never all in memory."""
+        path = layout.docs_path(self.run_dir, task)
+        path.parent.mkdir(exist_ok=True)
+        schema = pa.schema(
+            [("doc_id", pa.int64()), ("doc_hash", pa.string()), ("doc", pa.string())]
+        )
+        with (
+            _replacing(path) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as file,
+        ):
+            several = iter(docs)
+            while rows := list(itertools.islice(several, _DOCS_AT_ONCE)):
+                columns = zip(*rows, strict=True)
+                file.write_table(pa.table([pa.array(c) for c in columns], schema=schema))
 
     def write_metrics(self, metrics: Iterable[MetricRecord]) -> None:
         """Write (or replace) the run's metrics."""

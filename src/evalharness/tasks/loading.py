@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import lm_eval.utils
 from lm_eval.api.group import Group
-from lm_eval.api.task import Task
+from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.utils import handle_non_serializable
 
 from evalharness import paths
 from evalharness.config import Config, StrategyConfig, SuiteConfig, TaskConfig
 from evalharness.errors import TaskError, did_you_mean, one_line
+from evalharness.tasks import local_rows
 from evalharness.tasks.definitions import check_definition, hides, own_definitions
 from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
@@ -88,6 +89,14 @@ class LoadedTask:
         if self._docs is None:
             self._docs = getattr(self.task, "task_docs", None) or self.task.eval_docs
         return self._docs
+
+    @property
+    def makes_docs(self) -> bool:
+        """Code of its own makes or changes its docs, and may make others in another process."""
+        config = self.task.config
+        reads = config.custom_dataset is None or config.custom_dataset is local_rows.load
+        is_configured = type(self.task) is ConfigurableTask
+        return config.process_docs is not None or not reads or not is_configured
 
     def scored_docs(self) -> Iterator[tuple[int, Any]]:
         """Docs that this run scores, with their ids."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from evalharness import paths
 from evalharness.errors import one_line
+from evalharness.tasks.local_rows import num_rows
 from evalharness.tasks.mirror import BUILDERS
 from evalharness.tasks.stock import stock_rows
 from evalharness.tasks.task_files import FunctionName, read, scan, shown
@@ -118,15 +119,14 @@ def _source(values: dict[str, Any]) -> str | None:
 
 
 def _num_docs(folder: Path, values: dict[str, Any]) -> int | None:
-    """Lines of data/<split>.jsonl, or the size of a generator; other data is not looked at."""
+    """Rows of the split's file in data/, or the size of a generator; other data is not looked at."""
     if isinstance(procedural := values.get("procedural"), dict):
         return procedural.get("size")
     split = values.get("test_split") or values.get("validation_split")
     own = _reads_rows(values.get("custom_dataset")) and values.get("dataset_path") not in BUILDERS
-    path = folder / "data" / f"{split}.jsonl"
-    if not own or "process_docs" in values or not path.is_file():
+    if not own or "process_docs" in values:
         return None
-    return sum(1 for line in path.open(encoding="utf-8") if line.strip())
+    return num_rows(folder, str(split))
 
 
 def _reads_rows(function: Any) -> bool:

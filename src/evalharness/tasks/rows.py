@@ -147,7 +147,7 @@ class Rows(Sequence[Any]):
         _check_arguments("shuffle", other)
         if generator is None:
             if seed is None:
-                state = np.random.get_state(legacy=True)
+                state: Any = np.random.get_state(legacy=True)
                 seed = int(state[1][state[2] if state[2] < 624 else 0])
                 np.random.random()
             generator = np.random.default_rng(seed)

@@ -122,9 +122,11 @@ class ModelConfig:
     chat: bool | None = None
     """Apply the chat template. null: yes for `instruct`, no for `base`."""
     chat_template: str | None = None
-    """File with a Jinja template that replaces the checkpoint's own."""
+    """File with a Jinja template that replaces the checkpoint's own, or the name of one of several that it has."""
     chat_template_args: dict[str, Any] = field(default_factory=dict)
     """Passed to the template, e.g. {enable_thinking: true}."""
+    template_date: str | None = None
+    """ISO date that a template which writes today's date takes for today; null: the day the run was first started."""
     system_instruction: str | None = None
     think_start: str | None = None
     """Tag that opens the model's thinking, e.g. <think>; null when the model has none."""
@@ -316,6 +318,9 @@ class RunConfig:
     truncation: Truncation = Truncation.none
     fewshot_as_multiturn: bool | None = None
     """Few-shots as chat turns; null: yes when the chat template is on."""
+    rolling_as_lm_eval: bool = False
+    """Of a whole text that is scored (perplexities), what the tokenizer adds to it is scored too, as lm-eval does: the
+    probability of a BOS after the BOS. For comparing with lm-eval's numbers; without it, only the text's own tokens count."""
     max_error_rate: float = 0.01
     """A task with a larger share of failed samples is `failed`: no score is shown for it."""
     allow_unsafe_code: bool = False

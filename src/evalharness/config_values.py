@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,6 +71,7 @@ def check_values(config: Config) -> None:
             raise ConfigError(f"{key}: got {_value(config, key)}; expected a number above 0")
     _check("sampling.repetition_penalty", config.sampling.repetition_penalty, 0, math.inf)
     _check("sampling.top_k", config.sampling.top_k, -1, math.inf)
+    _check_day("model.template_date", config.model.template_date)
     _check_replicas(config.engine)
     _check_endpoint(config.engine)
     _check_strategy(config)
@@ -79,6 +81,14 @@ def check_values(config: Config) -> None:
         _check(f"suite.tasks.{name}.num_fewshot", task.num_fewshot, 0, math.inf)
     if config.suite.composite is not None:
         _check_composite(config.suite, config.suite.composite)
+
+
+def _check_day(key: str, value: str | None) -> None:
+    try:
+        if value is not None:
+            date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{key}: got {value!r}; expected a date such as 2026-05-31") from None
 
 
 def _check_replicas(engine: EngineConfig) -> None:

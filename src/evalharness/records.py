@@ -334,6 +334,14 @@ class TaskSummary:
     """Samples whose responses were there already; their tokens aren't in the counts above."""
     num_unclosed_thinking: int = 0
     """Answers that never came, because the thinking before them didn't end; counted as truncated and empty too."""
+    num_split_tokens: int = 0
+    """Choices that were encoded by themselves, because a token would have spanned context and choice."""
+    num_cut_prompts: int = 0
+    """Samples whose prompt lost its oldest tokens to fit the context (`run.truncation=left`)."""
+    num_doubled_bos: int = 0
+    """Samples whose prompt has more BOS tokens than one, or than one for every turn where the template writes them so."""
+    num_without_system: int = 0
+    """Samples whose system text was left out, because the chat template takes none."""
     energy_j: float | None = None
     """The task's share, by samples in flight, of what the GPUs drew; null where nobody counted. The tasks' shares are
     the run's energy less that of loading."""
@@ -395,6 +403,10 @@ class Manifest:
     """sha256 of all that the run's numbers depend on; two runs that share it are the same experiment."""
     num_starts: int = 1
     """1 and one for each time the run was continued."""
+    template_date: str | None = None
+    """ISO date that the chat template wrote into the prompts as today's; null where it writes none."""
+    remarks: tuple[str, ...] = ()
+    """What a reader has to know of the whole run, a sentence each; shown under its table."""
     rescored_from: str | None = None
     """The run whose responses were scored again for this one."""
     serve_s: float | None = None

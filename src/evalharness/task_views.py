@@ -105,8 +105,18 @@ def _facts(shown: Preview) -> Iterator[tuple[str, Text]]:
         yield "problem", Text(shown.problem, style=_STYLES["error"])
     several = f", the first of {shown.num_requests} requests" if shown.num_requests > 1 else ""
     yield "tokens", Text(f"{len(shown.tokens)} of {shown.max_model_len}{several}")
-    yield "BOS", Text(_bos(shown))
+    if shown.is_cut:
+        yield "cut", Text("the oldest tokens are dropped to fit", style=_STYLES["warning"])
+    doubled = _STYLES["warning"] if shown.has_doubled_bos else ""
+    yield "BOS", Text(_bos(shown), style=doubled)
     yield "template", Text("chat template" if shown.is_chat else "none (plain prompt)")
+    if shown.is_without_system:
+        what = "left out, as the chat template takes none (the task's description, model.system_instruction)"
+        yield "system", Text(what, style=_STYLES["warning"])
+    if shown.template_date:
+        yield "date", plain(f"{shown.template_date}, written by the template (model.template_date)")
+    for remark in shown.remarks:
+        yield "note", plain(remark)
     yield "few-shots", Text(str(shown.num_fewshot))
     for doc in shown.fewshots:
         yield "", plain(str(doc)[:_FEWSHOT_WIDTH])
@@ -114,7 +124,11 @@ def _facts(shown: Preview) -> Iterator[tuple[str, Text]]:
         yield "stops", plain(", ".join(map(repr, shown.sampling.stop)) or "none")
         yield "sampling", Text(_sampling(shown))
     for choice in shown.choices:
-        yield "choice", Text.assemble(plain(repr(choice.text)), f" ({choice.num_tokens} tokens)")
+        apart = (
+            ", encoded apart: one token would span it and the context" if choice.is_split else ""
+        )
+        tokens = f" ({choice.num_tokens} tokens{apart})"
+        yield "choice", Text.assemble(plain(repr(choice.text)), tokens)
     yield "target", plain(shown.target)
     if shown.is_multiturn:
         yield "turns", Text("several: the task goes on from here")
@@ -127,7 +141,8 @@ def _bos(shown: Preview) -> str:
     if places[:2] == (0, 1):
         return "twice at the start: one of them is too many"
     start = "at the start" if places[0] == 0 else f"first at token {places[0]}"
-    return start + (f", {len(places)} in all" if len(places) > 1 else "")
+    more = f", {len(places)} in all" if len(places) > 1 else ""
+    return start + more + (": one of them is too many" if shown.has_doubled_bos else "")
 
 
 def _sampling(shown: Preview) -> str:

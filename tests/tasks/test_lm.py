@@ -152,7 +152,7 @@ def test_truncation_left_keeps_the_end_of_the_prompt(tokenizer: Any) -> None:
     lm = EngineLM(tokenizer, 10, truncation=Truncation.left)
     (request,) = lm.plan(choices("abcdefghijkl", "xy")).requests
     assert isinstance(request, ScoreRequest)
-    assert tokenizer.decode(request.context_token_ids) == "fghijkl"
+    assert tokenizer.decode(request.context_token_ids) == "efghijkl"
     generate = generate_request(lm, "abcdefghijkl", max_gen_toks=4)
     assert isinstance(generate, GenerateRequest)
     assert tokenizer.decode(generate.prompt_token_ids) == "ghijkl"

@@ -39,6 +39,9 @@ def run_notes(a: Manifest, b: Manifest) -> tuple[str, ...]:
     prints = [run.checkpoint.get("fingerprint") for run in (a, b)]
     if prints[0] == prints[1] and prints[0]:
         notes.append("the same weights")
+    if a.template_date != b.template_date:
+        days = [run.template_date or "no date" for run in (a, b)]
+        notes.append(f"the chat template writes {days[0]} against {days[1]} as today's date")
     if a.suite_version != b.suite_version and a.suite == b.suite:
         notes.append(f"suite version {a.suite_version} against {b.suite_version}")
     for what in ("kind", "dtype", "quantization"):

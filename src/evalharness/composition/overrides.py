@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from evalharness.composition.schema import GROUPS, check_key
+from evalharness.composition.schema import GROUPS, check_key, is_free_mapping
 from evalharness.errors import ConfigError
 
 _TASKS = "suite.tasks."
@@ -68,4 +68,6 @@ def _rewrite(override: Override, text: str, new_tasks: dict[str, None]) -> str:
     if override.is_add() and key.startswith(_TASKS):
         new_tasks[key.removeprefix(_TASKS).split(".")[0]] = None
         return f"++{text.lstrip('+')}"
+    if is_free_mapping(key) and isinstance(override.value(), dict):
+        is_free = True  # its names are new to Hydra, one by one or together
     return f"++{text.lstrip('+')}" if is_free or override.is_add() else text

@@ -56,6 +56,12 @@ def check_key(key: str) -> bool:
     return False
 
 
+def is_free_mapping(key: str) -> bool:
+    """Whether a key holds a mapping with names of the user's own."""
+    node = _type_at(key)
+    return typing.get_origin(node) is dict and typing.get_args(node)[1] is Any
+
+
 def expected(key: str) -> str:
     """What a key holds, in words: 'int or null', 'one of vllm, hf, fake'."""
     node = _type_at(key)

@@ -38,6 +38,8 @@ class EngineInfo:
     quantization: str | None
     max_model_len: int
     """Tokens of prompt and answer together."""
+    min_room: int = 1
+    """Tokens of the context that a scored prompt leaves free: 1 where the engine generates a token to score it."""
     num_replicas: int = 1
     """Equal engines that share the requests."""
     num_lost: int = 0

@@ -78,6 +78,7 @@ class HfEngine:
             dtype=str(model.dtype).removeprefix("torch."),
             quantization=config.quantization,
             max_model_len=config.max_model_len or model.config.max_position_embeddings,
+            min_room=0,
         )
         return cls(model, tokenizer, info, Detokenizer.of(weights.path, tokenizer))
 

@@ -291,5 +291,11 @@ def _notes(manifest: Manifest) -> list[Text]:
         notes.append(
             "think: cut before the thinking ended, so without an answer (a larger sampling.max_gen_toks helps)"
         )
+    notes += manifest.remarks
+    if manifest.template_date:
+        notes.append(
+            f"the chat template writes the date, here {manifest.template_date}; a run with "
+            f"model.template_date={manifest.template_date} is asked the same on any day"
+        )
     notes += [f"{task.task}: {remark}" for task in tasks for remark in task.remarks]
     return [Text(plain(note).plain, style="yellow") for note in notes]

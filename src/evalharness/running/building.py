@@ -69,6 +69,10 @@ class Sample:
     """Of its conversation."""
     attempts: list[Tried] = field(default_factory=list)
     """Answers of its conversation that are scored for the strategy's curve."""
+    is_without_system: bool = False
+    """Its system text was left out, because the chat template takes none."""
+    is_cut: bool = False
+    """A prompt of it lost its oldest tokens."""
 
     @property
     def failure(self) -> Failure | None:
@@ -104,16 +108,20 @@ class Asked(NamedTuple):
 
     instances: list[Instance]
     target: str
+    is_without_system: bool
+    """Its system text was left out, because the chat template takes none."""
 
 
 def _ask(
     loaded: LoadedTask, lm: EngineLM, prompting: Prompting, doc_id: int, doc: Any
 ) -> Asked | Failure:
-    """One doc's prompts, or why the task's own code can't make them of this doc."""
+    """One doc's prompts, or why the task's own code or the template can't make them of this doc."""
+    before = lm.template.num_without_system
     try:
         with seeded(prompting.run_seed, loaded.name, doc_id, "prompt"):
             instances = _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
-        return Asked(instances, loaded.target(doc_id, doc))
+        is_without_system = lm.template.num_without_system > before
+        return Asked(instances, loaded.target(doc_id, doc), is_without_system)
     except (Exception, SystemExit) as e:  # a task's own code
         return Failure(kind="prompt", message=f"{type(e).__name__}: {e}")
 
@@ -170,7 +178,17 @@ def _samples(
             for draw in range(num_draws)
         ]
         conversation = _conversation(loaded, copies[0], prompting, repeat)
-        yield Sample(loaded.name, doc_id, repeat, copies, plans, asked.target, conversation)
+        yield Sample(
+            loaded.name,
+            doc_id,
+            repeat,
+            copies,
+            plans,
+            asked.target,
+            conversation,
+            is_without_system=asked.is_without_system,
+            is_cut=any(plan.is_cut for plan in plans),
+        )
 
 
 def _conversation(

@@ -121,7 +121,9 @@ class Sender:
         Raises:
             UnsoundResponseError: the prompt has no log-likelihood; what the model would generate from it is no answer.
         """
-        request = sample.plans[0].requests[0]
+        request = next(
+            iter(sample.plans[0].requests), None
+        )  # an empty text that is scored has none
         if not isinstance(request, GenerateRequest) or len(request.prompt_token_ids) < 2:
             return False
         if self._find(request, request_key(request, self.identity)):
@@ -239,6 +241,7 @@ async def _converse(
     except (Exception, SystemExit) as e:  # a task's own code
         dialogue.responses.append(Failure(kind="task", message=f"{type(e).__name__}: {e}"))
     sample.responses += dialogue.responses
+    sample.is_cut |= dialogue.is_cut
     # Arms run side by side and end in any order.
     sample.turns = sorted(dialogue.turns, key=lambda turn: (turn.arm, turn.step))
     sample.attempts = dialogue.attempts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,12 @@ from evalharness.store.read import load_manifest
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedSuite, load_suite
 from evalharness.tasks.mirror import go_offline
+from evalharness.tasks.templates import (
+    Template,
+    check_template,
+    choose_template,
+    template_remarks,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +55,10 @@ class Prepared:
     prompting: Prompting
     max_model_len: int | None
     """What the engine is asked for; None leaves it the choice."""
+    template_date: str | None = None
+    """What the chat template takes for today; None where it doesn't write it."""
+    remarks: list[str] = field(default_factory=list)
+    """What a reader of the run has to know already."""
 
 
 def prepare(config: Config) -> Prepared:
@@ -79,7 +89,9 @@ def prepare(config: Config) -> Prepared:
     max_model_len = _check_fit(config, info)
     is_chat = is_chat_model(config, path)
     tokenizer = load_tokenizer(config, path)
+    template = Template(tokenizer, config.model)
     if is_chat:
+        check_template(template, config.model)
         _check_conversation(config, tokenizer)
     served = _ask_server(config.engine, weights) if is_served else None
     suite = load_suite(config)
@@ -105,6 +117,8 @@ def prepare(config: Config) -> Prepared:
             run_seed=config.run.seed,
         ),
         max_model_len=max_model_len,
+        template_date=template.day if is_chat and template.writes_day else None,
+        remarks=list(template_remarks(template, config.model, is_chat=is_chat)),
     )
 
 
@@ -249,9 +263,5 @@ def load_tokenizer(config: Config, path: Path) -> Any:
     except Exception as e:  # transformers raises anything on a damaged tokenizer
         first = (str(e).splitlines() or [type(e).__name__])[0]
         raise CheckpointError(f"model {config.model.name!r}: tokenizer in {path}: {first}") from e
-    if config.model.chat_template:
-        template = Path(config.model.chat_template)
-        if not template.is_file():
-            raise CheckpointError(f"model.chat_template: no file at {template}")
-        tokenizer.chat_template = template.read_text(encoding="utf-8")
+    choose_template(tokenizer, config.model)
     return tokenizer

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness import checkpoint
-from evalharness.config import Config
+from evalharness.config import Config, EngineKind
 from evalharness.errors import TaskError
 from evalharness.records import Failure, GenerateRequest, SamplingParams, ScoreRequest
 from evalharness.running.building import Prompting, Sample, build_samples
@@ -22,6 +22,7 @@ from evalharness.tasks.authoring.prompt_sizes import DEFAULT_LIMIT, PromptSize
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.mirror import go_offline
+from evalharness.tasks.templates import Template, check_template, template_remarks
 
 _PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Tokenizers that tokenizer.json describes wholly."""
@@ -42,6 +43,8 @@ class Choice:
 
     text: str
     num_tokens: int
+    is_split: bool = False
+    """A token would span context and choice, so that the choice is encoded by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,16 @@ class Preview:
     max_model_len: int = DEFAULT_LIMIT
     problem: str | None = None
     """Why the request can't be sent, e.g. a prompt longer than the context."""
+    has_doubled_bos: bool = False
+    """There are more BOS tokens than a model was trained on."""
+    is_cut: bool = False
+    """The prompt's oldest tokens are dropped to fit the context."""
+    is_without_system: bool = False
+    """The chat template takes no system text, so that it is left out."""
+    template_date: str | None = None
+    """What the chat template writes as today's date."""
+    remarks: tuple[str, ...] = ()
+    """What of the model entry's settings has no effect."""
     doc: dict[str, Any] = field(default_factory=dict)
 
 
@@ -79,6 +92,8 @@ class Previewer:
 
     lm: EngineLM
     prompting: Prompting
+    remarks: tuple[str, ...] = ()
+    """What of the model entry's settings has no effect."""
 
     @classmethod
     def of(cls, config: Config) -> Previewer:
@@ -91,13 +106,18 @@ class Previewer:
             go_offline()
         path = checkpoint.resolve(config.model, config.data.offline, with_weights=False)
         is_chat = is_chat_model(config, path)
+        tokenizer = _tokenizer(config, path)
+        if is_chat:
+            check_template(Template(tokenizer, config.model), config.model)
         multiturn = config.run.fewshot_as_multiturn
         lm = EngineLM(
-            _tokenizer(config, path),
+            tokenizer,
             config.engine.max_model_len or _context_length(path),
             model=config.model,
             sampling=config.sampling,
             truncation=config.run.truncation,
+            min_room=0 if config.engine.computes is EngineKind.hf else 1,
+            rolling_as_lm_eval=config.run.rolling_as_lm_eval,
         )
         return cls(
             lm,
@@ -107,6 +127,7 @@ class Previewer:
                 system_instruction=config.model.system_instruction,
                 run_seed=config.run.seed,
             ),
+            tuple(template_remarks(lm.template, config.model, is_chat=is_chat)),
         )
 
     def preview(self, loaded: LoadedTask, doc_id: int) -> Preview:
@@ -127,16 +148,25 @@ class Previewer:
     def sizes(self, loaded: LoadedTask, num_docs: int) -> Iterator[PromptSize]:
         """How long the requests of a task's first docs are."""
         samples = build_samples(loaded, self.lm, self.prompting)
-        bos = self.lm.tokenizer.bos_token_id
         for sample in islice(samples, num_docs):
-            for request in sample.plans[0].requests:
+            plan = sample.plans[0]
+            for request in plan.requests:
                 if isinstance(request, Failure):
                     if request.kind == "context_overflow":
-                        yield PromptSize(sample.doc_id, self.lm.max_model_len, 1, False)
+                        yield PromptSize(sample.doc_id, self.lm.max_model_len, 1)
+                    else:
+                        why = f"{request.kind}: {request.message}"
+                        yield PromptSize(sample.doc_id, 0, 0, problem=why)
                     continue
-                ids = _context(request)
-                doubled = bos is not None and list(ids[:2]) == [bos, bos]
-                yield PromptSize(sample.doc_id, len(ids), self._answer(sample, request), doubled)
+                yield PromptSize(
+                    sample.doc_id,
+                    len(_context(request)),
+                    self._answer(sample, request),
+                    is_bos_doubled=plan.has_doubled_bos,
+                    num_split_tokens=plan.num_split_tokens,
+                    is_cut=plan.is_cut,
+                    is_without_system=sample.is_without_system,
+                )
 
     def _answer(self, sample: Sample, request: GenerateRequest | ScoreRequest) -> int:
         """Tokens that the answer may take: the request itself asks for no more than there is room for."""
@@ -151,13 +181,17 @@ class Previewer:
         return replace(request.sampling, stop=self.lm.sampling(arguments[1]).stop)
 
     def _preview(self, loaded: LoadedTask, sample: Sample, fewshots: Sequence[Any]) -> Preview:
-        request = sample.plans[0].requests[0]
+        plan = sample.plans[0]
+        # A text without tokens is scored without a request.
+        request = next(iter(plan.requests), Failure(kind="empty", message="nothing is asked"))
         arguments = sample.instances[0].args
         prompt = str(arguments[0])
         problem = request.message if isinstance(request, Failure) else None
-        if isinstance(request, Failure) and request.kind != "context_overflow":
+        if isinstance(request, Failure) and request.kind not in ("context_overflow", "empty"):
             raise TaskError(f"task {loaded.name!r}, doc {sample.doc_id}: {problem}")
         ids = self.lm.tok_encode(prompt) if isinstance(request, Failure) else _context(request)
+        if loaded.kind == "loglikelihood_rolling" and isinstance(request, ScoreRequest):
+            ids = (*ids, *request.continuations[0])
         bos = self.lm.tokenizer.bos_token_id
         return Preview(
             task=loaded.name,
@@ -176,8 +210,17 @@ class Previewer:
             num_requests=sum(len(plan.requests) for plan in sample.plans),
             max_model_len=self.lm.max_model_len,
             problem=problem,
+            has_doubled_bos=plan.has_doubled_bos,
+            is_cut=plan.is_cut,
+            is_without_system=sample.is_without_system,
+            template_date=self._date(),
+            remarks=(*self.lm.remarks_on(loaded.kind), *self.remarks),
             doc=_plain_doc(sample.instances[0].doc),
         )
+
+    def _date(self) -> str | None:
+        template = self.lm.template
+        return template.day if self.prompting.is_chat and template.writes_day else None
 
     def _tokens(self, ids: Sequence[int]) -> Iterator[Token]:
         special = set(self.lm.tokenizer.all_special_ids) | set(
@@ -189,13 +232,11 @@ class Previewer:
     def _choices(self, sample: Sample) -> tuple[Choice, ...]:
         if sample.instances[0].request_type != "loglikelihood":
             return ()
-        lengths: list[int] = []
-        for request in sample.plans[0].requests:
-            if isinstance(request, ScoreRequest):
-                lengths += map(len, request.continuations)
-        texts = [str(instance.args[1]) for instance in sample.instances]
-        lengths += [0] * (len(texts) - len(lengths))
-        return tuple(Choice(text, num) for text, num in zip(texts, lengths, strict=False))
+        pairs = [self.lm.encoder.pair(*instance.args) for instance in sample.instances]
+        return tuple(
+            Choice(str(instance.args[1]), len(pair.continuation), pair.is_split)
+            for instance, pair in zip(sample.instances, pairs, strict=True)
+        )
 
 
 def _context(request: GenerateRequest | ScoreRequest) -> Sequence[int]:

@@ -42,17 +42,23 @@ _NUMBERS_DONT_DEPEND_ON = (
 )
 
 
-def run_identity(prepared: Prepared, config: dict[str, Any]) -> str:
+def run_identity(prepared: Prepared, config: dict[str, Any], template_date: str | None) -> str:
     """sha256 over everything that the run's numbers depend on.
 
     Args:
         prepared: the run.
         config: its configuration as plain containers.
+        template_date: what its chat template takes for today; None where that is written nowhere.
     """
     engine = {k: v for k, v in config["engine"].items() if k not in _NUMBERS_DONT_DEPEND_ON}
     engine["kind"] = (
         prepared.config.engine.computes.value
     )  # one engine or several: the same numbers
+    # Where they don't matter they aren't there: an older run of the same settings has the same identity.
+    matters = {"template_date": template_date} if template_date else {}
+    settings = {name: config["run"][name] for name in ("seed", "truncation", "max_error_rate")}
+    if config["run"]["rolling_as_lm_eval"]:
+        settings["rolling_as_lm_eval"] = True
     chat = ("chat_template_args", "system_instruction", "think_start", "think_end")
     content = {
         "checkpoint": prepared.info.fingerprint,
@@ -62,12 +68,13 @@ def run_identity(prepared: Prepared, config: dict[str, Any]) -> str:
         "engine": engine,
         "sampling": config["sampling"],
         "strategy": config["strategy"],
-        "run": {name: config["run"][name] for name in ("seed", "truncation", "max_error_rate")},
+        "run": settings,
         "suite": [config["suite"]["name"], config["suite"]["version"]],
         "tasks": [
             [t.name, t.group, t.task_hash(), t.docs_fingerprint(), t.repeats, *t.main_metric()]
             for t in prepared.suite.tasks
         ],
+        **matters,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -92,13 +99,15 @@ def open_run(prepared: Prepared, manifest: Manifest, config_yaml: str) -> RunWri
     config, results_dir = prepared.config, Path(prepared.config.results_dir)
     unfinished: list[Manifest] = []
     if config.run.resume is not Resume.never:
-        unfinished = find_unfinished(results_dir, manifest.identity, config.run.id)
+        unfinished = _find_of_any_day(results_dir, prepared, manifest)
     for found in unfinished:
-        if writer := claim_run(results_dir / found.run_id, manifest.identity):
+        if writer := claim_run(results_dir / found.run_id, found.identity):
             found = writer.manifest
             again = replace(
                 manifest,
                 run_id=found.run_id,
+                identity=found.identity,
+                template_date=found.template_date,
                 started_at=found.started_at,
                 num_starts=found.num_starts + 1,
                 engine=found.engine if found.packages == manifest.packages else {},
@@ -133,6 +142,22 @@ def _create(
                 raise
         manifest = replace(manifest, run_id=f"{base}-{number}")
     raise AssertionError("unreachable")
+
+
+def _find_of_any_day(results_dir: Path, prepared: Prepared, manifest: Manifest) -> list[Manifest]:
+    """Runs that this one may continue, newest first: with a date that nobody set, those of other days too."""
+    config = prepared.config
+    days = {manifest.template_date}
+    if manifest.template_date and config.model.template_date is None:
+        days |= {run.template_date for run in list_runs(results_dir) if run.status != "complete"}
+    found = [
+        run
+        for day in days
+        for run in find_unfinished(
+            results_dir, run_identity(prepared, manifest.config, day), config.run.id
+        )
+    ]
+    return sorted(found, key=lambda run: run.started_at, reverse=True)
 
 
 def find_unfinished(results_dir: Path, identity: str, run_id: str | None) -> list[Manifest]:

@@ -86,6 +86,9 @@ def run(config: Config) -> Outcome:
             # At once, not only in the table: whoever started a long run may want to mend it first.
             line = f"warning: {name} is left out: {why}"
             capture.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        for remark in prepared.remarks:
+            line = f"warning: {remark}"
+            capture.console.print(line, markup=False, highlight=False, soft_wrap=True)
         manifest = begin_manifest(prepared)
         writer = open_run(prepared, manifest, OmegaConf.to_yaml(config))
         try:
@@ -109,6 +112,7 @@ class _Execution:
         self.started = started
         self.tasks = [TaskProgress(task) for task in prepared.suite.tasks]
         self.meter = Meter({task.loaded.name: task.load for task in self.tasks})
+        self.lm: EngineLM | None = None
         self.recorders: dict[str, Recorder] = {}
         self.scores: dict[str, TaskScores] = {}
         self.curves: list[CurvePoint] = []
@@ -183,12 +187,15 @@ class _Execution:
 
     async def _execute(self, engine: Engine, sender: Sender) -> None:
         prepared = self.prepared
-        lm = EngineLM(
+        lm = self.lm = EngineLM(
             prepared.tokenizer,
             engine.info.max_model_len,
             model=prepared.config.model,
             sampling=prepared.config.sampling,
             truncation=prepared.config.run.truncation,
+            min_room=engine.info.min_room,
+            rolling_as_lm_eval=prepared.config.run.rolling_as_lm_eval,
+            template_day=self.writer.manifest.template_date,
         )
         self.bars.begin(sum(task.num_expected for task in self.tasks))
         await execute(
@@ -224,6 +231,7 @@ class _Execution:
             recorder.counts,
             wall_s=task.wall_s,
             max_error_rate=self.prepared.config.run.max_error_rate,
+            remarks=self.lm.remarks_on(loaded.kind) if self.lm else (),
         )
         if summary.status == "failed":
             scores = TaskScores([no_metric(loaded)], {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +40,7 @@ def begin_manifest(prepared: Prepared) -> Manifest:
     config = prepared.config
     plain = _plain(config)
     return Manifest(
-        identity=run_identity(prepared, plain),
+        identity=run_identity(prepared, plain, prepared.template_date),
         groups=inner_groups(prepared.suite.groups, prepared.suite.tasks),
         left_out={broken.name: broken.message for broken in prepared.suite.broken},
         run_id=_run_id(config),
@@ -50,6 +50,8 @@ def begin_manifest(prepared: Prepared) -> Manifest:
         suite_version=config.suite.version,
         started_at=now(),
         config=plain,
+        template_date=prepared.template_date,
+        remarks=tuple(prepared.remarks),
         checkpoint=dataclasses.asdict(prepared.info) | {"is_chat": prepared.prompting.is_chat},
         packages=environment.package_versions(),
         hardware=environment.hardware(),
@@ -92,11 +94,16 @@ class Counts:
     num_generated_tokens: int = 0
     num_reused: int = 0
     num_unclosed_thinking: int = 0
+    num_split_tokens: int = 0
+    num_cut_prompts: int = 0
+    num_doubled_bos: int = 0
+    num_without_system: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
         """Take a finished sample; tokens count where they were computed now."""
         self.num_samples += 1
+        self._add_prompt(sample)
         failure = sample.failure
         if failure is not None:
             self._add_reason(failure)
@@ -117,6 +124,13 @@ class Counts:
                     self.num_generated_tokens += len(response.token_ids)
         self.num_reused += is_reused
 
+    def _add_prompt(self, sample: Sample) -> None:
+        plan = sample.plans[0]  # the draws of a doc have one prompt
+        self.num_split_tokens += plan.num_split_tokens
+        self.num_doubled_bos += plan.has_doubled_bos
+        self.num_cut_prompts += sample.is_cut
+        self.num_without_system += sample.is_without_system
+
     def _add_reason(self, failure: Failure) -> None:
         """Numbers differ from sample to sample of one reason, so they are left out of it."""
         reason = _NUMBER.sub("N", one_line(f"{failure.kind}: {failure.message}"))[:_REASON_LENGTH]
@@ -125,9 +139,22 @@ class Counts:
 
 
 def summarize(
-    loaded: LoadedTask, counts: Counts, *, wall_s: float, max_error_rate: float
+    loaded: LoadedTask,
+    counts: Counts,
+    *,
+    wall_s: float,
+    max_error_rate: float,
+    remarks: Sequence[str] = (),
 ) -> TaskSummary:
-    """What a task came to: counts of all that went wrong, tokens, time, identity."""
+    """What a task came to: counts of all that went wrong, tokens, time, identity.
+
+    Args:
+        loaded: the task.
+        counts: of its samples.
+        wall_s: seconds.
+        max_error_rate: share of failed samples above which the task is failed.
+        remarks: more that a reader has to know.
+    """
     status = task_status(
         counts.num_samples, counts.num_errors, loaded.num_docs * loaded.repeats, max_error_rate
     )
@@ -148,7 +175,30 @@ def summarize(
         request_hash=loaded.request_hash(),
         status=status,
         strategy=loaded.strategy.kind.value,
+        remarks=(*remarks, *_on_prompts(counts)),
     )
+
+
+def _on_prompts(counts: Counts) -> Iterator[str]:
+    """What happened to prompts on the way to the model."""
+    of_all = f"of {counts.num_samples} samples"
+    if num := counts.num_without_system:
+        yield (
+            f"the chat template takes no system text, which is left out in {num} {of_all} "
+            "(the task's description, model.system_instruction)"
+        )
+    if num := counts.num_split_tokens:
+        what = "choice is" if num == 1 else "choices are"
+        yield (
+            f"{num} {what} encoded apart from the context, as one token would span both; "
+            "`task preview` shows where"
+        )
+    if num := counts.num_doubled_bos:
+        yield f"there is more than one BOS in the prompts of {num} {of_all}; `task preview` shows where"
+    if num := counts.num_cut_prompts:
+        yield (
+            f"the oldest tokens are cut off the prompts of {num} {of_all} (run.truncation=left; a BOS is kept)"
+        )
 
 
 def most_frequent(reasons: Mapping[str, int]) -> dict[str, int]:

@@ -54,6 +54,7 @@ def manifest_from_json(text: str) -> Manifest:
     while (migrate := _MIGRATIONS.get(content["schema_version"])) is not None:
         migrate(content)
     try:
+        content["remarks"] = tuple(content.get("remarks", ()))
         tasks = tuple(_task(item) for item in content.pop("tasks", []))
         manifest = Manifest(**_known(Manifest, content), tasks=tasks)
     except (AttributeError, TypeError) as e:

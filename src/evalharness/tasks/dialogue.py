@@ -115,6 +115,8 @@ class Dialogue:
     """One for every request sent."""
     attempts: list[Tried] = field(default_factory=list)
     """The answers to be scored for the strategy's curve."""
+    is_cut: bool = False
+    """A prompt lost its oldest tokens to fit the context."""
 
     async def generate(
         self,
@@ -170,6 +172,7 @@ class Dialogue:
             is_raw=is_raw,
             is_plain=skips_special_tokens(self.gen_kwargs),
         )
+        self.is_cut |= asked.is_cut
         response = await self.send(asked.request)
         if not isinstance(response, Generation):
             raise self._failed(response)

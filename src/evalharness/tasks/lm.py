@@ -30,9 +30,11 @@ from evalharness.records import (
     Scores,
 )
 from evalharness.tasks import chat
+from evalharness.tasks.encoding import NO_PREFIX, Encoder, Tokens
 from evalharness.tasks.fitting import Room
 from evalharness.tasks.plans import Plan, join, send
 from evalharness.tasks.sampling import drawn, sampling_params, skips_special_tokens
+from evalharness.tasks.templates import Template
 from evalharness.tasks.thinking import split_thinking
 
 
@@ -50,6 +52,10 @@ class Asked:
     is_plain: bool
     """No special token is left in the answer."""
     _lm: EngineLM
+    is_cut: bool = False
+    """The prompt's oldest tokens were dropped."""
+    has_doubled_bos: bool = False
+    """See `Encoder.has_doubled_bos`."""
 
     def finish(self, generation: Generation) -> Generation:
         """The response with its thinking apart and its answer ended by the stop strings."""
@@ -65,8 +71,9 @@ class Asked:
 class EngineLM(TemplateLM):  # type: ignore[misc]
     """Tokenization, chat template and lm-eval's conventions over one engine.
 
-    lm-eval conventions kept: continuations are split off the encoding of context + continuation, an empty context is
-    the prefix token (BOS, else EOS), rolling windows are disjoint with one token of context.
+    lm-eval conventions kept: continuations are split off the encoding of context + continuation (where that can be
+    split: see `encoding`), an empty context is the prefix token (BOS, else EOS), rolling windows are disjoint with one
+    token of context.
     """
 
     def __init__(
@@ -79,6 +86,9 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         model: ModelConfig | None = None,
         sampling: SamplingConfig | None = None,
         truncation: Truncation = Truncation.none,
+        min_room: int = 1,
+        rolling_as_lm_eval: bool = False,
+        template_day: str | None = None,
     ) -> None:
         """Set up the conversion.
 
@@ -90,6 +100,9 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             model: thinking tags and template arguments; none of either by default.
             sampling: replaces the tasks' own sampling where it isn't null.
             truncation: what happens to prompts that don't fit.
+            min_room: tokens that a scored prompt leaves free; see `EngineInfo`.
+            rolling_as_lm_eval: score what the tokenizer adds to a whole text like the text itself.
+            template_day: what the chat template takes for today; see `Template`.
         """
         super().__init__()
         self.tokenizer = tokenizer
@@ -98,9 +111,12 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         self._model = model or ModelConfig(name="unnamed")
         self._sampling = sampling or SamplingConfig()
         self.sampling_seed = self._sampling.seed
-        self._room = Room(max_model_len, truncation, self.prefix_token_id)
-        self._bos = tokenizer.bos_token or ""
-        self._encoded: dict[tuple[str, bool], list[int]] = {}
+        self.template = Template(tokenizer, self._model, template_day)
+        self.encoder = Encoder(
+            tokenizer, self.template.opening, bos_begins_turns=self.template.bos_begins_turns
+        )
+        self._room = Room(max_model_len, truncation, self.encoder, min_room)
+        self._rolling_as_lm_eval = rolling_as_lm_eval
         ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
         added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         special = added.union(tokenizer.all_special_ids)
@@ -112,6 +128,24 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         """What the model's thinking begins and ends with."""
         return self._model.think_start, self._model.think_end
 
+    def remarks_on(self, kind: str) -> list[str]:
+        """What a reader of a task's score has to know of how its texts are encoded.
+
+        Args:
+            kind: lm-eval's output_type.
+        """
+        encoder = self.encoder
+        if kind != "loglikelihood_rolling" or not (encoder.before or encoder.after):
+            return []
+        if self._rolling_as_lm_eval:
+            return [
+                "what the tokenizer adds to a text is scored too, as lm-eval does (run.rolling_as_lm_eval)"
+            ]
+        return [
+            "only the text's own tokens are scored, the first after a BOS; lm-eval also scores the BOS (or EOS) that this "
+            "tokenizer adds, so its numbers differ (run.rolling_as_lm_eval=true gives them)"
+        ]
+
     # -- lm-eval's interface ------------------------------------------------------------------
 
     @property
@@ -122,8 +156,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
     @property
     def prefix_token_id(self) -> int:
         """Conditions the first token of an empty context: BOS, or EOS where there is none."""
-        bos = self.tokenizer.bos_token_id
-        return int(bos if bos is not None else self.tokenizer.eos_token_id)
+        return self.encoder.require_prefix()
 
     @property
     def tokenizer_name(self) -> str:
@@ -133,53 +166,31 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
     ) -> list[int]:
-        """Token ids; text that starts with the BOS token (a chat template wrote it) gets no second one."""
-        if add_special_tokens is None:
-            add_special_tokens = self._wants_special_tokens(string)
-        found = self._encoded.get((string, add_special_tokens))
-        if found is not None:
-            return found
-        return list(self.tokenizer.encode(string, add_special_tokens=add_special_tokens))
-
-    def _wants_special_tokens(self, string: str) -> bool:
-        return not (self._bos and string.startswith(self._bos))
+        """Token ids; see `Encoder.encode`."""
+        return self.encoder.encode(string, add_special_tokens)
 
     def encode_ahead(self, instances: Iterable[Instance]) -> None:
-        """Encode all that `plan` will ask for, in one call that the tokenizer spreads over the cores.
+        """Encode all that `plan` will ask for, in one call.
 
         Replaces what the call before kept. Called from one thread only, the one that plans.
         """
-        self._encoded = {}
-        wanted = {key for instance in instances for key in self._texts(instance)}
-        for special in (True, False):
-            texts = [text for text, is_special in wanted if is_special is special]
-            if texts:
-                ids = self.tokenizer(texts, add_special_tokens=special)["input_ids"]
-                self._encoded |= zip(((text, special) for text in texts), ids, strict=True)
+        self.encoder.encode_ahead(text for i in instances for text in self._texts(i))
 
     def _texts(self, instance: Instance) -> list[tuple[str, bool]]:
         """(text, with special tokens) of an instance, as `plan` asks for them."""
-        if instance.request_type != "loglikelihood":
-            text = str(instance.args[0])
-            return [(text, self._wants_special_tokens(text))]
-        context, continuation = _move_spaces(*instance.args)
-        if context == "":
-            return [(continuation, False)]
-        special = self._wants_special_tokens(context)
-        return [(context, special), (context + continuation, special)]
+        if instance.request_type == "loglikelihood":
+            return self.encoder.texts_of_pair(*instance.args)
+        text = str(instance.args[0])
+        if instance.request_type == "loglikelihood_rolling" and not self._rolling_as_lm_eval:
+            return [(text, False)]
+        return [(text, self.encoder.wants_special_tokens(text))]
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        """The chat as text, with the model entry's template arguments."""
-        return str(
-            self.tokenizer.apply_chat_template(
-                chat_history,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-                **self._model.chat_template_args,
-            )
+        """The chat as text, with the model entry's template arguments; the last message is continued, or answered."""
+        return self.template.render(
+            chat_history, opens_answer=add_generation_prompt, goes_on=not add_generation_prompt
         )
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
@@ -251,12 +262,15 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         return plans[0] if len(plans) == 1 else join(plans)
 
     def _plan_loglikelihood(self, instances: Sequence[Instance]) -> Plan:
-        pairs = [self._encode(*instance.args) for instance in instances]
-        by_context: dict[tuple[int, ...], list[int]] = {}
-        for index, (context, _) in enumerate(pairs):
-            by_context.setdefault(context, []).append(index)
-        requests = [
-            self._room.fit_score(context, tuple(pairs[i][1] for i in indices))
+        try:
+            pairs = [self.encoder.pair(*instance.args) for instance in instances]
+        except ValueError as e:
+            return _unasked(e)
+        by_context: dict[Tokens, list[int]] = {}
+        for index, pair in enumerate(pairs):
+            by_context.setdefault(pair.context, []).append(index)
+        fitted = [
+            self._room.fit_score(context, tuple(pairs[i].continuation for i in indices))
             for context, indices in by_context.items()
         ]
 
@@ -268,17 +282,30 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
                     answers[index] = (score.logprob, score.is_greedy)
             return answers
 
-        return Plan(tuple(requests), resolve)
+        return Plan(
+            tuple(fit.request for fit in fitted),
+            resolve,
+            num_split_tokens=sum(pair.is_split for pair in pairs),
+            is_cut=any(fit.is_cut for fit in fitted),
+            has_doubled_bos=any(map(self.encoder.has_doubled_bos, by_context)),
+        )
 
     def _plan_rolling(self, instance: Instance) -> Plan:
         (text,) = instance.args
+        if self._rolling_as_lm_eval:
+            special = self.encoder.wants_special_tokens(text)
+            token_ids = list(self.tokenizer.encode(text, add_special_tokens=special))
+        else:
+            token_ids = self.encoder.rolling(text)
+        prefix = self.encoder.prefix_token_id
+        if prefix is None:
+            return _unasked(NO_PREFIX)
         windows = map(
             make_disjoint_window,
             get_rolling_token_windows(
-                token_list=self.tok_encode(text),
-                prefix_token=self.prefix_token_id,
-                # One less than the context: engines want room for one generated token.
-                max_seq_len=self.max_model_len - 1,
+                token_list=token_ids,
+                prefix_token=prefix,
+                max_seq_len=self._room.max_score_len - 1,
                 context_len=1,
             ),
         )
@@ -289,7 +316,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
 
         def resolve(responses: Sequence[Response]) -> list[Any]:
             scores = [r.continuations[0] for r in responses if isinstance(r, Scores)]
-            return [sum(s.logprob for s in scores)]
+            return [sum((s.logprob for s in scores), 0.0)]
 
         return Plan(requests, resolve)
 
@@ -315,7 +342,13 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             assert isinstance(generation, Generation)
             return [generation.text]
 
-        return Plan((asked.request,), resolve, finish)
+        return Plan(
+            (asked.request,),
+            resolve,
+            finish,
+            is_cut=asked.is_cut,
+            has_doubled_bos=asked.has_doubled_bos,
+        )
 
     def sampling(self, gen_kwargs: Mapping[str, Any]) -> SamplingParams:
         """A task's generation_kwargs with the run's sampling over them; no seed yet."""
@@ -349,18 +382,21 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             # has closed the thinking (a template told not to think) leaves only the answer.
             sampling = replace(sampling, stop=())
         token_ids = self.tok_encode(str(prompt)) if is_text else [int(i) for i in prompt]
-        request = self._room.fit_generate(tuple(token_ids), sampling, repeat)
-        return Asked(request, stop, is_open, is_raw, is_plain, self)
+        fit = self._room.fit_generate(tuple(token_ids), sampling, repeat)
+        is_doubled = is_text and self.encoder.has_doubled_bos(token_ids)
+        return Asked(fit.request, stop, is_open, is_raw, is_plain, self, fit.is_cut, is_doubled)
 
     def score_request(self, prompt: str, choices: Sequence[str]) -> ScoreRequest | Failure:
         """A prompt with given answers as a request for their log-probabilities.
 
         All choices begin alike: with a space or without one.
         """
-        pairs = [self._encode(prompt, choice) for choice in choices]
-        contexts = {context for context, _ in pairs}
+        pairs = [self.encoder.pair(prompt, choice) for choice in choices]
+        contexts = {pair.context for pair in pairs}
         assert len(contexts) == 1, "choices that begin with spaces don't share a context"
-        return self._room.fit_score(contexts.pop(), tuple(choice for _, choice in pairs))
+        return self._room.fit_score(
+            contexts.pop(), tuple(pair.continuation for pair in pairs)
+        ).request
 
     def finish(
         self,
@@ -406,28 +442,8 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         return chat.follow_up(self._render, prompt, answer, message)
 
     def _render(self, messages: list[chat.Message], add_generation_prompt: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                **self._model.chat_template_args,
-            )
-        )
-
-    def _encode(self, context: str, continuation: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """lm-eval's `TemplateLM.loglikelihood` for one pair; a context is encoded once for all its continuations."""
-        if context == "":
-            tokens = self.tok_encode(continuation, add_special_tokens=False)
-            if tokens and tokens[0] == self.prefix_token_id:
-                return tuple(tokens[:1]), tuple(tokens[1:])
-            return (self.prefix_token_id,), tuple(tokens)
-        context, continuation = _move_spaces(context, continuation)
-        start = self.tok_encode(context)
-        return tuple(start), tuple(self.tok_encode(context + continuation)[len(start) :])
+        return self.template.render(messages, opens_answer=add_generation_prompt)
 
 
-def _move_spaces(context: str, continuation: str) -> tuple[str, str]:
-    """Spaces at the end of a context belong to what follows, as tokenizers see it."""
-    stripped = context.rstrip()
-    return stripped, context[len(stripped) :] + continuation
+def _unasked(why: object) -> Plan:
+    return Plan((Failure(kind="prompt", message=str(why)),), lambda _: [])

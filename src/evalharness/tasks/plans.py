@@ -23,6 +23,12 @@ class Plan:
     """Responses in the order of `requests`, none of them a Failure -> lm-eval responses, one per instance."""
     finish: Callable[[Sequence[Response]], list[Response]] = list
     """Responses as they are counted and shown: of generations the thinking apart, the answer ended."""
+    num_split_tokens: int = 0
+    """Choices whose first token spans context and choice, so that they were encoded by themselves."""
+    is_cut: bool = False
+    """Its oldest tokens were dropped to fit the context."""
+    has_doubled_bos: bool = False
+    """A prompt of it has more BOS tokens than there should be."""
 
 
 def join(plans: Sequence[Plan]) -> Plan:
@@ -44,7 +50,14 @@ def join(plans: Sequence[Plan]) -> Plan:
         return finished
 
     requests = tuple(request for plan in plans for request in plan.requests)
-    return Plan(requests, resolve, finish)
+    return Plan(
+        requests,
+        resolve,
+        finish,
+        num_split_tokens=sum(plan.num_split_tokens for plan in plans),
+        is_cut=any(plan.is_cut for plan in plans),
+        has_doubled_bos=any(plan.has_doubled_bos for plan in plans),
+    )
 
 
 async def send(engine: Engine, request: Request) -> Generation | Scores:

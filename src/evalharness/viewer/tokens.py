@@ -5,8 +5,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from evalharness.config import ModelConfig
 from evalharness.errors import CheckpointError, one_line
 from evalharness.records import Manifest
+from evalharness.tasks.encoding import Encoder
+from evalharness.tasks.templates import Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +28,8 @@ def prompt_tokens(results_dir: Path, run: Manifest, prompt: str) -> list[Token]:
         CheckpointError: why they can't be had.
     """
     tokenizer = _load(_folder(results_dir, run), run.checkpoint.get("tokenizer_hash"))
-    # As the run did: a template that wrote the first token gets no second one.
-    bos = tokenizer.bos_token or ""
-    has_bos = bool(bos) and prompt.startswith(bos)
-    ids = tokenizer.encode(prompt, add_special_tokens=not has_bos)
+    opening = Template(tokenizer, ModelConfig(name=run.model)).opening
+    ids = Encoder(tokenizer, opening).encode(prompt)
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     texts = tokenizer.batch_decode([[number] for number in ids], clean_up_tokenization_spaces=False)
     return [

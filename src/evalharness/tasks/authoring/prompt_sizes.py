@@ -1,8 +1,8 @@
-"""Do a task's prompts and answers fit into a context, and does one BOS begin them?"""
+"""Do a task's prompts and answers fit into a context, and do they reach the model as the task wrote them?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,10 +29,18 @@ class PromptSize(NamedTuple):
     num_answer_tokens: int
     """The longest choice, or the limit of the generated ones."""
     is_bos_doubled: bool = False
+    num_split_tokens: int = 0
+    """Choices that are encoded by themselves, as one token would span context and choice."""
+    is_cut: bool = False
+    """The prompt's oldest tokens are dropped."""
+    is_without_system: bool = False
+    """The chat template takes no system text: the task's description is left out."""
+    problem: str = ""
+    """Why there is no request."""
 
 
 def check_sizes(sizes: Iterable[PromptSize], limit: int) -> list[Defect]:
-    """Prompts that leave no room, answers that may be cut, and a doubled BOS.
+    """Prompts that leave no room, answers that may be cut, and what happens to prompts on the way to the model.
 
     Args:
         sizes: of some or all docs.
@@ -49,11 +57,34 @@ def check_sizes(sizes: Iterable[PromptSize], limit: int) -> list[Defect]:
         total = cut[0].num_tokens + cut[0].num_answer_tokens
         what = f"prompt and answer of doc {cut[0].doc_id} may take {total} tokens, the context is {limit}"
         found.append(Defect("warning", what, "generation_kwargs"))
-    doubled = [size.doc_id for size in sizes if size.is_bos_doubled]
+    return [*found, *_on_the_way(sorted(sizes))]
+
+
+def _on_the_way(sizes: Sequence[PromptSize]) -> Iterator[Defect]:
+    doubled = {size.doc_id for size in sizes if size.is_bos_doubled}
     if doubled:
-        what = f"two BOS tokens begin the prompt of doc {min(doubled)}"
-        found.append(Defect("error", what, "doc_to_text"))
-    return found
+        what = f"more than one BOS token in the prompt of {_docs(doubled)}"
+        yield Defect("error", what, "doc_to_text")
+    for problem in sorted({size.problem for size in sizes if size.problem}):
+        failed = {size.doc_id for size in sizes if size.problem == problem}
+        yield Defect("error", f"{_docs(failed)} can't be asked: {problem}", "doc_to_text")
+    split = {size.doc_id for size in sizes if size.num_split_tokens}
+    if split:
+        what = f"one token would span context and choice in {_docs(split)}: the choice is encoded apart"
+        yield Defect("warning", what, "target_delimiter")
+    cut = {size.doc_id for size in sizes if size.is_cut}
+    if cut:
+        what = f"the oldest tokens are cut off the prompt of {_docs(cut)} (run.truncation=left)"
+        yield Defect("warning", what, "doc_to_text")
+    without = {size.doc_id for size in sizes if size.is_without_system}
+    if without:
+        what = f"the chat template takes no system text, which is left out in {_docs(without)}"
+        yield Defect("warning", what, "description")
+
+
+def _docs(ids: set[int]) -> str:
+    more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+    return f"doc {min(ids)}{more}"
 
 
 def estimated_sizes(loaded: LoadedTask) -> Iterator[PromptSize]:

@@ -76,6 +76,33 @@ def test_a_plus_is_allowed_before_a_group_and_not_needed_in_a_free_mapping() -> 
     assert config.model.chat_template_args == {"enable_thinking": True}
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "model.chat_template_args={enable_thinking: true}",
+        "+model.chat_template_args={enable_thinking: true}",
+        "++model.chat_template_args={enable_thinking: true}",
+        "model.chat_template_args.enable_thinking=true",
+        "+model.chat_template_args.enable_thinking=true",
+    ],
+)
+def test_an_argument_of_the_template_can_be_spelt_in_every_way(spelling: str) -> None:
+    (config,) = compose("model=smollm2-135m", spelling)
+    assert config.model.chat_template_args == {"enable_thinking": True}
+
+
+def test_a_free_mapping_given_as_a_whole_adds_to_what_the_file_has(own_configs: Path) -> None:
+    (own_configs / "model" / "mine.yaml").write_text("name: m\nchat_template_args: {a: 1, b: 1}\n")
+    (config,) = compose("model=mine", "model.chat_template_args={b: 2, c: 3}")
+    assert config.model.chat_template_args == {"a": 1, "b": 2, "c": 3}
+
+
+@pytest.mark.parametrize("day", ["2026-02-30", "today", "1", "31.12.2025"])
+def test_a_template_date_that_is_none_is_refused(day: str) -> None:
+    with pytest.raises(ConfigError, match=r"model\.template_date: got .*expected a date such as"):
+        compose("model=smollm2-135m", f"model.template_date='{day}'")
+
+
 def test_tasks_are_added_with_their_overrides_also_in_a_multirun() -> None:
     one, two = compose(
         *("-m", "model=smollm2-135m", "+suite.tasks.arc_easy.limit=1,2"),

@@ -15,13 +15,12 @@ from evalharness.tasks.templates import (
     choose_template,
     template_remarks,
 )
-from tokenizer_styles import byte_level, tokenizer
+from tokenizer_styles import DATED, byte_level, tokenizer
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "2+2?"}
 ANSWER = {"role": "assistant", "content": "4"}
 
-DATED = "{{ 'Today: ' + strftime_now('%Y-%m-%d') + '\\n' }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
 LLAMA31 = (
     "{% if not date_string is defined %}{% if strftime_now is defined %}"
     "{% set date_string = strftime_now('%d %b %Y') %}{% else %}{% set date_string = '26 Jul 2024' %}{% endif %}{% endif %}"

@@ -79,7 +79,10 @@ def _ending(jobs: Jobs) -> Iterator[None]:
     except KeyboardInterrupt:
         # The process is on its way out: a second Ctrl-C could only break its clean-up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        from evalharness.running.interrupting import leave_soon
+
         jobs.interrupted()
+        leave_soon(jobs.exit_code)
     jobs.close()
     raise typer.Exit(jobs.exit_code)
 

@@ -323,6 +323,9 @@ class RunConfig:
     probability of a BOS after the BOS. For comparing with lm-eval's numbers; without it, only the text's own tokens count."""
     max_error_rate: float = 0.01
     """A task with a larger share of failed samples is `failed`: no score is shown for it."""
+    scorer_timeout_s: float = 60.0
+    """A task's own code (scorer, filter, template, prompt, a step of a conversation) may take so long for one sample; it is
+    that sample's error then."""
     allow_unsafe_code: bool = False
     """Run tasks that execute model-written code (humaneval, mbpp)."""
 

@@ -62,6 +62,7 @@ def check_values(config: Config) -> None:
         _check(key, _value(config, key), 0, math.inf)
     for key in _AT_LEAST_1:
         _check(key, _value(config, key), 1, math.inf)
+    _check("run.scorer_timeout_s", config.run.scorer_timeout_s, 0.1, math.inf)
     for key in _SHARES:
         _check(key, _value(config, key), 0, 1)
     for key in ("sampling.temperature", "strategy.temperature"):

@@ -353,6 +353,11 @@ class TaskSummary:
     """How requests became answers; a run's strategy applies to its generative tasks only."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why samples failed -> how many, the most frequent first; at most `MAX_REASONS`."""
+    bound_low: float | None = None
+    """The score if all answers that were cut or are empty scored 0, where they are more than 1 %; null for fewer, and for a
+    metric that isn't a mean of values from 0 to 1."""
+    bound_high: float | None = None
+    """And if all of them scored 1."""
     remarks: tuple[str, ...] = ()
     """What a reader has to know before quoting the task's score, a sentence each; shown under every table of it."""
 

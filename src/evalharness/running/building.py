@@ -20,6 +20,7 @@ from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.plans import Plan
 from evalharness.tasks.random_state import seeded
+from evalharness.tasks.user_code import Bounds, UserCodeError
 
 DOCS_AT_ONCE = 16
 """Their prompts are encoded in one call."""
@@ -35,6 +36,7 @@ class Conversation:
     is_chat: bool
     temperature: float
     first_draw: int
+    bounds: Bounds = field(default_factory=Bounds)
 
     def begin(self, prompt: str, lm: EngineLM, send: Send) -> Dialogue:
         """The conversation before its first turn."""
@@ -118,12 +120,16 @@ def _ask(
     """One doc's prompts, or why the task's own code or the template can't make them of this doc."""
     before = lm.template.num_without_system
     try:
-        with seeded(prompting.run_seed, loaded.name, doc_id, "prompt"):
+        with (
+            loaded.bounds.contain("the prompt"),
+            seeded(prompting.run_seed, loaded.name, doc_id, "prompt"),
+        ):
             instances = _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
+            target = loaded.target(doc_id, doc)
         is_without_system = lm.template.num_without_system > before
-        return Asked(instances, loaded.target(doc_id, doc), is_without_system)
-    except (Exception, SystemExit) as e:  # a task's own code
-        return Failure(kind="prompt", message=f"{type(e).__name__}: {e}")
+        return Asked(instances, target, is_without_system)
+    except UserCodeError as e:
+        return Failure(kind="prompt", message=str(e))
 
 
 def _ask_lm_eval(
@@ -205,4 +211,5 @@ def _conversation(
         is_chat=prompting.is_chat,
         temperature=strategy.temperature,
         first_draw=strategies.first_draw(strategy, repeat),
+        bounds=loaded.bounds,
     )

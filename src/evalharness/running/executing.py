@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from evalharness.engines.base import Engine, RequestError
 from evalharness.engines.soundness import UnsoundResponseError, find_problem
-from evalharness.errors import EngineError, WriteError
 from evalharness.records import (
     Failure,
     GenerateRequest,
@@ -32,6 +31,7 @@ from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.plans import send
 from evalharness.tasks.random_state import seeded
+from evalharness.tasks.user_code import Stepwise, UserCodeError
 
 CHUNK = 32
 """Samples built at a time in the builder thread."""
@@ -230,16 +230,23 @@ async def _converse(
     sample: Sample, conversation: Conversation, lm: EngineLM, sender: Sender
 ) -> None:
     (instance, *_) = sample.instances
-    dialogue = conversation.begin(str(instance.args[0]), lm, sender)
+
+    async def apart(request: Request | Failure) -> Response:
+        # In a task of its own: what the engine takes is not the conversation's time.
+        return await asyncio.create_task(sender(request))
+
+    dialogue = conversation.begin(str(instance.args[0]), lm, apart)
     try:
         with seeded(*conversation.where, "conversation"):
-            instance.resps.append(await conversation.solve(dialogue))
-    except (EngineError, WriteError):
-        raise
+            solving = conversation.solve(dialogue)
+            answer = await Stepwise(solving, conversation.bounds, "a step of solve()", TurnError)
+        if not isinstance(answer, str):
+            raise UserCodeError(f"solve() gave a {type(answer).__name__}, not a text")
+        instance.resps.append(answer)
     except TurnError as e:
         dialogue.responses.append(e.failure)
-    except (Exception, SystemExit) as e:  # a task's own code
-        dialogue.responses.append(Failure(kind="task", message=f"{type(e).__name__}: {e}"))
+    except UserCodeError as e:
+        dialogue.responses.append(Failure(kind="task", message=str(e)))
     sample.responses += dialogue.responses
     sample.is_cut |= dialogue.is_cut
     # Arms run side by side and end in any order.

@@ -15,8 +15,9 @@ from lm_eval.api.instance import Instance
 
 from evalharness.records import Attempt, Failure, Generation, SampleRecord, TurnRecord
 from evalharness.running.building import Sample
-from evalharness.running.scoring import NUMBER, Answer, Scored, TaskScorer, TaskScores
-from evalharness.running.summarizing import Counts
+from evalharness.running.metric_values import numbers
+from evalharness.running.scoring import Answer, Scored, TaskScorer, TaskScores
+from evalharness.running.summarizing import CUT_REASONS, Counts
 from evalharness.store.write import SampleWriter, TurnWriter
 from evalharness.tasks.loading import LoadedTask
 
@@ -45,7 +46,9 @@ class Recorder:
         by_filter: Mapping[str, Scored] = {}
         answers = self._score_answers(sample)
         if sample.failure is None:
-            scored = self._scorer.score(sample.doc_id, sample.repeat, sample.instances)
+            scored = self._scorer.score(
+                sample.doc_id, sample.repeat, sample.instances, is_cut=is_cut(sample)
+            )
             if isinstance(scored, Failure):
                 sample.responses.append(scored)
             else:
@@ -82,6 +85,14 @@ class Recorder:
             else:
                 answers[id(tried.turn)] = answer
         return answers
+
+
+def is_cut(sample: Sample) -> bool:
+    """Its answer was ended by a limit, or is empty; of a conversation, what it came to."""
+    found = [r for r in sample.responses if isinstance(r, Generation)]
+    if sample.turns:
+        found = [t.generation for t in sample.turns if t.generation and t.purpose == "answer"][-1:]
+    return any(r.finish_reason in CUT_REASONS or not r.text.strip() for r in found)
 
 
 def sample_rows(
@@ -177,11 +188,6 @@ def attempts(sample: Sample, answers: Mapping[int, Answer]) -> list[Attempt]:
         )
         for tried in sample.attempts
     ]
-
-
-def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The scores that are numbers; what other aggregations take isn't stored."""
-    return {name: float(value) for name, value in scores.items() if isinstance(value, NUMBER)}
 
 
 def failure_text(failure: Failure | None) -> str | None:

@@ -28,14 +28,22 @@ from evalharness.records import Failure, Manifest, MetricRecord, SampleRecord, T
 from evalharness.running import environment
 from evalharness.running.asked_docs import with_asked_docs
 from evalharness.running.group_scores import score_groups
-from evalharness.running.recording import failure_text, numbers, parse_response
+from evalharness.running.metric_values import numbers
+from evalharness.running.recording import failure_text, parse_response
 from evalharness.running.scoring import Scored, TaskScorer, TaskScores, no_metric
-from evalharness.running.summarizing import now, task_status
+from evalharness.running.summarizing import (
+    CUT_REASONS,
+    now,
+    task_status,
+    with_scores,
+    without_score_remarks,
+)
 from evalharness.store import layout
 from evalharness.store.read import iter_docs, iter_samples, load_metrics
 from evalharness.store.write import RunWriter
 from evalharness.tasks.loading import LoadedSuite, LoadedTask, load_suite
 from evalharness.tasks.mirror import go_offline
+from evalharness.tasks.user_code import UserCodeError
 
 logger = logging.getLogger(__name__)
 
@@ -205,6 +213,7 @@ def _score_all(
         if summary.task in chosen:
             summary = again.summary(summary, manifest.config["run"]["max_error_rate"])
             scores[summary.task] = again.scorer.finish()
+            summary = with_scores(summary, chosen[summary.task], scores[summary.task])
         summaries.append(summary)
     return scores, summaries
 
@@ -234,7 +243,7 @@ class _TaskAgain:
             before.num_samples, self._num_errors, before.num_docs * task.repeats, max_error_rate
         )
         return replace(
-            before,
+            without_score_remarks(before, task),
             version=task.version,
             task_hash=task.task_hash(),
             num_errors=self._num_errors,
@@ -259,7 +268,7 @@ class _TaskAgain:
                     filter=filter_,
                     is_main=filter_ == self._task.main_metric()[1],
                     cluster=self._task.cluster(doc_id),
-                    target=self._task.target(doc_id, doc) if scored else row.target,
+                    target=self._target(doc_id, doc, row) if scored else row.target,
                     answer=found.answer,
                     scores=numbers(found.scores),
                     error=error,
@@ -267,14 +276,27 @@ class _TaskAgain:
             )
         return rows
 
+    def _target(self, doc_id: int, doc: Any, row: SampleRecord) -> str:
+        try:
+            with self._task.bounds.contain("doc_to_target"):
+                return self._task.target(doc_id, doc)
+        except UserCodeError:  # scored without it
+            return row.target
+
     def _score(
         self, doc_id: int, repeat: int, doc: Any, row: SampleRecord
     ) -> dict[str, Scored] | Failure:
         try:
-            instances = self._instances(doc_id, doc, row)
+            with self._task.bounds.contain("construct_requests", ValueError):
+                instances = self._instances(doc_id, doc, row)
+        except UserCodeError as e:
+            return Failure(kind="scoring", message=str(e))
         except ValueError as e:
             return Failure(kind="scoring", message=f"the stored response can't be read: {e}")
-        return self.scorer.score(doc_id, repeat, instances)
+        is_generation = self._task.kind == "generate_until"
+        is_empty = is_generation and not any(str(r).strip() for i in instances for r in i.resps)
+        is_cut = row.finish_reason in CUT_REASONS or is_empty
+        return self.scorer.score(doc_id, repeat, instances, is_cut=is_cut)
 
     def _instances(self, doc_id: int, doc: Any, row: SampleRecord) -> list[Instance]:
         task = self._task.task

@@ -28,7 +28,12 @@ from evalharness.running.curving import strategy_curve, strategy_metrics
 from evalharness.running.deferring import DeferredEngine, known_info
 from evalharness.running.executing import Sender, TaskProgress, execute
 from evalharness.running.group_scores import score_groups
-from evalharness.running.interrupting import InterruptedRunError, interruptible, until_interrupted
+from evalharness.running.interrupting import (
+    InterruptedRunError,
+    at_the_latest,
+    interruptible,
+    until_interrupted,
+)
 from evalharness.running.journal import Journal
 from evalharness.running.metering import Meter, num_gpus
 from evalharness.running.preparing import Prepared, prepare
@@ -42,11 +47,13 @@ from evalharness.running.summarizing import (
     now,
     summarize,
     what_failed,
+    with_scores,
 )
 from evalharness.running.terminal import Bars, captured_output, log_to_capture
 from evalharness.store import layout
 from evalharness.store.write import RunWriter
 from evalharness.strategies import is_conversation
+from evalharness.tasks import user_code
 from evalharness.tasks.lm import EngineLM
 
 logger = logging.getLogger(__name__)
@@ -78,7 +85,7 @@ def run(config: Config) -> Outcome:
         captured_output() as capture,
         log_to_capture(),
         Bars(capture.console) as bars,
-        interruptible(),
+        interruptible(capture.console.file),
     ):
         with bars.step(f"preparing {config.model.name} and suite {config.suite.name}"):
             prepared = prepare(config)
@@ -120,6 +127,10 @@ class _Execution:
 
     def run(self) -> Outcome:
         """Execute; whatever happens, the manifest tells it."""
+        with at_the_latest(self._end_by_force):
+            return self._run_to_the_end()
+
+    def _run_to_the_end(self) -> Outcome:
         try:
             return self._finish(self._execute_all())
         except (InterruptedRunError, KeyboardInterrupt):
@@ -148,6 +159,7 @@ class _Execution:
                 raise
             return str(e)
         except (InterruptedRunError, KeyboardInterrupt, asyncio.CancelledError):
+            user_code.allow()  # aggregations of what is there
             return INTERRUPTED
         return None
 
@@ -233,6 +245,7 @@ class _Execution:
             max_error_rate=self.prepared.config.run.max_error_rate,
             remarks=self.lm.remarks_on(loaded.kind) if self.lm else (),
         )
+        summary = with_scores(summary, loaded, scores)
         if summary.status == "failed":
             scores = TaskScores([no_metric(loaded)], {})
         else:
@@ -279,6 +292,12 @@ class _Execution:
             finished_at=now(),
             wall_s=time.perf_counter() - self.started,
         )
+
+    def _end_by_force(self) -> None:
+        """Say what is finished, from whatever thread: the main one may never come back."""
+        if self.writer.manifest.status == "running":
+            self.writer.write_metrics([m for s in list(self.scores.values()) for m in s.metrics])
+            self._end("partial", INTERRUPTED)
 
     def _update(self, **changes: Any) -> None:
         self.writer.update(replace(self.writer.manifest, **changes))

@@ -7,21 +7,27 @@ zero.
 from __future__ import annotations
 
 import json
+import math
+import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from lm_eval.api.instance import Instance
 
-from evalharness.analysis.estimates import bootstrap_estimate, estimate
+from evalharness.analysis.estimates import Estimate, bootstrap_estimate, estimate
 from evalharness.records import Failure, MetricRecord
+from evalharness.running.metric_values import checked_scores, is_mean, to_number
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.random_state import seeded
+from evalharness.tasks.user_code import UserCodeError
 
 BOOTSTRAP_ITERATIONS = 1000
-NUMBER = (int, float, np.number, np.bool_)
+_SLOWEST_S = 3.6
+"""An aggregation that takes longer gets no interval: its resamples would take over an hour."""
 _NO_ANSWER = ("", "[invalid]")
 """What lm-eval's filters leave where they find nothing."""
 
@@ -53,6 +59,27 @@ class TaskScores:
     """(metric, filter) -> one value per scored doc (repeats averaged) or, for other aggregations, per sample."""
     clusters: dict[tuple[str, str], Sequence[str]] = field(default_factory=dict)
     """(metric, filter) -> the source of each of these; empty where the task declares none."""
+    problems: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(metric, filter) -> why it has no value, or no interval."""
+    doubt: Doubt | None = None
+    """Of the main metric, where answers were cut or are empty."""
+
+    def has_no_score(self, loaded: LoadedTask) -> bool:
+        """The main metric has no value, although samples were scored."""
+        main = loaded.main_metric()
+        return main in self.problems and not any(m.is_main and m.n for m in self.metrics)
+
+
+class Doubt(NamedTuple):
+    """How much of a task's score hangs on answers that were cut or are empty."""
+
+    num_cut: int
+    """Samples whose answer is one of these."""
+    num_scored: int
+    low: float | None
+    """The score if all of them scored 0; None for a metric that isn't a mean of values from 0 to 1."""
+    high: float | None
+    """And if all of them scored 1."""
 
 
 class TaskScorer:
@@ -65,10 +92,11 @@ class TaskScorer:
     def __init__(self, loaded: LoadedTask) -> None:
         """Nothing is scored yet."""
         self._loaded = loaded
+        self._aggregations = loaded.task.aggregation()
         self._values: dict[tuple[str, str], _Values] = {}
 
     def score(
-        self, doc_id: int, repeat: int, instances: Sequence[Instance]
+        self, doc_id: int, repeat: int, instances: Sequence[Instance], *, is_cut: bool = False
     ) -> dict[str, Scored] | Failure:
         """Filter -> answer and scores of one sample, or why it can't be scored.
 
@@ -76,22 +104,25 @@ class TaskScorer:
             doc_id: row of the scored split.
             repeat: 0 and up.
             instances: all of the sample's, `resps` filled.
+            is_cut: its answer was ended by a limit, or is empty.
+
+        Raises:
+            InterruptedRunError: Ctrl-C or SIGTERM.
         """
-        instances = sorted(instances, key=lambda i: i.idx)
         try:
-            with seeded(self._loaded.name, doc_id, repeat, "score"):
-                by_filter = self._score(instances)
-        except (
-            Exception,
-            SystemExit,
-        ) as e:  # a task's own code; one bad sample must not stop the run
-            return Failure(kind="scoring", message=f"{type(e).__name__}: {e}")
+            with (
+                self._loaded.bounds.contain("scoring"),
+                seeded(self._loaded.name, doc_id, repeat, "score"),
+            ):
+                by_filter = self._score(sorted(instances, key=lambda i: i.idx))
+        except UserCodeError as e:
+            return Failure(kind="scoring", message=str(e))
         for filter_, scored in by_filter.items():
             for metric, value in scored.scores.items():
                 if (metric, filter_) not in self._values:
-                    is_mean = _is_mean(self._loaded, metric)
-                    self._values[metric, filter_] = _Values(array("d") if is_mean else [])
-                self._values[metric, filter_].add(doc_id, repeat, value)
+                    mean = is_mean(self._aggregations.get(metric))
+                    self._values[metric, filter_] = _Values(array("d") if mean else [])
+                self._values[metric, filter_].add(doc_id, repeat, value, is_cut)
         return by_filter
 
     def score_answer(self, instances: Sequence[Instance], text: str) -> Answer | Failure:
@@ -100,19 +131,23 @@ class TaskScorer:
         Args:
             instances: the sample's; their own responses stay.
             text: the answer as the model gave it.
+
+        Raises:
+            InterruptedRunError: Ctrl-C or SIGTERM.
         """
         metric, filter_ = self._loaded.main_metric()
         copies = [replace(i, resps=[text], filtered_resps={}) for i in instances]
         try:
-            with seeded(self._loaded.name, instances[0].doc_id, text, "score"):
+            with (
+                self._loaded.bounds.contain("scoring"),
+                seeded(self._loaded.name, instances[0].doc_id, text, "score"),
+            ):
                 scored = self._score(copies)[filter_]
-        except (Exception, SystemExit) as e:  # as above
-            return Failure(kind="scoring", message=f"{type(e).__name__}: {e}")
-        value = scored.scores.get(metric)
-        if not isinstance(value, NUMBER):
-            return Failure(kind="scoring", message=f"{metric} is no number for a single answer")
+                value = to_number(metric, scored.scores.get(metric))
+        except UserCodeError as e:
+            return Failure(kind="scoring", message=str(e))
         answer = scored.answer.strip()
-        return Answer(None if answer in _NO_ANSWER else answer, float(value))
+        return Answer(None if answer in _NO_ANSWER else answer, value)
 
     def finish(self) -> TaskScores:
         """The task's metrics over all that was scored."""
@@ -125,8 +160,17 @@ class TaskScorer:
             for key, v in self._values.items()
             if (found := self._clusters(v.unit_docs(has_repeats=has_repeats)))
         }
-        metrics = [_metric(self._loaded, *key, v, clusters.get(key)) for key, v in values.items()]
-        return TaskScores(metrics or [no_metric(self._loaded)], values, clusters)
+        main = self._loaded.main_metric()
+        problems: dict[tuple[str, str], str] = {}
+        metrics = [
+            _metric(self._loaded, *key, v, clusters.get(key), problems) for key, v in values.items()
+        ]
+        if main not in values:
+            metrics.append(no_metric(self._loaded))
+            if values:
+                problems[main] = "no sample has a value"
+        doubt = self._values[main].doubt(has_repeats=has_repeats) if main in values else None
+        return TaskScores(metrics, values, clusters, problems, doubt)
 
     def _clusters(self, doc_ids: Sequence[int]) -> Sequence[str]:
         found = [self._loaded.cluster(doc_id) for doc_id in doc_ids]
@@ -142,7 +186,8 @@ class TaskScorer:
         by_filter = {}
         for filter_ in self._loaded.filters():
             answers = [i.filtered_resps[filter_] for i in instances]
-            scores = dict(task.process_results(instances[0].doc, answers))
+            given = task.process_results(instances[0].doc, answers)
+            scores = checked_scores(given, self._aggregations)
             answer = answers[0] if len(answers) == 1 else json.dumps(answers, default=str)
             by_filter[filter_] = Scored(str(answer), scores)
         return by_filter
@@ -150,20 +195,39 @@ class TaskScorer:
 
 @dataclass(slots=True)
 class _Values:
-    """A metric's value of each sample: 20 bytes a sample where the metric is a mean of numbers."""
+    """A metric's value of each sample: 21 bytes a sample where the metric is a mean of numbers."""
 
     values: array[float] | list[Any]
     """A list for what another aggregation takes."""
     doc_ids: array[int] = field(default_factory=lambda: array("q"))
     repeats: array[int] = field(default_factory=lambda: array("i"))
+    is_cut: array[int] = field(default_factory=lambda: array("b"))
 
-    def add(self, doc_id: int, repeat: int, value: Any) -> None:
+    def add(self, doc_id: int, repeat: int, value: Any, is_cut: bool) -> None:
         """Take a sample's value, in any order of samples."""
-        if isinstance(self.values, array) and not isinstance(value, NUMBER):
-            self.values = list(self.values)
         self.doc_ids.append(doc_id)
         self.repeats.append(repeat)
         self.values.append(value)
+        self.is_cut.append(is_cut)
+
+    def doubt(self, *, has_repeats: bool) -> Doubt | None:
+        """What hangs on the samples whose answer was cut or is empty; None where there are none."""
+        is_cut = np.asarray(self.is_cut, dtype=bool)
+        num_cut, num_scored = int(is_cut.sum()), len(is_cut)
+        if not num_cut:
+            return None
+        values = np.asarray(self.values) if isinstance(self.values, array) else np.array([np.nan])
+        if not (values.min() >= 0 and values.max() <= 1):
+            return Doubt(num_cut, num_scored, None, None)
+        low, high = (self._mean(np.where(is_cut, end, values), has_repeats) for end in (0.0, 1.0))
+        return Doubt(num_cut, num_scored, low, high)
+
+    def _mean(self, values: npt.NDArray[np.float64], has_repeats: bool) -> float:
+        """Over docs, each the mean of its repeats."""
+        if not has_repeats:
+            return float(values.mean())
+        _, place = np.unique(self.doc_ids, return_inverse=True)
+        return float((np.bincount(place, weights=values) / np.bincount(place)).mean())
 
     def in_order(self) -> Sequence[Any]:
         """Values by doc and repeat, so that the order of finishing changes nothing."""
@@ -187,31 +251,24 @@ class _Values:
         return array("d", np.bincount(place, weights=np.asarray(self.values)) / np.bincount(place))
 
 
-def _is_mean(loaded: LoadedTask, metric: str) -> bool:
-    aggregation = loaded.task.aggregation().get(metric)
-    return aggregation is None or getattr(aggregation, "__name__", "") in ("mean", "nanmean")
-
-
 def _metric(
     loaded: LoadedTask,
     metric: str,
     filter_: str,
     values: Sequence[Any],
     clusters: Sequence[str] | None,
+    problems: dict[tuple[str, str], str],
 ) -> MetricRecord:
-    aggregate = loaded.task.aggregation().get(metric)
+    """A metric over all samples; what its aggregation can't do is noted in `problems`."""
     if isinstance(values, array):
         e = estimate(values, clusters)
     else:
-        assert aggregate is not None, (
-            f"{loaded.name}: {metric} isn't a number and has no aggregation"
-        )
-        # Seeded by what is estimated: scoring the same samples again gives the same interval.
-        rng = np.random.default_rng([len(values), *f"{loaded.name}/{metric}".encode()])
-        with seeded(loaded.name, metric, filter_, "aggregate"):
-            e = bootstrap_estimate(
-                values, lambda v: float(aggregate(v)), rng, BOOTSTRAP_ITERATIONS, clusters
-            )
+        try:
+            with seeded(loaded.name, metric, filter_, "aggregate"):
+                e = _aggregate(loaded, metric, filter_, values, clusters, problems)
+        except UserCodeError as error:
+            problems[metric, filter_] = f"its aggregation failed: {error}"
+            e = estimate([])
     return MetricRecord(
         task=loaded.name,
         group=loaded.group,
@@ -222,9 +279,51 @@ def _metric(
         ci_high=e.ci_high,
         stderr=e.stderr,
         n=e.n,
-        higher_is_better=bool(loaded.task.higher_is_better().get(metric, True)),
+        higher_is_better=is_higher_better(loaded, metric),
         is_main=(metric, filter_) == loaded.main_metric(),
     )
+
+
+def _aggregate(
+    loaded: LoadedTask,
+    metric: str,
+    filter_: str,
+    values: Sequence[Any],
+    clusters: Sequence[str] | None,
+    problems: dict[tuple[str, str], str],
+) -> Estimate:
+    """By the task's own aggregation.
+
+    Raises:
+        UserCodeError: it raised, took too long or gave no number.
+    """
+    aggregation = loaded.task.aggregation()[metric]
+
+    def aggregate(items: list[Any]) -> float:
+        with loaded.bounds.contain(f"the aggregation of {metric}"):
+            return to_number(metric, aggregation(items))
+
+    def of_resample(items: list[Any]) -> float:
+        try:
+            return aggregate(items)
+        except UserCodeError:  # some metrics have no value for some samples
+            return math.nan
+
+    started = time.monotonic()
+    value = aggregate(list(values))
+    if time.monotonic() - started > _SLOWEST_S:
+        problems[metric, filter_] = "its aggregation is too slow for an interval"
+        return Estimate(value, math.nan, math.nan, math.nan, len(values))
+    # Seeded by what is estimated: scoring the same samples again gives the same interval.
+    rng = np.random.default_rng([len(values), *f"{loaded.name}/{metric}".encode()])
+    e = bootstrap_estimate(values, of_resample, rng, BOOTSTRAP_ITERATIONS, clusters)
+    return e._replace(value=value)
+
+
+def is_higher_better(loaded: LoadedTask, metric: str) -> bool:
+    """As the task says; yes where it doesn't."""
+    said = loaded.task.higher_is_better().get(metric)
+    return True if said is None else bool(said)
 
 
 def no_metric(loaded: LoadedTask) -> MetricRecord:
@@ -241,6 +340,6 @@ def no_metric(loaded: LoadedTask) -> MetricRecord:
         ci_high=nan,
         stderr=nan,
         n=0,
-        higher_is_better=bool(loaded.task.higher_is_better().get(metric, True)),
+        higher_is_better=is_higher_better(loaded, metric),
         is_main=True,
     )

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from evalharness.running.building import Sample
 from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.user_code import UserCodeError
 
 
 def score_ahead(loaded: LoadedTask, sample: Sample) -> None:
@@ -24,7 +25,7 @@ def score_ahead(loaded: LoadedTask, sample: Sample) -> None:
     answers = {str(answer) for answer in instance.resps}
     for answer in answers | {tried.turn.text for tried in sample.attempts}:
         copy = replace(instance, resps=[answer], filtered_resps={})
-        with contextlib.suppress(Exception, SystemExit):
+        with contextlib.suppress(UserCodeError), loaded.bounds.contain("scoring"):
             for filter_ in task._filters:
                 filter_.apply([copy])
                 task.process_results(copy.doc, [copy.filtered_resps[filter_.name]])

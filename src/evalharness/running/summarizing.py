@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,13 @@ from evalharness.running.building import Sample
 from evalharness.running.group_scores import inner_groups
 from evalharness.running.preparing import Prepared
 from evalharness.running.resuming import run_identity
+from evalharness.running.scoring import Doubt, TaskScores, is_higher_better
 from evalharness.tasks.loading import LoadedTask
 
+CUT_REASONS = ("length", "unclosed")
+"""How a generation ends that its limit ended."""
+_MAX_IN_DOUBT = 0.01
+"""With a larger share of answers cut or empty, a score is shown with its bounds."""
 _NUMBER = re.compile(r"\d+")
 _REASON_LENGTH = 200
 _REASONS_KEPT = 100
@@ -112,7 +117,7 @@ class Counts:
         is_reused = bool(sample.responses)
         for response in sample.responses:
             if isinstance(response, Generation):
-                self.num_truncated += response.finish_reason in ("length", "unclosed")
+                self.num_truncated += response.finish_reason in CUT_REASONS
                 self.num_unclosed_thinking += response.finish_reason == "unclosed"
                 self.num_empty += not response.text.strip()
             if isinstance(response, Failure) or not response.is_reused:
@@ -201,6 +206,51 @@ def _on_prompts(counts: Counts) -> Iterator[str]:
         )
 
 
+def with_scores(summary: TaskSummary, loaded: LoadedTask, scores: TaskScores) -> TaskSummary:
+    """The summary with what a reader has to know of the task's scores."""
+    main = loaded.main_metric()
+    remarks = [
+        f"{metric}{'' if filter_ == 'none' else f' ({filter_})'}: {why}"
+        for (metric, filter_), why in scores.problems.items()
+    ]
+    if loaded.task.higher_is_better().get(main[0]) is None:
+        remarks.append(f"{main[0]}: the task doesn't say whether higher is better; taken as yes")
+    doubt = scores.doubt
+    low = high = None
+    if doubt is not None and doubt.num_cut > _MAX_IN_DOUBT * doubt.num_scored:
+        low, high = doubt.low, doubt.high
+        remarks.append(describe_doubt(doubt, is_higher_better(loaded, main[0])))
+    return replace(
+        summary,
+        status="failed" if scores.has_no_score(loaded) else summary.status,
+        remarks=(*summary.remarks, *remarks),
+        bound_low=low,
+        bound_high=high,
+    )
+
+
+def without_score_remarks(summary: TaskSummary, loaded: LoadedTask) -> TaskSummary:
+    """The summary without what `with_scores` adds, for samples that are scored again."""
+    names = tuple(f"{metric}{end}" for metric in loaded.task.aggregation() for end in (":", " ("))
+    kept = [r for r in summary.remarks if not r.startswith(names) and _DOUBT not in r]
+    return replace(summary, remarks=tuple(kept), bound_low=None, bound_high=None)
+
+
+_DOUBT = "were cut by a limit or are empty"
+
+
+def describe_doubt(doubt: Doubt, higher_is_better: bool) -> str:
+    """What hangs on answers that were cut or are empty, for a reader of the score."""
+    share = doubt.num_cut / doubt.num_scored
+    what = f"{100 * share:.2g} % of answers ({doubt.num_cut} of {doubt.num_scored}) {_DOUBT}"
+    if doubt.low is None or doubt.high is None:
+        return what
+    wrong, right = (doubt.low, doubt.high) if higher_is_better else (doubt.high, doubt.low)
+    return (
+        f"{what}: the score is between {wrong:.3f} (all of them wrong) and {right:.3f} (all right)"
+    )
+
+
 def most_frequent(reasons: Mapping[str, int]) -> dict[str, int]:
     """The reasons that a summary keeps, the most frequent first."""
     ordered = sorted(reasons.items(), key=lambda item: -item[1])
@@ -218,6 +268,8 @@ def what_failed(summary: TaskSummary) -> str:
     """Why a task is not complete, and the way out where there is one."""
     if summary.status == "partial":
         return f"{summary.num_samples} of {summary.num_docs * summary.repeats} samples"
+    if not summary.num_errors and summary.remarks:
+        return summary.remarks[0]
     what = f"{summary.num_errors} of {summary.num_samples} samples failed"
     if summary.reasons and summary.num_errors > summary.num_context_overflow:
         what += f" ({next(iter(summary.reasons))})"

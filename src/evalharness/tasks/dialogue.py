@@ -23,6 +23,7 @@ from evalharness.errors import EvalHarnessError
 from evalharness.records import Failure, Generation, Request, Response, Scores
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.sampling import drawn, skips_special_tokens
+from evalharness.tasks.user_code import stepwise
 
 DRAW_TEMPERATURE = 0.7
 """Of draws, where neither the run nor the task draws at all: greedy answers would all be the same."""
@@ -288,7 +289,7 @@ async def together(*turns: Coroutine[Any, Any, Answer]) -> list[Answer]:
     """Turns that don't wait for each other; when one fails, the others end too and its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(turn) for turn in turns]
+            tasks = [group.create_task(stepwise(turn, TurnError)) for turn in turns]
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]

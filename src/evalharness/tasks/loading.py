@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from evalharness.tasks.random_state import seeded, seeded_with
 from evalharness.tasks.sampling import check_settings
 from evalharness.tasks.source_code import forget_imported, read_source_below
 from evalharness.tasks.task_files import Definitions, read, shown
+from evalharness.tasks.user_code import Bounds
 from evalharness.tasks.validating import blamed_field, cause
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ class LoadedTask:
     """Independent samples per doc."""
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     """How its requests become answers."""
+    bounds: Bounds = field(default_factory=Bounds)
+    """What its own code may take."""
     _docs: Sequence[Any] | None = None
     _hashes: bytes | None = None
 
@@ -390,7 +394,11 @@ def _configure(
         config=overrides,
         limit=min(limits) if limits else None,
         repeats=overrides.repeats or 1,
+        bounds=Bounds(limit_s=config.run.scorer_timeout_s),
     )
+    # One more than these fails the task, whatever the other samples score.
+    num_samples = loaded.num_docs * loaded.repeats
+    loaded.bounds.max_overruns = math.floor(config.run.max_error_rate * num_samples)
     loaded.main_metric()
     loaded.check_cluster()
     return loaded

@@ -1,0 +1,101 @@
+"""What a scorer may give for a sample, and an aggregation for a task: finite numbers, or what an aggregation takes.
+
+The code that gives them is the task's own, so anything may come: what is no value is the sample's error, named, and
+never a number.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+_NUMBERS = (int, float, np.floating, np.integer, np.bool_, Fraction, Decimal)
+
+
+def checked_scores(
+    given: Any, aggregations: Mapping[str, Callable[[list[Any]], Any] | None]
+) -> dict[str, Any]:
+    """Metric -> a sample's value: a float where the metric is a mean, else what its aggregation takes.
+
+    A metric that the task doesn't declare is a mean, as in lm-eval. NaN of a metric with lm-eval's `nanmean` means that
+    the sample doesn't count for it, and is left out.
+
+    Args:
+        given: what `process_results` gave.
+        aggregations: the task's, by metric.
+
+    Raises:
+        TypeError: no dict, or a value that is no number where one is needed.
+        ValueError: a number that is none: NaN, infinite or too large.
+    """
+    if not isinstance(given, Mapping):
+        raise TypeError(f"process_results gave {reprlib.repr(given)}, not a dict of metrics")
+    if not given:
+        raise ValueError("process_results gave no metric")
+    scores: dict[str, Any] = {}
+    for name, value in given.items():
+        if not isinstance(name, str):
+            raise TypeError(f"process_results gave the metric {reprlib.repr(name)}, not a name")
+        aggregation = aggregations.get(name)
+        if is_mean(aggregation):
+            number = to_number(name, value, may_be_nan=_name(aggregation) == "nanmean")
+            if not math.isnan(number):
+                scores[name] = number
+        else:
+            if _is_lm_evals(aggregation) and (value is None or isinstance(value, _NUMBERS)):
+                to_number(name, value)
+            scores[name] = value
+    return scores
+
+
+def is_mean(aggregation: Callable[[list[Any]], Any] | None) -> bool:
+    """Whether a metric is the mean of its samples' values."""
+    return aggregation is None or _name(aggregation) in ("mean", "nanmean")
+
+
+def to_number(name: str, value: Any, *, may_be_nan: bool = False) -> float:
+    """A metric's value as a float; arrays and tensors of one number without a dimension are one.
+
+    Raises:
+        TypeError: no number.
+        ValueError: NaN, infinite, or too large for a float.
+    """
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    if not isinstance(value, _NUMBERS):
+        kind = type(value).__name__
+        raise TypeError(f"metric {name!r} is {reprlib.repr(value)} ({kind}), not a number")
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):
+        raise ValueError(f"metric {name!r} is too large for a number") from None
+    if math.isinf(number) or (math.isnan(number) and not may_be_nan):
+        raise ValueError(f"metric {name!r} is {number}, which is no score")
+    return number
+
+
+def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
+    """The scores that are numbers; what other aggregations take isn't stored."""
+    found = {}
+    for name, value in scores.items():
+        if isinstance(value, _NUMBERS):
+            try:
+                found[name] = float(value)
+            except (OverflowError, ValueError):
+                continue
+    return found
+
+
+def _name(aggregation: object) -> str:
+    return str(getattr(aggregation, "__name__", ""))
+
+
+def _is_lm_evals(aggregation: object) -> bool:
+    """It takes what lm-eval's metrics give; a task's own may take None for what doesn't apply."""
+    return str(getattr(aggregation, "__module__", "")).startswith("lm_eval.api")

@@ -1,0 +1,382 @@
+"""A task's own code (scorers, filters, templates, prompts, conversations), held in bounds.
+
+Whatever it raises becomes one kind of error, and it ends after a time.
+
+    with bounds.contain("scoring"): ...    # raises UserCodeError for all that went wrong inside
+
+In the main thread a timer of the kernel ends it, which reaches regular expressions too; it is a timer of its own, because
+tasks of lm-eval bound their scoring by SIGALRM. In other threads, which take no signals, an exception is sent to the
+thread, which reaches Python code but no call into C. Code that catches the exception gets it again, in quick succession,
+so that one of them falls outside of its `try`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import ctypes
+import math
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Coroutine, Generator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any, Self, TypeVar
+
+from evalharness.errors import EngineError, WriteError, one_line
+
+Answer = TypeVar("Answer")
+
+AGAIN_S = 0.5
+"""Code that caught the exception gets it again after so long."""
+_SOON_S = 3e-6
+"""After the exception was raised, before code that caught it is back inside its `try`."""
+_LONGEST_MESSAGE = 1000
+
+
+class UserCodeError(Exception):
+    """A task's own code failed, or took too long; the message says which."""
+
+
+class InterruptedRunError(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
+class _EndError(BaseException):
+    """Ends user code from outside; no `Exception`, which the code may catch for good reasons."""
+
+
+@dataclass(slots=True)
+class Bounds:
+    """What one task's own code may take."""
+
+    limit_s: float = 60.0
+    """Seconds for one sample, by the clock."""
+    max_overruns: float = math.inf
+    """Samples that may take longer; with more of them the task has failed, and no more of its code is tried."""
+    num_overruns: int = 0
+
+    def contain(self, what: str, *passes: type[BaseException]) -> Contained:
+        """A context manager that runs the task's code for one sample.
+
+        Args:
+            what: of the sample it does, for the message.
+            passes: errors that are not the code's own.
+        """
+        return Contained(self, what, passes)
+
+
+class Contained:
+    """Runs a task's own code; see `Bounds.contain`. Not inside another of its kind.
+
+    Raises:
+        UserCodeError: it raised anything, or took too long.
+        InterruptedRunError: the run was interrupted meanwhile.
+    """
+
+    __slots__ = ("_bounds", "_is_main", "_passes", "_what", "ends_at", "is_over")
+
+    def __init__(
+        self, bounds: Bounds, what: str, passes: tuple[type[BaseException], ...] = ()
+    ) -> None:
+        """Nothing runs yet."""
+        self._bounds, self._what, self._passes = bounds, what, passes
+        self.ends_at = 0.0
+        """On the clock of `time.monotonic`."""
+        self.is_over = False
+        """The code was told to end."""
+
+    def __enter__(self) -> Self:
+        """Start the clock."""
+        bounds = self._bounds
+        if bounds.num_overruns > bounds.max_overruns:
+            raise UserCodeError(
+                f"not tried: {self._what} took longer than {bounds.limit_s:g} s for too many samples before"
+            )
+        if _state.is_interrupted:
+            raise InterruptedRunError
+        self._is_main = threading.current_thread() is threading.main_thread()
+        self.ends_at = time.monotonic() + bounds.limit_s
+        if self._is_main:
+            _main.start(self)
+        else:
+            _others.start(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the clock; what was raised becomes one of two errors."""
+        if self._is_main:
+            _main.running = None
+        else:
+            _others.stop(self)
+        if self.is_over:
+            if _state.is_interrupted:
+                raise InterruptedRunError from None
+            self._bounds.num_overruns += 1
+            # What the code made of its being ended is no result.
+            raise UserCodeError(
+                f"{self._what} took longer than {self._bounds.limit_s:g} s (run.scorer_timeout_s)"
+            ) from None
+        if error is None or isinstance(error, (EngineError, WriteError, *self._passes)):
+            return
+        if isinstance(error, KeyboardInterrupt) and _state.is_signalled:
+            return
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            return
+        raise UserCodeError(describe(error)) from error
+
+
+class Stepwise(Awaitable[Answer]):
+    """A coroutine of a task's own, each of its steps held in bounds; what it waits for takes as long as it takes."""
+
+    def __init__(
+        self, work: Awaitable[Answer], bounds: Bounds, what: str, *passes: type[BaseException]
+    ) -> None:
+        """Nothing runs yet."""
+        self._work, self._bounds, self._what, self._passes = work, bounds, what, passes
+
+    def __await__(self) -> Generator[Any, Any, Answer]:
+        """Run it.
+
+        Raises:
+            UserCodeError: it failed, or a step of it took too long.
+        """
+        _bounds.set(self._bounds)
+        steps: Any = None
+        value: Any = None
+        thrown: BaseException | None = None
+        while True:
+            with self._bounds.contain(self._what, *self._passes):
+                try:
+                    if steps is None:
+                        steps = self._work.__await__()
+                    if thrown is not None:
+                        waits_for = steps.throw(thrown)
+                    else:
+                        waits_for = next(steps) if value is None else steps.send(value)
+                except StopIteration as e:
+                    return e.value  # type: ignore[no-any-return]
+            value = thrown = None
+            try:
+                value = yield waits_for
+            except BaseException as e:  # cancelled, or what was waited for failed
+                thrown = e
+
+
+_bounds: ContextVar[Bounds | None] = ContextVar("_bounds", default=None)
+
+
+def stepwise(
+    work: Coroutine[Any, Any, Answer], *passes: type[BaseException]
+) -> Coroutine[Any, Any, Answer]:
+    """A part of a conversation that runs beside it, in the conversation's bounds."""
+    bounds = _bounds.get()
+
+    async def run() -> Answer:
+        assert bounds is not None
+        return await Stepwise(work, bounds, "a step of solve()", *passes)
+
+    return work if bounds is None else run()
+
+
+def describe(error: BaseException) -> str:
+    """Type and message of what a task's code raised, as one line."""
+    try:
+        message = one_line(error)
+    except Exception:  # the exception's class is the task's own, too
+        message = "(its message can't be shown)"
+    name = type(error).__name__
+    return f"{name}: {message[:_LONGEST_MESSAGE]}" if message else name
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the task that runs now; its code may raise the same by itself."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0
+
+
+@dataclass(slots=True)
+class _State:
+    """What an interruption of the process is to user code."""
+
+    is_watched: bool = False
+    is_interrupted: bool = False
+
+    @property
+    def is_signalled(self) -> bool:
+        """A KeyboardInterrupt is a person's: somebody pressed Ctrl-C, or may have."""
+        return self.is_interrupted or not self.is_watched
+
+
+_state = _State()
+
+
+def watch(*, is_watched: bool) -> None:
+    """Say whether Ctrl-C and SIGTERM reach `interrupt`: a KeyboardInterrupt is the code's own then."""
+    _state.is_watched, _state.is_interrupted = is_watched, False
+
+
+def interrupt() -> None:
+    """End all user code with InterruptedRunError, now and until `allow`. Called in the main thread."""
+    _state.is_interrupted = True
+    _main.hurry()
+    _others.hurry()
+
+
+def allow() -> None:
+    """User code may run again: what was interrupted has ended, and is finished off."""
+    _state.is_interrupted = False
+
+
+class _Timer:
+    """A timer of the kernel that sends a signal to this process."""
+
+    def __init__(self) -> None:
+        self._timer = ctypes.c_void_p()
+        self._c: Any = None
+        self.signal: int = signal.SIGALRM
+        """The system's only one, where timers can't be made."""
+        with contextlib.suppress(AttributeError, OSError):
+            c: Any = ctypes.CDLL(None)
+            event = _SignalEvent(None, signal.SIGRTMIN + 9, 0)
+            clock = time.CLOCK_MONOTONIC
+            if c.timer_create(clock, ctypes.byref(event), ctypes.byref(self._timer)) == 0:
+                self._c, self.signal = c, event.signo
+
+    def set(self, seconds: float) -> None:
+        """Send after so many seconds, once; another call takes it back."""
+        if self._c is None:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            return
+        whole = int(seconds)
+        when = _TimerValue(0, 0, whole, int((seconds - whole) * 1e9))
+        self._c.timer_settime(self._timer, 0, ctypes.byref(when), None)
+
+
+class _SignalEvent(ctypes.Structure):
+    """C's `struct sigevent`, of which the first three fields matter."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signo", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("rest", ctypes.c_char * 64),
+    )
+
+
+class _TimerValue(ctypes.Structure):
+    """C's `struct itimerspec`."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_long) for name in ("again_s", "again_ns", "first_s", "first_ns")
+    )
+
+
+class _Main:
+    """User code in the main thread.
+
+    The timer runs on from one sample to the next, so that a sample costs no system call: when it goes off too early for
+    the sample that runs then, it is set again.
+    """
+
+    def __init__(self) -> None:
+        self.running: Contained | None = None
+        self._timer: _Timer | None = None
+        self._goes_off_at = math.inf
+
+    def start(self, code: Contained) -> None:
+        assert self.running is None, "user code inside user code"
+        if self._timer is None:
+            self._timer = _Timer()
+            signal.signal(self._timer.signal, self._on_signal)
+            # The interpreter gives handlers back before it ends; the signal would kill it then.
+            atexit.register(self._timer.set, 0.0)
+        self.running = code
+        if self._goes_off_at > code.ends_at:
+            self._set(code.ends_at - time.monotonic())
+
+    def hurry(self) -> None:
+        if self.running is not None:
+            self.running.ends_at = 0.0
+            self._set(_SOON_S)
+
+    def _set(self, seconds: float) -> None:
+        assert self._timer is not None
+        seconds = max(seconds, _SOON_S)
+        self._goes_off_at = time.monotonic() + seconds
+        self._timer.set(seconds)
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self._goes_off_at = math.inf
+        code = self.running
+        if code is None:
+            return
+        left = code.ends_at - time.monotonic()
+        if left > 0:
+            self._set(left)
+        elif frame is None or frame.f_code.co_filename == __file__:
+            self._set(_SOON_S)
+        else:
+            was_over, code.is_over = code.is_over, True
+            self._set(_SOON_S if was_over else AGAIN_S)
+            raise _EndError
+
+
+class _Others:
+    """User code in other threads, and the thread that ends it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[int, Contained] = {}
+        self._ender: threading.Thread | None = None
+
+    def start(self, code: Contained) -> None:
+        with self._lock:
+            self._running[threading.get_ident()] = code
+            if self._ender is None:
+                self._ender = threading.Thread(target=self._end_all, daemon=True)
+                self._ender.start()
+
+    def stop(self, code: Contained) -> None:
+        while True:
+            try:
+                with self._lock:
+                    self._running.pop(threading.get_ident(), None)
+                    if code.is_over:
+                        _raise_in(threading.get_ident(), None)
+                return
+            except _EndError:
+                continue
+
+    def hurry(self) -> None:
+        for code in list(self._running.values()):
+            code.ends_at = 0.0
+
+    def _end_all(self) -> None:
+        while True:
+            time.sleep(AGAIN_S)
+            with self._lock:
+                for ident, code in self._running.items():
+                    if time.monotonic() >= code.ends_at:
+                        code.is_over = True
+                        _raise_in(ident, _EndError)
+
+
+def _raise_in(ident: int, kind: type[BaseException] | None) -> None:
+    """Raise an exception in a thread at its next step in Python; None takes back what wasn't raised yet."""
+    error = None if kind is None else ctypes.py_object(kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), error)
+
+
+_main, _others = _Main(), _Others()

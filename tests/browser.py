@@ -5,6 +5,7 @@ Nothing outside this machine can be reached from it: every other name resolves t
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,7 @@ def chromium(profile: Path) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     started = webdriver.Chrome(options, webdriver.ChromeService(driver))
     try:
+        load(started, "about:blank")  # the browser's own first page is over
         yield started
     finally:
         started.quit()
@@ -56,13 +58,50 @@ def console(browser: Any) -> list[str]:
 
 
 def requested(browser: Any) -> list[str]:
-    """Addresses that the pages have asked for since it was asked last."""
+    """Addresses that the pages have asked for since it was asked last.
+
+    What a page of the browser's own asks for (its first tab shows one, whose requests can come in late) is none of
+    ours, and what stands in its address already (data:) is no request.
+    """
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
     return [
-        event["params"]["request"]["url"]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
+        request["request"]["url"]
+        for request in asked
+        if not request["documentURL"].startswith(_OWN_PAGES)
+        and not request["request"]["url"].startswith("data:")
     ]
+
+
+_OWN_PAGES = ("chrome:", "chrome-untrusted:", "chrome-search:", "chrome-extension:", "devtools:")
+
+
+def load(browser: Any, address: str) -> None:
+    """Open a page and wait until it is whole: the driver can return while a style sheet is still on its way."""
+    browser.get(address)
+    wait(browser, "return location.href === new URL(arguments[0]).href", address)
+    settle(browser)
+
+
+def settle(browser: Any) -> None:
+    """Wait until the page that is open is whole: loaded, each of its style sheets applied, nothing moving."""
+    wait(browser, _SETTLED)
+
+
+_SETTLED = """
+return document.readyState === 'complete' && document.getAnimations().every(a => a.playState === 'finished')
+  && [...document.querySelectorAll('link[rel=stylesheet]')].every(link => link.sheet?.cssRules.length)
+"""
+
+
+def wait(browser: Any, script: str, *arguments: Any, most_s: float = 30) -> Any:
+    """What the script returns as soon as that is something; an error if it never is."""
+    until = time.monotonic() + most_s
+    while time.monotonic() < until:
+        if found := browser.execute_script(script, *arguments):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"never came true: {script} {arguments}")
 
 
 def hosts(addresses: list[str]) -> set[str]:
@@ -77,6 +116,8 @@ def resize(browser: Any, width: int, height: int = 900, *, is_dark: bool = False
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    shown = "return innerWidth === arguments[0] && matchMedia(`(prefers-color-scheme: ${arguments[1]})`).matches"
+    wait(browser, shown, width, scheme["value"])
 
 
 def overflow(browser: Any) -> int:

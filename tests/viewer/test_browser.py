@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from browser import chromium, console, hosts, overflow, requested, resize
+from browser import chromium, console, hosts, load, overflow, requested, resize, settle
 from viewer.viewer_store import FIRST, ODD, SECOND
 
 uvicorn = pytest.importorskip("uvicorn")
@@ -68,11 +68,12 @@ def arrive(browser: Any, part: str) -> None:
     while part not in browser.current_url:
         assert time.monotonic() < end, browser.current_url
         time.sleep(0.02)
+    settle(browser)
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_pages_load_quietly_and_from_this_machine_only(browser: Any, base: str, path: str) -> None:
-    browser.get(base + path)
+    load(browser, base + path)
     assert console(browser) == []
     addresses = requested(browser)
     assert any(address.endswith("/static/viewer.css") for address in addresses)
@@ -81,10 +82,28 @@ def test_pages_load_quietly_and_from_this_machine_only(browser: Any, base: str, 
     assert body.value_of_css_property("margin") == "0px"  # the style sheet was allowed
 
 
+def test_what_the_browsers_own_pages_ask_for_is_not_ours(browser: Any, base: str) -> None:
+    load(browser, "chrome://version/")
+    load(browser, base)
+    assert {address.removeprefix(base) for address in requested(browser)} <= {
+        *("/", "/static/viewer.css", "/static/viewer.js", "/static/icon.svg")
+    }
+
+
+def test_a_page_is_looked_at_once_its_style_sheet_is_applied(browser: Any, base: str) -> None:
+    load(browser, base)
+    browser.execute_script(
+        "const old = document.querySelector('link[rel=stylesheet]'), late = old.cloneNode();"
+        "late.href += '?late'; old.replaceWith(late)"
+    )
+    settle(browser)
+    assert browser.execute_script(_PALE) == []
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_pages_fit_a_phone(browser: Any, base: str, path: str) -> None:
     resize(browser, 390)
-    browser.get(base + path)
+    load(browser, base + path)
     assert overflow(browser) == 0
 
 
@@ -92,13 +111,13 @@ def test_dark_is_dark(browser: Any, base: str) -> None:
     colours = []
     for is_dark in (False, True):
         resize(browser, 1280, is_dark=is_dark)
-        browser.get(base)
+        load(browser, base)
         colours.append(find(browser, "body").value_of_css_property("background-color"))
     assert colours == ["rgba(255, 255, 255, 1)", "rgba(20, 22, 26, 1)"]
 
 
 def test_what_a_model_wrote_does_nothing(browser: Any, base: str) -> None:
-    browser.get(base + EVIL)
+    load(browser, base + EVIL)
     browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert "<script>alert(1)</script>" in find(browser, "main").text
     assert find_all(browser, "main script, main img, #evil, main a[href^='javascript']") == []
@@ -110,7 +129,7 @@ def test_what_a_model_wrote_does_nothing(browser: Any, base: str) -> None:
 
 
 def test_a_script_of_another_page_would_be_refused(browser: Any, base: str) -> None:
-    browser.get(base)
+    load(browser, base)
     browser.execute_script(
         "const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s)"
     )
@@ -119,7 +138,7 @@ def test_a_script_of_another_page_would_be_refused(browser: Any, base: str) -> N
 
 
 def test_filters_are_applied_by_the_form(browser: Any, base: str) -> None:
-    browser.get(base + COLOURS)
+    load(browser, base + COLOURS)
     find(browser, "input[value=truncated]").click()
     find(browser, "form.filters button").click()
     arrive(browser, "show=truncated")
@@ -138,7 +157,7 @@ def test_filters_are_applied_by_the_form(browser: Any, base: str) -> None:
 
 
 def test_thinking_folds(browser: Any, base: str) -> None:
-    browser.get(base + LONG)
+    load(browser, base + LONG)
     inside = find(browser, "details.thinking pre")
     assert not inside.is_displayed()
     find(browser, "details.thinking summary").click()
@@ -147,7 +166,7 @@ def test_thinking_folds(browser: Any, base: str) -> None:
 
 
 def test_all_of_a_long_line_is_shown_on_demand(browser: Any, base: str) -> None:
-    browser.get(base + LONG)
+    load(browser, base + LONG)
     find(browser, "#a-response .gap a").click()
     arrive(browser, "#a-response")
     shown = browser.execute_script(
@@ -158,7 +177,7 @@ def test_all_of_a_long_line_is_shown_on_demand(browser: Any, base: str) -> None:
 
 
 def test_arrow_keys_go_from_sample_to_sample(browser: Any, base: str) -> None:
-    browser.get(f"{base}/runs/{FIRST}/sample?task=colours&show=right&doc=3")
+    load(browser, f"{base}/runs/{FIRST}/sample?task=colours&show=right&doc=3")
     find(browser, "body").send_keys("\ue014")
     arrive(browser, "doc=6")
     find(browser, "body").send_keys("\ue012")
@@ -166,7 +185,7 @@ def test_arrow_keys_go_from_sample_to_sample(browser: Any, base: str) -> None:
 
 
 def test_the_first_tab_skips_to_the_content(browser: Any, base: str) -> None:
-    browser.get(base)
+    load(browser, base)
     find(browser, "body").send_keys("\ue004")
     focused = browser.switch_to.active_element
     assert focused.text == "Skip to the content"
@@ -179,7 +198,7 @@ def test_the_first_tab_skips_to_the_content(browser: Any, base: str) -> None:
 def test_every_field_has_a_label_and_every_page_one_heading(
     browser: Any, base: str, path: str
 ) -> None:
-    browser.get(base + path)
+    load(browser, base + path)
     unlabelled = browser.execute_script(
         "return [...document.querySelectorAll('input:not([type=hidden]), select')].filter(e => !e.labels.length).length"
     )
@@ -192,7 +211,7 @@ def test_every_field_has_a_label_and_every_page_one_heading(
 def test_texts_have_enough_contrast(browser: Any, base: str, is_dark: bool) -> None:
     resize(browser, 1280, is_dark=is_dark)
     for path in PAGES:
-        browser.get(base + path)
+        load(browser, base + path)
         assert browser.execute_script(_PALE) == []
 
 
@@ -203,7 +222,7 @@ const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
   .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
 const behind = e => { for (; e; e = e.parentElement) {
   const c = parse(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; }
-  return parse(getComputedStyle(document.body).backgroundColor); };
+  throw new Error('no colour behind the text: the style sheet is not applied'); };
 return [...document.querySelectorAll('body *')]
   .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && e.checkVisibility()
           && !['OPTION', 'SELECT'].includes(e.tagName))

@@ -1,12 +1,11 @@
 """The report in a real browser, opened from disk; every request that isn't for the file itself would be an error."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from browser import chromium, console, overflow, requested, resize
+from browser import chromium, console, load, overflow, requested, resize, settle, wait
 from report_made import Made
 
 INTERACTIVE_S = 2.0
@@ -20,17 +19,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def open_page(browser: Any, made: Made, width: int = 1280, is_dark: bool = False) -> None:
     resize(browser, width, is_dark=is_dark)
-    browser.get((made.folder / "index.html").as_uri())
+    load(browser, (made.folder / "index.html").as_uri())
     wait(browser, "return document.documentElement.dataset.drawn")
-
-
-def wait(browser: Any, script: str, *arguments: Any, least_s: float = 30) -> Any:
-    until = time.monotonic() + least_s
-    while time.monotonic() < until:
-        if found := browser.execute_script(script, *arguments):
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"never came true: {script}")
 
 
 def test_every_chart_is_drawn_without_an_error_or_a_request(browser: Any, full: Made) -> None:
@@ -43,20 +33,19 @@ def test_every_chart_is_drawn_without_an_error_or_a_request(browser: Any, full: 
     assert [key for key, _ in drawn] == list(full.figures)
     assert all(num > 0 for _, num in drawn)
     assert console(browser) == []
-    # The browser's own first tab asks for its parts, which may come in late.
-    own = ("chrome:", "data:")
-    asked = [address for address in requested(browser) if not address.startswith(own)]
-    assert asked == [(full.folder / "index.html").as_uri()]
+    assert requested(browser) == [(full.folder / "index.html").as_uri()]
 
 
-def test_all_charts_stand_within_two_seconds(browser: Any, full: Made) -> None:
-    taken_ms = []
+def test_all_charts_stand_after_two_seconds_of_processor_time(browser: Any, full: Made) -> None:
+    # By the clock it would be the machine's other work that decides.
+    browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    taken_s = []
     for _ in range(3):
         open_page(browser, full)
-        taken_ms.append(
-            browser.execute_script("return Number(document.documentElement.dataset.drawn)")
-        )
-    assert min(taken_ms) / 1000 < INTERACTIVE_S
+        metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        taken_s += [metric["value"] for metric in metrics if metric["name"] == "ThreadTime"]
+    browser.execute_cdp_cmd("Performance.disable", {})
+    assert 0 < min(taken_s) < INTERACTIVE_S
 
 
 def test_pointing_at_a_model_shows_its_name_and_numbers(browser: Any, full: Made) -> None:
@@ -90,9 +79,10 @@ def test_the_button_turns_colours_of_page_and_charts_and_is_kept(browser: Any, f
         return [of('body', 'backgroundColor'), of('#chart-trend .xtick text', 'fill'), of('#theme', 'color')]"""
     light = browser.execute_script(colours)
     browser.find_element("id", "theme").click()
-    dark = wait(browser, colours)
-    assert all(before != after for before, after in zip(light, dark, strict=True))
+    turned = f"const now = (() => {{ {colours} }})(); return now.every((c, i) => c !== arguments[0][i]) && now"
+    dark = wait(browser, turned, light)
     browser.refresh()
+    settle(browser)
     wait(browser, "return document.documentElement.dataset.drawn")
     assert browser.execute_script(colours) == dark
     assert browser.find_element("id", "theme").text == "Light"
@@ -109,11 +99,10 @@ def test_a_dark_system_gets_a_dark_page(browser: Any, full: Made) -> None:
 def test_the_page_never_scrolls_sideways(browser: Any, full: Made, width: int) -> None:
     open_page(browser, full, width)
     browser.execute_script("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    # Charts in what has just been opened take its width a moment later.
+    widest = "Math.max(...[...document.querySelectorAll('.plot svg')].map(s => s.getBoundingClientRect().right))"
+    wait(browser, f"return {widest} <= arguments[0]", width)
     assert overflow(browser) <= 0
-    widest = browser.execute_script(
-        "return Math.max(...[...document.querySelectorAll('.plot svg')].map(s => s.getBoundingClientRect().right))"
-    )
-    assert widest <= width
 
 
 def test_charts_follow_the_width(browser: Any, full: Made) -> None:

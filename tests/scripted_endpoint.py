@@ -4,10 +4,11 @@ The model: after any prompt one token, `likeliest(prompt)`, has log-probability 
 from the prompt and the token. It writes its likeliest tokens, one after the other.
 """
 
+import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,9 +33,17 @@ class Mishap:
     """What the server does instead of answering one request."""
 
     status: int = 200
-    body: str = "{}"
+    body: str | bytes = "{}"
     headers: Mapping[str, str] = field(default_factory=dict)
     is_reset: bool = False
+    raw: bytes | None = None
+    """All that it sends, from the status line on, before it hangs up."""
+    drip_s: float | None = None
+    """Sends its headers and then a space every so many seconds, for as long as somebody listens."""
+    edit: Callable[[dict[str, Any]], Any] | None = None
+    """See `Endpoint.edit`."""
+    is_endless: bool = False
+    """Sends its headers and then spaces as fast as they are taken."""
     seconds: float = 0.0
     """Waits, and then does as it would have (a status other than 200, or an answer)."""
 
@@ -62,6 +71,14 @@ class Endpoint:
     """Reads texts; begins them with token 1 where `adds_bos`."""
     adds_bos: bool = False
     latency_s: float = 0.0
+    edit: Callable[[dict[str, Any]], Any] | None = None
+    """What becomes of the content of every completion before it is sent; bytes are sent as they are."""
+    mishap_of: Callable[[dict[str, Any]], Mishap | None] | None = None
+    """Of a completion, from the request's body."""
+    gets: dict[str, Mishap] = field(default_factory=dict)
+    """Path -> what is answered to a GET of it."""
+    num_sent: int = 0
+    """Bytes of endless answers."""
     dies_after: int | None = None
     """Completions until it closes its socket for good."""
     mishaps: list[Mishap] = field(default_factory=list)
@@ -103,7 +120,7 @@ class Endpoint:
         usage = {
             "prompt_tokens": len(prompt) + self.num_extra_tokens,
             "completion_tokens": len(generated),
-            "prompt_tokens_details": {"cached_tokens": 3},
+            "prompt_tokens_details": {"cached_tokens": min(3, len(prompt))},
         }
         return 200, {"choices": [choice], "usage": usage}
 
@@ -145,6 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
         end = self.endpoint
         if end.key and self.headers["Authorization"] != f"Bearer {end.key}":
             self._send(401, json.dumps({"error": {"message": "Unauthorized"}}))
+        elif self.path in end.gets:
+            mishap = end.gets[self.path]
+            self._send(mishap.status, mishap.body, mishap.headers)
         elif self.path == "/v1/models":
             self._send(200, json.dumps({"data": end.models}))
         elif self.path == "/version":
@@ -163,6 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
             end.num_at_once += 1
             end.max_at_once = max(end.max_at_once, end.num_at_once)
             mishap = end.mishaps.pop(0) if end.mishaps else None
+            mishap = mishap or (end.mishap_of(body) if end.mishap_of else None)
             is_dead = end.dies_after is not None and len(end.bodies) > end.dies_after
         try:
             if is_dead:
@@ -178,20 +199,43 @@ class _Handler(BaseHTTPRequestHandler):
         if mishap and mishap.is_reset:
             self.close_connection = True
             return
+        if mishap and mishap.raw is not None:
+            self.close_connection = True
+            self.wfile.write(mishap.raw)
+            return
+        if mishap and (mishap.drip_s is not None or mishap.is_endless):
+            self._go_on(mishap)
+            return
         time.sleep(mishap.seconds if mishap else self.endpoint.latency_s)
-        if mishap and not mishap.seconds:
+        edit = (mishap.edit if mishap else None) or self.endpoint.edit
+        if mishap and not mishap.seconds and not mishap.edit:
             self._send(mishap.status, mishap.body, mishap.headers)
             return
         status, content = self.endpoint.answer(body)
-        self._send(status, json.dumps(content))
+        sent = edit(content) if edit and status == 200 else content
+        self._send(status, sent if isinstance(sent, bytes) else json.dumps(sent))
 
-    def _send(self, status: int, body: str, headers: Mapping[str, str] | None = None) -> None:
-        content = body.encode()
+    def _go_on(self, mishap: Mishap) -> None:
+        self.close_connection = True
+        self._begin(200, mishap.headers)
+        piece = b" " if mishap.drip_s else b" " * 2**16
+        with contextlib.suppress(OSError):  # nobody listens any more
+            while True:
+                self.wfile.write(piece)
+                self.endpoint.num_sent += len(piece)
+                time.sleep(mishap.drip_s or 0)
+
+    def _begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        for name, value in ({"Content-Type": "application/json"} | dict(headers or {})).items():
+        for name, value in ({"Content-Type": "application/json"} | dict(headers)).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+
+    def _send(
+        self, status: int, body: str | bytes, headers: Mapping[str, str] | None = None
+    ) -> None:
+        content = body if isinstance(body, bytes) else body.encode()
+        self._begin(status, {**(headers or {}), "Content-Length": str(len(content))})
         try:
             self.wfile.write(content)
         except (BrokenPipeError, ConnectionResetError):  # the client has given up waiting

@@ -41,6 +41,7 @@ from evalharness.engines.openai_answers import (
 )
 from evalharness.engines.openai_dialect import EXTRAS, Dialect, Logprobs, Probing, Prompts
 from evalharness.engines.openai_endpoint import Answer, Endpoint, ModelCard
+from evalharness.engines.openai_schema import Choice
 from evalharness.engines.trie import Tokens, TokenScore, score_trie
 from evalharness.errors import CheckpointError, ConfigError
 from evalharness.records import (
@@ -58,8 +59,6 @@ NO_LOGPROBS = (
     "the server gives no log-likelihoods of a prompt's tokens (neither vLLM's prompt_logprobs nor OpenAI's echo with "
     "logprobs); serve the model with vLLM, or take tasks that generate"
 )
-MOST_TOKENS = 1 << 31
-"""No vocabulary is so large."""
 MAX_NEXT = 128
 """vLLM's limit on `logprob_token_ids`."""
 REQUEST_TOKENS = 64
@@ -133,7 +132,10 @@ class OpenAIEngine:
         card = await endpoint.model(config.served_model)
         max_model_len = _max_model_len(config, card, weights)
         dialect = await Probing(endpoint, card.name, prompts).dialect(config.extra)
-        version = await endpoint.version()
+        version, answers_as = await endpoint.version(), ""
+        if endpoint.answers_as not in (None, card.name):
+            answers_as = f"answers as {endpoint.answers_as}"
+            logger.warning("%s: asked for %r, the server %s", endpoint.url, card.name, answers_as)
         info = EngineInfo(
             kind="openai",
             version=f"{card.owner} {version}".strip() or "unknown",
@@ -141,7 +143,7 @@ class OpenAIEngine:
             dtype="unknown" if config.dtype == "auto" else config.dtype,
             quantization=config.quantization,
             max_model_len=max_model_len,
-            endpoint=" ".join(filter(None, (endpoint.url, card.name, card.root))),
+            endpoint=" ".join(filter(None, (endpoint.url, card.name, card.root, answers_as))),
             gives_logprobs=dialect.logprobs is not Logprobs.none,
             keeps_special_tokens=dialect.gives_token_ids,
             takes_extras=dialect.takes_extras,
@@ -157,7 +159,9 @@ class OpenAIEngine:
         answer = await self._ask(meter, request.prompt_token_ids, fields)
         choice = answer.choice
         text, finish_reason = choice.get("text"), choice.get("finish_reason")
-        if not isinstance(text, str) or finish_reason not in (*_STOPPED, "length"):
+        if text is None:
+            raise RequestError("the server sent no text")
+        if finish_reason not in (*_STOPPED, "length"):
             raise RequestError(f"the server ended its answer with {finish_reason!r}")
         ended = self._ended(request, text, choice)
         return Generation(
@@ -169,12 +173,12 @@ class OpenAIEngine:
             latency_s=time.perf_counter() - started,
         )
 
-    def _ended(self, request: GenerateRequest, text: str, choice: Mapping[str, Any]) -> Ended:
+    def _ended(self, request: GenerateRequest, text: str, choice: Choice) -> Ended:
         """From its tokens where the server tells them, else from its text."""
-        is_full, ids = choice["finish_reason"] == "length", choice.get("token_ids")
-        if isinstance(ids, list):
-            if not all(type(i) is int and 0 <= i < MOST_TOKENS for i in ids):
-                raise RequestError("the server's token_ids are none")
+        is_full, ids = choice.get("finish_reason") == "length", choice.get("token_ids")
+        if ids is None and self.dialect.gives_token_ids:
+            raise RequestError("the server didn't say which tokens it wrote, and did before")
+        if ids is not None:
             # Where a stop string or an end token of the server's own ended it, vLLM names it.
             is_end_last = isinstance(choice.get("stop_reason"), int)
             return self._detokenizer.finish(
@@ -302,6 +306,8 @@ class OpenAIEngine:
     async def _ask(self, meter: _Meter, tokens: Sequence[int], fields: Mapping[str, Any]) -> Answer:
         body = {**self._fields, "prompt": self._prompts.write(tokens), **fields, **self._extra}
         answer = await self._endpoint.complete(body)
+        if not body.get("echo"):
+            self._prompts.check_length(answer, body["max_tokens"])
         self._prompts.check(tokens, answer)
         meter.num_prompt_tokens += len(tokens)
         meter.num_cached_tokens += answer.num_cached_tokens

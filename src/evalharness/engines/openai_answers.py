@@ -4,16 +4,18 @@
     echoed  OpenAI's `echo` with `logprobs=1`: the prompt's tokens as strings, each with the likeliest beside it
     next    vLLM's `logprob_token_ids`: of given token ids, as the one token that is generated
 
-What isn't there, or isn't about the tokens that were asked for, raises: a wrong score is worse than none.
+Each field is what it should be by itself (`openai_schema`). What isn't there, or isn't about the tokens that were asked
+for, or contradicts itself, raises: a wrong score is worse than none.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalharness.engines.base import RequestError
+from evalharness.engines.openai_schema import Choice
+from evalharness.engines.soundness import MAX_ROUNDING
 from evalharness.engines.trie import TokenScore
 
 RANKED: Mapping[str, Any] = {"prompt_logprobs": 0}
@@ -30,30 +32,26 @@ def asks_next(token_ids: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def ranked_scores(
-    choice: Mapping[str, Any], tokens: Sequence[int], start: int
-) -> dict[int, TokenScore]:
+def ranked_scores(choice: Choice, tokens: Sequence[int], start: int) -> dict[int, TokenScore]:
     """Position -> score of the prompt's tokens from `start` on (at least 1).
 
     Raises:
         RequestError: one isn't there.
     """
     entries = choice.get("prompt_logprobs")
-    if not isinstance(entries, list) or len(entries) != len(tokens):
+    if entries is None or len(entries) != len(tokens):
         raise RequestError("the server sent no log-probability for each of the prompt's tokens")
     found = {}
     for position in range(start, len(tokens)):
-        entry = entries[position] or {}
-        own = entry.get(str(tokens[position])) if isinstance(entry, dict) else None
-        if not isinstance(own, dict) or not isinstance(own.get("rank"), int):
+        own = (entries[position] or {}).get(str(tokens[position]))
+        rank = own.get("rank") if own else None
+        if own is None or rank is None:
             raise RequestError(f"the server sent no log-probability for prompt token {position}")
-        found[position] = TokenScore(_logprob(own.get("logprob")), own["rank"] == 1)
+        found[position] = TokenScore(own["logprob"], rank == 1)
     return found
 
 
-def echoed_scores(
-    choice: Mapping[str, Any], tokens: Sequence[int], start: int
-) -> dict[int, TokenScore]:
+def echoed_scores(choice: Choice, tokens: Sequence[int], start: int) -> dict[int, TokenScore]:
     """Position -> score of the prompt's tokens from `start` on (at least 1).
 
     The strings of the tokens aren't compared, as different tokens can have the same one; that the server read as many
@@ -62,10 +60,9 @@ def echoed_scores(
     Raises:
         RequestError: one isn't there, or their number isn't the prompt's (and perhaps the generated one's).
     """
-    logprobs = choice.get("logprobs")
-    logprobs = logprobs if isinstance(logprobs, dict) else {}
+    logprobs = choice.get("logprobs") or {}
     own, top = logprobs.get("token_logprobs"), logprobs.get("top_logprobs")
-    if not isinstance(own, list) or not isinstance(top, list) or len(own) != len(top):
+    if own is None or top is None or len(own) != len(top):
         raise RequestError("the server echoed no log-probabilities")
     if len(own) - len(tokens) not in (0, 1):
         raise RequestError(
@@ -73,34 +70,33 @@ def echoed_scores(
         )
     found = {}
     for position in range(start, len(tokens)):
-        likeliest = top[position]
-        if not isinstance(likeliest, dict) or not likeliest:
-            raise RequestError(f"the server sent no likeliest token for prompt token {position}")
-        logprob = _logprob(own[position])
-        found[position] = TokenScore(logprob, logprob >= max(map(_logprob, likeliest.values())))
+        logprob, likeliest = own[position], top[position]
+        if logprob is None or not likeliest:
+            raise RequestError(f"the server sent no log-probability for prompt token {position}")
+        most = max(likeliest.values())
+        if logprob > most + MAX_ROUNDING:
+            raise RequestError(
+                f"the server sent prompt token {position} as likelier ({logprob:g}) than the likeliest ({most:g})"
+            )
+        found[position] = TokenScore(logprob, logprob >= most)
     return found
 
 
-def next_scores(choice: Mapping[str, Any], wanted: Sequence[int]) -> dict[int, TokenScore]:
+def next_scores(choice: Choice, wanted: Sequence[int]) -> dict[int, TokenScore]:
     """Token id -> score as the token after the prompt.
 
     Raises:
         RequestError: one isn't there.
     """
-    logprobs, generated = choice.get("logprobs"), choice.get("token_ids")
-    top = logprobs.get("top_logprobs") if isinstance(logprobs, dict) else None
-    if not (isinstance(top, list) and top and isinstance(top[0], dict)):
+    top = (choice.get("logprobs") or {}).get("top_logprobs")
+    known, generated = top[0] if top else None, choice.get("token_ids")
+    if known is None:
         raise RequestError("the server sent no log-probabilities of the next token")
-    if not isinstance(generated, list) or not generated:
+    if not generated:
         raise RequestError("the server didn't say which token is the likeliest")
-    known = top[0]
+    missing = [token for token in wanted if f"token_id:{token}" not in known]
+    if missing:
+        raise RequestError(f"the server sent no log-probability of token {missing[0]} as the next")
     return {
-        token: TokenScore(_logprob(known.get(f"token_id:{token}")), token == generated[0])
-        for token in wanted
+        token: TokenScore(known[f"token_id:{token}"], token == generated[0]) for token in wanted
     }
-
-
-def _logprob(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise RequestError(f"the server sent {value!r} for a log-probability")
-    return float(value)

@@ -107,11 +107,25 @@ class Prompts:
     def check(self, tokens: Sequence[int], answer: Answer) -> None:
         """Raise a RequestError when the server read other tokens than were meant."""
         read = answer.choice.get("prompt_token_ids")
-        if isinstance(read, list) and read != list(tokens):
+        if read is not None and read != list(tokens):
             raise RequestError("the server read other tokens than the prompt's")
         if answer.num_prompt_tokens not in (None, len(tokens)):
             raise RequestError(
                 f"the server read {answer.num_prompt_tokens} tokens in a prompt of {len(tokens)}"
+            )
+
+    def check_length(self, answer: Answer, max_tokens: int) -> None:
+        """Raise a RequestError when the text is longer than so many tokens can be.
+
+        A text's own tokens can be more than those that it was written with, but not many times as many.
+        """
+        text = answer.choice.get("text") or ""
+        if len(text) <= 8 * max_tokens:
+            return
+        num_tokens = len(self.tokenizer.encode(text, add_special_tokens=False))
+        if num_tokens > 2 * max_tokens + 8:
+            raise RequestError(
+                f"the server wrote {num_tokens} tokens of text where at most {max_tokens} tokens were asked for"
             )
 
 

@@ -3,8 +3,8 @@
 The `openai` client keeps the connections and sends again what was refused for now (429, 5xx), timed out or was lost,
 with growing pauses or those the server names (Retry-After). What it can't mend becomes an error of ours here:
 
-    RequestError  the server said no to this request, or answered with something that is no completion;
-                  BusyError when it had no answer for now, and all retries were in vain
+    RequestError  the server said no to this request, or answered with something that is no completion
+                  (`openai_schema`, `openai_client`); BusyError when it had no answer for now, and all retries were in vain
     EngineError   the server is gone, or has stopped taking our key or serving the model
     ConfigError   before the first request: the URL, the key or the model's name is wrong
 """
@@ -22,7 +22,10 @@ import httpx2
 import openai
 
 from evalharness.config import EngineConfig
+from evalharness.engines import openai_schema
 from evalharness.engines.base import RequestError
+from evalharness.engines.openai_client import BoundedClient, UnfitAnswerError
+from evalharness.engines.openai_schema import told
 from evalharness.errors import ConfigError, EngineError, did_you_mean, then
 
 logger = logging.getLogger(__name__)
@@ -63,7 +66,7 @@ class PrefixCache(NamedTuple):
 class Answer(NamedTuple):
     """The one choice of a completion, and its cost."""
 
-    choice: Mapping[str, Any]
+    choice: openai_schema.Choice
     num_prompt_tokens: int | None
     """As the server counted them; None when it doesn't say."""
     num_cached_tokens: int
@@ -82,6 +85,8 @@ class Endpoint:
         assert config.base_url is not None  # config_values
         self.url = config.base_url.rstrip("/")
         self.num_retries = config.num_retries
+        self.answers_as: str | None = None
+        """The name that the model was answered under first, where the server says it."""
         self._key_env = config.api_key_env
         self._slots = asyncio.Semaphore(config.max_in_flight)
         limits = httpx2.Limits(
@@ -95,7 +100,7 @@ class Endpoint:
             api_key=_key(config.api_key_env),
             max_retries=config.num_retries,
             timeout=timeout,
-            http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout),
+            http_client=BoundedClient(limits=limits, timeout=timeout),
         )
         for name in ("httpx2", "openai"):  # a line for every request and every retry
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -115,9 +120,9 @@ class Endpoint:
             raise EngineError(
                 f"engine.base_url {self.url}: nothing answers there ({_cause(e)}); is the server running?"
             ) from e
-        cards = _cards(_json(listed))
-        if not cards:
-            raise ConfigError(f"engine.base_url {self.url}: /models there lists no model")
+        except UnfitAnswerError as e:
+            raise ConfigError(f"engine.base_url {self.url}: {e}") from e
+        cards = self._cards(listed)
         names = [card.name for card in cards]
         if wanted is None and len(cards) == 1:
             return cards[0]
@@ -136,22 +141,30 @@ class Endpoint:
 
     async def version(self) -> str:
         """Of the server's software, where it tells (vLLM); else ''."""
-        content = _json(await self._get_if_there("/version"))
-        return str(content.get("version", ""))
+        response = await self._get_if_there("/version")
+        try:
+            content = openai_schema.json_object(response.content) if response else {}
+        except ValueError:
+            return ""
+        return openai_schema.name_or_none(content.get("version")) or ""
 
     async def prefix_cache(self) -> PrefixCache | None:
         """Of a vLLM server whose metrics can be read; None where there is none, or nobody says."""
         response = await self._get_if_there("/metrics")
-        found = re.search(
-            r"^vllm:cache_config_info\{(.*)\}", response.text if response else "", re.M
-        )
+        text = response.content.decode(errors="replace") if response else ""
+        found = re.search(r"^vllm:cache_config_info\{(.{,10000})\}", text, re.M)
         labels = dict(re.findall(r'(\w+)="([^"]*)"', found[1])) if found else {}
-        if labels.get("enable_prefix_caching") != "True" or not labels["block_size"].isdigit():
+        block_size = re.fullmatch(r"[1-9][0-9]{,5}", labels.get("block_size", ""))
+        if labels.get("enable_prefix_caching") != "True" or not block_size:
             return None
-        return PrefixCache(int(labels["block_size"]))
+        return PrefixCache(int(block_size[0]))
 
     async def complete(self, body: Mapping[str, Any], num_retries: int | None = None) -> Answer:
         """Send one request with one prompt.
+
+        Args:
+            body: says `max_tokens`; what comes back is held against it.
+            num_retries: default: `engine.num_retries`.
 
         Raises:
             RequestError: refused, unanswered after all retries (BusyError), or answered with no completion.
@@ -167,11 +180,25 @@ class Endpoint:
             raise self._refused(e) from e
         except openai.APIConnectionError as e:
             raise await self._unanswered(e) from e
-        return _answer(_json(response))
+        except UnfitAnswerError as e:
+            raise RequestError(str(e)) from e
+        try:
+            found = openai_schema.completion(response.content, max_tokens=body["max_tokens"])
+        except ValueError as e:
+            raise RequestError(f"no completion: {e}") from e
+        self._check_model(found.get("model"))
+        return _answer(found)
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
         await self._client.close()
+
+    def _check_model(self, name: str | None) -> None:
+        self.answers_as = self.answers_as or name
+        if name and name != self.answers_as:
+            raise RequestError(
+                f"the server answered as {name!r}, and before as {self.answers_as!r}: another model"
+            )
 
     async def _get(self, url: str, num_retries: int) -> httpx2.Response:
         client = self._client.with_options(
@@ -183,8 +210,25 @@ class Endpoint:
         """From beside the API, where vLLM has what OpenAI's API has no place for."""
         try:
             return await self._get(self.url.removesuffix("/v1") + path, 0)
-        except openai.APIError:
+        except openai.OpenAIError:
             return None
+
+    def _cards(self, listed: httpx2.Response) -> list[ModelCard]:
+        """What is listed, but for entries that no model can have."""
+        where, wrong = f"engine.base_url {self.url}: /models there", ""
+        try:
+            data = openai_schema.json_object(listed.content).get("data")
+        except ValueError as e:
+            raise ConfigError(f"{where} is no list of models: {e}") from e
+        cards = []
+        for entry in data if isinstance(data, list) else ():
+            try:
+                cards.append(_model_card(openai_schema.card(entry)))
+            except ValueError as e:
+                wrong = f" ({e})"
+        if not cards:
+            raise ConfigError(f"{where} lists no model{wrong}")
+        return cards
 
     def _not_opened(self, e: openai.APIStatusError) -> ConfigError | EngineError:
         if e.status_code in (401, 403):
@@ -217,7 +261,7 @@ class Endpoint:
             await self._get(f"{self.url}/models", 0)
         except openai.APIConnectionError as gone:
             return EngineError(f"the server at {self.url} is gone: {_cause(gone)}")
-        except openai.APIStatusError:
+        except openai.OpenAIError:
             pass
         return BusyError(f"{self.url}: {what}")
 
@@ -234,55 +278,33 @@ def _key(environment_variable: str | None) -> str:
     return key
 
 
-def _json(response: httpx2.Response | None) -> dict[str, Any]:
-    """The body's object; {} when it is none."""
-    try:
-        content = response.json() if response is not None else None
-    except ValueError:  # not JSON, or not UTF-8
-        content = None
-    return content if isinstance(content, dict) else {}
+def _model_card(found: openai_schema.Card) -> ModelCard:
+    return ModelCard(
+        name=found["id"],
+        owner=found.get("owned_by") or "",
+        root=found.get("root") or "",
+        max_model_len=found.get("max_model_len"),
+    )
 
 
-def _cards(content: Mapping[str, Any]) -> list[ModelCard]:
-    data = content.get("data")
-    cards = [card for card in data if isinstance(card, dict)] if isinstance(data, list) else []
-    return [
-        ModelCard(
-            name=str(card["id"]),
-            owner=str(card.get("owned_by") or ""),
-            root=str(card.get("root") or ""),
-            max_model_len=_count(card, "max_model_len"),
-        )
-        for card in cards
-        if "id" in card
-    ]
-
-
-def _answer(content: Mapping[str, Any]) -> Answer:
-    choices, usage = content.get("choices"), content.get("usage") or {}
-    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
-        raise RequestError("the server's answer is no completion")
-    if not isinstance(usage, dict):
-        usage = {}
-    details = usage.get("prompt_tokens_details")
-    cached = _count(details, "cached_tokens") if isinstance(details, dict) else None
-    return Answer(choices[0], _count(usage, "prompt_tokens"), cached or 0)
-
-
-def _count(content: Mapping[str, Any], name: str) -> int | None:
-    value = content.get(name)
-    return value if isinstance(value, int) else None
+def _answer(found: openai_schema.Completion) -> Answer:
+    usage = found.get("usage") or {}
+    details = usage.get("prompt_tokens_details") or {}
+    return Answer(
+        choice=found["choices"][0],
+        num_prompt_tokens=usage.get("prompt_tokens"),
+        num_cached_tokens=details.get("cached_tokens") or 0,
+    )
 
 
 def _said(e: openai.APIStatusError) -> str:
     """The status and the server's own message, in one line."""
     body = e.body if isinstance(e.body, dict) else {}
-    message = body.get("message") or body.get("detail") or e.response.text
-    return f"{e.status_code}: {' '.join(str(message).split())[:300]}"
+    return f"{e.status_code}: {told(body or e.response.content.decode(errors='replace'))}"
 
 
 def _cause(e: openai.APIConnectionError) -> str:
     if isinstance(e, openai.APITimeoutError):
         return "timed out"
     cause = e.__cause__ or e
-    return " ".join(f"{type(cause).__name__}: {cause}".split()).rstrip(": ")
+    return told(f"{type(cause).__name__}: {cause}").rstrip(": ")

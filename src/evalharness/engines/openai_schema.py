@@ -1,0 +1,176 @@
+"""The fields of a server's answers that are read, and what each may be: bytes in, checked values out.
+
+A server is trusted with nothing: JSON that is too deep, names a key twice or holds half a character, a number of the
+wrong type or out of range, more than was asked for. What doesn't pass raises a ValueError that says which field it is
+and what stood there, in one line; what isn't read isn't looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, TypeVar
+
+import jiter
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from evalharness.engines.soundness import MAX_ROUNDING
+
+T = TypeVar("T")
+
+MOST_TOKENS = 2**31
+
+
+def _name(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("a name is printable")
+    return value
+
+
+Logprob = Annotated[float, Field(le=MAX_ROUNDING, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=MOST_TOKENS)]
+Label = Annotated[str, Field(max_length=1000), AfterValidator(_name)]
+Name = Annotated[Label, Field(min_length=1)]
+
+
+class RankedToken(TypedDict):
+    """One token of vLLM's `prompt_logprobs`."""
+
+    logprob: Logprob
+    rank: NotRequired[Annotated[int, Field(ge=1, lt=MOST_TOKENS)] | None]
+
+
+class TokenLogprobs(TypedDict):
+    """OpenAI's `logprobs`; the first token of an echoed prompt has none."""
+
+    token_logprobs: NotRequired[list[Logprob | None] | None]
+    top_logprobs: NotRequired[list[dict[str, Logprob] | None] | None]
+
+
+class Choice(TypedDict):
+    """One answer to the prompt."""
+
+    index: NotRequired[Annotated[int, Field(ge=0, le=0)] | None]
+    text: NotRequired[str | None]
+    finish_reason: NotRequired[str | None]
+    stop_reason: NotRequired[Count | str | None]
+    """vLLM's: the end token or stop string that ended it."""
+    logprobs: NotRequired[TokenLogprobs | None]
+    prompt_logprobs: NotRequired[list[dict[str, RankedToken] | None] | None]
+    token_ids: NotRequired[list[Count] | None]
+    prompt_token_ids: NotRequired[list[Count] | None]
+
+
+class PromptDetails(TypedDict):
+    """What of the prompt was computed before."""
+
+    cached_tokens: NotRequired[Count | None]
+
+
+class Usage(TypedDict):
+    """Tokens, as the server counted them."""
+
+    prompt_tokens: NotRequired[Count | None]
+    completion_tokens: NotRequired[Count | None]
+    prompt_tokens_details: NotRequired[PromptDetails | None]
+
+
+class Completion(TypedDict):
+    """The body of an answer; of several choices only one was asked for."""
+
+    model: NotRequired[Label | None]
+    choices: Annotated[list[Choice], Field(min_length=1, max_length=1)]
+    usage: NotRequired[Usage | None]
+
+
+class Card(TypedDict):
+    """One entry of `/v1/models`."""
+
+    id: Name
+    owned_by: NotRequired[Label | None]
+    root: NotRequired[Label | None]
+    max_model_len: NotRequired[Annotated[int, Field(gt=0, lt=MOST_TOKENS)] | None]
+
+
+_COMPLETION = TypeAdapter(Completion)
+_CARD = TypeAdapter(Card)
+_NAME = TypeAdapter(Name)
+
+
+def completion(body: bytes, *, max_tokens: int) -> Completion:
+    """The completion in a body.
+
+    Args:
+        body: as the server sent it, uncompressed.
+        max_tokens: how many were asked for.
+
+    Raises:
+        ValueError: it is no completion, or not one of so many tokens.
+    """
+    content = json_object(body)
+    if "choices" not in content and content.get("error"):
+        raise ValueError(f"the server's answer is an error: {told(content['error'])}")
+    found = _valid(_COMPLETION, content)
+    choice, usage = found["choices"][0], found.get("usage") or {}
+    num_tokens = max(len(choice.get("token_ids") or ()), usage.get("completion_tokens") or 0)
+    if num_tokens > max_tokens:
+        raise ValueError(
+            f"the server wrote {num_tokens} tokens where at most {max_tokens} were asked for"
+        )
+    details = usage.get("prompt_tokens_details") or {}
+    num_cached, num_read = details.get("cached_tokens") or 0, usage.get("prompt_tokens")
+    if num_read is not None and num_cached > num_read:
+        raise ValueError(f"the server had {num_cached} tokens cached of a prompt of {num_read}")
+    return found
+
+
+def card(content: object) -> Card:
+    """One model of a list. Raises a ValueError that says what is wrong with it."""
+    return _valid(_CARD, content)
+
+
+def name_or_none(content: object) -> str | None:
+    """The value itself, where it can be a name."""
+    try:
+        return _NAME.validate_python(content, strict=True)
+    except ValidationError:
+        return None
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The body's object. Raises a ValueError when it is none."""
+    try:
+        content = jiter.from_json(
+            body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys"
+        )
+    except ValueError as e:
+        begin = told(body[:200].decode(errors="replace"), 60)
+        raise ValueError(f"the server's answer is no JSON ({told(str(e))}): {begin!r}") from e
+    if not isinstance(content, dict):
+        raise ValueError(f"the server's answer is {told(content, 60)} and no JSON object")
+    return content
+
+
+def told(value: object, most: int = 300) -> str:
+    """What a server said, fit to be shown in a line: short, without control characters or halves of characters."""
+    if isinstance(value, Mapping):
+        value = value.get("message") or value.get("detail") or value
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = repr(value)
+        except (RecursionError, ValueError):  # too deep; an integer of too many digits
+            text = f"a {type(value).__name__}"
+    printable = "".join(c if c.isprintable() else " " for c in text[: 4 * most])
+    return " ".join(printable.split())[:most]
+
+
+def _valid(adapter: TypeAdapter[T], content: object) -> T:
+    try:
+        return adapter.validate_python(content, strict=True)
+    except ValidationError as e:
+        error = e.errors(include_url=False, include_context=False)[0]
+    where = ".".join(map(str, error["loc"])) or "the answer"
+    why = told(error["msg"].removeprefix("Value error, "))
+    raise ValueError(f"{told(where)} is {told(error['input'], 60)}: {why}")

@@ -101,3 +101,59 @@ def test_broken_entry_is_named(home: Path, content: str) -> None:
     (home / "configs" / "model" / "bad.yaml").write_text(content)
     with pytest.raises(ConfigError, match=r"bad\.yaml"):
         output("inspect", "bad")
+
+
+def make_whole(folder: Path) -> Path:
+    """A base and an adapter over its only layer, as far as merging needs them."""
+    layer = "model.layers.0.self_attn.q_proj"
+    write_safetensors(
+        folder / "base" / "model.safetensors", {f"{layer}.weight": TinyTensor("F32", (8, 8))}
+    )
+    (folder / "base" / "config.json").write_text(json.dumps({"model_type": "frobnicate"}))
+    tensors = {
+        f"base_model.model.{layer}.lora_A.weight": TinyTensor("F32", (4, 8)),
+        f"base_model.model.{layer}.lora_B.weight": TinyTensor("F32", (8, 4)),
+    }
+    write_safetensors(folder / "tuning" / "adapter_model.safetensors", tensors)
+    config = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
+    (folder / "tuning" / "adapter_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_merge_makes_a_checkpoint_and_prints_its_fingerprint(home: Path) -> None:
+    pytest.importorskip("torch")
+    make_whole(home)
+    shown = output("merge", "base", "tuning", "out")
+    fingerprint = json.loads(output("inspect", "out", "--json"))["fingerprint"]
+    assert shown == f"out: fingerprint {fingerprint}. Give it as model.path.\n"
+    assert fingerprint != json.loads(output("inspect", "base", "--json"))["fingerprint"]
+
+
+def test_merge_over_something_is_refused(home: Path) -> None:
+    make_whole(home)
+    (home / "out").mkdir()
+    with pytest.raises(CheckpointError, match="out is there already"):
+        output("merge", "base", "tuning", "out")
+
+
+@pytest.mark.usefixtures("home")
+def test_merge_into_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(CheckpointError, match="did you mean 'mine'"):
+        output("merge", "mien", "a", "out")
+
+
+def test_full_inspection_names_values_that_are_no_numbers(home: Path) -> None:
+    path = write_safetensors(home / "w" / "model.safetensors", {"t": TinyTensor("F32", (2, 2))})
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\xc0\x7f")
+    assert "t: 1 NaN or infinite values in 1 of 2 rows." in output("inspect", "w", "--full")
+    assert "all finite" not in output("inspect", "w", "--full")
+
+
+@pytest.mark.usefixtures("home")
+def test_full_inspection_says_that_all_values_are_finite() -> None:
+    assert "all finite" in output("inspect", "w", "--full")
+
+
+def test_inspect_says_that_an_unknown_architecture_was_not_checked(home: Path) -> None:
+    make_whole(home)
+    assert "Weights unchecked" in output("inspect", "base")

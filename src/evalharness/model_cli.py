@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Checkpoints: what they are, and which are known.")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Dtype(StrEnum):
+    """What merged tensors can be stored as."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
 
 
 @app.command("inspect")
@@ -50,6 +59,33 @@ def inspect_command(
         from evalharness.report.console import console
 
         console().print(_table(info))
+
+
+@app.command("merge")
+def merge_command(
+    base: Annotated[
+        str,
+        typer.Argument(metavar="BASE", help="The base's folder, or a name in configs/model."),
+    ],
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="The LoRA adapter's folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make; must not be there.")],
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option(
+            "--dtype",
+            help="Of the tensors that change; the base's own where it isn't given. "
+            "float32 keeps what 16 bits would round away.",
+        ),
+    ] = None,
+) -> None:
+    """Merge a LoRA adapter into its base: a checkpoint of its own, which needs no adapter.
+
+    Runs do this by themselves, into ~/.cache/evalharness, for adapters that their engine can't take.
+    """
+    from evalharness.checkpoint import inspect, merge
+
+    merge(_folder(base), adapter.expanduser(), out, dtype=dtype.value if dtype else None)
+    typer.echo(f"{out}: fingerprint {inspect(out).fingerprint}. Give it as model.path.")
 
 
 @app.command("demo")
@@ -157,18 +193,30 @@ def _inspect(model: str, full: bool) -> CheckpointInfo | AdapterInfo:
         if is_adapter(path):
             return inspect_adapter(path, full=full)
         return with_check(inspect(path, full=full), check_architecture(path))
+    entry = _load(_entry(model))
+    path = resolve(entry, offline=True)
+    info = inspect(path, full=full, allow_pickle=entry.allow_pickle)
+    info = with_check(info, check_architecture(path, is_text_only=entry.is_text_only))
+    adapter = resolve_adapter(entry, offline=True)
+    return with_adapter(info, inspect_adapter(adapter, full=full)) if adapter else info
+
+
+def _folder(model: str) -> Path:
+    """The folder of a checkpoint: given itself, or by a name in configs/model."""
+    from evalharness.checkpoint import resolve
+
+    path = Path(model).expanduser()
+    return path if path.is_dir() else resolve(_load(_entry(model)), offline=True)
+
+
+def _entry(model: str) -> Path:
     entries = _entries()
     if model not in entries:
         raise CheckpointError(
             f"{model!r} is neither a folder nor a name in configs/model{did_you_mean(model, entries)}; "
             "`evalharness model list` shows all."
         )
-    entry = _load(entries[model])
-    path = resolve(entry, offline=True)
-    info = inspect(path, full=full, allow_pickle=entry.allow_pickle)
-    info = with_check(info, check_architecture(path, is_text_only=entry.is_text_only))
-    adapter = resolve_adapter(entry, offline=True)
-    return with_adapter(info, inspect_adapter(adapter, full=full)) if adapter else info
+    return entries[model]
 
 
 def _entries() -> dict[str, Path]:

@@ -1,5 +1,6 @@
 """Where configs and tasks are found: the user's working directory first, then what ships with us."""
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -16,3 +17,8 @@ def search(name: str) -> list[Path]:
     own = Path.cwd() / name
     found = [own.resolve()] if own.is_dir() else []
     return found + [path for path in [shipped(name)] if path not in found and path.is_dir()]
+
+
+def cache_folder() -> Path:
+    """Where we keep what is slow to make again; nothing is lost when it is deleted."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evalharness"

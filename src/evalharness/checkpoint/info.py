@@ -4,15 +4,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from evalharness.checkpoint import identity
+from evalharness.checkpoint.adapter import read_adapter
 from evalharness.checkpoint.architecture import ArchitectureCheck, checkpoint_config
 from evalharness.checkpoint.json_files import read_json, read_json_if_there
+from evalharness.checkpoint.lora_config import ADAPTER_CONFIG
 from evalharness.checkpoint.non_finite import non_finite
 from evalharness.checkpoint.scale import Scale, logical_params, measure
-from evalharness.checkpoint.weights import WeightsFile, read_safetensors, read_weights
+from evalharness.checkpoint.weights import WeightsFile, read_weights
 from evalharness.errors import CheckpointError
 
-_ADAPTER_CONFIG = "adapter_config.json"
-_ADAPTER_WEIGHTS = "adapter_model.safetensors"
 UNVERIFIED = "unverified"
 
 
@@ -35,6 +35,8 @@ class CheckpointInfo(Scale):
     adapter_base: str | None = None
     """The base that the adapter names in its own config."""
     adapter_rank: int | None = None
+    adapter_merged: str | None = None
+    """Why the adapter is merged into the weights before they are loaded; None where the engine applies it itself."""
     fits_architecture: str | None = None
     """transformers' class whose tensors the weights were found to be; None where that wasn't checked."""
     remarks: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ class AdapterInfo:
     base: str | None
     """`base_model_name_or_path` of adapter_config.json."""
     rank: int
+    """The largest of any module."""
     params: int
     disk_bytes: int
 
@@ -70,7 +73,7 @@ def inspect(path: Path, *, full: bool = False, allow_pickle: bool = False) -> Ch
     if not path.is_dir():
         raise CheckpointError(f"checkpoint {path}: no such folder.")
     if is_adapter(path):
-        base = read_json(path / _ADAPTER_CONFIG).get("base_model_name_or_path")
+        base = read_json(path / ADAPTER_CONFIG).get("base_model_name_or_path")
         raise CheckpointError(
             f"checkpoint {path}: this is a LoRA adapter over {base!r}; give the base as model.path and this as "
             "model.adapter."
@@ -125,37 +128,25 @@ def with_check(info: CheckpointInfo, check: ArchitectureCheck) -> CheckpointInfo
 
 def is_adapter(path: Path) -> bool:
     """Whether the folder holds a LoRA adapter and no model of its own."""
-    return (path / _ADAPTER_CONFIG).is_file() and not (path / "config.json").is_file()
+    return (path / ADAPTER_CONFIG).is_file() and not (path / "config.json").is_file()
 
 
 def inspect_adapter(path: Path, *, full: bool = False) -> AdapterInfo:
     """Identity and size of the LoRA adapter in `path`.
 
     Raises:
-        CheckpointError: not an adapter in PEFT's safetensors format, or damaged.
+        CheckpointError: not a LoRA adapter in PEFT's safetensors format, damaged, or one that we can't follow.
     """
-    weights = path / _ADAPTER_WEIGHTS
-    if not (path / _ADAPTER_CONFIG).is_file() or not weights.is_file():
-        missing = _ADAPTER_WEIGHTS if (path / _ADAPTER_CONFIG).is_file() else _ADAPTER_CONFIG
-        raise CheckpointError(
-            f"adapter {path}: {missing} is missing; a folder in PEFT format is needed."
-        )
-    config = read_json(path / _ADAPTER_CONFIG)
-    rank = config.get("r")
-    if config.get("peft_type", "LORA") != "LORA" or not isinstance(rank, int):
-        raise CheckpointError(
-            f"adapter {path}: adapter_config.json says peft_type={config.get('peft_type')!r}, r={rank!r}; "
-            "only LoRA adapters can be loaded."
-        )
-    file = read_safetensors(weights)
+    adapter = read_adapter(path)
+    config, file = read_json(path / ADAPTER_CONFIG), adapter.file
     numbers = {key: value for key, value in config.items() if key not in _ADAPTER_NOISE}
     return AdapterInfo(
         path=str(path),
         fingerprint=identity.combine(
             identity.hash_weights((file,), full=full), identity.hash_json(numbers)
         ),
-        base=config.get("base_model_name_or_path"),
-        rank=rank,
+        base=adapter.config.base,
+        rank=adapter.config.largest_rank,
         params=sum(logical_params(tensor, None) for tensor in file.tensors),
         disk_bytes=file.size,
     )

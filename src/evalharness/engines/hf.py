@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+from evalharness.checkpoint import merged
 from evalharness.config import Device, EngineConfig
 from evalharness.engines.base import EngineInfo, RequestError, Weights
 from evalharness.engines.detokenizer import Detokenizer
@@ -39,9 +40,10 @@ class HfEngine:
 
     @classmethod
     def load(cls, config: EngineConfig, weights: Weights) -> HfEngine:
-        """Load weights and tokenizer.
+        """Load weights and tokenizer. An adapter is merged into the weights first.
 
         Raises:
+            CheckpointError: the adapter can't be merged into the weights.
             ConfigError: torch or transformers isn't installed.
             EngineError: transformers can't load the checkpoint.
         """
@@ -57,16 +59,18 @@ class HfEngine:
         if not isinstance(dtype, (str, torch.dtype)):
             raise ConfigError(f"engine.dtype: torch has no dtype {config.dtype!r}")
         trust = {"trust_remote_code": weights.trust_remote_code}
+        path = weights.path
+        if weights.adapter:
+            keeps_all = "float32" if dtype == torch.float32 else None
+            path = merged(path, weights.adapter, dtype=keeps_all)
         try:
             model = transformers.AutoModelForCausalLM.from_pretrained(
-                weights.path,
+                path,
                 dtype=dtype,
                 use_safetensors=None if weights.allow_pickle else True,
                 **trust,
                 **config.extra,
             )
-            if weights.adapter:
-                model.load_adapter(str(weights.adapter))
             tokenizer = transformers.AutoTokenizer.from_pretrained(weights.path, **trust)
         except (OSError, ValueError, RuntimeError) as e:
             raise EngineError(f"transformers did not load {weights.path.name}: {e}") from e

@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from evalharness.checkpoint import merged, read_adapter
 from evalharness.config import Device, EngineConfig, Scoring
 from evalharness.engines import resolve_device
 from evalharness.engines.base import EngineInfo, RequestError, Weights
@@ -47,6 +48,8 @@ logger = logging.getLogger(__name__)
 MAX_BOUND_CORES = 8
 """Up to this many cores, all are bound to vLLM: its own binding keeps one back, which on two cores halves the speed.
 Above it, vLLM knows the machine's memory nodes better."""
+
+MERGE_BY_HAND = "; `evalharness model merge BASE ADAPTER OUT` makes a checkpoint that needs no adapter: give OUT as model.path"
 
 CPU_EXTENSION = "evalharness.engines.vllm_cpu.Extension"
 SMALL_BLOCK = 16
@@ -88,6 +91,7 @@ class VllmEngine:
         """Start vLLM on the weights. Blocks for the time of loading.
 
         Raises:
+            CheckpointError: an adapter that vLLM can't take can't be merged into the weights either.
             ConfigError: vLLM isn't installed, or `engine.extra` names an argument it hasn't.
             EngineError: vLLM refused to start.
         """
@@ -99,6 +103,7 @@ class VllmEngine:
                 f"engine=vllm: vLLM can't be imported ({e}). "
                 "Install evalharness[gpu] or evalharness[cpu], or take engine=hf."
             ) from e
+        weights = _with_merged(config, weights)
         arguments = engine_arguments(config, weights)
         unknown = [k for k in arguments if k not in AsyncEngineArgs.__dataclass_fields__]
         if unknown:
@@ -119,7 +124,8 @@ class VllmEngine:
             # vLLM's own batch sizes for offline work, twice those of a server that must answer soon.
             llm = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         except Exception as e:  # vLLM raises anything from ValueError to RuntimeError here
-            raise EngineError(f"vLLM did not start: {_first_line(e)}") from e
+            way_out = MERGE_BY_HAND if weights.adapter else ""
+            raise EngineError(f"vLLM did not start: {_first_line(e)}{way_out}") from e
         end_with_me(child.pid for child in psutil.Process().children(recursive=True))
         model = llm.vllm_config.model_config
         info = EngineInfo(
@@ -358,12 +364,22 @@ def _set_environment(config: EngineConfig) -> None:
 
 
 def _lora_rank(weights: Weights) -> int:
-    import json
-
+    """The smallest of the ranks that vLLM takes which holds the adapter's largest."""
     assert weights.adapter is not None
-    adapter_config = json.loads((weights.adapter / "adapter_config.json").read_text())
-    # vLLM takes these ranks only; the next larger one holds the adapter.
-    return min(r for r in (8, 16, 32, 64, 128, 256, 320, 512) if r >= adapter_config["r"])
+    largest = read_adapter(weights.adapter).config.largest_rank
+    return min(r for r in (8, 16, 32, 64, 128, 256, 320, 512) if r >= largest)
+
+
+def _with_merged(config: EngineConfig, weights: Weights) -> Weights:
+    """The weights with their adapter in them, where vLLM can't take it as it is; else unchanged."""
+    if weights.adapter is None or read_adapter(weights.adapter).not_for_vllm is None:
+        return weights
+    is_cpu = resolve_device(config.device) is Device.cpu
+    dtype = "float32" if config.dtype == "auto" and is_cpu else config.dtype
+    keeps_all = "float32" if dtype in ("float32", "float") else None
+    return dataclasses.replace(
+        weights, path=merged(weights.path, weights.adapter, dtype=keeps_all), adapter=None
+    )
 
 
 def _lora_request(weights: Weights) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def prepare(config: Config) -> Prepared:
         if config.engine.computes in LOADS_WEIGHTS:
             info = _check_weights(config, path, info)
     if adapter:
-        info = checkpoint.with_adapter(info, checkpoint.inspect_adapter(adapter))
+        info = _with_adapter(config, path, adapter, info)
     weights = Weights(
         path=path,
         adapter=adapter,
@@ -128,6 +128,26 @@ def _check_weights(config: Config, path: Path, info: CheckpointInfo) -> Checkpoi
     for remark in check.remarks:
         logger.warning("%s: %s", config.model.name, remark)
     return checkpoint.with_check(info, check)
+
+
+def _with_adapter(
+    config: Config, path: Path, adapter: Path, info: CheckpointInfo
+) -> CheckpointInfo:
+    """The same with the adapter over it, which is held against its base before anything is loaded."""
+    info = checkpoint.with_adapter(info, checkpoint.inspect_adapter(adapter))
+    if config.engine.computes not in LOADS_WEIGHTS:
+        return info
+    fitting = checkpoint.fit_adapter(path, adapter)
+    why: str | None = "engine=hf merges every adapter"
+    if config.engine.computes is EngineKind.vllm:
+        why = fitting.adapter.not_for_vllm
+    if why:
+        fitting.require_merging()
+        logger.info("adapter %s will be merged into the weights: %s", adapter, why)
+    remarks = fitting.adapter.remarks(config.model.name, config.model.hub_id, str(path))
+    for remark in remarks:
+        logger.warning("%s: %s", config.model.name, remark)
+    return replace(info, adapter_merged=why, remarks=(*info.remarks, *remarks))
 
 
 def _check_results(results_dir: Path, run: RunConfig) -> None:

@@ -16,9 +16,10 @@ import lm_eval.tasks
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import Entry, Kind, TaskIndex
 
+from evalharness.paths import cache_folder
 from evalharness.tasks.fixed_docs import FixedDocsFactory
 from evalharness.tasks.python_adapter import python_entries
-from evalharness.tasks.stock import cache_folder, folder_state, keep
+from evalharness.tasks.stock import folder_state, keep
 
 STOCK = Path(lm_eval.tasks.__file__).parent
 

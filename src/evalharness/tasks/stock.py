@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalharness.errors import ConfigError
+from evalharness.paths import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -77,11 +78,6 @@ def _row(entry: Any) -> StockRow:
     kind = "python" if "class" in config else str(config.get("output_type", "generate_until"))
     parts = (config.get("dataset_path"), config.get("dataset_name"))
     return StockRow(kind, "/".join(str(part) for part in parts if part) or None, ())
-
-
-def cache_folder() -> Path:
-    """Where we keep what is slow to find out again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evalharness"
 
 
 def folder_state(stock: Path) -> str:

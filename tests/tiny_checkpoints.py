@@ -150,57 +150,46 @@ def _save(model: Any, path: Path) -> Path:
     return make_tiny_tokenizer(path)
 
 
-def make_chain(
+def make_chains(
     path: Path,
-    said: Sequence[str],
+    chains: Mapping[str, Sequence[str]],
     *,
     special: Sequence[str] = (),
-    opens: str = "",
-    loops: bool = False,
     generation_config: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A chat model that always says the same: each token has one that follows it.
+    """A model whose next token follows from the one before alone, so that every word of what it says is known.
 
     Args:
         path: where it goes.
-        said: its tokens, in order and all different; none of the tokenizer's single characters. EOS is "<|im_end|>".
-        special: those of them that are special tokens.
-        opens: one of them that the chat template writes at the end of every prompt.
-        loops: the last is said for ever.
-        generation_config: the checkpoint's generation_config.json.
+        chains: the last token of a prompt -> the tokens that follow, one after the other. A token that stands in two
+            chains goes on as in the last of them; one that comes twice in a chain is said for ever.
+        special: those that are special tokens. The tokenizer's own are <|endoftext|> (padding), <|im_start|> (BOS) and
+            <|im_end|> (EOS).
+        generation_config: the checkpoint's generation_config.json, where it has one.
     """
     import torch
     from tokenizers import AddedToken
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(make_tiny_tokenizer(path))
-    known = set(tokenizer.get_vocab())
-    tokenizer.add_tokens(
-        [AddedToken(t, special=t in special, normalized=False) for t in said if t not in known]
-    )
-    tokenizer.chat_template = _TEMPLATE.replace("assistant\n", f"assistant\n{opens}")
+    words = dict.fromkeys(token for start, said in chains.items() for token in (start, *said))
+    new = [token for token in words if token not in tokenizer.get_vocab()]
+    tokenizer.add_tokens([AddedToken(t, special=t in special, normalized=False) for t in new])
     tokenizer.save_pretrained(path)
-    size, hidden = len(tokenizer), 320
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            **(
-                _COMMON
-                | {"vocab_size": size, "hidden_size": hidden, "num_hidden_layers": 1}
-                | {"num_attention_heads": 5, "num_key_value_heads": 5, "head_dim": 64}
-            ),
-            intermediate_size=32,
-            tie_word_embeddings=False,
-        )
-    )
-    chain = [opens or "\u010a", *(word for word in said if word != opens)]  # a newline's token
-    ids = tokenizer.convert_tokens_to_ids(chain)
+    size, hidden = len(tokenizer), 384
+    shape = {"vocab_size": size, "hidden_size": hidden, "num_hidden_layers": 1, "head_dim": 64}
+    heads = {"num_attention_heads": 6, "num_key_value_heads": 6, "intermediate_size": 32}
+    model = LlamaForCausalLM(LlamaConfig(**(_COMMON | shape | heads)))
     with torch.no_grad():
         for weights in model.parameters():
             weights.zero_()
         model.model.norm.weight.fill_(1.0)
         model.model.embed_tokens.weight[:, :size] = torch.eye(size)
-        for now, then in [*itertools.pairwise(ids), *([(ids[-1],) * 2] if loops else [])]:
-            model.lm_head.weight[then, now] = 20 / math.sqrt(hidden)
+        for start, said in chains.items():
+            ids = tokenizer.convert_tokens_to_ids([start, *said])
+            for now, then in itertools.pairwise(ids):
+                model.lm_head.weight[:, now] = 0
+                model.lm_head.weight[then, now] = 20 / math.sqrt(hidden)
     model.save_pretrained(path)
     if generation_config is not None:
         (path / "generation_config.json").write_text(json.dumps(generation_config))

@@ -3,14 +3,10 @@
 import asyncio
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,67 +16,15 @@ from evalharness.config import EngineConfig, EngineKind, PromptFormat, Scoring
 from evalharness.engines import Engine, RequestError, Weights, open_engine
 from evalharness.engines.openai import OpenAIEngine
 from evalharness.records import GenerateRequest, SamplingParams, ScoreRequest, Scores
+from vllm_server import Server, serving
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
-
-START_S = 240
-SERVE = [
-    *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"),
-    *("--dtype", "float32", "--block-size", "32", "--max-model-len", "2048", "--enforce-eager"),
-    *("--served-model-name", "smol", "--enable-prompt-tokens-details"),
-]
-
-
-@dataclass
-class Server:
-    url: str
-    process: subprocess.Popen[bytes]
-
-    def kill(self) -> None:
-        """It and its engine process, as an operator or the kernel would."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
 
 
 @pytest.fixture(scope="module")
 def server(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:8]))
-    environment = {
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": cores,
-        "VLLM_NO_USAGE_STATS": "1",
-    }
-    log = tmp_path_factory.mktemp("serve") / "log.txt"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*SERVE, "--model", str(demo), "--port", str(port)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | environment,
-            start_new_session=True,
-        )
-    running = Server(f"http://127.0.0.1:{port}/v1", process)
-    try:
-        _wait(running, log)
+    with serving(demo, tmp_path_factory.mktemp("serve") / "log.txt") as running:
         yield running
-    finally:
-        running.kill()
-
-
-def _wait(server: Server, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        assert server.process.poll() is None, log.read_text()[-2000:]
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        try:
-            with urllib.request.urlopen(f"{server.url}/models", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -32,3 +33,9 @@ def test_it_dies_when_told_to() -> None:
 def test_it_fails_requests_when_told_to() -> None:
     with pytest.raises(RequestError):
         asyncio.run(FakeEngine(fail_share=1.0).generate(GENERATE))
+
+
+def test_a_stop_string_ends_the_answer() -> None:
+    request = replace(GENERATE, sampling=SamplingParams(stop=(" is",), max_gen_toks=2))
+    said = asyncio.run(FakeEngine().generate(request))
+    assert (said.text, said.finish_reason) == (" The answer", "stop")

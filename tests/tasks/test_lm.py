@@ -304,3 +304,11 @@ def test_a_tasks_own_seed_changes_its_draws(tokenizer: Any) -> None:
         assert isinstance(request, GenerateRequest)
         seeds.add(request.sampling.seed)
     assert len(seeds) == 3
+
+
+def test_a_prompt_that_leaves_less_room_than_min_tokens_asks_for_what_there_is(
+    tokenizer: Any,
+) -> None:
+    request = generate_request(EngineLM(tokenizer, 10), "abcdef", max_gen_toks=100, min_tokens=50)
+    assert isinstance(request, GenerateRequest)
+    assert (request.sampling.min_tokens, request.sampling.max_gen_toks) == (4, 4)

@@ -1,12 +1,14 @@
 """Every generation setting arrives in the request, or is refused by its name."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evalharness.config import SamplingConfig
+from evalharness.config import Config, ModelConfig, SamplingConfig, SuiteConfig, TaskConfig
 from evalharness.errors import TaskError
 from evalharness.records import SamplingParams
+from evalharness.tasks.loading import load_suite
 from evalharness.tasks.sampling import (
     ALIASES,
     SETTINGS,
@@ -241,3 +243,76 @@ def test_seeds_of_ten_thousand_docs_are_hardly_ever_the_same() -> None:
     assert len(set(seeds)) >= 9_995
     assert all(0 <= seed < 2**31 for seed in seeds)
     assert max(seeds) > 2**30
+
+
+TASK = """
+task: {name}
+custom_dataset: !function evalharness.tasks.local_rows.load
+test_split: test
+doc_to_text: "{{{{q}}}}"
+doc_to_target: "{{{{a}}}}"
+output_type: generate_until
+generation_kwargs: {kwargs}
+metric_list: [{{metric: exact_match}}]
+metadata: {{version: 1.0}}
+"""
+
+
+def load(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kwargs: str, **of_suite: Any
+) -> dict[str, Any]:
+    """The settings that a task's YAML and the suite come to."""
+    name = f"settings_{abs(hash(folder))}"
+    (folder / "tasks" / name / "data").mkdir(parents=True)
+    (folder / "tasks" / name / f"{name}.yaml").write_text(TASK.format(name=name, kwargs=kwargs))
+    (folder / "tasks" / name / "data" / "test.jsonl").write_text('{"q": "1", "a": "1"}\n')
+    monkeypatch.chdir(folder)
+    suite = SuiteConfig(name="s", tasks={name: TaskConfig(gen_kwargs=of_suite)})
+    (loaded,) = load_suite(Config(model=ModelConfig(name="m"), suite=suite)).tasks
+    found: dict[str, Any] = loaded.task.config.generation_kwargs
+    return found
+
+
+def test_a_null_temperature_in_a_tasks_file_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = load(tmp_path, monkeypatch, "{until: ['x'], temperature: null, do_sample: null}")
+    assert params(**found).temperature == 0
+
+
+def test_a_temperature_in_quotes_in_a_tasks_file_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = load(tmp_path, monkeypatch, "{until: ['x'], temperature: '0.7'}")
+    assert params(**found).temperature == 0.7
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "of_suite", "says"),
+    [
+        ("{temperature: hot}", {}, r"generation_kwargs\.temperature: got 'hot'; expected a number"),
+        ("greedy", {}, "generation_kwargs: got 'greedy'; expected names"),
+        ("{top_pp: 0.3}", {}, r"generation_kwargs\.top_pp.*'top_p'"),
+        (
+            "{until: []}",
+            {"top_pp": 0.3},
+            r"suite\.tasks\.settings_\d+\.gen_kwargs\.top_pp.*'top_p'",
+        ),
+        ("{until: []}", {"max_gen_toks": "many"}, r"gen_kwargs\.max_gen_toks: got 'many'"),
+    ],
+)
+def test_a_suite_with_a_setting_that_cannot_be_applied_is_not_loaded(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kwargs: str,
+    of_suite: dict[str, Any],
+    says: str,
+) -> None:
+    with pytest.raises(TaskError, match=says):
+        load(tmp_path, monkeypatch, kwargs, **of_suite)
+
+
+def test_settings_for_what_generates_nothing_are_refused() -> None:
+    suite = SuiteConfig(name="s", tasks={"arc_easy_sample": TaskConfig(gen_kwargs={"top_p": 0.5})})
+    with pytest.raises(TaskError, match=r"arc_easy_sample.*generates nothing that top_p could change"):
+        load_suite(Config(model=ModelConfig(name="m"), suite=suite))

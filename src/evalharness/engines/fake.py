@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from evalharness.engines.base import EngineInfo, RequestError
+from evalharness.engines.detokenizer import cut_at_stop
 from evalharness.errors import EngineError
 from evalharness.records import (
     ContinuationScore,
@@ -69,12 +70,13 @@ class FakeEngine:
         await self._serve(request, request.prompt_token_ids)
         sampling = request.sampling
         fraction = _fraction(self._seed, request.prompt_token_ids, request.repeat, sampling.seed)
-        text = f" The answer is {int(fraction * 100)}."
-        is_short = sampling.max_gen_toks < len(text.split())
+        said = f" The answer is {int(fraction * 100)}."
+        text, is_stopped = cut_at_stop(said, sampling.stop)
+        is_short = sampling.max_gen_toks < len(said.split())
         return Generation(
             text=text,
-            token_ids=tuple(range(min(len(text.split()), sampling.max_gen_toks))),
-            finish_reason="length" if is_short else "stop",
+            token_ids=tuple(range(min(len(said.split()), sampling.max_gen_toks))),
+            finish_reason="length" if is_short and not is_stopped else "stop",
             cumulative_logprob=math.log(fraction or 0.5),
             num_prompt_tokens=len(request.prompt_token_ids),
             latency_s=self._latency_s,

@@ -31,6 +31,7 @@ from evalharness.store.read import load_manifest
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedSuite, load_suite
 from evalharness.tasks.mirror import go_offline
+from evalharness.tasks.sampling import sampling_params
 from evalharness.tasks.templates import (
     Template,
     check_template,
@@ -103,6 +104,8 @@ def prepare(config: Config) -> Prepared:
         )
     if served and not served.gives_logprobs:
         _refuse_scoring(served, suite)
+    if served and not served.takes_extras:
+        _refuse_settings(config, suite)
     multiturn = config.run.fewshot_as_multiturn
     return Prepared(
         config=config,
@@ -241,6 +244,22 @@ def _refuse_scoring(served: EngineInfo, suite: LoadedSuite) -> None:
             f"engine=openai: {served.endpoint} gives no log-likelihoods of prompts, which {', '.join(scored)} "
             f"{'need' if len(scored) > 1 else 'needs'}; leave out {without}, or serve the model with vLLM"
         )
+
+
+def _refuse_settings(config: Config, suite: LoadedSuite) -> None:
+    """Settings that the server would have to have beside OpenAI's."""
+    from evalharness.engines.openai import own_settings
+
+    for task in suite.tasks:
+        if task.kind == "generate_until":
+            wanted = own_settings(
+                sampling_params(task.task.config.generation_kwargs, config.sampling)
+            )
+            if wanted:
+                raise ConfigError(
+                    f"engine=openai: the server takes no {', '.join(wanted)}, which task {task.name!r} or sampling.* "
+                    "sets; leave it out, or serve the model with vLLM"
+                )
 
 
 def _check_conversation(config: Config, tokenizer: Any) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lm_eval.config.task
 import lm_eval.utils
 from lm_eval.api.group import Group
 from lm_eval.api.task import ConfigurableTask, Task
@@ -252,6 +253,7 @@ def task_manager() -> CachedTaskManager:
 @functools.lru_cache(maxsize=4)
 def _task_manager(include: tuple[Path, ...]) -> CachedTaskManager:
     _compile_templates_once()
+    _read_temperatures_late()
     return CachedTaskManager(include)
 
 
@@ -260,6 +262,28 @@ def _compile_templates_once() -> None:
     environment = lm_eval.utils.env
     if not hasattr(environment.from_string, "cache_info"):
         environment.from_string = functools.lru_cache(maxsize=1024)(environment.from_string)
+
+
+def _read_temperatures_late() -> None:
+    """lm-eval makes a float of a task's temperature as it reads it, which ends in a TypeError where that is null.
+
+    `check_settings` reads it with all other settings, and says what is wrong with it.
+    """
+    read = lm_eval.config.task.TaskConfig.__post_init__
+    if hasattr(read, "__wrapped__"):
+        return
+
+    @functools.wraps(read)
+    def read_others(self: Any) -> None:
+        kwargs = self.generation_kwargs
+        if kwargs is not None and not isinstance(kwargs, dict):
+            raise TaskError(f"generation_kwargs: got {kwargs!r}; expected names with values")
+        temperature = kwargs.pop("temperature", None) if kwargs else None
+        read(self)
+        if temperature is not None:
+            self.generation_kwargs["temperature"] = temperature
+
+    lm_eval.config.task.TaskConfig.__post_init__ = read_others
 
 
 def load_suite(config: Config) -> LoadedSuite:

@@ -314,5 +314,7 @@ def test_a_suite_with_a_setting_that_cannot_be_applied_is_not_loaded(
 
 def test_settings_for_what_generates_nothing_are_refused() -> None:
     suite = SuiteConfig(name="s", tasks={"arc_easy_sample": TaskConfig(gen_kwargs={"top_p": 0.5})})
-    with pytest.raises(TaskError, match=r"arc_easy_sample.*generates nothing that top_p could change"):
+    with pytest.raises(
+        TaskError, match=r"arc_easy_sample.*generates nothing that top_p could change"
+    ):
         load_suite(Config(model=ModelConfig(name="m"), suite=suite))

@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evalharness.analysis.compare import Comparison, compare_runs
+from evalharness.analysis.paired import paired_test
 from evalharness.records import Manifest, MetricRecord
+from evalharness.store.read import load_metrics
 from evalharness.store.write import RunWriter
-from stores import make_run
+from stores import _sample, make_run
 
 TASKS = {"x": [1.0] * 30 + [0.0] * 70, "y": [1.0, 0.0] * 50}
 
@@ -162,8 +165,6 @@ def test_a_group_whose_tasks_weigh_the_same_is_told_so(tmp_path: Path) -> None:
     for run in runs:
         path = tmp_path / run.run_id
         writer = RunWriter(path, run)
-        from evalharness.store.read import load_metrics
-
         metrics = [replace(m, value=0.4) if m.task == "g" else m for m in load_metrics(path)]
         writer.write_metrics(metrics)
     (row,) = compare_runs(tmp_path, *runs).tasks
@@ -233,8 +234,6 @@ def test_the_composites_parts_make_the_overall(tmp_path: Path) -> None:
 
 
 def test_repeats_are_averaged_within_their_doc(tmp_path: Path) -> None:
-    from stores import _sample
-
     runs: list[Manifest] = []
     for name, scores in (("a", (0.0, 0.0, 1.0, 1.0)), ("b", (1.0, 0.0, 1.0, 1.0))):
         run = make_run(tmp_path, name, "m", "s", {"x": [sum(scores[:2]) / 2, sum(scores[2:]) / 2]})
@@ -247,3 +246,134 @@ def test_repeats_are_averaged_within_their_doc(tmp_path: Path) -> None:
         runs.append(run)
     (row,) = compare_runs(tmp_path, *runs).tasks
     assert (row.result.n, row.result.value_a, row.result.value_b) == (2, 0.5, 0.75)
+
+
+def test_the_means_error_is_that_of_independent_rows(tmp_path: Path) -> None:
+    found = compare(
+        tmp_path, {}, {"tasks": {"x": better(TASKS["x"], 25), "y": better(TASKS["y"], 4)}}
+    )
+    x, y = (row.result for row in found.tasks)
+    assert found.overall is not None
+    mean = found.overall.result
+    assert mean.stderr == pytest.approx(math.sqrt(x.stderr**2 + y.stderr**2) / 2)
+    assert mean.difference == pytest.approx((0.25 + 0.04) / 2)
+    assert (mean.value_a, mean.value_b) == pytest.approx((0.4, 0.545))
+    assert mean.n == 200
+    assert mean.p_value == pytest.approx(2 * stats.norm.sf(mean.difference / mean.stderr))
+    assert found.overall.verdict == "better"
+
+
+def test_a_row_on_which_nothing_changed_adds_its_intervals_width_to_the_means_error(
+    tmp_path: Path,
+) -> None:
+    found = compare(tmp_path, {}, {"tasks": {"x": better(TASKS["x"], 25), "y": TASKS["y"]}})
+    x, y = (row.result for row in found.tasks)
+    assert (y.stderr, found.overall is None) == (0.0, False)
+    spread = (y.ci90_high - y.ci90_low) / (2 * 1.6448536)
+    assert found.overall.result.stderr == pytest.approx(math.hypot(x.stderr, spread) / 2)  # type: ignore[union-attr]
+
+
+def test_rows_of_which_less_is_better_stay_out_of_the_mean(tmp_path: Path) -> None:
+    three = {**TASKS, "z": [1.0, 0.0] * 30}
+    found = compare(
+        tmp_path,
+        {"tasks": three, "lower_is_better": ["z"]},
+        {"tasks": {**three, "z": [0.0] * 60}, "lower_is_better": ["z"]},
+    )
+    assert found.overall is not None
+    assert found.overall.result.difference == 0.0
+    assert found.overall.notes == ("mean of 2 of 3 rows",)
+    two = compare(
+        tmp_path / "two",
+        {"tasks": TASKS, "lower_is_better": ["y"]},
+        {"tasks": TASKS, "lower_is_better": ["y"]},
+    )
+    assert two.overall is None
+
+
+def test_a_groups_sources_are_its_tasks_own(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    a, b = (np.repeat((draw.random((2, 20)) < 0.5).astype(float), 5, axis=1)).tolist()
+    groups = {"g": ["x", "y"]}
+    # The same words in both tasks: still other sources.
+    sources = {task: [f"passage {i // 5}" for i in range(100)] for task in "xy"}
+    (row,) = compare(
+        tmp_path,
+        {"tasks": {"x": a, "y": b}, "groups": groups, "clusters": sources},
+        {"tasks": {"x": b, "y": a}, "groups": groups, "clusters": sources},
+    ).tasks
+    assert row.result.num_clusters == 40
+    each = paired_test(a, b, np.random.default_rng(0), np.repeat(np.arange(20), 5))
+    assert row.result.difference == pytest.approx(0.0)
+    d = (np.array(b) - np.array(a))[::5]
+    # 40 sources of 5 docs: sums of 5 d and -5 d, C / (C - 1)
+    assert row.result.stderr == pytest.approx(math.sqrt(2 * 25 * (d @ d) * 40 / 39) / 200)
+    assert each.num_clusters == 20
+
+
+def test_a_group_of_which_one_task_has_sources_counts_the_others_docs(tmp_path: Path) -> None:
+    groups = {"g": ["x", "y"]}
+    sources = {"x": [f"passage {i // 5}" for i in range(100)]}
+    runs = {"tasks": TASKS, "groups": groups, "clusters": sources}
+    (row,) = compare(tmp_path, runs, runs).tasks
+    assert row.result.num_clusters == 20 + 100
+
+
+def test_docs_that_only_one_has_count_in_the_groups_score(tmp_path: Path) -> None:
+    groups = {"g": ["x", "y"]}
+    full = {"x": [1.0] * 30 + [0.0] * 70, "y": [1.0] * 80 + [0.0] * 20}
+    part = {"x": [None] * 10 + full["x"][10:], "y": full["y"]}  # type: ignore[list-item]
+    (row,) = compare(
+        tmp_path, {"tasks": full, "groups": groups}, {"tasks": part, "groups": groups}
+    ).tasks
+    assert (row.result.n, row.num_only_a, row.num_only_b) == (190, 10, 0)
+    assert row.notes == ()
+    assert (row.result.value_a, row.result.value_b) == pytest.approx((100 / 190, 100 / 190))
+
+
+def test_a_groups_own_metric_decides_for_its_tasks(tmp_path: Path) -> None:
+    runs = []
+    for name, shift in (("a", 0.0), ("b", 1.0)):
+        groups = {"g": ["x", "y"]}
+        run = make_run(tmp_path, name, "m", "s", TASKS, groups=groups)
+        path = tmp_path / name
+        metrics = load_metrics(path)
+        extra = [replace(m, metric="f1", is_main=m.task == "g", value=shift) for m in metrics]
+        RunWriter(path, run).write_metrics(
+            [replace(m, is_main=m.task != "g") for m in metrics] + extra
+        )
+        for task, scores in TASKS.items():
+            rows = [
+                replace(_sample(task, i, s, None), scores={"acc": s, "f1": shift})
+                for i, s in enumerate(scores)
+            ]
+            RunWriter(path, run).write_samples(task, rows)
+        runs.append(run)
+    (row,) = compare_runs(tmp_path, *runs).tasks
+    assert (row.task, row.metric, row.result.difference) == ("g", "f1", 1.0)
+    assert {m.metric for m in compare_runs(tmp_path, *runs).members} == {"f1"}
+
+
+def test_comparing_again_gives_the_same_p(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    a = draw.random(50)
+    b = (a + 0.1 * draw.standard_normal(50) + 0.02).clip(0, 1)
+    found = compare(tmp_path, {"tasks": {"x": a.tolist()}}, {"tasks": {"x": b.tolist()}})
+    again = compare_runs(tmp_path, found.a, found.b)
+    assert 0 < found.tasks[0].result.p_value < 1
+    assert found.tasks[0].result.p_value == again.tasks[0].result.p_value
+    seeded = np.random.default_rng([50, *b"x"])
+    # In the order of the docs' hashes, as the store reads them.
+    order = np.argsort([_sample("x", i, 0.0, None).doc_hash for i in range(50)])
+    expected = paired_test(a[order], b[order], seeded).p_value
+    assert found.tasks[0].result.p_value == expected
+
+
+def test_a_part_of_a_group_is_said_to_be_one(tmp_path: Path) -> None:
+    groups = {"g": ["x", "y"]}
+    (row,) = compare(
+        tmp_path,
+        {"groups": groups},
+        {"groups": groups, "on_task": {"y": {"version": "2.0"}}},
+    ).tasks
+    assert (row.task, row.num_members, row.notes) == ("g", 1, ("1 of 2 tasks",))

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats import proportion
 
 from evalharness.analysis.estimates import (
     bootstrap_estimate,
@@ -36,7 +38,6 @@ def test_wilson_of_a_published_example() -> None:
 )
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
 def test_wilson_equals_statsmodels(num_correct: int, n: int, level: float) -> None:
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
     expected = proportion.proportion_confint(num_correct, n, alpha=1 - level, method="wilson")
     assert wilson(num_correct, n, level) == pytest.approx(expected, abs=1e-12)
 
@@ -78,11 +79,10 @@ def test_t_interval_of_a_closed_form() -> None:
 
 
 def test_clustered_error_equals_statsmodels() -> None:
-    regression = pytest.importorskip("statsmodels.api")
     rng = np.random.default_rng(0)
     clusters = rng.integers(12, size=100)
     values = rng.random(100) + clusters / 10
-    fit = regression.OLS(values, np.ones(100)).fit(
+    fit = OLS(values, np.ones(100)).fit(
         cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True
     )
     assert standard_error(values, clusters.tolist()) == pytest.approx(fit.bse[0], rel=1e-10)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evalharness.analysis.compare import Comparison, TaskComparison
 from evalharness.analysis.gate import Gate, GateRow, Unmatched, judge, one_sided
@@ -18,7 +19,10 @@ from evalharness.analysis.paired import (
 from evalharness.records import Manifest
 from stores import _summary
 
-RNG = np.random.default_rng(0)
+
+def rng(seed: int = 0) -> np.random.Generator:
+    """A generator of its own for each use: a test's numbers don't depend on those before it."""
+    return np.random.default_rng(seed)
 
 
 def policy(text: str = "") -> Policy:
@@ -31,7 +35,7 @@ def policy(text: str = "") -> Policy:
 def binary(wins: int, losses: int, n: int) -> PairedResult:
     a = [0.0] * wins + [1.0] * losses + [1.0, 0.0] * n
     b = [1.0] * wins + [0.0] * losses + [1.0, 0.0] * n
-    return paired_test(a[:n], b[:n], RNG)
+    return paired_test(a[:n], b[:n], rng())
 
 
 def row(
@@ -125,8 +129,8 @@ def test_tiny_n_is_inconclusive_whatever_it_shows(n: int) -> None:
 
 
 def test_sources_count_and_not_docs() -> None:
-    scores = RNG.random(100)
-    result = paired_test(scores, scores + 1e-3 * RNG.random(100), RNG, np.repeat(np.arange(5), 20))
+    scores, more = rng().random((2, 100))
+    result = paired_test(scores, scores + 1e-3 * more, rng(), np.repeat(np.arange(5), 20))
     assert outcome(judged(result)) == ("inconclusive", "few pairs")
 
 
@@ -137,7 +141,7 @@ def test_no_interval_is_inconclusive() -> None:
 
 
 def test_a_share_of_a_base_of_zero_is_no_margin() -> None:
-    result = paired_test([0.0] * 100, [1.0] + [0.0] * 99, RNG)
+    result = paired_test([0.0] * 100, [1.0] + [0.0] * 99, rng())
     found = judged(result, "default: {tier: critical, relative: 0.1}\n")
     assert (found.margin, found.cause, found.docs_needed) == (0, "no margin", None)
 
@@ -293,23 +297,23 @@ def test_bounds_of_another_alpha_are_those_of_its_interval(alpha: float) -> None
 
 
 def test_bounds_at_a_fortieth_are_the_95_percent_interval() -> None:
-    a, b = RNG.random((2, 30))
+    a, b = rng().random((2, 30))
     for second in (b, a):
-        result = paired_test(a, second, RNG)
+        result = paired_test(a, second, rng())
         assert one_sided(result, 0.025) == pytest.approx((result.ci_low, result.ci_high))
 
 
-def drawn(n: int, lose: float, win: float, rng: np.random.Generator) -> PairedResult:
-    a = (rng.random(n) < 0.6).astype(float)
-    change = rng.random(n)
+def drawn(n: int, lose: float, win: float, draw: np.random.Generator) -> PairedResult:
+    a = (draw.random(n) < 0.6).astype(float)
+    change = draw.random(n)
     # Of docs the base gets right it may lose, of those it gets wrong it may win.
     b = np.where(a == 1, change >= lose / 0.6, change < win / 0.4).astype(float)
-    return paired_test(a, b, rng)
+    return paired_test(a, b, draw)
 
 
 def pass_rate(n: int, lose: float, win: float, num: int) -> float:
-    rng = np.random.default_rng(7)
-    return float(np.mean([judged(drawn(n, lose, win, rng)).outcome == "pass" for _ in range(num)]))
+    draw = rng(7)
+    return float(np.mean([judged(drawn(n, lose, win, draw)).outcome == "pass" for _ in range(num)]))
 
 
 def test_a_true_loss_at_the_margin_passes_one_time_in_twenty() -> None:
@@ -317,12 +321,12 @@ def test_a_true_loss_at_the_margin_passes_one_time_in_twenty() -> None:
 
 
 def test_a_true_loss_at_the_margin_of_scores_that_are_shares_passes_one_time_in_twenty() -> None:
-    rng = np.random.default_rng(3)
+    draw = rng(3)
     passed = []
     for _ in range(400):
-        a = rng.beta(4, 3, 60)
-        b = a - 0.05 * a / (4 / 7) + 0.1 * a * (1 - a) * rng.standard_normal(60)
-        result = paired_test(a, b.clip(0, 1), rng, permutations=200)
+        a = draw.beta(4, 3, 60)
+        b = a - 0.05 * a / (4 / 7) + 0.1 * a * (1 - a) * draw.standard_normal(60)
+        result = paired_test(a, b.clip(0, 1), draw, permutations=200)
         passed.append(judged(result).outcome == "pass")
     assert np.mean(passed) == pytest.approx(0.05, abs=0.03)
 
@@ -333,3 +337,96 @@ def test_with_the_docs_that_are_asked_for_no_loss_passes_4_times_of_5() -> None:
     assert needed is not None
     share = 20 / 202
     assert pass_rate(needed, share, share, 1000) == pytest.approx(0.8, abs=0.04)
+
+
+def test_the_policys_alpha_is_the_level_of_the_bounds_and_of_the_tests() -> None:
+    result = binary(20, 40, 1000)  # a loss of 2 points: p 0.013
+    at_5, at_1 = judged(result), judged(result, "default: critical\nalpha: 0.01\n")
+    assert (at_5.worst, at_5.best) == pytest.approx(paired_binary_interval(20, 40, 1000, 0.90))
+    assert (at_1.worst, at_1.best) == pytest.approx(paired_binary_interval(20, 40, 1000, 0.98))
+    assert at_1.worst < at_5.worst
+
+
+def test_a_smaller_alpha_changes_the_verdict_of_a_bound() -> None:
+    result = binary(50, 81, 1000)
+    assert outcome(judged(result)) == ("pass", "kept")
+    assert outcome(judged(result, "default: critical\nalpha: 0.01\n"))[0] == "inconclusive"
+
+
+def test_a_smaller_alpha_changes_the_verdict_of_a_significant_loss() -> None:
+    result = binary(60, 115, 1000)
+    text = "default: {tier: critical, margin: 0.054}\n"
+    assert outcome(judged(result, text)) == ("fail", "significant")
+    assert outcome(judged(result, text + "alpha: 0.00001\n"))[0] == "inconclusive"
+
+
+def test_docs_needed_follow_from_the_policys_alpha() -> None:
+    at_5 = judged(binary(15, 15, 100)).docs_needed
+    at_1 = judged(binary(15, 15, 100), "default: critical\nalpha: 0.01\n").docs_needed
+    assert at_5 is not None
+    assert at_1 is not None
+    # (z_.99 + z_.80)^2 / (z_.95 + z_.80)^2
+    assert at_1 / at_5 == pytest.approx((2.32635 + 0.84162) ** 2 / 6.18256, rel=1e-3)
+
+
+def test_docs_needed_near_the_margin_are_for_the_distance_to_it() -> None:
+    found = judged(binary(15, 60, 1000))  # loses 4.5 points of the 5 allowed
+    assert found.docs_needed == pytest.approx(6.18256 * 77 / 1002 / 0.005**2, rel=1e-3)
+
+
+def test_a_member_that_is_left_out_is_judged_by_its_groups_rule() -> None:
+    found = comparison(
+        row("mmlu", binary(10, 10, 1000), members=2),
+        members=[row("mmlu_law", binary(10, 10, 1000))],
+        groups={"mmlu_law": "mmlu", "mmlu_art": "mmlu"},
+        left_out={"mmlu_art": "failed in b"},
+    )
+    gate = judge(policy("tasks: {mmlu: critical}\ndefault: advisory\n"), [found])
+    assert words(gate)["mmlu_art"] == ("critical", "not compared", "failed in b")
+    assert gate.word == "INCONCLUSIVE"
+
+
+def test_rules_of_a_domain_hold_for_what_is_left_out_too() -> None:
+    found = comparison(row("y", binary(10, 10, 1000)), left_out={"x": "only in a"}, domain="safety")
+    gate = judge(policy("domains: {safety: critical}\ndefault: advisory\n"), [found])
+    assert words(gate)["x"] == ("critical", "not compared", "only in a")
+
+
+def test_a_task_named_beside_its_group_keeps_the_groups_pattern() -> None:
+    found = comparison(row("mmlu", binary(10, 10, 1000), members=1), groups={"mmlu": "mmlu"})
+    gate = judge(policy("tasks: {mmlu: supporting}\ndefault: critical\n"), [found])
+    assert [(r.task, r.tier) for r in gate.rows] == [("mmlu", "supporting")]
+
+
+def test_bounds_of_scores_that_all_agree_follow_from_their_number() -> None:
+    result = paired_test([0.25] * 30, [0.5] * 30, rng())
+    low, high = one_sided(result, 0.01)
+    unseen = 1 - 0.01 ** (1 / 30)
+    assert (low, high) == pytest.approx((0.25 - unseen * 1.25, 0.25 + unseen * 0.75))
+
+
+def test_bounds_of_sources_count_the_sources() -> None:
+    a, b = 10 * rng(1).random((2, 60))
+    result = paired_test(a, b, rng(), np.repeat(np.arange(12), 5))
+    low, high = one_sided(result, 0.01)
+    reach = float(stats.t.ppf(0.99, 11)) * result.stderr
+    assert (low, high) == pytest.approx((result.difference - reach, result.difference + reach))
+
+
+def test_missing_docs_count_only_on_a_scale_of_shares() -> None:
+    first, more = rng(2).random((2, 400))
+    a = 50 + 10 * first
+    result = paired_test(a, a + 0.5 * more, rng(), permutations=100)
+    kept = replace(row("x", result), num_only_a=300)
+    (found,) = judge(policy(), [comparison(kept)]).rows
+    assert outcome(found) == ("pass", "kept")
+
+
+def test_missing_docs_turn_a_pass_at_the_margin() -> None:
+    result = binary(10, 10, 1000)
+    bound = result.ci90_low
+    # (bound n - m) / (n + m) = -0.05 at m = n (bound + 0.05) / 0.95
+    limit = 1000 * (bound + 0.05) / 0.95
+    for missing, expected in ((math.floor(limit), "kept"), (math.ceil(limit), "docs missing")):
+        kept = replace(row("x", result), num_only_a=missing)
+        assert judge(policy(), [comparison(kept)]).rows[0].cause == expected

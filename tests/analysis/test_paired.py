@@ -209,3 +209,101 @@ def test_intervals_of_paired_shares_cover(up: float, down: float, n: int) -> Non
             interval = paired_binary_interval(int(w), int(loss), n, 0.95)
             coverage += p[loss] * (interval.low <= up - down <= interval.high)
     assert 0.94 <= coverage <= 1
+
+
+def test_scores_above_1_are_on_an_open_scale() -> None:
+    a = np.array([10.0, 40.0, 70.0, 55.0, 20.0, 90.0, 31.0, 64.0, 75.0, 12.0, 48.0])
+    b = a + np.array([9.0, -3.0, 12.0, 20.0, 4.0, 7.0, -1.0, 15.0, 8.0, 2.0, 11.0])
+    found = paired_test(a, b, rng())
+    expected = stats.ttest_1samp(b - a, 0).confidence_interval()
+    assert (found.ci_low, found.ci_high) == pytest.approx((expected.low, expected.high))
+    assert found.ci_high > 1
+    assert found.difference == pytest.approx(84 / 11)
+    assert (found.value_a, found.value_b) == pytest.approx((a.mean(), b.mean()))
+
+
+def test_equal_differences_on_an_open_scale_have_no_interval() -> None:
+    found = paired_test([10.0, 40.0, 70.0], [12.0, 42.0, 72.0], rng())
+    assert math.isnan(found.ci_low)
+    assert math.isnan(found.ci_high)
+    assert math.isnan(found.p_b_above_a)
+
+
+def test_rounding_noise_is_a_tie() -> None:
+    a = np.array([0.1 + 0.2, 0.5, 0.25])
+    found = paired_test(a, [0.3, 0.5, 0.75], rng())
+    assert (found.wins, found.losses, found.ties) == (1, 0, 2)
+    assert found.p_value == 1.0
+
+
+def test_rounding_noise_of_sources_is_no_difference() -> None:
+    # The differences of each source cancel but for rounding.
+    a = np.array([0.1, 0.2, 0.3, 0.3, 0.1, 0.2])
+    b = np.array([0.2, 0.3, 0.1, 0.1, 0.2, 0.3])
+    assert paired_test(a, b, rng(), [0, 0, 0, 1, 1, 1]).p_value == 1.0
+
+
+def test_the_posterior_of_fractions_is_students() -> None:
+    a, b = rng(20).random((2, 12))
+    found = paired_test(a, b, rng())
+    t = stats.t.cdf(found.difference / found.stderr, 11)
+    assert found.p_b_above_a == pytest.approx(t)
+    clustered = paired_test(a, b, rng(), np.repeat(np.arange(4), 3))
+    assert clustered.p_b_above_a == pytest.approx(
+        stats.t.cdf(clustered.difference / clustered.stderr, 3)
+    )
+
+
+def test_differences_that_agree_say_what_their_number_alone_can() -> None:
+    found = paired_test([0.25] * 20, [0.5] * 20, rng())
+    for low, high, level in (
+        (found.ci_low, found.ci_high, 0.95),
+        (found.ci90_low, found.ci90_high, 0.90),
+    ):
+        unseen = 1 - ((1 - level) / 2) ** (1 / 20)
+        assert (low, high) == pytest.approx((0.25 - unseen * 1.25, 0.25 + unseen * 0.75))
+
+
+@pytest.mark.parametrize("n", [2, 5, 9])
+def test_a_few_differences_that_nearly_agree_are_not_equivalent(n: int) -> None:
+    a = np.full(n, 0.5)
+    b = a + 0.001 + 1e-6 * np.arange(n)
+    near, equal = paired_test(a, b, rng()), paired_test(a, a + 0.001, rng())
+    assert (near.ci90_low, near.ci90_high) == pytest.approx(
+        (equal.ci90_low, equal.ci90_high), abs=1e-4
+    )
+    assert near.ci90_high - near.ci90_low > 0.25
+
+
+def test_intervals_of_students_t_and_of_the_normal_are_closed_forms() -> None:
+    a, b = rng(21).random((2, 25))
+    found = paired_test(a, b, rng())
+    d = b - a
+    for low, high, level in (
+        (found.ci_low, found.ci_high, 0.95),
+        (found.ci90_low, found.ci90_high, 0.90),
+    ):
+        expected = stats.ttest_1samp(d, 0).confidence_interval(level)
+        assert (low, high) == pytest.approx((expected.low, expected.high))
+    assert found.mde == pytest.approx((1.959964 + 0.841621) * found.stderr, rel=1e-5)
+    normal = from_normal(0.5, 0.6, 0.04, 10)
+    assert (normal.ci_low, normal.ci_high) == pytest.approx(
+        (0.1 - 1.959964 * 0.04, 0.1 + 1.959964 * 0.04), abs=1e-6
+    )
+    assert (normal.ci90_low, normal.ci90_high) == pytest.approx(
+        (0.1 - 1.644854 * 0.04, 0.1 + 1.644854 * 0.04), abs=1e-6
+    )
+    assert normal.p_value == pytest.approx(2 * stats.norm.sf(2.5))
+    assert normal.p_b_above_a == pytest.approx(stats.norm.cdf(2.5))
+
+
+def test_binary_pairs_have_the_published_adjusted_wald_interval() -> None:
+    # Bonett & Price 2012: one doc added to either discordant cell.
+    wins, losses, n = 5, 14, 100
+    up, down = 6 / 102, 15 / 102
+    reach = 1.959964 * math.sqrt((up + down - (up - down) ** 2) / 102)
+    found = paired_binary_interval(wins, losses, n, 0.95)
+    assert found == pytest.approx((up - down - reach, up - down + reach), abs=1e-6)
+    assert paired_test(*binary(60, 14, 5, 21), rng()).mde == pytest.approx(
+        (1.959964 + 0.841621) * math.sqrt(21 / 102 / 100), rel=1e-5
+    )

@@ -180,6 +180,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_by_size", [True, False])
 @pytest.mark.parametrize(("sizes", "truth"), CASES)
 def test_coverage_of_right_and_wrong_answers(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalharness.engines.trie import TokenScore
-from evalharness.engines.vllm_logprobs import SURELY_GREEDY, read_answer
+from evalharness.engines.vllm_logprobs import SURELY_GREEDY, read_answer, scoring_settings
 
 PROMPT = (11, 12, 13, 14, 15, 16)
 
@@ -83,6 +83,59 @@ def test_a_prompt_cached_past_the_first_row_has_no_answer_inside() -> None:
     answer = read_answer(output(num_cached_tokens=5), PROMPT, 3, (7,))
     assert answer.inside == {}
     assert answer.after[7].is_greedy
+
+
+def test_the_next_tokens_are_asked_for_greedily_and_by_id() -> None:
+    for by_token in (False, True):
+        assert scoring_settings(PROMPT, 6, (7, 8), may_read_cache=True, by_token=by_token) == {
+            "temperature": 0.0,
+            "max_tokens": 1,
+            "logprob_token_ids": [7, 8],
+            "flat_logprobs": True,
+            "detokenize": False,
+            "skip_reading_prefix_cache": False,
+            "skip_clone": True,
+        }
+
+
+def test_the_older_runner_is_asked_for_each_prompt_tokens_own_rank() -> None:
+    asked = scoring_settings(PROMPT, 5, (), may_read_cache=False, by_token=False)
+    assert asked["prompt_logprobs"] == 0
+    assert "prompt_logprob_token_ids" not in asked
+    assert asked["logprob_token_ids"] is None
+    assert asked["skip_reading_prefix_cache"] is True
+
+
+def test_the_newer_runner_is_asked_by_token_from_the_position_before() -> None:
+    asked = scoring_settings(PROMPT, 4, (7,), may_read_cache=True, by_token=True)
+    assert (asked["prompt_logprob_token_ids"], asked["prompt_logprob_start"]) == ([[15], [16]], 3)
+    assert "prompt_logprobs" not in asked
+
+
+def test_all_positions_are_known_without_a_cached_prefix() -> None:
+    found = flat([(12, -1.0, 1), (13, -1.5, 1), (14, -2.0, 2), (15, -2.5, 1), (16, -3.0, 1)])
+    for cached in (0, None):
+        answer = read_answer(output(prompt_logprobs=found, num_cached_tokens=cached), PROMPT, 0, ())
+        assert answer.inside == {
+            1: TokenScore(-1.0, True),
+            2: TokenScore(-1.5, True),
+            3: TokenScore(-2.0, False),
+            4: TokenScore(-2.5, True),
+            5: TokenScore(-3.0, True),
+        }
+        assert answer.after == {}
+
+
+@pytest.mark.parametrize(("cached", "first"), [(1, 2), (2, 3), (3, 4), (4, 5), (5, 6)])
+def test_the_first_known_position_is_the_one_after_the_cached_ones(cached: int, first: int) -> None:
+    # What a runner writes for a position before it is unwritten memory: here, impossible values.
+    written = [(PROMPT[i], -float(i), 1) if i >= first else (0, 9.9, 0) for i in range(1, 6)]
+    answer = read_answer(
+        output(prompt_logprobs=flat(written), num_cached_tokens=cached), PROMPT, 1, ()
+    )
+    assert {p: s.logprob for p, s in answer.inside.items()} == {
+        i: -float(i) for i in range(first, 6)
+    }
 
 
 @pytest.mark.vllm

@@ -26,6 +26,8 @@ _EXACT_UNITS = 13
 """Up to this many units that differ, all 2^n sign changes are looked at."""
 _CHUNK_CELLS = 20_000_000
 _SAME = 1e-12
+_FEW_UNITS = 10
+"""Below it the spread of differences is too little known to trust a small one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,16 +273,24 @@ def _t_posterior(difference: float, stderr: float, units: int) -> float:
 def _difference_interval(
     d: Floats, stderr: float, units: int, level: float, *, is_share: bool
 ) -> Interval:
-    """Student's t over the units; where they show no spread, what their number alone can say (see `estimates`)."""
+    """Student's t over the units, on a scale from -1 to 1 for shares.
+
+    Where shares' differences are few or show no spread, no end is nearer than what their number alone can say (see
+    `estimates.unseen_interval`).
+    """
     if units < 2:
         return Interval(math.nan, math.nan)
     mean = float(d.mean())
+    if not is_share and not stderr > _SAME:
+        return Interval(math.nan, math.nan)
+    low = high = mean
     if stderr > _SAME:
         reach = float(special.stdtrit(units - 1, (1 + level) / 2)) * stderr
         low, high = mean - reach, mean + reach
-    elif is_share:
+    if not is_share:
+        return Interval(low, high)
+    if units < _FEW_UNITS or not stderr > _SAME:
         unseen = 1 - ((1 - level) / 2) ** (1 / units)
-        low, high = mean - unseen * (1 + mean), mean + unseen * (1 - mean)
-    else:
-        return Interval(math.nan, math.nan)
-    return Interval(max(low, -1.0), min(high, 1.0)) if is_share else Interval(low, high)
+        low = min(low, mean - unseen * (1 + mean))
+        high = max(high, mean + unseen * (1 - mean))
+    return Interval(max(low, -1.0), min(high, 1.0))

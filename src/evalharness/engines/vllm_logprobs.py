@@ -37,7 +37,20 @@ SURELY_GREEDY = math.log(0.5) + 1e-3
 def scoring_params(
     prompt: Tokens, start: int, token_ids: Sequence[int], *, may_read_cache: bool, by_token: bool
 ) -> SamplingParams:
-    """What to ask vLLM.
+    """What to ask vLLM: `scoring_settings` as its own object."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    settings = scoring_settings(
+        prompt, start, token_ids, may_read_cache=may_read_cache, by_token=by_token
+    )
+    return SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, **settings)
+
+
+def scoring_settings(
+    prompt: Tokens, start: int, token_ids: Sequence[int], *, may_read_cache: bool, by_token: bool
+) -> dict[str, Any]:
+    """Fields of vLLM's SamplingParams for one question.
 
     Args:
         prompt: tokens.
@@ -46,9 +59,6 @@ def scoring_params(
         may_read_cache: whether a cached prefix may be used.
         by_token: the newer runner's way.
     """
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
     inside: dict[str, Any] = {}
     if start < len(prompt) and by_token:
         inside["prompt_logprob_token_ids"] = [[token] for token in prompt[start:]]
@@ -56,17 +66,16 @@ def scoring_params(
     elif start < len(prompt):
         # 0: each prompt token's own log-probability and rank, nothing of the others.
         inside["prompt_logprobs"] = 0
-    return SamplingParams(
-        temperature=0.0,
-        max_tokens=1,
-        logprob_token_ids=list(token_ids) or None,
-        flat_logprobs=True,
-        detokenize=False,
-        skip_reading_prefix_cache=not may_read_cache,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-        skip_clone=True,
+    return {
+        "temperature": 0.0,
+        "max_tokens": 1,
+        "logprob_token_ids": list(token_ids) or None,
+        "flat_logprobs": True,
+        "detokenize": False,
+        "skip_reading_prefix_cache": not may_read_cache,
+        "skip_clone": True,
         **inside,
-    )
+    }
 
 
 def read_answer(

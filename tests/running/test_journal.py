@@ -200,3 +200,39 @@ def test_the_descriptor_is_closed_whatever_happens(tmp_path: Path) -> None:
         write(tmp_path, RESPONSES)
     write(tmp_path, RESPONSES)
     assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208
+
+
+class LosingDisk:
+    """A disk that would lose what wasn't synced: counts what was written and what is safe, by file."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.written: dict[str, int] = {}
+        self.safe: dict[str, int] = {}
+        self._write, self._fsync = os.write, os.fsync
+        monkeypatch.setattr(os, "write", self.write)
+        monkeypatch.setattr(os, "fsync", self.fsync)
+
+    def write(self, descriptor: int, content: bytes) -> int:
+        num = self._write(descriptor, content)
+        name = self.name(descriptor)
+        self.written[name] = self.written.get(name, 0) + num
+        return num
+
+    def fsync(self, descriptor: int) -> None:
+        self._fsync(descriptor)
+        name = self.name(descriptor)
+        self.safe[name] = self.written.get(name, 0)
+
+    @staticmethod
+    def name(descriptor: int) -> str:
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+def test_what_was_written_and_its_files_name_are_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = LosingDisk(monkeypatch)
+    write(tmp_path / "journal", RESPONSES)
+    (path,) = (tmp_path / "journal").glob("*.jsonl")
+    assert disk.safe[str(path)] == disk.written[str(path)] == len(CONTENT)
+    assert str(tmp_path / "journal") in disk.safe

@@ -25,8 +25,10 @@ from evalharness.config import (
     TaskConfig,
     Variant,
 )
+from evalharness.engines import EngineInfo
 from evalharness.errors import StoreError
-from evalharness.running.resuming import SILENT_S, claim_run, find_unfinished
+from evalharness.running.preparing import prepare
+from evalharness.running.resuming import SILENT_S, claim_run, find_unfinished, request_identity
 from evalharness.running.run import Outcome, run
 
 TASKS = {
@@ -255,3 +257,27 @@ def test_a_continued_run_keeps_the_log_of_its_earlier_start(
     after = (died.run_dir / "log.txt").read_text()
     assert after.startswith(before)
     assert "is complete" in after
+
+
+def test_a_run_that_isnt_taken_is_left_to_others(tiny_llama: Path, tmp_path: Path) -> None:
+    outcome = run(config(tiny_llama, tmp_path))
+    assert claim_run(outcome.run_dir, outcome.manifest.identity) is None
+    # Locks are between processes: only another one finds it taken.
+    code = "import sys, pathlib; from evalharness.store.claim import Claim; print(Claim.take(pathlib.Path(sys.argv[1])))"
+    asked = [sys.executable, "-c", code, str(outcome.run_dir.resolve())]
+    assert subprocess.run(asked, capture_output=True, check=True, text=True).stdout != "None\n"
+
+
+def test_arguments_that_go_to_the_engine_are_part_of_a_requests_identity(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    info = EngineInfo(
+        kind="fake", version="1", device="none", dtype="none", quantization=None, max_model_len=64
+    )
+    changes = ({}, {"seed": 1}, {"deterministic": True}, {"extra": {"a": 1}})
+    prepared = prepare(config(tiny_llama, tmp_path))
+    found = []
+    for change in changes:
+        changed = replace(prepared.config, engine=replace(prepared.config.engine, **change))
+        found.append(request_identity(replace(prepared, config=changed), info))
+    assert len(set(found)) == len(changes)

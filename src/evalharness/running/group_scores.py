@@ -14,7 +14,7 @@ from lm_eval.api.group import Group
 from evalharness.analysis.estimates import Estimate
 from evalharness.analysis.weighted_mean import Member, weighted_mean
 from evalharness.records import MetricRecord
-from evalharness.running.scoring import TaskScores
+from evalharness.running.scoring import TaskScores, is_higher_better
 from evalharness.tasks.loading import LoadedTask
 
 Key = tuple[str, str]
@@ -86,7 +86,7 @@ def _records(
             metric=metric,
             filter=filter_,
             **estimate._asdict(),
-            higher_is_better=bool(first.task.higher_is_better().get(metric, True)),
+            higher_is_better=is_higher_better(first, metric),
             is_main=(metric, filter_) == main,
         )
 

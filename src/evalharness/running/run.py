@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ from evalharness.store.write import RunWriter
 from evalharness.strategies import is_conversation
 from evalharness.tasks import user_code
 from evalharness.tasks.lm import EngineLM
+from evalharness.tasks.user_code import Bounds, UserCodeError
 
 logger = logging.getLogger(__name__)
 
@@ -262,7 +264,7 @@ class _Execution:
         # By task, not by which ended first: the same run twice gives the same file.
         metrics = [m for task in self.tasks for m in self.scores[task.loaded.name].metrics]
         ok = {n: s for n, s in self.scores.items() if self.summaries[n].status != "failed"}
-        metrics += score_groups(self.prepared.suite.groups, self.prepared.suite.tasks, ok)
+        metrics += self._score_groups(ok)
         if composite := self.prepared.config.suite.composite:
             metrics.append(score_composite(composite, metrics))
         self.writer.write_metrics(metrics)
@@ -277,6 +279,16 @@ class _Execution:
         is_partial = bool(bad or left_out)
         self._end("partial" if is_partial else "complete", reason if is_partial else None)
         return Outcome(self.writer.manifest, metrics, self.writer.run_dir)
+
+    def _score_groups(self, scores: Mapping[str, TaskScores]) -> list[MetricRecord]:
+        suite = self.prepared.suite
+        try:
+            with Bounds().contain("a group's aggregation"):
+                return score_groups(suite.groups, suite.tasks, scores)
+        except UserCodeError as e:
+            remark = f"groups have no scores: {e}"
+            self._update(remarks=(*self.writer.manifest.remarks, remark))
+            return []
 
     def _end(self, status: str, reason: str | None) -> None:
         logger.info(

@@ -207,4 +207,7 @@ def _notes(run: Manifest) -> list[str]:
         notes.append(
             f"thinking that never ended in {num} samples: without an answer, counted as truncated"
         )
+    for task in run.tasks:
+        notes += [f"{task.task}: {num} x {reason}" for reason, num in task.reasons.items()]
+        notes += [f"{task.task}: {remark}" for remark in task.remarks]
     return notes

@@ -138,3 +138,32 @@ def test_a_server_that_dies_leaves_a_partial_run_with_what_was_finished(
     assert 0 < sum(t.num_samples for t in manifest.tasks) < 12
     assert kept
     assert all(sample.error is None for sample in kept)
+
+
+def test_a_setting_that_the_server_has_not_is_refused_before_the_run(
+    unweighted: Path, tmp_path: Path
+) -> None:
+    with running(takes_extras=False) as end:
+        base = config(end, unweighted, tmp_path)
+        kwargs = {"min_tokens": 3, "presence_penalty": 1.5}
+        tasks = {"weekday_arithmetic": TaskConfig(limit=2, num_fewshot=0, gen_kwargs=kwargs)}
+        with pytest.raises(ConfigError, match="takes no min_tokens, which task 'weekday_arith"):
+            run(replace(base, suite=SuiteConfig(name="test", tasks=tasks)))
+    assert not (tmp_path / "served").exists()
+
+
+def test_special_tokens_that_a_server_may_keep_to_itself_are_remarked(
+    unweighted: Path, tmp_path: Path
+) -> None:
+    kwargs = {"until": ["<|endoftext|>", "Q:"]}
+    tasks = {"weekday_arithmetic": TaskConfig(limit=2, num_fewshot=0, gen_kwargs=kwargs)}
+    remarks = {}
+    for takes_extras in (False, True):
+        with running(takes_extras=takes_extras) as end:
+            base = replace(
+                config(end, unweighted, tmp_path / str(takes_extras)),
+                suite=SuiteConfig(name="test", tasks=tasks),
+            )
+            remarks[takes_extras] = " ".join(run(base).manifest.remarks)
+    assert "<|endoftext|> may end no thinking and no answer" in remarks[False]
+    assert "special tokens" not in remarks[True]

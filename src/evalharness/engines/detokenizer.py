@@ -125,6 +125,12 @@ def find_end_tokens(path: Path, tokenizer: Any) -> frozenset[int]:
     return frozenset(found)
 
 
+def special_tokens(tokenizer: Any) -> dict[int, str]:
+    """Token id -> text, of all special tokens of a tokenizer."""
+    added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return {int(i): str(tokenizer.decode([i])) for i in added.union(tokenizer.all_special_ids)}
+
+
 def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     """The text before the stop string that is complete first, and whether there was one."""
     places = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from evalharness.config import (
 )
 from evalharness.engines import EngineInfo, Weights, open_engine, resolve_device
 from evalharness.engines.determinism import check_deterministic
+from evalharness.engines.detokenizer import special_tokens
 from evalharness.errors import CheckpointError, ConfigError, StoreError
 from evalharness.running import environment
 from evalharness.running.building import Prompting
@@ -106,6 +108,9 @@ def prepare(config: Config) -> Prepared:
         _refuse_scoring(served, suite)
     if served and not served.takes_extras:
         _refuse_settings(config, suite)
+    remarks = list(template_remarks(template, config.model, is_chat=is_chat))
+    if served and not served.keeps_special_tokens:
+        remarks += _lost_tokens(config, tokenizer, suite)
     multiturn = config.run.fewshot_as_multiturn
     return Prepared(
         config=config,
@@ -121,7 +126,7 @@ def prepare(config: Config) -> Prepared:
         ),
         max_model_len=max_model_len,
         template_date=template.day if is_chat and template.writes_day else None,
-        remarks=list(template_remarks(template, config.model, is_chat=is_chat)),
+        remarks=remarks,
     )
 
 
@@ -260,6 +265,21 @@ def _refuse_settings(config: Config, suite: LoadedSuite) -> None:
                     f"engine=openai: the server takes no {', '.join(wanted)}, which task {task.name!r} or sampling.* "
                     "sets; leave it out, or serve the model with vLLM"
                 )
+
+
+def _lost_tokens(config: Config, tokenizer: Any, suite: LoadedSuite) -> Iterator[str]:
+    """What of a run's tags and stop strings a server may keep to itself that tells no token ids."""
+    special = set(special_tokens(tokenizer).values())
+    wanted = [config.model.think_start, config.model.think_end]
+    for task in suite.tasks:
+        if task.kind == "generate_until":
+            kwargs = task.task.config.generation_kwargs
+            wanted += sampling_params(kwargs, config.sampling).stop
+    if lost := [text for text in dict.fromkeys(wanted) if text in special]:
+        yield (
+            f"the server doesn't tell which tokens it generated, and may leave special tokens out of its texts: "
+            f"{', '.join(lost)} may end no thinking and no answer (a vLLM server tells)"
+        )
 
 
 def _check_conversation(config: Config, tokenizer: Any) -> None:

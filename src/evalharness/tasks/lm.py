@@ -19,6 +19,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from evalharness.config import ModelConfig, SamplingConfig, Truncation
 from evalharness.engines.base import Engine, RequestError
+from evalharness.engines.detokenizer import special_tokens
 from evalharness.errors import TaskError
 from evalharness.records import (
     Failure,
@@ -118,9 +119,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         self._room = Room(max_model_len, truncation, self.encoder, min_room)
         self._rolling_as_lm_eval = rolling_as_lm_eval
         ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
-        added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-        special = added.union(tokenizer.all_special_ids)
-        self._special = {int(i): str(tokenizer.decode([i])) for i in special}
+        self._special = special_tokens(tokenizer)
         self._ends = {i: text for i, text in self._special.items() if i in ends}
 
     @property

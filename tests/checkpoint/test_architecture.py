@@ -175,12 +175,21 @@ def test_a_vision_part_may_be_missing_where_only_text_is_asked(tmp_path: Path) -
         check_architecture(tmp_path)
 
 
-def test_files_that_are_not_loaded_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_index", [True, False])
+def test_files_that_are_not_loaded_are_named_or_refused_where_vllm_would_load_them(
+    tmp_path: Path, has_index: bool
+) -> None:
     tiny.make_tiny_llama(tmp_path)
-    (tmp_path / "consolidated.safetensors").write_bytes(
-        (tmp_path / "model.safetensors").read_bytes()
-    )
-    assert "consolidated.safetensors" in check_architecture(tmp_path).remarks[0]
+    single = tmp_path / "model.safetensors"
+    (tmp_path / "consolidated.safetensors").write_bytes(single.read_bytes())
+    if has_index:
+        names = dict.fromkeys(safetensors.load_file(single), "model.safetensors")
+        index = tmp_path / "model.safetensors.index.json"
+        index.write_text(json.dumps({"weight_map": names}))
+        assert "consolidated.safetensors" in check_architecture(tmp_path).remarks[0]
+    else:
+        with pytest.raises(CheckpointError, match=r"vLLM would load consolidated\.safetensors too"):
+            check_architecture(tmp_path)
 
 
 @pytest.mark.parametrize(

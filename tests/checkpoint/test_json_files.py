@@ -221,6 +221,13 @@ def test_what_is_no_file_is_refused_and_not_waited_for(
         look(folder)
 
 
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "vocab.txt", "modeling.py"])
+def test_a_pipe_that_only_loaders_would_read_is_refused(tmp_path: Path, name: str) -> None:
+    os.mkfifo(make_checkpoint(tmp_path) / name)
+    with pytest.raises(CheckpointError, match=f"{name} is a pipe"):
+        inspect(tmp_path)
+
+
 def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
     write(tmp_path / "real.json", {"a": 1})
     (tmp_path / "config.json").symlink_to("real.json")

@@ -80,3 +80,21 @@ def test_the_rank_holds_the_largest_of_the_adapter(
     weights = Weights(path=Path("model"), adapter=make_adapter(tmp_path, **settings))
     found = engine_arguments(EngineConfig(device=Device.cpu), weights)
     assert (found["enable_lora"], found["max_lora_rank"]) == (True, rank)
+
+
+@pytest.mark.parametrize(
+    ("files", "allow_pickle", "load_format"),
+    [
+        (["pytorch_model.bin"], True, "auto"),
+        (["pytorch_model.bin"], False, "safetensors"),
+        (["pytorch_model.bin", "model.safetensors"], True, "safetensors"),
+        (["model.safetensors"], False, "safetensors"),
+    ],
+)
+def test_pickles_are_only_loaded_where_there_is_nothing_else(
+    tmp_path: Path, files: list[str], allow_pickle: bool, load_format: str
+) -> None:
+    for name in files:
+        (tmp_path / name).write_bytes(b"")
+    weights = Weights(path=tmp_path, allow_pickle=allow_pickle)
+    assert engine_arguments(EngineConfig(), weights)["load_format"] == load_format

@@ -94,6 +94,11 @@ def test_footer_says_that_the_engine_was_deterministic() -> None:
     assert "vllm 0.32.0, bfloat16, fp8, deterministic" in text
 
 
+def test_footer_says_what_is_to_be_known_of_the_weights() -> None:
+    run = replace(RUN, checkpoint={"remarks": ["Weights unchecked: a reason."]})
+    assert "weights  Weights unchecked: a reason." in shown(run_table(run, [METRIC], run_dir="x"))
+
+
 def test_footer_says_how_many_tokens_were_computed() -> None:
     tasks = [task("a", num_cached_tokens=1500), task("b")]
     assert "tokens   12.0k prompt (12% cached), 1.0k generated, 34/s" in show_run(tasks, [METRIC])

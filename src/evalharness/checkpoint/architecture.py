@@ -23,6 +23,7 @@ from evalharness.checkpoint.json_files import read_json, read_json_if_there
 from evalharness.checkpoint.quantized import PlainTensors, is_known, plain_tensors
 from evalharness.checkpoint.scale import QUANTIZATION_AUX, VISION, architecture, quantization_of
 from evalharness.checkpoint.weights import (
+    INDEX,
     Tensor,
     WeightsFile,
     read_weights,
@@ -70,13 +71,14 @@ def check_architecture(path: Path, *, is_text_only: bool = False) -> Architectur
         import transformers  # noqa: F401
     except ImportError as e:
         return _unchecked(f"{e.name or 'torch'} isn't installed")
+    remarks = _unused(path, files)
     model_type = content.get("model_type")
     if not _is_model_type(model_type):
         return _unchecked(f"transformers doesn't know the model type {model_type!r}")
     plain = plain_tensors(path, content, [tensor for file in files for tensor in file.tensors])
     config = _config(path)
     names: list[str] = []
-    remarks = list(plain.remarks)
+    remarks += plain.remarks
     for model_class in _classes(config, architecture(content)):
         try:
             remarks += _check(path, model_class, config, plain, is_text_only)
@@ -90,8 +92,6 @@ def check_architecture(path: Path, *, is_text_only: bool = False) -> Architectur
             f"transformers has no class for text generation for {named or model_type}"
         )
     _check_ties(path, config, files)
-    if unused := unused_files(path, files):
-        remarks.append(f"Not loaded from the checkpoint's folder: {some(unused)}.")
     return ArchitectureCheck(checked=", ".join(names), remarks=tuple(dict.fromkeys(remarks)))
 
 
@@ -131,6 +131,17 @@ def model_names(path: Path) -> dict[str, str]:
             if pattern is None and name in wanted:
                 names[name] = tensor.name
     return names
+
+
+def _unused(path: Path, files: Sequence[WeightsFile]) -> list[str]:
+    """A remark on safetensors files that aren't loaded; without an index vLLM would load them too."""
+    unused = unused_files(path, files)
+    if unused and not (path / INDEX).exists():
+        raise CheckpointError(
+            f"checkpoint {path}: without {INDEX} vLLM would load {some(unused)} too; remove what doesn't belong to the "
+            "model."
+        )
+    return [f"Not loaded from the checkpoint's folder: {some(unused)}."] if unused else []
 
 
 def _unchecked(why: str) -> ArchitectureCheck:

@@ -6,7 +6,7 @@ from pathlib import Path
 from evalharness.checkpoint import identity
 from evalharness.checkpoint.adapter import read_adapter
 from evalharness.checkpoint.architecture import ArchitectureCheck, checkpoint_config
-from evalharness.checkpoint.json_files import read_json, read_json_if_there
+from evalharness.checkpoint.json_files import check_no_pipes, read_json, read_json_if_there
 from evalharness.checkpoint.lora_config import ADAPTER_CONFIG
 from evalharness.checkpoint.non_finite import non_finite
 from evalharness.checkpoint.scale import Scale, logical_params, measure
@@ -102,6 +102,7 @@ def inspect_served(path: Path) -> CheckpointInfo:
 
 
 def _info(path: Path, files: tuple[WeightsFile, ...], weights: str) -> CheckpointInfo:
+    check_no_pipes(path)
     config = checkpoint_config(path)
     tokenizer = read_json_if_there(path / "tokenizer_config.json")
     tensors = [tensor for file in files for tensor in file.tensors]

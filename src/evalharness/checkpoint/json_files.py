@@ -89,6 +89,14 @@ def file_size(path: Path) -> int:
     return found.st_size
 
 
+def check_no_pipes(folder: Path) -> None:
+    """Raise `CheckpointError` for a pipe, socket or device that a loader of configs and tokenizers would wait for."""
+    for path in sorted(folder.iterdir()):
+        is_odd = path.exists() and not path.is_file() and not path.is_dir()
+        if is_odd and path.suffix in (".json", ".jinja", ".model", ".txt", ".tiktoken", ".py"):
+            raise _refused(path, "is a pipe, socket or device, not a file")
+
+
 def as_dict(value: Any) -> dict[str, Any]:
     """The value if it is an object, else {}: for settings that are only read where they are well-formed."""
     return value if isinstance(value, dict) else {}

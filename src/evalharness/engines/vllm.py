@@ -321,7 +321,7 @@ def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
         "enforce_eager": is_cpu if config.enforce_eager is None else config.enforce_eager,
         "seed": config.seed,
         "trust_remote_code": weights.trust_remote_code,
-        "load_format": "auto" if weights.allow_pickle else "safetensors",
+        "load_format": _load_format(weights),
         "disable_log_stats": True,
         "generation_config": "vllm",
     }
@@ -338,6 +338,12 @@ def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
     if weights.adapter:
         arguments |= {"enable_lora": True, "max_lora_rank": _lora_rank(weights)}
     return arguments | config.extra
+
+
+def _load_format(weights: Weights) -> str:
+    """Pickles only where there is nothing else: vLLM's own choice would be Mistral's copy of the weights."""
+    has_others = any(weights.path.glob("*.safetensors"))
+    return "auto" if weights.allow_pickle and not has_others else "safetensors"
 
 
 def _cpu_arguments(wanted_block: int | None, dtype: str) -> dict[str, Any]:

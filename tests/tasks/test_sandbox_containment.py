@@ -149,16 +149,145 @@ def test_fork_bomb_ends_with_its_program(survivors: Callable[[], list[int]]) -> 
     # Bounded by itself too, for the day on which the sandbox doesn't hold.
     program = """
 import os, time
-end = time.monotonic() + 10
+end = time.monotonic() + 60
 while time.monotonic() < end:
     try:
         os.fork()
     except OSError:
         pass
 """
-    outcome = run(program, wall_s=1, num_files=MARK)
+    outcome = run(program, cpu_s=1, wall_s=1, num_files=MARK)
     assert outcome.reason == "timeout"
     assert_soon_empty(survivors)
+
+
+def test_memory_of_all_processes_together_is_bounded(survivors: Callable[[], list[int]]) -> None:
+    program = """
+import os, time
+for _ in range(14):
+    if os.fork() == 0:
+        held = b"x" * 200 * 2**20
+        time.sleep(60)
+time.sleep(60)
+"""
+    started = time.monotonic()
+    assert run(program, num_files=MARK).reason == "memory"
+    assert time.monotonic() - started < 25
+    assert_soon_empty(survivors)
+
+
+def test_memory_that_processes_share_is_counted_once() -> None:
+    program = """
+import os, time
+held = b"x" * 200 * 2**20
+children = [os.fork() for _ in range(3)]
+if 0 in children:
+    time.sleep(1)
+    os._exit(0)
+time.sleep(1)
+"""
+    outcome = run(program, memory_mib=500)
+    assert outcome.is_ok, outcome
+
+
+def test_processor_time_of_all_processes_together_is_bounded() -> None:
+    program = "import os\nfor _ in range(3): os.fork()\nwhile True: pass"
+    started = os.times()
+    assert run(program, cpu_s=2, wall_s=600).reason in ("timeout", "killed")
+    ended = os.times()
+    assert ended.children_user - started.children_user < 20
+
+
+def test_a_program_of_many_small_files_is_out_of_memory(survivors: Callable[[], list[int]]) -> None:
+    program = """
+import os
+for i in range(10**9):
+    os.mkdir(str(i))
+"""
+    assert run(program, num_files=MARK).reason == "memory"
+    assert_soon_empty(survivors)
+
+
+def test_a_few_thousand_files_are_fine() -> None:
+    assert_true("import os\nfor i in range(3000): os.mkdir(str(i))\nimport time; time.sleep(0.1)")
+
+
+def test_the_sandbox_is_the_first_to_go_when_memory_runs_out() -> None:
+    program = "import os, time\nif os.fork() == 0: time.sleep(60)\ntime.sleep(60)"
+    thread = threading.Thread(target=run, args=(program,), kwargs={"num_files": MARK, "wall_s": 2})
+    thread.start()
+    seen: dict[int, str] = {}
+    while thread.is_alive():
+        for pid, line in command_lines():
+            if line.split(b"\0")[-2:] == [str(MARK).encode(), b""]:
+                with contextlib.suppress(OSError):
+                    seen[pid] = Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
+        time.sleep(0.05)
+    thread.join()
+    assert len(seen) >= 3
+    assert set(seen.values()) == {"1000"}
+    assert Path("/proc/self/oom_score_adj").read_text().strip() != "1000"
+
+
+# --- a busy machine
+
+
+@pytest.fixture
+def load() -> Iterator[None]:
+    """More work than the machine has processors for."""
+    hogs = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(8 * len(os.sched_getaffinity(0)))
+    ]
+    yield
+    for hog in hogs:
+        hog.kill()
+        hog.wait()
+
+
+@pytest.mark.usefixtures("load")
+def test_a_busy_machine_is_no_programs_fault() -> None:
+    program = "import time\nend = time.process_time() + 1\nwhile time.process_time() < end: pass"
+    limits = Limits(cpu_s=3, wall_s=4)
+    started = time.monotonic()
+    outcomes = run_many([program] * 4, limits=limits, num_workers=4)
+    assert [o.reason for o in outcomes] == ["ok"] * 4
+    assert time.monotonic() - started > 6  # they had reason to be late
+
+
+@pytest.mark.usefixtures("load")
+def test_sleeping_is_a_timeout_on_a_busy_machine_too() -> None:
+    assert run("import time; time.sleep(60)", wall_s=2).reason == "timeout"
+
+
+# --- verdicts
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 87, 88, 89, 120, 127])
+def test_no_exit_code_is_a_verdict(code: int) -> None:
+    assert run(f"import os; os._exit({code})").reason == "error"
+
+
+@pytest.mark.parametrize("verdict", ["passed", "ok", "1"])
+def test_nothing_that_is_written_is_a_verdict(verdict: str) -> None:
+    program = f"""
+import os
+for fd in range(3000):
+    denied(os.write, fd, {verdict.encode() * 9!r})
+    denied(os.pwrite, fd, {verdict.encode()!r}, 0)
+os._exit(0)
+"""
+    assert run(program).reason in ("error", "killed")
+
+
+def test_a_program_that_closes_all_it_knows_of_still_passes() -> None:
+    assert_true("import os; os.closerange(0, os.sysconf('SC_OPEN_MAX'))")
+
+
+def test_programs_of_one_source_have_tokens_of_their_own() -> None:
+    program = "import sys; raise SystemExit(sys._getframe(2).f_locals['token'].hex())"
+    said = {run(program).stderr for _ in range(3)}
+    assert len(said) == 3
 
 
 def test_daemon_dies_with_its_program(survivors: Callable[[], list[int]]) -> None:
@@ -302,6 +431,31 @@ def test_abstract_socket_of_this_machine_is_out_of_reach() -> None:
         assert_true(
             f"import socket; assert denied(socket.socket(socket.AF_UNIX).connect, {name!r})"
         )
+
+
+@pytest.mark.parametrize("family", ["NETLINK", "PACKET", "ALG", "VSOCK", "BLUETOOTH", "CAN"])
+def test_sockets_of_other_families_are_refused(family: str) -> None:
+    number = {"NETLINK": 16, "PACKET": 17, "ALG": 38, "VSOCK": 40, "BLUETOOTH": 31, "CAN": 29}[
+        family
+    ]
+    assert_true(
+        "import errno, socket\n"
+        f"for kind in (socket.SOCK_RAW, socket.SOCK_DGRAM, socket.SOCK_STREAM, socket.SOCK_SEQPACKET):\n"
+        f"    for make in (socket.socket, socket.socketpair):\n"
+        f"        try: make({number}, kind)\n"
+        "        except OSError as e: assert e.errno == errno.EAFNOSUPPORT, e\n"
+        "        else: raise AssertionError"
+    )
+
+
+def test_sockets_that_programs_use_are_there() -> None:
+    assert_true(
+        "import asyncio, socket\n"
+        "for f in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6): socket.socket(f).close()\n"
+        "a, b = socket.socketpair()\na.send(b'x')\nassert b.recv(1) == b'x'\n"
+        "async def seven(): return 7\n"
+        "assert asyncio.run(seven()) == 7"
+    )
 
 
 @pytest.mark.parametrize("address", [("192.0.2.1", 80), ("2001:db8::1", 80), ("example.org", 80)])

@@ -1,8 +1,8 @@
 """Scores model-written programs: what tasks whose answer is code call from their `process_results`.
 
 Text in, scores of one sample out; the sandbox runs the program. A program beyond its limits scores 0 and is counted as
-such, because a limit, unlike a wrong answer, says something about the limit too. A sandbox that can't start raises: the
-sample then has an error and no score.
+such, because a limit, unlike a wrong answer, says something about the limit too. A sandbox that can't start, or a machine
+that has no memory or no time for it, raises: the sample then has an error and no score.
 """
 
 import re
@@ -22,7 +22,7 @@ def program_scores(program: str) -> dict[str, float]:
         a signal ended it. All else is 0.0.
 
     Raises:
-        TaskError: the sandbox can't start.
+        TaskError: the sandbox can't start, or the machine failed the program.
     """
     reason = _ending(program)
     return {

@@ -7,8 +7,11 @@ line, and everything it started dies with it.
 Two ways to be nobody. A user runs in a user namespace of its own. Root can't: the kernel binds no number of processes
 on a user that is root outside, so root sets the sandbox up and then becomes a user id that nobody else has.
 
-The limits are per process; all processes of one program together are held by `num_processes`, `wall_s` and `disk_mib`.
-A program that means to deceive its own tests can: they run in one interpreter.
+The kernel's limits are per process (`sandbox_main`); all processes of one program together are watched from outside
+(`sandbox_watch`). Programs queue for processors, and only their own use of one counts: a busy machine changes no score.
+Where the machine itself has failed, nothing is known about the program, and that is an error and no 0.
+
+A program that means to deceive its own tests can: they run in one interpreter. An exit code or what it writes doesn't do.
 """
 
 from __future__ import annotations
@@ -16,11 +19,11 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-import select
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +34,7 @@ from typing import Literal
 
 from evalharness.errors import TaskError
 from evalharness.tasks import sandbox_main
+from evalharness.tasks.sandbox_watch import Watch, num_oom_kills
 from evalharness.tasks.seccomp import seccomp_filter
 
 Reason = Literal["ok", "error", "timeout", "memory", "killed"]
@@ -78,11 +82,11 @@ class Limits:
     """What one program may use."""
 
     cpu_s: int = 10
-    """Processor time. It decides before `wall_s` does, so that a busy machine changes no score."""
+    """Processor time, of each process and of all together."""
     wall_s: float = 30.0
-    """Time by the clock, for programs that wait."""
+    """Time by the clock, for programs that wait; without the time in which they could have gone on and got no processor."""
     memory_mib: int = 1024
-    """Address space."""
+    """Address space of each process, and memory of all together."""
     num_processes: int = 16
     """Processes and threads."""
     disk_mib: int = 64
@@ -91,6 +95,8 @@ class Limits:
     """One file, and what is written to stderr."""
     num_files: int = 64
     """Open files."""
+    num_inodes: int = 10_000
+    """Files, folders and links in all; each takes the kernel's memory, however small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,36 +115,59 @@ class Outcome:
         return self.reason == "ok"
 
 
+_CORES = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+"""Programs in excess of processors would only slow one another down."""
+
+
 def run_python(source: str, *, limits: Limits | None = None) -> Outcome:
-    """Run a program and wait for its end.
+    """Run a program and wait for its end, once a processor is free for it.
 
     Args:
         source: a module's text; `__name__` isn't `__main__` in it, stdin is empty, stdout goes nowhere.
         limits: what it may use; default: `Limits()`.
 
     Raises:
-        TaskError: the sandbox can't start: nothing is known about the program.
+        TaskError: the sandbox can't start, or the machine failed the program: nothing is known about it.
     """
     limits, bubblewrap = limits or Limits(), _bubblewrap()
+    token = secrets.token_bytes(sandbox_main.TOKEN_BYTES)
     with (
-        _memory_file(source.encode("utf-8", "surrogatepass")) as program,
+        _CORES,
+        _memory_file(token + source.encode("utf-8", "surrogatepass")) as program,
         _memory_file(seccomp_filter()) as filter_,
-        _memory_file() as started,
+        _memory_file() as verdict,
         _memory_file() as stderr,
     ):
-        process = _start(bubblewrap, program, filter_, started, stderr, limits)
+        num_killed = num_oom_kills()
+        process = _start(bubblewrap, program, filter_, verdict, stderr, limits)
+        watch = Watch(
+            process.pid,
+            verdict.fileno(),
+            # A little more than each process has: the kernel's own signal comes first, and says why.
+            cpu_s=limits.cpu_s + 1.5,
+            wall_s=limits.wall_s,
+            memory_bytes=limits.memory_mib * _MIB,
+            num_inodes=limits.num_inodes,
+        )
         try:
-            is_late = not _ends_within(process, limits.wall_s)
+            breach = watch.wait()
         finally:
             process.kill()
             process.wait()
-        has_started = os.fstat(started.fileno()).st_size > 0
+        told = os.pread(verdict.fileno(), 100, 0)
         tail = _tail(stderr)
-    if is_late and not has_started:
+    if breach == "busy":
+        raise TaskError(
+            "the machine is too busy for the sandbox: a program got hardly any processor"
+        )
+    if breach and not told:
         raise TaskError(_why_not(f"it didn't start within {limits.wall_s:g} s"))
-    if not has_started or (process.returncode < 0 and not is_late):
+    if not told or (process.returncode < 0 and not breach):
         raise TaskError(_why_not(tail))
-    return Outcome(reason="timeout" if is_late else _reason(process.returncode), stderr=tail)
+    reason = breach or _reason(told, token, process.returncode)
+    if reason == "killed" and num_oom_kills() > num_killed:
+        raise TaskError("the machine ran out of memory while a program ran in the sandbox")
+    return Outcome(reason=reason, stderr=tail)
 
 
 def run_many(
@@ -149,7 +178,7 @@ def run_many(
     Args:
         sources: as for `run_python`.
         limits: of each program.
-        num_workers: programs at a time; default: one per processor.
+        num_workers: programs at a time, and no more than processors.
 
     Raises:
         TaskError: the sandbox can't start.
@@ -176,13 +205,13 @@ def _start(
     bubblewrap: str,
     program: FileIO,
     filter_: FileIO,
-    started: FileIO,
+    verdict: FileIO,
     stderr: FileIO,
     limits: Limits,
 ) -> subprocess.Popen[bytes]:
     uid = _spare_uid()
     arguments = (
-        *(started.fileno(), uid or 0, limits.cpu_s, limits.memory_mib * _MIB),
+        *(verdict.fileno(), uid or 0, limits.cpu_s, limits.memory_mib * _MIB),
         *(limits.num_processes, limits.file_mib * _MIB, limits.num_files),
     )
     command = [
@@ -197,7 +226,7 @@ def _start(
         stdin=program.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=stderr.fileno(),
-        pass_fds=(filter_.fileno(), started.fileno()),
+        pass_fds=(filter_.fileno(), verdict.fileno()),
         env=_ENVIRONMENT,
         cwd="/",
     )
@@ -211,26 +240,17 @@ def _memory_file(content: bytes = b"") -> FileIO:
     return file
 
 
-def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether it ends in time; on its end at once, where `Popen.wait` sleeps in steps."""
-    descriptor = os.pidfd_open(process.pid)
-    try:
-        poll = (
-            select.poll()
-        )  # `select.select` refuses descriptors from 1024 on, which an engine can reach.
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
-    finally:
-        os.close(descriptor)
-
-
-def _reason(exit_code: int) -> Reason:
-    reasons: dict[int, Reason] = {
-        sandbox_main.PASSED: "ok",
-        sandbox_main.OUT_OF_MEMORY: "memory",
-        _SIGNALLED + signal.SIGXCPU: "timeout",
+def _reason(told: bytes, token: bytes, exit_code: int) -> Reason:
+    verdicts: dict[bytes, Reason] = {
+        token + sandbox_main.PASSED: "ok",
+        token + sandbox_main.FAILED: "error",
+        token + sandbox_main.OUT_OF_MEMORY: "memory",
     }
-    return reasons.get(exit_code, "killed" if exit_code > _SIGNALLED else "error")
+    if told in verdicts:
+        return verdicts[told]
+    if exit_code == _SIGNALLED + signal.SIGXCPU:
+        return "timeout"
+    return "killed" if exit_code > _SIGNALLED else "error"
 
 
 def _tail(file: FileIO) -> str:

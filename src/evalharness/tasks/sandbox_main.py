@@ -1,6 +1,7 @@
 """What runs inside the sandbox: bind itself by limits, give up root, run the program that stdin holds.
 
-`sandbox.py` hands this file's text to the sandbox's interpreter, where no other file of evalharness can be read: the
+The verdict goes out beside a token that the parent made for this program alone, so that neither an exit code nor anything a
+program writes can stand for one. `sandbox.py` hands this file's text to the sandbox's interpreter, where no other file of evalharness can be read: the
 standard library is all it may import, and little of it, because every program pays for it.
 """
 
@@ -8,12 +9,13 @@ import os
 import resource
 import sys
 
-PASSED = 87
-"""Exit code: the program ran to its end. Not 0, so that a program which exits by itself hasn't passed."""
-FAILED = 88
-"""Exit code: the program raised, `SystemExit` included."""
-OUT_OF_MEMORY = 89
-"""Exit code: the program asked for more memory than it may have."""
+PASSED = b"passed"
+"""The program ran to its end."""
+FAILED = b"failed"
+"""It raised, `SystemExit` included."""
+OUT_OF_MEMORY = b"out of memory"
+"""It asked for more memory than it may have."""
+TOKEN_BYTES = 32
 
 
 def main(
@@ -25,10 +27,11 @@ def main(
     file_bytes: int,
     num_files: int,
 ) -> None:
-    """Run the program and exit with its verdict; never returns.
+    """Run the program, tell the verdict and exit; never returns.
 
     Args:
-        started_fd: written to once the limits hold; without that byte the sandbox has failed, not the program.
+        started_fd: written to once the limits hold (without that the sandbox has failed, not the program), and then
+            again: the token that stdin begins with, and the verdict.
         uid: become this user and group; 0 stays who it is.
         cpu_s: seconds of processor time, per process.
         memory_bytes: address space, per process.
@@ -36,7 +39,10 @@ def main(
         file_bytes: size of any one file.
         num_files: open files, per process.
     """
-    source = sys.stdin.buffer.read()
+    given = sys.stdin.buffer.read()
+    token, source = given[:TOKEN_BYTES], given[TOKEN_BYTES:]
+    del given
+    verdict_fd = out_of_reach(started_fd, num_files)
     if uid:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
@@ -52,15 +58,27 @@ def main(
         resource.setrlimit(limit, (value, value))
     # At the soft limit a signal that says why, at the hard one the end of a program that ignores it.
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    os.write(started_fd, b"1")
-    os.close(started_fd)
+    os.write(verdict_fd, b"1")
+    verdict = b""
     try:
-        code = run(source)
+        verdict = run(source)
     finally:
-        os._exit(code)
+        try:
+            os.pwrite(verdict_fd, token + verdict, 0)
+        finally:
+            os._exit(0)
 
 
-def run(source: bytes) -> int:
+def out_of_reach(fd: int, num_files: int) -> int:
+    """The descriptor under a number above all that a program may open and would close; its children don't get it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    high = os.dup2(fd, num_files + 7, inheritable=False)
+    os.close(fd)
+    return high
+
+
+def run(source: bytes) -> bytes:
     """The verdict on a program: PASSED, FAILED or OUT_OF_MEMORY.
 
     Not under the name `__main__`: what a model wrote for running its file as a script isn't part of its answer.

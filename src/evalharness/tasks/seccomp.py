@@ -1,7 +1,8 @@
 """The system calls a sandboxed program may not make, as a seccomp filter (BPF) for `bwrap --seccomp`.
 
 Namespaces already hide files, processes and network. What is refused here would get around the limits (memory that no
-address space counts, namespaces of the program's own with mounts of any size) or is a known way into the kernel.
+address space counts, namespaces of the program's own with mounts of any size) or is a known way into the kernel: sockets of
+all kinds but those that programs use.
 """
 
 import errno
@@ -27,10 +28,14 @@ class _Machine(NamedTuple):
     audit: int
     """AUDIT_ARCH_*"""
     clone: int
+    sockets: tuple[int, int]
+    """socket(), socketpair()"""
     refused: dict[str, int]
 
 
 _CLONE3 = 435
+_FAMILIES = (1, 2, 10)
+"""AF_UNIX, AF_INET, AF_INET6; the network namespace has nobody to talk to."""
 _REFUSED_EVERYWHERE = {
     "io_uring_setup": 425,
     "open_tree": 428,
@@ -45,6 +50,7 @@ _MACHINES = {
     "x86_64": _Machine(
         audit=0xC000003E,
         clone=56,
+        sockets=(41, 53),
         refused={
             **{"unshare": 272, "setns": 308, "mount": 165, "umount2": 166},
             **{"pivot_root": 155, "chroot": 161, "ptrace": 101},
@@ -57,6 +63,7 @@ _MACHINES = {
     "aarch64": _Machine(
         audit=0xC00000B7,
         clone=220,
+        sockets=(198, 199),
         refused={
             **{"unshare": 97, "setns": 268, "mount": 40, "umount2": 39},
             **{"pivot_root": 41, "chroot": 51, "ptrace": 117},
@@ -89,12 +96,26 @@ def seccomp_filter() -> bytes:
         # The C library falls back to clone(), whose flags can be read here; clone3's lie in memory.
         *_unless(_IF_EQUAL, _CLONE3, errno.ENOSYS),
         *(step for number in refused.values() for step in _unless(_IF_EQUAL, number, errno.EPERM)),
+        *_sockets_of_known_families(machine.sockets),
         _step(_IF_EQUAL, machine.clone, then=0, otherwise=3),
         _step(_LOAD, _FIRST_ARGUMENT),
         *_unless(_IF_ANY_BIT, _NEW_NAMESPACE, errno.EPERM),
         _step(_RETURN, _ALLOW),
     ]
     return b"".join(program)
+
+
+def _sockets_of_known_families(calls: tuple[int, int]) -> list[bytes]:
+    """Decides on sockets; goes on with the call's number loaded for all else."""
+    num_families = len(_FAMILIES)
+    return [
+        _step(_IF_EQUAL, calls[0], then=1),
+        _step(_IF_EQUAL, calls[1], otherwise=num_families + 3),
+        _step(_LOAD, _FIRST_ARGUMENT),
+        *(_step(_IF_EQUAL, f, then=num_families - i) for i, f in enumerate(_FAMILIES)),
+        _step(_RETURN, _ERROR | errno.EAFNOSUPPORT),
+        _step(_RETURN, _ALLOW),
+    ]
 
 
 def _step(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:

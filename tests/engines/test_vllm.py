@@ -61,6 +61,33 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("num_choice", [1, 3])
+def test_a_context_and_a_choice_that_fill_the_window_exactly_are_scored(
+    vllm: Running, hf: Engine, num_choice: int
+) -> None:
+    token_ids = (vllm.tokens(LONG * 20))[:1024]
+    request = ScoreRequest(
+        context_token_ids=token_ids[:-num_choice], continuations=(token_ids[-num_choice:],)
+    )
+    (ours,) = vllm(vllm.engine.score(request)).continuations
+    (theirs,) = asyncio.run(hf.score(request)).continuations
+    assert ours.logprob == pytest.approx(theirs.logprob, abs=1e-3)
+
+
+@pytest.mark.parametrize("num_choice", [1, 3])
+def test_the_plain_way_scores_what_fills_the_window_exactly(
+    vllm: Running, monkeypatch: pytest.MonkeyPatch, num_choice: int
+) -> None:
+    token_ids = (vllm.tokens(LONG * 20))[:1024]
+    request = ScoreRequest(
+        context_token_ids=token_ids[:-num_choice], continuations=(token_ids[-num_choice:],)
+    )
+    (cached,) = vllm(vllm.engine.score(request)).continuations
+    monkeypatch.setattr(vllm.engine, "_scoring", Scoring.plain)
+    (plain,) = vllm(vllm.engine.score(request)).continuations
+    assert plain.logprob == pytest.approx(cached.logprob, abs=1e-3)
+
+
 def test_seeded_draws_of_more_prompts_than_a_step_holds_are_those_of_each_alone(
     vllm: Running,
 ) -> None:

@@ -39,7 +39,8 @@ class EngineInfo:
     max_model_len: int
     """Tokens of prompt and answer together."""
     min_room: int = 1
-    """Tokens of the context that a scored prompt leaves free: 1 where the engine generates a token to score it."""
+    """Tokens of the context that stay free when a prompt is scored, whose last token the model needn't read: 1 where the
+    engine generates a token to score it, 2 where that token follows the whole prompt, 0 where none is generated."""
     num_replicas: int = 1
     """Equal engines that share the requests."""
     num_lost: int = 0

@@ -144,6 +144,7 @@ class OpenAIEngine:
             quantization=config.quantization,
             max_model_len=max_model_len,
             endpoint=" ".join(filter(None, (endpoint.url, card.name, card.root, answers_as))),
+            min_room=2,
             gives_logprobs=dialect.logprobs is not Logprobs.none,
             keeps_special_tokens=dialect.gives_token_ids,
             takes_extras=dialect.takes_extras,

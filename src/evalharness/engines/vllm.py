@@ -228,14 +228,17 @@ class VllmEngine:
         context = request.context_token_ids
 
         async def one(continuation: Tokens) -> ContinuationScore:
-            prompt, start = context + continuation, len(context)
-            params = scoring_params(prompt, start, (), may_read_cache=False, by_token=False)
+            # Its last token is asked for, not read: together they may be as long as the whole context.
+            last = continuation[-1:]
+            prompt, start = context + continuation[:-1], len(context)
+            params = scoring_params(prompt, start, last, may_read_cache=False, by_token=False)
             output, _ = await self._run(prompt, params, meter)
-            known = read_answer(output, prompt, start, ()).inside
+            inside, after = read_answer(output, prompt, start, last)
+            known = [*inside.values(), *after.values()]
             assert len(known) == len(continuation)
             return ContinuationScore(
-                logprob=sum(s.logprob for s in known.values()),
-                is_greedy=all(s.is_greedy for s in known.values()),
+                logprob=sum(s.logprob for s in known),
+                is_greedy=all(s.is_greedy for s in known),
                 num_tokens=len(continuation),
             )
 

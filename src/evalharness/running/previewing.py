@@ -24,6 +24,8 @@ from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.mirror import go_offline
 from evalharness.tasks.templates import Template, check_template, template_remarks
 
+_MIN_ROOM = {EngineKind.hf: 0, EngineKind.openai: 2}
+"""See `EngineInfo`."""
 _PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Tokenizers that tokenizer.json describes wholly."""
 
@@ -116,7 +118,7 @@ class Previewer:
             model=config.model,
             sampling=config.sampling,
             truncation=config.run.truncation,
-            min_room=0 if config.engine.computes is EngineKind.hf else 1,
+            min_room=_MIN_ROOM.get(config.engine.computes, 1),
             rolling_as_lm_eval=config.run.rolling_as_lm_eval,
         )
         return cls(

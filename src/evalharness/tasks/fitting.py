@@ -75,7 +75,11 @@ class Room:
                 return Fit(Failure(kind="prompt", message=str(e)))
         request = GenerateRequest(
             prompt_token_ids=prompt,
-            sampling=replace(sampling, max_gen_toks=min(room, sampling.max_gen_toks)),
+            sampling=replace(
+                sampling,
+                max_gen_toks=min(room, sampling.max_gen_toks),
+                min_tokens=min(room, sampling.min_tokens),
+            ),
             repeat=repeat if sampling.temperature > 0 else 0,
         )
         return Fit(request, is_cut)

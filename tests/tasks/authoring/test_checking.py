@@ -147,7 +147,8 @@ def test_an_answer_without_room_is_a_warning() -> None:
 
 def test_a_doubled_bos_is_found() -> None:
     (found,) = check_sizes([PromptSize(3, 40, 2, True), PromptSize(2, 40, 2, True)], 4096)
-    assert found == Defect("error", "two BOS tokens begin the prompt of doc 2", "doc_to_text")
+    what = "more than one BOS token in the prompt of doc 2 and 1 more"
+    assert found == Defect("error", what, "doc_to_text")
 
 
 def test_scoring_stops_when_time_is_over(here: Path) -> None:

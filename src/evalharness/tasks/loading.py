@@ -24,7 +24,7 @@ from lm_eval.utils import handle_non_serializable
 
 from evalharness import paths
 from evalharness.config import Config, StrategyConfig, SuiteConfig, TaskConfig
-from evalharness.errors import TaskError, did_you_mean, one_line
+from evalharness.errors import TaskError, UserError, did_you_mean, one_line
 from evalharness.tasks import local_rows
 from evalharness.tasks.definitions import check_definition, hides, own_definitions
 from evalharness.tasks.index import CachedTaskManager
@@ -308,14 +308,23 @@ def load_suite(config: Config) -> LoadedSuite:
                 broken.append(BrokenTask(name, one_line(e)))
                 continue
             _check_generates(name, loaded["tasks"].values(), overrides.gen_kwargs)
+            for task_name in [task_name for task_name in loaded["tasks"] if task_name in tasks]:
+                raise TaskError(
+                    f"suite {config.suite.name!r}: task {task_name!r} comes with both "
+                    f"{tasks[task_name].group!r} and {name!r}; name it once"
+                )
+            try:
+                configured = {
+                    task_name: _configure(task_name, task, name, overrides, config)
+                    for task_name, task in loaded["tasks"].items()
+                }
+            except UserError:
+                raise
+            except Exception as e:  # fields of any type
+                broken.append(BrokenTask(name, f"task {name!r}: {cause(e)}"))
+                continue
+            tasks |= configured
             groups |= loaded.get("groups", {})
-            for task_name, task in loaded["tasks"].items():
-                if task_name in tasks:
-                    raise TaskError(
-                        f"suite {config.suite.name!r}: task {task_name!r} comes with both "
-                        f"{tasks[task_name].group!r} and {name!r}; name it once"
-                    )
-                tasks[task_name] = _configure(task_name, task, name, overrides, config)
     _report(broken, num_loaded=len(tasks))
     return LoadedSuite(tasks=list(tasks.values()), groups=groups, broken=broken)
 
@@ -358,7 +367,10 @@ def _load(
     except (Exception, SystemExit) as e:  # a task's own Python and `datasets` raise anything
         raise TaskError(_why(name, path, e)) from e
     for task_name, task in loaded["tasks"].items():
-        _check_fewshots(task_name, task, config.suite.tasks[name].num_fewshot)
+        try:
+            _check_fewshots(task_name, task, config.suite.tasks[name].num_fewshot)
+        except (TypeError, ValueError, AttributeError) as e:
+            raise TaskError(f"task {task_name!r}: num_fewshot: {cause(e)}") from e
     return loaded
 
 

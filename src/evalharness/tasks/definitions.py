@@ -12,8 +12,9 @@ from lm_eval.tasks._index import Entry
 from evalharness import paths
 from evalharness.errors import TaskError
 from evalharness.tasks.index import STOCK
-from evalharness.tasks.task_files import Definitions, scan, shown
+from evalharness.tasks.task_files import Definitions, scan
 from evalharness.tasks.validating import validate
+from evalharness.yaml_files import shown
 
 logger = logging.getLogger(__name__)
 

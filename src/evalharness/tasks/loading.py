@@ -32,9 +32,10 @@ from evalharness.tasks.mirror import mirrored
 from evalharness.tasks.random_state import seeded, seeded_with
 from evalharness.tasks.sampling import check_settings
 from evalharness.tasks.source_code import forget_imported, read_source_below
-from evalharness.tasks.task_files import Definitions, read, shown
+from evalharness.tasks.task_files import Definitions, read
 from evalharness.tasks.user_code import Bounds
 from evalharness.tasks.validating import blamed_field, cause
+from evalharness.yaml_files import shown
 
 logger = logging.getLogger(__name__)
 
@@ -366,6 +367,8 @@ def _load(
             loaded: Mapping[str, Any] = manager.load([name])
     except (Exception, SystemExit) as e:  # a task's own Python and `datasets` raise anything
         raise TaskError(_why(name, path, e)) from e
+    if not loaded["tasks"]:
+        raise TaskError(f"{shown(path) if path else name}: task: no task in it")
     for task_name, task in loaded["tasks"].items():
         try:
             _check_fewshots(task_name, task, config.suite.tasks[name].num_fewshot)

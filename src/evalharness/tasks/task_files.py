@@ -174,7 +174,7 @@ def _places(node: yaml.MappingNode, path: Path) -> dict[str, str]:
     return places
 
 
-class _Loader(LOADER):
+class _Loader(LOADER):  # type: ignore[misc]
     """Safe YAML in which `!function` is a name."""
 
     def __init__(self, path: Path) -> None:

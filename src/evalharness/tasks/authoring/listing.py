@@ -13,7 +13,8 @@ from evalharness.errors import one_line
 from evalharness.tasks.local_rows import num_rows
 from evalharness.tasks.mirror import BUILDERS
 from evalharness.tasks.stock import stock_rows
-from evalharness.tasks.task_files import FunctionName, read, scan, shown
+from evalharness.tasks.task_files import FunctionName, read, scan
+from evalharness.yaml_files import shown
 
 
 class TaskRow(NamedTuple):

@@ -42,6 +42,11 @@ logger = logging.getLogger(__name__)
 LM_EVAL_RANDOM_SEED = 0
 """lm-eval's own default for `random`, which tasks such as gpqa shuffle their options with."""
 
+OWN_FEWSHOT = (
+    "lm-eval leaves a doc out of its own where fewshot_split and test_split name one split"
+)
+"""Why a doc can be its own few-shot, and the way out."""
+
 _PLACE = "config_source"
 """Where lm-eval read the YAML: another on each machine."""
 _HASH_BYTES = 32

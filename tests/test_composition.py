@@ -123,7 +123,6 @@ IN_FILES = [
     ),
     ("model", "name: [x\n", "configs/model/mine.yaml, line 2: not YAML"),
     ("model", "- x\n", "configs/model/mine.yaml: a list where keys belong"),
-    ("model", "path: x\n", "model.name: not given"),
     ("suite", "tasks: {a: {limt: 3}}\n", "did you mean 'suite.tasks.a.limit'?"),
     (
         "suite",

@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "evalharness"
 
 ROOMS = [
     {"__init__"},
-    {"errors", "paths"},
-    {"records", "config", "config_values"},
+    {"errors", "paths", "yaml_files"},
+    {"records", "config", "config_values", "model_entries"},
     {"checkpoint"},
     {"engines"},
     {"tasks"},

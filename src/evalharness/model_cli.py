@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalharness.errors import CheckpointError, ConfigError, did_you_mean
-from evalharness.paths import search
+from evalharness.errors import CheckpointError, ConfigError, did_you_mean, one_line
+from evalharness.model_entries import ModelEntry, all_entries, find_entry
+from evalharness.yaml_files import read_text, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -106,7 +107,7 @@ def demo_command(
 @app.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """List the entries of configs/model: yours first, then those that ship with evalharness."""
-    rows = [_row(entry) for entry in _entries().values()]
+    rows = [_row(entry) for entry in all_entries()]
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
@@ -140,20 +141,34 @@ class _Row:
     name: str
     family: str | None
     variant: str
+    """base | instruct | broken, an entry that can't be used"""
     release_date: str | None
     params_total: int | None
     params_active: int | None
     on_disk: str
-    """yes | no | what is wrong with it"""
+    """yes | no | what is wrong with it, or with the entry"""
     path: str | None
     config: str
     """The entry's file."""
 
 
-def _row(config: Path) -> _Row:
+def _row(found: ModelEntry) -> _Row:
     from evalharness.checkpoint import inspect, resolve
 
-    entry = _load(config)
+    try:
+        entry = _load(found)
+    except ConfigError as e:
+        return _Row(
+            name=found.name,
+            family=None,
+            variant="broken",
+            release_date=None,
+            params_total=None,
+            params_active=None,
+            on_disk=one_line(e),
+            path=None,
+            config=str(found.path),
+        )
     path: Path | None = None
     info: CheckpointInfo | None = None
     on_disk = "no"
@@ -172,7 +187,7 @@ def _row(config: Path) -> _Row:
         params_active=info.params_active if info else None,
         on_disk=on_disk,
         path=str(path) if path else None,
-        config=str(config),
+        config=str(found.path),
     )
 
 
@@ -209,41 +224,40 @@ def _folder(model: str) -> Path:
     return path if path.is_dir() else resolve(_load(_entry(model)), offline=True)
 
 
-def _entry(model: str) -> Path:
-    entries = _entries()
-    if model not in entries:
+def _entry(model: str) -> ModelEntry:
+    found = find_entry(model)
+    if found is None:
+        known = [entry.name for entry in all_entries()]
         raise CheckpointError(
-            f"{model!r} is neither a folder nor a name in configs/model{did_you_mean(model, entries)}; "
+            f"{model!r} is neither a folder nor a name in configs/model{did_you_mean(model, known)}; "
             "`evalharness model list` shows all."
         )
-    return entries[model]
-
-
-def _entries() -> dict[str, Path]:
-    """Name -> file of every entry; the user's own hide shipped ones of the same name."""
-    found: dict[str, Path] = {}
-    for folder in search("configs"):
-        for path in sorted((folder / "model").glob("*.yaml")):
-            found.setdefault(path.stem, path)
     return found
 
 
-def _load(path: Path) -> ModelConfig:
+def _load(entry: ModelEntry) -> ModelConfig:
+    """The entry as a run has it, but for what its `defaults` would add.
+
+    Raises:
+        ConfigError: it can't be read, or has a field or value that a model can't have.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     from evalharness.config import ModelConfig
 
+    if entry.problem:
+        raise ConfigError(entry.problem)
     try:
-        values: Any = OmegaConf.to_container(OmegaConf.load(path))
+        values: Any = OmegaConf.to_container(OmegaConf.create(read_text(entry.path)))
         values = {key: value for key, value in values.items() if key != "defaults"}
         schema = OmegaConf.structured(ModelConfig)
-        entry: Any = OmegaConf.to_object(OmegaConf.merge(schema, {"name": path.stem}, values))
-    except (OmegaConfBaseException, YAMLError, AttributeError) as e:
-        raise ConfigError(f"{path}: {str(e).splitlines()[0]}") from e
-    assert isinstance(entry, ModelConfig)
-    return entry
+        made: Any = OmegaConf.to_object(OmegaConf.merge(schema, values, {"name": entry.name}))
+    except (OmegaConfBaseException, YAMLError, AttributeError, ValueError, RecursionError) as e:
+        raise ConfigError(f"{shown(entry.path)}: {str(e).splitlines()[0]}") from e
+    assert isinstance(made, ModelConfig)
+    return made
 
 
 def _table(info: CheckpointInfo | AdapterInfo) -> Table:

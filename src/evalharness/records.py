@@ -336,6 +336,8 @@ class TaskSummary:
     """Answers that never came, because the thinking before them didn't end; counted as truncated and empty too."""
     num_split_tokens: int = 0
     """Choices that were encoded by themselves, because a token would have spanned context and choice."""
+    num_own_fewshots: int = 0
+    """Samples whose doc stood among its own few-shots, answer included."""
     num_cut_prompts: int = 0
     """Samples whose prompt lost its oldest tokens to fit the context (`run.truncation=left`)."""
     num_doubled_bos: int = 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.errors import ConfigError, UserError
+from evalharness.errors import UserError
 from evalharness.hub.entries import known_entries, makers, wanted
 from evalharness.hub.records import Entry
 
@@ -45,10 +45,12 @@ def test_the_users_entries_stand_beside_the_shipped_ones(home: Path) -> None:
     assert "local" not in names
 
 
-def test_an_entry_that_is_no_yaml_is_told(home: Path) -> None:
+def test_an_entry_that_is_no_yaml_is_told_and_the_others_are_known(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (home / "configs" / "model" / "bad.yaml").write_text("a: [")
-    with pytest.raises(ConfigError, match=r"bad\.yaml: can't be read as YAML"):
-        known_entries()
+    assert "mine" in {entry.name for entry in known_entries()}
+    assert [r.message for r in caplog.records if "bad.yaml, line 1: not YAML" in r.message]
 
 
 def test_the_makers_of_the_shipped_llamas_are_metas() -> None:

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import yaml
-
 from evalharness.analysis.compare import MARGIN, compare_runs
 from evalharness.analysis.drift import Lineage, Link, ancestors, lineage, parent_note
 from evalharness.errors import StoreError
-from evalharness.paths import search
+from evalharness.model_entries import all_entries
 from evalharness.records import Manifest
 from evalharness.store.matching import Side, find_side, match, nothing_in_common
 from evalharness.store.read import list_runs
@@ -121,15 +119,9 @@ def _parents(runs: Sequence[Manifest]) -> dict[str, str | None]:
 
 
 def _entries() -> dict[str, str | None]:
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    parents: dict[str, str | None] = {}
-    for folder in reversed(search("configs")):
-        for path in (folder / "model").glob("*.yaml"):
-            try:
-                entry = yaml.load(path.read_text(encoding="utf-8"), loader)
-            except (OSError, UnicodeDecodeError, yaml.YAMLError):
-                continue  # no run needs the entry any more
-            if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-                parents[entry["name"]] = entry.get("parent")
-    return parents
+    """Of entries that can be read: no run needs one any more."""
+    return {
+        entry.name: str(parent) if (parent := entry.values.get("parent")) else None
+        for entry in all_entries()
+        if not entry.problem
+    }

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from yaml import MarkedYAMLError, YAMLError, safe_load
+from yaml import MarkedYAMLError, YAMLError
 
 from evalharness.composition.schema import check_key, expected, options
 from evalharness.errors import ConfigError, did_you_mean, then
+from evalharness.yaml_files import read_yaml
 
 _MOST_LISTED = 8
 
@@ -105,8 +106,8 @@ def _suite_tasks(folders: Sequence[Path]) -> set[str]:
     """Names of the tasks in all suites that can be read."""
     names: set[str] = set()
     for file in (file for folder in folders for file in (folder / "suite").glob("*.yaml")):
-        with contextlib.suppress(YAMLError, LookupError, TypeError):
-            names |= set(safe_load(file.read_text(encoding="utf-8"))["tasks"])
+        with contextlib.suppress(ConfigError, LookupError, TypeError):
+            names |= set(read_yaml(file)["tasks"])
     return names
 
 

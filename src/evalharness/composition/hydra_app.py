@@ -19,6 +19,7 @@ from typing import Any
 
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -32,6 +33,7 @@ from evalharness.composition.overrides import understand
 from evalharness.config import Config
 from evalharness.config_values import check_values
 from evalharness.errors import ConfigError, EvalHarnessError, UserError
+from evalharness.model_entries import all_entries
 
 _REFUSED_FLAGS = (
     "config_path",
@@ -60,6 +62,7 @@ def run_hydra(
     """
     parsed = _parse(arguments)
     folders = _folders(parsed)
+    parsed.overrides = understand(parsed.overrides, is_multirun=parsed.multirun, folders=folders)
     num_jobs = 0
 
     def task(composed: DictConfig) -> None:
@@ -105,7 +108,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     for name in _REFUSED_FLAGS:
         if getattr(parsed, name, None):
             _refuse(f"--{name.replace('_', '-')} isn't supported")
-    parsed.overrides = understand(parsed.overrides, is_multirun=parsed.multirun)
     return parsed
 
 
@@ -136,6 +138,7 @@ def _check_primary(path: Path) -> None:
 
 
 def _to_config(composed: DictConfig, folders: Sequence[Path]) -> Config:
+    _name_model(composed, folders)
     try:
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as e:
@@ -143,6 +146,20 @@ def _to_config(composed: DictConfig, folders: Sequence[Path]) -> Config:
     assert isinstance(config, Config)
     check_values(config)
     return config
+
+
+def _name_model(composed: DictConfig, folders: Sequence[Path]) -> None:
+    """The name of the chosen entry where its file leaves it out, or its `defaults` say another entry's."""
+    hydra = HydraConfig.get()
+    if any(text.lstrip("+").startswith("model.name=") for text in hydra.overrides.task):
+        return
+    entries = all_entries(folders)
+    chosen = next((e for e in entries if e.stem == hydra.runtime.choices.get("model")), None)
+    if chosen is None or chosen.problem or "name" in chosen.values:
+        return
+    is_missing = OmegaConf.is_missing(composed.model, "name")
+    if is_missing or composed.model.name in {e.name for e in entries if e is not chosen}:
+        composed.model.name = chosen.name
 
 
 @functools.cache

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-import yaml
-
-from evalharness.errors import ConfigError, UserError, did_you_mean, one_line, then
+from evalharness.errors import UserError, did_you_mean, then
 from evalharness.hub.records import Entry
-from evalharness.paths import search
+from evalharness.model_entries import ModelEntry, find_entry, usable_entries
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _LINE = "llama"
@@ -23,12 +20,8 @@ def is_hub_id(text: str) -> bool:
 
 
 def known_entries() -> list[Entry]:
-    """Every entry that has a Hub id, by name; the user's own hide shipped ones of the same name.
-
-    Raises:
-        ConfigError: a file can't be read.
-    """
-    return [entry for path in _paths().values() if (entry := _read(path)) is not None]
+    """Every entry that has a Hub id; of a file that can't be read a warning is logged."""
+    return [known for entry in usable_entries() if (known := _known(entry)) is not None]
 
 
 def wanted(models: Sequence[str], known: Iterable[Entry]) -> list[Entry]:
@@ -61,7 +54,7 @@ def makers(known: Iterable[Entry]) -> list[str]:
 
 
 def _unknown(model: str, by_name: Iterable[str]) -> str:
-    if model in _paths():
+    if find_entry(model) is not None:
         return f"model {model!r} has no hub_id: it is on no Hub; give a Hub id (organisation/name)"
     return (
         f"{model!r} is neither a name in configs/model nor a Hub id (organisation/name)"
@@ -69,24 +62,13 @@ def _unknown(model: str, by_name: Iterable[str]) -> str:
     )
 
 
-def _paths() -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for folder in search("configs"):
-        for path in sorted((folder / "model").glob("*.yaml")):
-            found.setdefault(path.stem, path)
-    return found
-
-
-def _read(path: Path) -> Entry | None:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as e:
-        raise ConfigError(f"{path}: can't be read as YAML: {one_line(e)}") from e
-    if not isinstance(values, dict) or not isinstance(hub_id := values.get("hub_id"), str):
+def _known(entry: ModelEntry) -> Entry | None:
+    values = entry.values
+    if not isinstance(hub_id := values.get("hub_id"), str):
         return None
     family, parent = values.get("family"), values.get("parent")
     return Entry(
-        name=path.stem,
+        name=entry.name,
         hub_id=hub_id,
         family=str(family) if family else None,
         parent=str(parent) if parent else None,

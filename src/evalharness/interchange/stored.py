@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from evalharness.errors import StoreError, UserError, WriteError, one_line
-from evalharness.interchange.known import LOADER
 from evalharness.interchange.lm_eval_manifest import ENGINE
 from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
 from evalharness.store import layout
 from evalharness.store.read import iter_samples, load_metrics
+from evalharness.yaml_files import LOADER
 
 OWN = "evalharness"
 LM_EVAL = "lm-eval"

@@ -5,6 +5,7 @@ A stream, not a list: prompts of the next task are built while the engine works 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -72,6 +73,7 @@ class Sample:
     attempts: list[Tried] = field(default_factory=list)
     """Answers of its conversation that are scored for the strategy's curve."""
     is_without_system: bool = False
+    is_own_fewshot: bool = False
     """Its system text was left out, because the chat template takes none."""
     is_cut: bool = False
     """A prompt of it lost its oldest tokens."""
@@ -95,6 +97,7 @@ class Prompting:
 def build_samples(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> Iterator[Sample]:
     """All samples of a task, in the order of its docs (few-shots are drawn in that order, as lm-eval does)."""
     docs = loaded.scored_docs()
+    watch_fewshots(loaded)
     while group := list(itertools.islice(docs, DOCS_AT_ONCE)):
         built = [_ask(loaded, lm, prompting, doc_id, doc) for doc_id, doc in group]
         lm.encode_ahead(i for asked in built if isinstance(asked, Asked) for i in asked.instances)
@@ -105,6 +108,30 @@ def build_samples(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> Ite
                 yield from _samples(loaded, lm, prompting, doc_id, asked)
 
 
+def watch_fewshots(loaded: LoadedTask) -> None:
+    """Keep the few-shots that the task's sampler gave last, as its `last_drawn`; what it gives stays as it is."""
+    sampler = getattr(loaded.task, "sampler", None)
+    if sampler is None or hasattr(sampler, "last_drawn"):
+        return
+    draw, sampler.last_drawn = sampler.sample, ()
+
+    def sample(*args: Any, **kwargs: Any) -> Any:
+        sampler.last_drawn = draw(*args, **kwargs)
+        return sampler.last_drawn
+
+    sampler.sample = sample
+
+
+def _is_own_fewshot(loaded: LoadedTask, doc: Any) -> bool:
+    """Whether the few-shots drawn last hold the doc itself, or one like it."""
+    drawn = getattr(getattr(loaded.task, "sampler", None), "last_drawn", ())
+    if not loaded.task.config.num_fewshot:
+        return False
+    with contextlib.suppress(Exception):  # values that can't be compared
+        return any(shot == doc for shot in drawn)
+    return False
+
+
 class Asked(NamedTuple):
     """One doc's prompts and what is right of it."""
 
@@ -112,6 +139,8 @@ class Asked(NamedTuple):
     target: str
     is_without_system: bool
     """Its system text was left out, because the chat template takes none."""
+    is_own_fewshot: bool
+    """The doc stands among its own few-shots, answer included."""
 
 
 def _ask(
@@ -127,7 +156,7 @@ def _ask(
             instances = _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
             target = loaded.target(doc_id, doc)
         is_without_system = lm.template.num_without_system > before
-        return Asked(instances, target, is_without_system)
+        return Asked(instances, target, is_without_system, _is_own_fewshot(loaded, doc))
     except UserCodeError as e:
         return Failure(kind="prompt", message=str(e))
 
@@ -193,6 +222,7 @@ def _samples(
             asked.target,
             conversation,
             is_without_system=asked.is_without_system,
+            is_own_fewshot=asked.is_own_fewshot,
             is_cut=any(plan.is_cut for plan in plans),
         )
 

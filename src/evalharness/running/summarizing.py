@@ -28,7 +28,7 @@ from evalharness.running.group_scores import inner_groups
 from evalharness.running.preparing import Prepared
 from evalharness.running.resuming import run_identity
 from evalharness.running.scoring import Doubt, TaskScores, is_higher_better
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loading import OWN_FEWSHOT, LoadedTask
 
 CUT_REASONS = ("length", "unclosed")
 """How a generation ends that its limit ended."""
@@ -103,6 +103,7 @@ class Counts:
     num_cut_prompts: int = 0
     num_doubled_bos: int = 0
     num_without_system: int = 0
+    num_own_fewshots: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
@@ -135,6 +136,7 @@ class Counts:
         self.num_doubled_bos += plan.has_doubled_bos
         self.num_cut_prompts += sample.is_cut
         self.num_without_system += sample.is_without_system
+        self.num_own_fewshots += sample.is_own_fewshot
 
     def _add_reason(self, failure: Failure) -> None:
         """Numbers differ from sample to sample of one reason, so they are left out of it."""
@@ -192,6 +194,8 @@ def _on_prompts(counts: Counts) -> Iterator[str]:
             f"the chat template takes no system text, which is left out in {num} {of_all} "
             "(the task's description, model.system_instruction)"
         )
+    if num := counts.num_own_fewshots:
+        yield f"the doc itself is among the few-shots of {num} {of_all}, with its answer; {OWN_FEWSHOT}"
     if num := counts.num_split_tokens:
         what = "choice is" if num == 1 else "choices are"
         yield (

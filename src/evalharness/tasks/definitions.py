@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from lm_eval.tasks._index import Entry
@@ -11,8 +12,9 @@ from lm_eval.tasks._index import Entry
 from evalharness import paths
 from evalharness.errors import TaskError
 from evalharness.tasks.index import STOCK
-from evalharness.tasks.task_files import Definitions, scan, shown
+from evalharness.tasks.task_files import Definitions, scan
 from evalharness.tasks.validating import validate
+from evalharness.yaml_files import shown
 
 logger = logging.getLogger(__name__)
 
@@ -62,15 +64,17 @@ def own_folder(name: str, index: Mapping[str, Entry]) -> Path | None:
     return None if path.is_relative_to(STOCK) else path.parent
 
 
-def _members(name: str, index: Mapping[str, Entry]) -> Iterator[str]:
+def _members(
+    name: str, index: Mapping[str, Entry], seen: AbstractSet[str] = frozenset()
+) -> Iterator[str]:
     yield name
     entry = index.get(name)
-    if entry is None:
+    if entry is None or name in seen:  # a group that is in itself
         return
     below = (entry.cfg or {}).get("task") if entry.kind.name == "GROUP" else None
     names = [m for m in below if isinstance(m, str)] if isinstance(below, list) else []
     for member in [*names, *(sorted(entry.tags) if entry.kind.name == "TAG" else ())]:
-        yield from _members(member, index) if member != name else ()
+        yield from _members(member, index, {*seen, name})
 
 
 def _check_one(name: str, entry: Entry | None, definitions: list[Definitions]) -> Path | None:

@@ -7,6 +7,7 @@ kind, file and tags, is kept as JSON in the user's cache folder, and read again 
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,11 +16,15 @@ from typing import Any
 import lm_eval.tasks
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import Entry, Kind, TaskIndex
+from lm_eval.tasks._yaml_loader import load_yaml
 
 from evalharness.paths import cache_folder
 from evalharness.tasks.fixed_docs import FixedDocsFactory
 from evalharness.tasks.python_adapter import python_entries
 from evalharness.tasks.stock import folder_state, keep
+from evalharness.tasks.task_files import read, yaml_files
+
+logger = logging.getLogger(__name__)
 
 STOCK = Path(lm_eval.tasks.__file__).parent
 
@@ -29,11 +34,12 @@ class CachedTaskManager(TaskManager):  # type: ignore[misc]
 
     def __init__(self, include: Sequence[Path]) -> None:
         """Index `include` over lm-eval's own tasks."""
-        super().__init__(include_path=list(include), include_defaults=False)
+        super().__init__(include_defaults=False)
+        self.include_path = list(include)
         stock = stock_index()
         self._factory = FixedDocsFactory(meta=self.metadata)
         self.stock_names = frozenset(stock)
-        self._index: dict[str, Entry] = {**stock, **self._index}
+        self._index: dict[str, Entry] = {**stock, **own_index(include)}
         self._index |= python_entries(include, self._index)
         names: dict[Kind, list[str]] = defaultdict(list)
         for name, entry in self._index.items():
@@ -42,6 +48,24 @@ class CachedTaskManager(TaskManager):  # type: ignore[misc]
         self._all_subtasks = sorted(names[Kind.TASK] + names[Kind.PY_TASK])
         self._all_groups = sorted(names[Kind.GROUP])
         self._all_tags = sorted(names[Kind.TAG])
+
+
+def own_index(folders: Sequence[Path]) -> dict[str, Entry]:
+    """The tasks, groups and tags that folders of ours define, the last winning; what can't be read defines nothing.
+
+    lm-eval's own `TaskIndex.build` waits for ever at a pipe, and takes names that nothing can be sorted by.
+    """
+    index: dict[str, Entry] = {}
+    for folder in folders:
+        found: dict[str, Entry] = {}
+        for path in yaml_files(folder):
+            try:
+                read(path)
+                TaskIndex.process_cfg(load_yaml(path, resolve_func=False), path, found)
+            except (Exception, RecursionError) as e:  # whatever was put there; `scan` names it
+                logger.debug("%s defines nothing: %s", path, e)
+        index |= {name: entry for name, entry in found.items() if isinstance(name, str)}
+    return index
 
 
 def stock_index(cache: Path | None = None) -> dict[str, Entry]:

@@ -24,7 +24,7 @@ from lm_eval.utils import handle_non_serializable
 
 from evalharness import paths
 from evalharness.config import Config, StrategyConfig, SuiteConfig, TaskConfig
-from evalharness.errors import TaskError, did_you_mean, one_line
+from evalharness.errors import TaskError, UserError, did_you_mean, one_line
 from evalharness.tasks import local_rows
 from evalharness.tasks.definitions import check_definition, hides, own_definitions
 from evalharness.tasks.index import CachedTaskManager
@@ -32,14 +32,20 @@ from evalharness.tasks.mirror import mirrored
 from evalharness.tasks.random_state import seeded, seeded_with
 from evalharness.tasks.sampling import check_settings
 from evalharness.tasks.source_code import forget_imported, read_source_below
-from evalharness.tasks.task_files import Definitions, read, shown
+from evalharness.tasks.task_files import Definitions, read
 from evalharness.tasks.user_code import Bounds
 from evalharness.tasks.validating import blamed_field, cause
+from evalharness.yaml_files import shown
 
 logger = logging.getLogger(__name__)
 
 LM_EVAL_RANDOM_SEED = 0
 """lm-eval's own default for `random`, which tasks such as gpqa shuffle their options with."""
+
+OWN_FEWSHOT = (
+    "lm-eval leaves a doc out of its own where fewshot_split and test_split name one split"
+)
+"""Why a doc can be its own few-shot, and the way out."""
 
 _PLACE = "config_source"
 """Where lm-eval read the YAML: another on each machine."""
@@ -308,14 +314,23 @@ def load_suite(config: Config) -> LoadedSuite:
                 broken.append(BrokenTask(name, one_line(e)))
                 continue
             _check_generates(name, loaded["tasks"].values(), overrides.gen_kwargs)
+            for task_name in [task_name for task_name in loaded["tasks"] if task_name in tasks]:
+                raise TaskError(
+                    f"suite {config.suite.name!r}: task {task_name!r} comes with both "
+                    f"{tasks[task_name].group!r} and {name!r}; name it once"
+                )
+            try:
+                configured = {
+                    task_name: _configure(task_name, task, name, overrides, config)
+                    for task_name, task in loaded["tasks"].items()
+                }
+            except UserError:
+                raise
+            except Exception as e:  # fields of any type
+                broken.append(BrokenTask(name, f"task {name!r}: {cause(e)}"))
+                continue
+            tasks |= configured
             groups |= loaded.get("groups", {})
-            for task_name, task in loaded["tasks"].items():
-                if task_name in tasks:
-                    raise TaskError(
-                        f"suite {config.suite.name!r}: task {task_name!r} comes with both "
-                        f"{tasks[task_name].group!r} and {name!r}; name it once"
-                    )
-                tasks[task_name] = _configure(task_name, task, name, overrides, config)
     _report(broken, num_loaded=len(tasks))
     return LoadedSuite(tasks=list(tasks.values()), groups=groups, broken=broken)
 
@@ -357,8 +372,13 @@ def _load(
             loaded: Mapping[str, Any] = manager.load([name])
     except (Exception, SystemExit) as e:  # a task's own Python and `datasets` raise anything
         raise TaskError(_why(name, path, e)) from e
+    if not loaded["tasks"]:
+        raise TaskError(f"{shown(path) if path else name}: task: no task in it")
     for task_name, task in loaded["tasks"].items():
-        _check_fewshots(task_name, task, config.suite.tasks[name].num_fewshot)
+        try:
+            _check_fewshots(task_name, task, config.suite.tasks[name].num_fewshot)
+        except (TypeError, ValueError, AttributeError) as e:
+            raise TaskError(f"task {task_name!r}: num_fewshot: {cause(e)}") from e
     return loaded
 
 

@@ -214,10 +214,18 @@ def _task_files(folder: Path) -> list[Path]:
         if child.name[0] in "_." or not child.is_dir() or any(child.glob("*.yaml")):
             continue
         for file in (child / f"{child.name}.py", child / "task.py"):
-            if file.is_file() and b"PythonTask" in file.read_bytes():
+            if _is_python_task(file):
                 files.append(file)
                 break
     return files
+
+
+def _is_python_task(file: Path) -> bool:
+    """Whether a file seems to hold a `PythonTask`; not one that can't be read."""
+    try:
+        return file.is_file() and b"PythonTask" in file.read_bytes()
+    except OSError:
+        return False
 
 
 def _module(file: Path) -> ModuleType:

@@ -16,10 +16,15 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from evalharness.errors import TaskError
+from evalharness.errors import ConfigError, TaskError, one_line
+from evalharness.yaml_files import LOADER, check_size, read_text, shown
 
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 """Folders that lm-eval passes over."""
+
+
+_HEAD = 100_000
+"""Bytes of a bad file in which its name is looked for."""
 
 
 class FunctionName(NamedTuple):
@@ -61,19 +66,18 @@ class Definitions:
     """Name that a file seems to define -> why it can't be read."""
 
 
-def shown(path: Path) -> str:
-    """A path as a user wants to read it: from the working directory where it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
 def read(path: Path, _seen: Sequence[Path] = ()) -> TaskFile:
     """A task's file and what it includes; local fields win.
 
     Raises:
         TaskError: it, or a file that it includes, isn't there, isn't YAML, isn't a mapping, or gives a field twice.
     """
-    path = path.resolve()
+    try:
+        if path.is_symlink() and not path.exists():
+            raise TaskError(f"{shown(path)}: a link to nothing, not a file")
+        path = path.resolve()
+    except (OSError, RuntimeError) as e:  # a loop of links
+        raise TaskError(f"{shown(path)}: can't be read: {one_line(e)}") from e
     if path in _seen:
         raise TaskError(f"{shown(_seen[-1])}: include: {path.name} includes itself")
     values, places = _parse(path)
@@ -93,21 +97,30 @@ def read(path: Path, _seen: Sequence[Path] = ()) -> TaskFile:
 def scan(root: Path) -> Definitions:
     """All tasks and groups that the YAML files below a folder define."""
     files: dict[str, list[Path]] = {}
-    unreadable: dict[str, TaskError] = {}
-    for path in _yaml_files(root):
+    bad: dict[Path, TaskError] = {}
+    for path in yaml_files(root):
         try:
             name = read(path).name
         except TaskError as e:
-            unreadable[_guessed_name(path)] = e
+            bad[path] = e
+            continue
+        except (Exception, RecursionError) as e:  # whatever was put there
+            bad[path] = TaskError(f"{shown(path)}: {type(e).__name__}: {one_line(e)}")
             continue
         if name:
             files.setdefault(name, []).append(path.resolve())
         elif path.stem == path.parent.name:
-            unreadable[path.stem] = TaskError(f"{shown(path)}: task: the name is missing")
+            bad[path] = TaskError(f"{shown(path)}: task: the name is missing")
+    unreadable: dict[str, TaskError] = {}
+    for path, error in bad.items():
+        names = (_guessed_name(path), path.stem, shown(path))
+        # Not the name of a task that is right: it goes on.
+        unreadable[next(n for n in names if n not in {*files, *unreadable})] = error
     return Definitions(root=root, files=files, unreadable=unreadable)
 
 
-def _yaml_files(root: Path) -> Iterator[Path]:
+def yaml_files(root: Path) -> Iterator[Path]:
+    """What lies below a folder and is called .yaml, in order, be it a file or not."""
     for path in sorted(root.glob("**/*.yaml"), key=Path.as_posix):
         if not _IGNORED & set(path.parts):
             yield path
@@ -115,24 +128,37 @@ def _yaml_files(root: Path) -> Iterator[Path]:
 
 def _guessed_name(path: Path) -> str:
     """The name in a file that isn't YAML as a whole: that of its folder's tasks is what a suite says."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = path.read_bytes()[:_HEAD].decode("utf-8", "replace") if path.is_file() else ""
+    except OSError:
+        text = ""
     found = re.search(r"^(?:task|group):\s*['\"]?([\w.\-/]+)", text, re.MULTILINE)
     return found[1] if found else path.stem
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    loader = _Loader(path)
+    try:
+        loader = _Loader(path)
+    except ConfigError as e:
+        raise TaskError(str(e)) from e
+    except yaml.YAMLError as e:
+        raise TaskError(f"{shown(path)}: not YAML: {one_line(e)}") from e
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise TaskError(f"{shown(path)}: expected fields of a task, `name: value` in each line")
         places = _places(node, path)
         values: dict[str, Any] = loader.construct_document(node)
+        check_size(values, path)
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
         raise TaskError(f"{shown(path)}, line {line}: not YAML: {e.problem}") from e
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise TaskError(f"{shown(path)}: not YAML: {str(e).splitlines()[0]}") from e
+    except ConfigError as e:
+        raise TaskError(str(e)) from e
+    except RecursionError as e:
+        raise TaskError(f"{shown(path)}: not YAML: nested too deep") from e
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError) as e:
+        raise TaskError(f"{shown(path)}: not YAML: {one_line(e)}") from e
     finally:
         loader.dispose()
     return values, places
@@ -148,11 +174,11 @@ def _places(node: yaml.MappingNode, path: Path) -> dict[str, str]:
     return places
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(LOADER):  # type: ignore[misc]
     """Safe YAML in which `!function` is a name."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path.read_bytes())
+        super().__init__(read_text(path))
         self.folder = path.parent
 
 

@@ -24,7 +24,8 @@ from lm_eval.config.task import FewshotConfig, TaskConfig
 from lm_eval.tasks._yaml_loader import _import_func_in_yml, load_yaml
 
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.tasks.task_files import FunctionName, TaskFile, read, shown
+from evalharness.tasks.task_files import FunctionName, TaskFile, read
+from evalharness.yaml_files import shown
 
 OWN_FIELDS = frozenset({"procedural"})
 """Fields that lm-eval doesn't know and we do."""

@@ -25,7 +25,7 @@ from evalharness.tasks.authoring.answers import (
     score,
     stop_strings,
 )
-from evalharness.tasks.loading import LoadedTask, doc_hash
+from evalharness.tasks.loading import OWN_FEWSHOT, LoadedTask, doc_hash
 
 ID_FIELDS = ("id", "unique_id", "doc_id", "task_id", "question_id", "uid", "idx")
 """Fields that must tell docs apart where a task has them."""
@@ -320,6 +320,8 @@ def _few_shots(examined: Examined) -> Iterator[Defect]:
     if shared:
         level: Literal["error", "warning"] = "error" if num else "warning"
         what = f"{len(shared)} of {len(pool)} few-shot docs are scored docs too ({_docs(shared)})"
+        if num and config is not None and config.split != task.config.test_split:
+            what += f", and may stand in their own prompts: {OWN_FEWSHOT}"
         yield Defect(level, what, "fewshot_split")
 
 

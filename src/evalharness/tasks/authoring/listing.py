@@ -13,7 +13,8 @@ from evalharness.errors import one_line
 from evalharness.tasks.local_rows import num_rows
 from evalharness.tasks.mirror import BUILDERS
 from evalharness.tasks.stock import stock_rows
-from evalharness.tasks.task_files import FunctionName, read, scan, shown
+from evalharness.tasks.task_files import FunctionName, read, scan
+from evalharness.yaml_files import shown
 
 
 class TaskRow(NamedTuple):
@@ -39,7 +40,7 @@ def custom_rows(*, only_first: bool = False) -> list[TaskRow]:
     """
     found: dict[str, TaskRow] = {}
     for root in paths.search("tasks")[: 1 if only_first else None]:
-        for row in sorted(_rows(root)):
+        for row in sorted(_rows(root), key=lambda row: (row.name, row.kind)):
             found.setdefault(row.name, row)
     return list(found.values())
 
@@ -82,11 +83,19 @@ def _rows(root: Path) -> Iterator[TaskRow]:
             problem = f"two files of this name: {' and '.join(shown(path) for path in files)}"
             yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
             continue
-        values = read(files[0]).values
-        num_docs = _num_docs(files[0].parent, values)
-        yield TaskRow(name, _kind(values), num_docs, _source(values), shown(files[0]), True)
+        try:
+            yield _row(name, files[0])
+        except (Exception, RecursionError) as e:  # values of any type
+            problem = f"{type(e).__name__}: {one_line(e)}"
+            yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
     for file in _python_files(root):
         yield TaskRow(file.parent.name, "python", None, file.name, shown(file), True)
+
+
+def _row(name: str, path: Path) -> TaskRow:
+    values = read(path).values
+    num_docs = _num_docs(path.parent, values)
+    return TaskRow(name, _kind(values), num_docs, _source(values), shown(path), True)
 
 
 def _python_files(root: Path) -> Iterator[Path]:
@@ -94,9 +103,16 @@ def _python_files(root: Path) -> Iterator[Path]:
         if folder.name[0] in "_." or any(folder.glob("*.yaml")):
             continue
         for file in (folder / f"{folder.name}.py", folder / "task.py"):
-            if file.is_file() and b"PythonTask" in file.read_bytes():
+            if _is_python_task(file):
                 yield file
                 break
+
+
+def _is_python_task(file: Path) -> bool:
+    try:
+        return file.is_file() and b"PythonTask" in file.read_bytes()
+    except OSError:
+        return False
 
 
 def _kind(values: dict[str, Any]) -> str:

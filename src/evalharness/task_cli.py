@@ -274,6 +274,7 @@ def _check_all(
 def _check(loaded: LoadedTask, previewer: Previewer | None, *, all_docs: bool) -> _Checked:
     from evalharness.tasks.authoring.checking import examine
     from evalharness.tasks.authoring.documenting import check_folder
+    from evalharness.tasks.authoring.file_values import changed_values
     from evalharness.tasks.authoring.prompt_sizes import DEFAULT_LIMIT, check_sizes, estimated_sizes
     from evalharness.tasks.definitions import own_folder
     from evalharness.tasks.loading import task_manager
@@ -284,6 +285,7 @@ def _check(loaded: LoadedTask, previewer: Previewer | None, *, all_docs: bool) -
         found += check_sizes(previewer.sizes(loaded, num), previewer.lm.max_model_len)
     else:
         found += check_sizes(estimated_sizes(loaded), DEFAULT_LIMIT)
+    found += changed_values(loaded, most_docs=None if all_docs else 10_000)
     folder = own_folder(loaded.name, task_manager().task_index)
     if folder:
         found += check_folder(loaded, folder)

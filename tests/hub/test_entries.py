@@ -50,7 +50,7 @@ def test_an_entry_that_is_no_yaml_is_told_and_the_others_are_known(
 ) -> None:
     (home / "configs" / "model" / "bad.yaml").write_text("a: [")
     assert "mine" in {entry.name for entry in known_entries()}
-    assert [r.message for r in caplog.records if "bad.yaml, line 1: not YAML" in r.message]
+    assert [r.message for r in caplog.records if "bad.yaml, line 2: not YAML" in r.message]
 
 
 def test_the_makers_of_the_shipped_llamas_are_metas() -> None:

@@ -69,6 +69,15 @@ _Overrides = Annotated[
 _AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
 
+class _Ended:
+    """How the jobs ended, for `main`."""
+
+    is_interrupted = False
+
+
+_ended = _Ended()
+
+
 @contextmanager
 def _ending(jobs: Jobs) -> Iterator[None]:
     """Whatever ends the jobs is told in one line, and becomes the exit code."""
@@ -79,10 +88,8 @@ def _ending(jobs: Jobs) -> Iterator[None]:
     except KeyboardInterrupt:
         # The process is on its way out: a second Ctrl-C could only break its clean-up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        from evalharness.running.interrupting import leave_soon
-
         jobs.interrupted()
-        leave_soon(jobs.exit_code)
+        _ended.is_interrupted = True
     jobs.close()
     raise typer.Exit(jobs.exit_code)
 
@@ -239,6 +246,10 @@ def main() -> None:
         code = _SIGINT
     if code == _SIGINT:
         _leave("interrupted", EXIT_PARTIAL)
+    if _ended.is_interrupted:
+        from evalharness.running.interrupting import leave
+
+        leave(code)
     sys.exit(code)
 
 

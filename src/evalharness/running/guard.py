@@ -13,6 +13,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 _LOOK_EVERY_S = 1.0
+ONE_PRESS_S = 0.3
+"""Signals so near each other are one: a terminal and a parent process may both send it."""
 
 
 def kill_descendants(pid: int) -> None:
@@ -37,30 +39,53 @@ def _descendants(pid: int) -> set[int]:
     return found
 
 
-def guard(parent: int, patience_s: float, signals: Collection[int]) -> None:
-    """Wait for a signal of the parent, then so long for its end, then kill it and all that it started.
+def guard(
+    parent: int, forced_after_s: float, killed_after_s: float, signals: Collection[int]
+) -> None:
+    """Wait for a signal of the parent; tell it when it has to end, and kill it and all that it started if it doesn't.
+
+    Standard input is where the parent's signals are written, closed when it needs no guard any more; a byte on standard
+    output tells it to end.
 
     Args:
-        parent: its process id; standard input is where it writes its signals, closed when it needs no guard any more.
-        patience_s: seconds from the first of the signals.
+        parent: its process id.
+        forced_after_s: seconds from the first signal until it is told; a second signal tells it at once.
+        killed_after_s: and until it is killed.
         signals: those that shall end it.
     """
-    ends_at: float | None = None
+    first: float | None = None
+    is_told = False
     while os.getppid() == parent:
-        left = _LOOK_EVERY_S if ends_at is None else ends_at - time.monotonic()
-        if left <= 0:
-            sys.stderr.write("interrupted, and killed because it did not end\n")
-            sys.stderr.flush()
-            kill_descendants(parent)
-            os.kill(parent, 9)
-            return
-        if select.select([0], [], [], min(left, _LOOK_EVERY_S))[0]:
+        now, left = time.monotonic(), _LOOK_EVERY_S
+        if first is not None:
+            if now - first >= killed_after_s:
+                break
+            if not is_told and now - first >= forced_after_s:
+                is_told = True
+                with contextlib.suppress(OSError):
+                    os.write(1, b"!")
+            left = min(first + (killed_after_s if is_told else forced_after_s) - now, left)
+        if select.select([0], [], [], max(left, 0.0))[0]:
             sent = os.read(0, 512)
             if not sent:
                 return
-            if ends_at is None and any(number in signals for number in sent):
-                ends_at = time.monotonic() + patience_s
+            if any(number in signals for number in sent):
+                if first is None:
+                    first = time.monotonic()
+                elif time.monotonic() - first > ONE_PRESS_S and not is_told:
+                    first = time.monotonic() - forced_after_s
+    else:
+        return
+    sys.stderr.write("interrupted, and killed because it did not end\n")
+    sys.stderr.flush()
+    kill_descendants(parent)
+    os.kill(parent, 9)
 
 
 if __name__ == "__main__":
-    guard(int(sys.argv[1]), float(sys.argv[2]), {int(number) for number in sys.argv[3:]})
+    guard(
+        int(sys.argv[1]),
+        float(sys.argv[2]),
+        float(sys.argv[3]),
+        {int(number) for number in sys.argv[4:]},
+    )

@@ -3,8 +3,8 @@
 Three stages, each for what the one before can't reach:
 
     at once       the event loop's work is cancelled, a task's code is ended, finished tasks are stored
-    after 7 s     a thread says in the manifest that the run was interrupted, and ends the process
-    after 9 s     another process kills this one: some code in C lets no thread of it run
+    after 7 s     another thread says in the manifest that the run was interrupted, and ends the process
+    after 9 s     another process (`guard`) kills this one: some code in C lets no thread of it run
 
 The journal has what was answered; the run can be continued after each of them.
 """
@@ -18,9 +18,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from evalharness.running import guard
 from evalharness.tasks import user_code
@@ -30,14 +29,12 @@ __all__ = [
     "InterruptedRunError",
     "at_the_latest",
     "interruptible",
-    "leave_soon",
+    "leave",
     "until_interrupted",
 ]
 
 FORCED_AFTER_S = 7.0
 KILLED_AFTER_S = 9.0
-_ONE_PRESS_S = 0.3
-"""Signals so near each other are one: a terminal and a parent process may both send it."""
 _EXIT_INTERRUPTED = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -56,34 +53,14 @@ def interruptible(terminal: IO[str] | None = None) -> Iterator[None]:
     Args:
         terminal: where to say that it was ended by force; None for standard error.
     """
-    end = threading.Lock()
-    signalled_at: float | None = None
-    is_left = threading.Event()
-
-    def force() -> None:
-        if is_left.is_set() or not end.acquire(blocking=False):
-            return
-        with contextlib.suppress(BaseException):
-            if _last_words is not None:
-                _last_words()
-        _say(terminal, "interrupted\n")
-        guard.kill_descendants(os.getpid())
-        os._exit(_EXIT_INTERRUPTED)
-
-    def force_later() -> None:
-        if not is_left.wait(FORCED_AFTER_S):
-            force()
+    is_interrupted = False
 
     def handle(signum: int, frame: object) -> None:
         global _stop
-        nonlocal signalled_at
-        now = time.monotonic()
-        if signalled_at is not None:
-            if now - signalled_at > _ONE_PRESS_S:
-                force()
+        nonlocal is_interrupted
+        if is_interrupted:  # what a second one does is the guard's business
             return
-        signalled_at = now
-        threading.Thread(target=force_later, daemon=True).start()
+        is_interrupted = True
         user_code.interrupt()
         if _stop is None:
             raise KeyboardInterrupt
@@ -96,7 +73,6 @@ def interruptible(terminal: IO[str] | None = None) -> Iterator[None]:
         with _guarded(terminal):
             yield
     finally:
-        is_left.set()
         user_code.watch(is_watched=False)
         for signum, handler in before.items():
             signal.signal(signum, handler)
@@ -135,39 +111,58 @@ async def until_interrupted(work: Any) -> None:
         _stop = None
 
 
-def leave_soon(exit_code: int, seconds: float = 1.0) -> None:
-    """End the process after so long: the interpreter waits for threads, and one may be a task's that never ends."""
+def leave(exit_code: int) -> NoReturn:
+    """End the process without the interpreter's own end.
 
-    def leave() -> None:
-        time.sleep(seconds)
-        guard.kill_descendants(os.getpid())
-        os._exit(exit_code)
-
-    threading.Thread(target=leave, daemon=True).start()
+    That waits for threads, and one may be a task's that never ends; with libraries as large as torch it takes seconds.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    guard.kill_descendants(os.getpid())
+    os._exit(exit_code)
 
 
 @contextlib.contextmanager
 def _guarded(terminal: IO[str] | None) -> Iterator[None]:
-    """A process that kills this one when it doesn't end in time after a signal."""
+    """With a process beside this one that sees to its end after a signal."""
     reads, writes = os.pipe()
     os.set_blocking(writes, False)
-    arguments = map(str, (os.getpid(), KILLED_AFTER_S, *map(int, _SIGNALS)))
+    arguments = (os.getpid(), FORCED_AFTER_S, KILLED_AFTER_S, *map(int, _SIGNALS))
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__, *arguments],
+        [sys.executable, "-I", "-S", guard.__file__, *map(str, arguments)],
         stdin=reads,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=terminal,
         start_new_session=True,
     )
     os.close(reads)
     before = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+    is_left = threading.Event()
+
+    def wait_to_be_told() -> None:
+        assert process.stdout is not None
+        if process.stdout.read(1) and not is_left.is_set():
+            _end_by_force(terminal)
+
+    threading.Thread(target=wait_to_be_told, daemon=True).start()
     try:
         yield
     finally:
+        is_left.set()
         signal.set_wakeup_fd(before)
         os.close(writes)
         process.kill()
         process.wait()
+
+
+def _end_by_force(terminal: IO[str] | None) -> NoReturn:
+    with contextlib.suppress(BaseException):
+        if _last_words is not None:
+            _last_words()
+    _say(terminal, "interrupted\n")
+    guard.kill_descendants(os.getpid())
+    os._exit(_EXIT_INTERRUPTED)
 
 
 def _say(terminal: IO[str] | None, text: str) -> None:

@@ -33,8 +33,10 @@ BUSY_IN_C = "__import__('hashlib').pbkdf2_hmac('sha256', b'a', b'b', 2**31 - 1)"
 STUCK_IN_C = "__import__('collections').deque(__import__('itertools').repeat(0), maxlen=0)"
 """For ever in C, with the lock: no other thread runs."""
 TEMPLATE = """\
-{% set at = namespace(n=0) %}{% for a in range(99999) %}{% for b in range(99999) %}\
-{% set at.n = at.n + 1 %}{% endfor %}{% endfor %}x"""
+{% set at = namespace(n=0) %}{% if "What is" in messages[-1]["content"] %}\
+{% for a in range(99999) %}{% for b in range(99999) %}{% set at.n = at.n + 1 %}{% endfor %}{% endfor %}\
+{% endif %}{{ messages[-1]["content"] }}"""
+"""Loops for the docs, not for what a run looks at before it begins."""
 
 
 class Ended(NamedTuple):
@@ -69,7 +71,9 @@ def interrupt(
     process: subprocess.Popen[str], has_begun: Callable[[], bool], *signals: int, pause_s: float = 1
 ) -> Ended:
     """Signals to a process that is at work."""
+    given_up = time.monotonic() + 120
     while not has_begun():
+        assert time.monotonic() < given_up, "it never began"
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     for number in signals:

@@ -52,6 +52,7 @@ def test_a_run_leaves_everything_needed_to_trust_it(outcome: Outcome, tmp_path: 
         "config.yaml",
         "metrics.parquet",
         "samples",
+        "docs",
         "journal",
         "log.txt",
         "checksums.sha256",

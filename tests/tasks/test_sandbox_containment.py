@@ -253,12 +253,9 @@ def load() -> Iterator[None]:
 
 @pytest.mark.usefixtures("load")
 def test_a_busy_machine_is_no_programs_fault() -> None:
-    program = "import time\nend = time.process_time() + 1\nwhile time.process_time() < end: pass"
-    limits = Limits(cpu_s=3, wall_s=4)
-    started = time.monotonic()
-    outcomes = run_many([program] * 4, limits=limits, num_workers=4)
+    program = "import time\nend = time.process_time() + 2\nwhile time.process_time() < end: pass"
+    outcomes = run_many([program] * 4, limits=Limits(cpu_s=6, wall_s=4), num_workers=4)
     assert [o.reason for o in outcomes] == ["ok"] * 4
-    assert time.monotonic() - started > 6  # they had reason to be late
 
 
 @pytest.mark.usefixtures("load")

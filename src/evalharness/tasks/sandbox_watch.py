@@ -95,19 +95,22 @@ class Watch:
     def _starved_s(self, tree: list[str], since_s: float) -> float:
         """Of the time since the last look, how long the thread that waited longest for a processor did.
 
-        Less what the program itself had of processors: its own processes that wait for one another are no busy machine.
+        Less what the program's other threads had of processors: those that wait for one another are no busy machine.
         """
-        longest = ran = 0
+        ran: list[int] = []
+        waited: list[int] = []
         for pid in tree:
             for thread in _threads(pid):
                 fields = _read(f"/proc/{pid}/task/{thread}/schedstat").split()
                 if len(fields) == 3:
                     now = int(fields[0]), int(fields[1])
                     before = self._times.get(thread, (0, 0))
-                    ran += now[0] - before[0]
-                    longest = max(longest, now[1] - before[1])
+                    ran.append(now[0] - before[0])
+                    waited.append(now[1] - before[1])
                     self._times[thread] = now
-        return min(max(longest - ran, 0) / 1e9, since_s)
+        total = sum(ran)
+        longest = max((w - (total - r) for w, r in zip(waited, ran, strict=True)), default=0)
+        return min(max(longest, 0) / 1e9, since_s)
 
 
 def _tree(pid: str) -> Iterator[str]:

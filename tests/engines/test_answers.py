@@ -56,7 +56,7 @@ CASES = {
         tag="b",
     ),
     "answers behind its thinking until the limit": Case(
-        "z", ("<z>", "Z hm", "</z>", "Z 5.", "Z 5."), UNTIL, "", "Z hm", "length", 12, "z"
+        "z", ("<z>", "Z hm", "</z>", "Z 5.", "Z 5."), UNTIL, "Z 5." * 9, "Z hm", "length", 12, "z"
     ),
     "thinks until the limit": Case(
         "y", ("<y>", "Y hm", "Y hm"), UNTIL, "", "Y hm" * 11, "unclosed", 12, "y"

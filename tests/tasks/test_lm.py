@@ -229,10 +229,12 @@ def test_an_answer_that_a_stop_string_ended_behind_its_thinking_was_not_cut(toke
     assert (generation.text, generation.finish_reason) == ("It is 5. ", "stop")
 
 
-def test_an_answer_that_the_limit_cut_behind_its_thinking_is_none(tokenizer: Any) -> None:
+def test_an_answer_that_the_limit_cut_behind_its_thinking_stays_as_far_as_it_came(
+    tokenizer: Any,
+) -> None:
     said = Generation(text="<think>a</think>It is 5", finish_reason="length")
     generation = finished(tokenizer, said, until=["Q:"])
-    assert (generation.text, generation.finish_reason) == ("", "length")
+    assert (generation.text, generation.finish_reason) == ("It is 5", "length")
 
 
 def test_stop_strings_go_to_the_engine_where_the_prompt_has_closed_the_thinking(

@@ -408,8 +408,8 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
     ) -> Generation:
         """The generation with its thinking apart, its answer ended by the stop strings, as it is scored and shown.
 
-        Thinking that never ended leaves no answer, and neither does an answer that the limit cut after the thinking:
-        one that a stop string ended before wasn't cut. Tags and stop strings may be special tokens; BOS, EOS and
+        Thinking that never ended leaves no answer. An answer that the limit cut stays as far as it came, behind thinking
+        as anywhere else, as in lm-eval; one that a stop string ended before wasn't cut. Tags and stop strings may be special tokens; BOS, EOS and
         padding are dropped behind all that.
         """
         start, end = (None, None) if is_raw else self.think_tags
@@ -419,10 +419,9 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             reason = "unclosed"
         elif split.is_stopped:
             reason = "stop"
-        is_cut = split.thinking is not None and reason == "length"
         return replace(
             generation,
-            text="" if is_cut else self._without_special(split.answer, generation, is_plain),
+            text=self._without_special(split.answer, generation, is_plain),
             thinking=split.thinking,
             finish_reason=reason,
         )

@@ -188,7 +188,9 @@ def changes(node: ast.AST) -> Iterator[tuple[str, object]]:
     if isinstance(node, ast.Call):
         for place in range(len(node.keywords)):
             yield "keywords", node.keywords[:place] + node.keywords[place + 1 :]
-        if len(node.args) > 1 and not any(isinstance(a, ast.Starred) for a in node.args[:2]):
+        is_symmetric = isinstance(node.func, ast.Name) and node.func.id in ("min", "max")
+        is_starred = any(isinstance(a, ast.Starred) for a in node.args[:2])
+        if len(node.args) > 1 and not is_starred and not is_symmetric:
             yield "args", [node.args[1], node.args[0], *node.args[2:]]
     if isinstance(node, ast.Name) and node.id in ("min", "max", "any", "all"):
         yield "id", _OTHER_NAME[node.id]

@@ -318,3 +318,34 @@ def test_settings_for_what_generates_nothing_are_refused() -> None:
         TaskError, match=r"arc_easy_sample.*generates nothing that top_p could change"
     ):
         load_suite(Config(model=ModelConfig(name="m"), suite=suite))
+
+
+@pytest.mark.parametrize(
+    ("key", "taken", "refused"),
+    [
+        ("max_gen_toks", [1], [0, -1]),
+        ("min_tokens", [0], [-1]),
+        ("temperature", [0, 2], [-0.01, 2.01]),
+        ("top_p", [0.01, 1], [0, 1.01]),
+        ("top_k", [-1, 0, 1], [-2]),
+        ("min_p", [0, 1], [-0.01, 1.01]),
+        ("repetition_penalty", [0.01, 2, 1000], [0, -1]),
+        ("presence_penalty", [-2, 2], [-2.01, 2.01]),
+        ("frequency_penalty", [-2, 2], [-2.01, 2.01]),
+        ("logit_bias", [{0: -100}, {0: 100}], [{-1: 1}, {0: -100.1}, {0: 100.1}]),
+        ("stop_token_ids", [0, [0]], [-1, [-1]]),
+        ("seed", [-1, 0], [-2]),
+        *((name, [1], [0, 2]) for name in ("num_beams", "num_return_sequences", "n", "best_of")),
+        *((name, [1], [2]) for name in ("guidance_scale", "typical_p")),
+        *((name, [0], [1]) for name in ("no_repeat_ngram_size", "min_length", "penalty_alpha")),
+        *((name, [False], [True]) for name in ("include_stop_str_in_output", "echo", "stream")),
+    ],
+)
+def test_the_last_value_that_is_taken_and_the_first_that_is_refused(
+    key: str, taken: list[Any], refused: list[Any]
+) -> None:
+    for value in taken:
+        check_settings("gen5", "gen5", {key: value}, {})
+    for value in refused:
+        with pytest.raises(TaskError, match=key):
+            check_settings("gen5", "gen5", {key: value}, {})

@@ -95,6 +95,11 @@ def test_llama_4_scout() -> None:
     assert scale.is_multimodal
 
 
+def test_experts_in_one_tensor_are_counted_by_its_first_dimension() -> None:
+    fused = tensor("model.layers.0.feed_forward.experts.gate_up_proj", 16, 4, 8)
+    assert measure({}, [fused]).num_experts == 16
+
+
 def test_active_is_unknown_when_the_config_does_not_say_how_many_experts_run() -> None:
     scale = measure({}, [tensor("model.layers.0.mlp.experts.0.up_proj.weight", 4, 4)])
     assert scale.params_active is None

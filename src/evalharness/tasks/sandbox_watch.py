@@ -2,7 +2,8 @@
 
 The kernel's own limits are per process. What counts for the program is the sum over its tree, read from /proc every few
 milliseconds: memory (each page once), processor time, files in its /tmp, and time by the clock without the time in which
-it stood ready and got no processor, so that a busy machine is no program's fault.
+it stood ready and got no processor, so that a busy machine, or a host that takes the machine's processors, is no program's
+fault.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Watch:
     def wait(self) -> Breach | None:
         """Until the tree's root ends (None) or the tree is beyond a limit (which)."""
         started = last = time.monotonic()
-        waited_s = 0.0
+        own_s = 0.0
         descriptor = os.pidfd_open(self._pid)
         try:
             # `select.select` refuses descriptors from 1024 on, which an engine can reach.
@@ -66,11 +67,11 @@ class Watch:
             while not poll.poll(TICK_S * 1000):
                 now = time.monotonic()
                 tree = list(_tree(str(self._pid)))
-                waited_s += max(now - last - self._starved_s(tree, now - last), 0.0)
+                own_s += self._own_s(tree, now - last)
                 last = now
                 if (breach := self._breach(tree)) is not None:
                     return breach
-                if waited_s > self._wall_s:
+                if own_s > self._wall_s:
                     return "timeout"
                 if now - started > BUSY_FACTOR * self._wall_s:
                     return "busy"
@@ -92,25 +93,31 @@ class Watch:
             return "memory"
         return "timeout" if sum(map(_cpu_s, tree)) > self._cpu_s else None
 
-    def _starved_s(self, tree: list[str], since_s: float) -> float:
-        """Of the time since the last look, how long the thread that waited longest for a processor did.
+    def _own_s(self, tree: list[str], since_s: float) -> float:
+        """Of the time since the last look, what the program had: it ran, or had nothing to run.
 
-        Less what the program's other threads had of processors: those that wait for one another are no busy machine.
+        The kernel tells of a wait for a processor only when it ends, maybe some looks later; so where a thread stands
+        ready now, only the time on processors counts. That its own threads wait for one another is no busy machine.
         """
-        ran: list[int] = []
-        waited: list[int] = []
-        for pid in tree:
-            for thread in _threads(pid):
-                fields = _read(f"/proc/{pid}/task/{thread}/schedstat").split()
-                if len(fields) == 3:
-                    now = int(fields[0]), int(fields[1])
-                    before = self._times.get(thread, (0, 0))
-                    ran.append(now[0] - before[0])
-                    waited.append(now[1] - before[1])
-                    self._times[thread] = now
-        total = sum(ran)
-        longest = max((w - (total - r) for w, r in zip(waited, ran, strict=True)), default=0)
-        return min(max(longest, 0) / 1e9, since_s)
+        ran = longest_wait = 0
+        threads = [(pid, thread) for pid in tree for thread in _threads(pid)]
+        for pid, thread in threads:
+            fields = _read(f"/proc/{pid}/task/{thread}/schedstat").split()
+            if len(fields) == 3:
+                now = int(fields[0]), int(fields[1])
+                before = self._times.get(thread, (0, 0))
+                ran += now[0] - before[0]
+                longest_wait = max(longest_wait, now[1] - before[1])
+                self._times[thread] = now
+        ran_s = min(ran / 1e9, since_s)
+        if any(_is_ready(pid, thread) for pid, thread in threads):
+            return ran_s
+        return max(since_s - longest_wait / 1e9, ran_s)
+
+
+def _is_ready(pid: str, thread: str) -> bool:
+    """On a processor, or would be if it got one."""
+    return _read(f"/proc/{pid}/task/{thread}/stat").rpartition(")")[2].split()[:1] == ["R"]
 
 
 def _tree(pid: str) -> Iterator[str]:

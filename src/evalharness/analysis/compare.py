@@ -18,6 +18,7 @@ from evalharness.analysis.differing import other_questions, run_notes, task_note
 from evalharness.analysis.hazards import is_hazard
 from evalharness.analysis.paired import PairedResult, from_normal, paired_test, unpaired_test
 from evalharness.records import Manifest, MetricRecord
+from evalharness.store.layout import file_stem
 from evalharness.store.pairs import Pairs, Scored, load_pairs
 from evalharness.store.read import load_metrics
 
@@ -191,10 +192,11 @@ class _Plan:
     def drop_damaged(self, damaged: Sequence[Path], pairs: Mapping[str, Pairs]) -> None:
         """Say which planned tasks have no pairs."""
         for name in self.scored:
-            if name not in pairs and name not in self.left_out:
-                files = [p for p in damaged if p.stem == name or p.stem.startswith(f"{name}--")]
-                run = files[0].parents[1].name if files else ""
-                self.left_out[name] = f"damaged samples in {run}" if files else "no samples"
+            if name not in pairs:
+                runs = [path.parents[1].name for path in damaged if path.stem == file_stem(name)]
+                self.left_out[name] = (
+                    f"damaged samples in {' and '.join(runs)}" if runs else "no samples"
+                )
 
     def groups(self) -> dict[str, list[str]]:
         """Group -> its planned tasks; a task by itself is its own group."""
@@ -205,9 +207,9 @@ class _Plan:
 
     def task_row(self, name: str, pairs: Pairs) -> TaskComparison | None:
         """The task compared; None (and said why) where no doc has a score in both."""
-        first = self.metrics_a.get((name, *self.scored[name]))
+        first = self.metrics_a[(name, *self.scored[name])]
         second = self.metrics_b.get((name, *self.scored[name]))
-        if second is None or first is None:
+        if second is None:
             self.left_out[name] = (
                 f"no {self.scored[name].metric} ({self.scored[name].filter}) in {self.b.run_id}"
             )
@@ -338,9 +340,10 @@ def _overall(rows: Sequence[TaskComparison], a: Manifest, margin: float) -> Task
 
 def mean_of(results: Sequence[PairedResult]) -> PairedResult:
     """The mean difference over independent sets of docs, with equal weight; one alone as it is."""
+    first, *others = results
+    if not others:
+        return first
     k = len(results)
-    if k == 1:
-        return results[0]
     return from_normal(
         math.fsum(r.value_a for r in results) / k,
         math.fsum(r.value_b for r in results) / k,
@@ -365,8 +368,7 @@ def _is_mean(pairs: Pairs, first: MetricRecord, second: MetricRecord) -> bool:
     """Whether the metric is the mean of the samples' scores, which pairing needs; a run without scores can't tell."""
     sides = ((pairs.mean_a, first.value), (pairs.mean_b, second.value))
     known = [(m, v) for m, v in sides if not math.isnan(m)]
-    has_scores = len(known) == 2 or (pairs.num_only_a or pairs.num_only_b)
-    return bool(has_scores) and all(abs(m - v) <= _AGREES * max(1.0, abs(v)) for m, v in known)
+    return bool(known) and all(abs(m - v) <= _AGREES * max(1.0, abs(v)) for m, v in known)
 
 
 def _is_pooled(pairs: Sequence[Pairs], *records: MetricRecord) -> bool:

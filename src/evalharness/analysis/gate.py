@@ -136,7 +136,7 @@ def overall(rows: Sequence[GateRow]) -> Word:
 def one_sided(result: PairedResult, alpha: float) -> Interval:
     """The two one-sided 1 - alpha bounds of the difference, as one interval of level 1 - 2 alpha."""
     low, high = result.ci90_low, result.ci90_high
-    if alpha == _READY_ALPHA or math.isnan(low):
+    if alpha == _READY_ALPHA:
         return Interval(low, high)
     if result.test == "mcnemar":
         return paired_binary_interval(result.wins, result.losses, result.n, 1 - 2 * alpha)

@@ -155,6 +155,116 @@ def test_a_task_without_a_value_leaves_the_group_without_one(bad: float) -> None
     assert found.n == 12
 
 
+def t_interval(value: float, error: float, freedom: float) -> tuple[float, float]:
+    reach = float(stats.t.ppf(0.975, freedom)) * error
+    return value - reach, value + reach
+
+
+def t_wilson(value: float, size: float, freedom: float) -> tuple[float, float]:
+    t = float(stats.t.ppf(0.975, freedom))
+    centre = (value + t * t / (2 * size)) / (1 + t * t / size)
+    reach = (
+        t / (1 + t * t / size) * math.sqrt(value * (1 - value) / size + t * t / (4 * size * size))
+    )
+    return centre - reach, centre + reach
+
+
+def test_single_docs_have_the_freedom_of_their_number_less_one() -> None:
+    found = weighted_mean([member([2.0]), member([6.0]), member([3.0])])
+    error = math.sqrt(sum(((x - 11 / 3) / 3) ** 2 for x in (2, 6, 3)))
+    assert (found.ci_low, found.ci_high) == pytest.approx(t_interval(11 / 3, error, 2))
+    two = weighted_mean([member([2.0]), member([6.0])])
+    assert (two.ci_low, two.ci_high) == pytest.approx(t_interval(4, math.sqrt(2), 1))
+
+
+def test_one_single_doc_among_others_has_one_degree_of_freedom() -> None:
+    found = weighted_mean([member([2.0]), member([6.0, 9.0])])  # means 2 and 7.5
+    lonely, other = (2.75 / 2) ** 2, 0.25 * 2.25
+    freedom = (lonely + other) ** 2 / (lonely**2 + other**2)
+    assert found.stderr == pytest.approx(math.sqrt(lonely + other))
+    assert (found.ci_low, found.ci_high) == pytest.approx(t_interval(4.75, found.stderr, freedom))
+
+
+@pytest.mark.parametrize("values", [[-0.5, 0.4, 0.2], [0.9, 1.5, 0.3]])
+def test_scores_below_0_or_above_1_are_on_an_open_scale(values: list[float]) -> None:
+    found = weighted_mean([member(values), member([0.5, 0.6, 0.1])])
+    a, b = (np.var(v, ddof=1) / 12 for v in (values, [0.5, 0.6, 0.1]))
+    expected = t_interval(found.value, math.sqrt(a + b), (a + b) ** 2 / (a**2 / 2 + b**2 / 2))
+    assert (found.ci_low, found.ci_high) == pytest.approx(expected)
+    assert found.ci_low < 0 or found.ci_high > 1
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_fractions_with_an_end_of_the_scale_among_them_stay_on_it(end: float) -> None:
+    found = weighted_mean([member([end, 0.5]), member([end, end])])
+    assert (found.ci_low, found.ci_high)[int(end)] == end
+
+
+def test_rounding_on_an_open_scale_is_no_spread() -> None:
+    values = [1e7 * (0.1 + 0.2), 1e7 * 0.3]
+    assert values[0] != values[1]
+    found = weighted_mean([member(values), member(values)])
+    assert found.value == pytest.approx(3e6)
+    assert math.isnan(found.ci_low)
+
+
+def test_weights_that_sum_to_more_than_1_by_rounding_leave_all_right_at_1() -> None:
+    weights = [0.13, 0.94]
+    assert math.fsum(w / math.fsum(weights) for w in weights) > 1
+    found = weighted_mean([member([1.0] * 4, w) for w in weights])
+    assert found.ci_high == 1
+    size = 4 * sum(weights) ** 2 / sum(w * w for w in weights)
+    assert found.ci_low == pytest.approx(wilson(size, size)[0])
+
+
+def test_values_that_cancel_to_no_number_leave_none() -> None:
+    found = weighted_mean([member([v, 1.0]) for v in (math.inf, -math.inf, 0.5)])
+    assert all(math.isnan(x) for x in found[:4])
+
+
+def test_a_task_of_two_sources_has_the_size_that_its_error_says() -> None:
+    values, sources = [1.0, 1.0, 1.0, 0.0, 0.0, 1.0], ["a"] * 3 + ["b"] * 3
+    found = weighted_mean([member(values, 1, sources), member(shares(6, 10))])
+    # Sums of residuals 1 and -1: SE^2 = (1 + 1) (2 / 1) / 36, and 2/3 x 1/3 of it makes 2 docs.
+    assert found.stderr == pytest.approx(math.sqrt(0.25 * 4 / 36 + 0.25 * 0.24 / 9))
+    value = (2 / 3 + 0.6) / 2
+    p, q = (4 + 2 * value) / 8, (6 + 2 * value) / 12
+    size = value * (1 - value) / (0.25 * p * (1 - p) / 2 + 0.25 * q * (1 - q) / 10)
+    assert (found.ci_low, found.ci_high) == pytest.approx(t_wilson(value, size, 1 + 9))
+
+
+def test_sources_that_balance_count_no_more_than_their_docs() -> None:
+    values, sources = [1.0, 0.0] * 3 + [1.0, 1.0], [i // 2 for i in range(8)]
+    found = weighted_mean([member(values, 1, sources), member(shares(6, 10))])
+    value = (5 / 8 + 0.6) / 2
+    p, q = (5 + 2 * value) / 10, (6 + 2 * value) / 12
+    size = value * (1 - value) / (0.25 * p * (1 - p) / 8 + 0.25 * q * (1 - q) / 10)
+    assert (found.ci_low, found.ci_high) == pytest.approx(t_wilson(value, size, 3 + 9))
+
+
+def test_sources_that_all_agree_count_one_by_one() -> None:
+    found = weighted_mean([member([1.0] * 12, 1, [i // 4 for i in range(12)]), member([1.0] * 5)])
+    size = 1 / (0.25 / 3 + 0.25 / 5)
+    t = float(stats.t.ppf(0.975, 2 + 4))
+    assert found.ci_low == pytest.approx(size / (size + t * t))
+
+
+def test_one_source_each_leaves_one_degree_of_freedom() -> None:
+    found = weighted_mean([member([1.0] * 9, 1, ["a"] * 9) for _ in range(2)])
+    t = float(stats.t.ppf(0.975, 1))
+    assert found.ci_low == pytest.approx(2 / (2 + t * t))
+
+
+def test_intervals_that_are_put_together_may_be_even_but_have_a_width() -> None:
+    even = Member(Estimate(0.4, 0.3, 0.5, 0.1, 50), 1.0, None)
+    found = weighted_mean([even, even])
+    assert (found.ci_low, found.ci_high) == pytest.approx(
+        (0.4 - math.sqrt(0.005), 0.4 + math.sqrt(0.005))
+    )
+    sure = Member(Estimate(0.4, 0.4, 0.4, 0.0, 50), 1.0, None)
+    assert all(math.isnan(x) for x in weighted_mean([sure, sure])[1:3])
+
+
 @given(
     st.lists(
         st.tuples(st.lists(st.sampled_from((0.0, 0.25, 1.0)), min_size=1, max_size=6), st.integers(1, 9)),

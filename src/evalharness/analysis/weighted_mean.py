@@ -68,8 +68,9 @@ def weighted_mean(members: Sequence[Member]) -> Estimate:
         Satterthwaite 1946, Biometrics Bulletin 2:110; Zou & Donner 2008, Statistics in Medicine 27:1693 (MOVER);
         Lumley 2004, J. Stat. Software 9(8) (single units: `survey.lonely.psu = "adjust"`).
     """
-    if len(members) == 1:
-        return members[0].estimate
+    first, *others = members
+    if not others:
+        return first.estimate
     total = math.fsum(member.weight for member in members)
     weights = [member.weight / total for member in members]
     terms = [w * m.estimate.value for w, m in zip(weights, members, strict=True)]
@@ -82,7 +83,7 @@ def weighted_mean(members: Sequence[Member]) -> Estimate:
     parts = _parts(members, weights, value)
     variance = math.fsum(part.variance for part in parts)
     error = math.sqrt(variance)
-    scores = np.concatenate([np.asarray(m.values, dtype=float) for m in members])
+    scores = np.concatenate([m.values or () for m in members])
     if np.isin(scores, (0.0, 1.0)).all():
         interval = _of_right_and_wrong(members, weights, value)
     else:
@@ -138,7 +139,7 @@ def _effective_size(member: Member) -> float:
     if member.clusters is None:
         return docs
     units = float(num_units(member.values or (), member.clusters))
-    if units < 2 or not error > 0:
+    if not error > 0:
         return units
     return min(docs, share * (1 - share) / error**2)
 

@@ -232,7 +232,7 @@ def _is_text(node: ast.AST) -> bool:
 def mutants(source: str) -> list[Mutant]:
     """All changes of a module that still compile, in the order of the source."""
     tree = ast.parse(source)
-    found, seen, places = [], set(), Counter[str]()
+    found, seen, places = [], {ast.unparse(tree)}, Counter[str]()
     for site in sites(tree):
         for field, new in changes(site.node):
             old_text = _short(site.node)

@@ -66,6 +66,21 @@ def test_ece_of_a_calibrated_confidence_is_0() -> None:
     assert ece([0.25] * 4 + [0.5] * 2, [1, 0, 0, 0, 1, 0]) == pytest.approx(0)
 
 
+def test_ece_is_over_ten_bins_where_none_are_asked_for() -> None:
+    # 0.11 and 0.19 share the second tenth; with 9 or 11 bins an edge lies between them.
+    assert ece([0.11, 0.19], [1, 0]) == pytest.approx((0.89 - 0.19) / 2)
+
+
+@pytest.mark.parametrize("bins", [0, -1])
+def test_ece_over_no_bins_is_refused(bins: int) -> None:
+    with pytest.raises(ValueError, match=f"{bins} bins"):
+        ece([0.5], [1], bins=bins)
+
+
+def test_a_confidence_may_be_yes_or_no() -> None:
+    assert brier([True, False, True], [1, 0, 0]) == pytest.approx(1 / 3)
+
+
 def test_a_bin_holds_its_upper_edge() -> None:
     # 0.5 and 0.3 share the first of two bins: 0.8 promised, 1 held; apart they would err by 0.5 and 0.3.
     assert ece([0.5, 0.3], [1, 0], bins=2) == pytest.approx(0.1)
@@ -87,12 +102,13 @@ def test_more_bins_never_hide_the_mean_error(answers: list[tuple[float, bool]], 
     assert ece(confidence, right, bins=1) - 1e-12 <= ece(confidence, right, bins=bins) <= 1
 
 
+@pytest.mark.parametrize("bad", [1.001, -0.001, math.inf])
 @pytest.mark.parametrize("measure", [brier, ece])
 def test_what_is_no_probability_is_refused(
-    measure: Callable[[list[float], list[bool]], float],
+    measure: Callable[[list[float], list[bool]], float], bad: float
 ) -> None:
     with pytest.raises(ValueError, match="outside"):
-        measure([1.2], [True])
+        measure([0.5, bad], [True, False])
 
 
 @given(PAIRS)
@@ -132,4 +148,4 @@ def test_a_fractional_score_is_refused() -> None:
 
 def test_a_confidence_that_is_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="NaN"):
-        brier([math.nan], [1])
+        brier([0.5, math.nan], [1, 0])

@@ -63,6 +63,7 @@ def test_a_better_model_is_called_better_and_an_equal_one_is_not(tmp_path: Path)
         0,
         0,
     )
+    assert found.overall.higher_is_better
     assert found.margin == 0.01  # a point of 100 where none is asked for
 
 

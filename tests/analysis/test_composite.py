@@ -33,12 +33,8 @@ def test_value_is_the_mean_of_the_main_metrics() -> None:
     found = score_composite(composite("a", "b"), metrics)
     assert found.value == pytest.approx(0.4)
     assert found.n == 200
-    assert (found.task, found.group, found.metric, found.is_main) == (
-        "mix",
-        "mix",
-        "composite",
-        True,
-    )
+    assert (found.task, found.group, found.metric) == ("mix", "mix", "composite")
+    assert (found.is_main, found.higher_is_better) == (True, True)
 
 
 def test_equal_independent_parts_shrink_the_interval_by_the_root_of_their_number() -> None:
@@ -79,6 +75,13 @@ def test_a_part_whose_resamples_agree_has_the_interval_of_equal_scores() -> None
     assert found.ci_low == 0
     assert found.ci_high == pytest.approx(1 - 0.025 ** (1 / 120))
     assert math.isnan(found.stderr)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.4, math.nan), (math.nan, 0.6)])
+def test_half_an_interval_is_none(low: float, high: float) -> None:
+    found = score_composite(composite("a"), [metric("a", 0.5, low, high, n=120)])
+    unseen = 1 - 0.025 ** (1 / 120)
+    assert (found.ci_low, found.ci_high) == pytest.approx((0.5 * (1 - unseen), 0.5 * (1 + unseen)))
 
 
 def test_a_part_of_one_doc_leaves_no_interval() -> None:

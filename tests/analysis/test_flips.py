@@ -58,6 +58,8 @@ def test_other_docs_are_refused() -> None:
         flips([0, 1], [1])
 
 
-def test_a_missing_score_is_refused() -> None:
-    with pytest.raises(ValueError, match="NaN"):
-        flips([0, float("nan")], [1, 1])
+@pytest.mark.parametrize("missing", [float("nan"), None])
+def test_a_missing_score_is_refused(missing: float) -> None:
+    for scores in ([0, missing], [1, 1]), ([1, 1], [0, missing]):
+        with pytest.raises(ValueError, match="NaN"):
+            flips(*scores)

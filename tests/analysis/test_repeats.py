@@ -79,6 +79,14 @@ def test_pass_at_k_of_very_many_samples_does_not_overflow() -> None:
     assert pass_at_k([1], 10_000, 2_500) == pytest.approx([0.25])
 
 
+def test_pass_at_k_of_no_docs_is_none() -> None:
+    assert pass_at_k([], 5, 2).shape == (0,)
+
+
+def test_pass_at_k_takes_right_or_wrong_for_a_count() -> None:
+    assert pass_at_k([True, False, True], 1, 1) == pytest.approx([1, 0, 1])
+
+
 @pytest.mark.parametrize("k", [0, 6])
 def test_k_beyond_the_samples_is_refused(k: int) -> None:
     with pytest.raises(ValueError, match=f"k is {k} of 5 samples"):
@@ -90,8 +98,9 @@ def test_k_beyond_the_samples_is_refused(k: int) -> None:
 
 
 def test_more_correct_than_samples_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"outside 0\.\.5"):
-        pass_at_k([2, 6], 5, 1)
+    for counts in ([2, 6], [-1, 2]):
+        with pytest.raises(ValueError, match=r"outside 0\.\.5"):
+            pass_at_k(counts, 5, 1)
 
 
 @given(SAMPLES, st.data())
@@ -145,6 +154,11 @@ def test_majority_of_256_samples_is_exact() -> None:
 def test_majority_refuses_more_samples_than_a_float_can_count() -> None:
     with pytest.raises(ValueError, match="at most 1000"):
         majority_at_k(["a"] * 1001, [1.0] * 1001, 2)
+    assert majority_at_k(["a", "b"] * 500, [1.0, 0.0] * 500, 2) == pytest.approx(0.5)
+
+
+def test_majority_for_no_k_is_nothing() -> None:
+    assert majority_curve(["a", None], [1, 0], []) == []
 
 
 def test_scores_of_other_samples_are_refused() -> None:

@@ -95,13 +95,13 @@ def task_noise(
     """
     before, after = _by_sample(first, filter_), _by_sample(second, filter_)
     pairs = [(before[key], after[key]) for key in before if key in after]
-    good = [pair for pair in pairs if not (pair[0].error or pair[1].error)]
+    good = [(a, b) for a, b in pairs if not (a.error or b.error)]
     scores = [
         (a.scores[metric], b.scores[metric])
         for a, b in good
         if metric in a.scores and metric in b.scores
     ]
-    texts = [pair for pair in good if pair[0].finish_reason != "score"]
+    texts = [(a, b) for a, b in good if a.finish_reason != "score"]
     logprobs = [(_logprobs(a), _logprobs(b)) for a, b in good if a.finish_reason == "score"]
     differences = [_difference(x, y) for a, b in logprobs for x, y in zip(a, b, strict=True)]
     return TaskNoise(
@@ -162,9 +162,11 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def _difference(a: float, b: float) -> float:
-    """Zero for two equal infinities (and two NaN), which have no difference of their own."""
-    return 0.0 if a == b or (math.isnan(a) and math.isnan(b)) else abs(a - b)
+    """Zero for two equal infinities (and two NaN), which have no difference of their own; infinite where one alone is NaN."""
+    if a == b or (math.isnan(a) and math.isnan(b)):
+        return 0.0
+    return math.inf if math.isnan(a - b) else abs(a - b)
 
 
-def _argmax(logprobs: Sequence[float]) -> int:
-    return max(range(len(logprobs)), key=lambda place: logprobs[place], default=0)
+def _argmax(logprobs: Sequence[float]) -> int | None:
+    return max(range(len(logprobs)), key=lambda place: logprobs[place], default=None)

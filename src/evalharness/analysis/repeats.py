@@ -45,7 +45,8 @@ def pass_at_k(num_correct: npt.ArrayLike, num_samples: int, k: int) -> Floats:
 
 def majority_at_k(answers: Sequence[str | None], scores: Sequence[float], k: int) -> float:
     """Expected score of one doc's majority answer among k random samples; see `majority_curve`."""
-    return majority_curve(answers, scores, [k])[0]
+    (score,) = majority_curve(answers, scores, [k])
+    return score
 
 
 def majority_curve(
@@ -76,9 +77,11 @@ def majority_curve(
         raise ValueError(f"{num_samples} samples of a doc; a majority of at most {_MAX_SAMPLES}")
     for k in ks:
         _check_k(k, num_samples)
+    if not ks:
+        return []
     votes = Counter(answer for answer in answers if answer is not None)
     means = _mean_scores(answers, scores)
-    size = max(ks, default=0)
+    size = max(ks)
     totals = means[None] * _subsets(num_samples - votes.total(), size)
     for winning in range(1, min(size, max(votes.values(), default=0)) + 1):
         totals = totals + _score_sums(votes, means, winning, num_samples, size)

@@ -175,7 +175,23 @@ def test_a_model_that_is_always_right_has_no_relative_gap() -> None:
 
 def test_a_gap_of_nothing_is_nan() -> None:
     assert all(math.isnan(value) for value in verification_gap([])[:4])
-    assert verification_gap([]).n == 0
+    assert verification_gap([])[4:] == (0, 0)
+
+
+def test_the_gap_of_a_doc_judged_twice_is_its_mean_at_the_smallest_number_of_samples() -> None:
+    twice = judged(0, [(1, 0.5), (0, 0.1)])
+    twice += [
+        attempt(0, "sample", i, 0, repeat=1, p_yes=p_yes) for i, p_yes in enumerate((0.9, 0.8, 0.7))
+    ]
+    gap = verification_gap(twice)
+    # Best of 2: 1 in the first, 0 in the second; means 0.5 and 0.
+    assert (gap.value, gap.n, gap.num_samples) == (0.25, 1, 2)
+    assert gap.relative == pytest.approx(0.25 / 0.75)
+
+
+def test_verify_has_no_flips() -> None:
+    points = curve("t", "verify", judged(0, [(1, 0.5), (1, 0.6)]))
+    assert {point.gained for point in points} == {None}
 
 
 # budget
@@ -243,6 +259,14 @@ def test_the_first_answer_votes_even_beyond_the_budget() -> None:
     assert [(point.value, point.num_tokens) for point in points] == [(1, 10), (1, 10)]
 
 
+def test_a_draw_that_cost_nothing_doesnt_vote_before_it_is_paid_for() -> None:
+    tried = [attempt(0, "correct", r, 1, num_tokens=tokens) for r, tokens in enumerate((10, 5))]
+    tried += [attempt(0, "vote", 1, 0, num_tokens=0)]
+    points = arm(curve("t", "self_correct", tried), "majority, equal tokens")
+    # At 10 tokens both are paid for, and tie; 5 pay for neither, and the first stands.
+    assert [(point.value, point.num_tokens) for point in points] == [(0.5, 10), (1, 10)]
+
+
 def test_random_change_replaces_as_many_answers_by_draws() -> None:
     # One of two docs changes its answer: half of each first answer gives way to its doc's draws.
     tried = correction(0, [0, 1], [0, 0], [1, 0, 0, 0]) + correction(1, [1, 1], [1, 1], [1, 0])
@@ -270,7 +294,9 @@ def test_a_doc_that_lacks_a_step_is_left_out_of_all_arms(arm_name: str, step: in
 def test_docs_may_have_other_numbers_of_votes() -> None:
     tried = correction(0, [1, 1], [1, 1], [1]) + correction(1, [1, 1], [1, 1], [1, 1, 1])
     tried += correction(2, [1, 1], [1, 1], [])
-    assert {point.n for point in curve("t", "self_correct", tried)} == {3}
+    points = curve("t", "self_correct", tried)
+    assert {point.n for point in points} == {3}
+    assert {point.arm for point in points} == CORRECTION_ARMS
 
 
 def test_without_controls_there_is_the_corrected_arm_alone() -> None:

@@ -132,16 +132,23 @@ def test_a_doc_only_one_run_has_is_counted_on_its_side(tmp_path: Path) -> None:
     assert (back.mean_a, back.mean_b) == (0.5, 0.75)
 
 
+def test_a_folder_may_have_a_quote_in_its_name(tmp_path: Path) -> None:
+    for name in "ab":
+        make_run(tmp_path / "it's", name, name, "s", A)
+    found, damaged = load_pairs(tmp_path / "it's" / "a", tmp_path / "it's" / "b", {"x": ACC})
+    assert (len(found["x"].a), damaged) == (3, [])
+
+
 def test_a_doc_without_a_source_is_its_own(tmp_path: Path) -> None:
     for name in "ab":
-        run = make_run(tmp_path, name, name, "s", {"x": [1.0] * 4})
-        sources = ["p", "p", None, None]
+        run = make_run(tmp_path, name, name, "s", {"x": [1.0] * 5})
+        sources = ["p", "p", None, None, None]
         rewrite(
             tmp_path / name, run, [_sample("x", i, 1.0, source) for i, source in enumerate(sources)]
         )
     found = load_pairs(tmp_path / "a", tmp_path / "b", {"x": ACC})[0]["x"]
     assert found.clusters is not None
-    assert sorted(np.unique(found.clusters, return_counts=True)[1]) == [1, 1, 2]
+    assert sorted(np.unique(found.clusters, return_counts=True)[1]) == [1, 1, 1, 2]
 
 
 def test_changes_are_the_largest_first_and_no_more_than_asked_for(tmp_path: Path) -> None:

@@ -109,8 +109,11 @@ def verification_gap(attempts: Iterable[Attempt]) -> Gap:
         return Gap(math.nan, math.nan, math.nan, math.nan, 0, 0)
     k = min(len(drawn) for _, drawn in samples)
     docs = [doc_id for doc_id, _ in samples]
-    means = _per_doc(docs, [_means(drawn, [k])[0] for _, drawn in samples])
-    differences = _per_doc(docs, [_bests(drawn, [k])[0] for _, drawn in samples]) - means
+    means, bests = (
+        _per_doc(docs, [score for _, drawn in samples for score in rule(drawn, [k])])
+        for rule in (_means, _bests)
+    )
+    differences = bests - means
     # On the scale of scores, so that differences that are all equal get the interval of equal scores.
     low, high = mean_interval(((differences + 1) / 2).tolist())
     value, left = float(differences.mean()), 1 - float(means.mean())
@@ -270,10 +273,8 @@ def _random_step(tracks: list[_Correction], round_: int) -> _Step:
     """
     first = [track.draws[0] for track in tracks]
     others = [track.draws[1:] or track.draws for track in tracks]
-    share = np.mean(
-        [track.correct[round_].answer != track.draws[0].answer for track in tracks], dtype=float
-    )
-    scores = np.array([f.score for f in first], dtype=float)
+    share = np.mean([track.correct[round_].answer != track.draws[0].answer for track in tracks])
+    scores = np.array([f.score for f in first])
     drawn = np.array([np.mean([draw.score for draw in draws]) for draws in others])
     cost = np.array([np.mean([draw.num_tokens for draw in draws]) for draws in others])
     tokens = np.array([f.num_tokens for f in first]) + share * cost
@@ -324,7 +325,7 @@ def _by_sample(attempts: list[Attempt]) -> list[tuple[int, dict[str, dict[int, A
 def _per_doc(docs: list[int], values: npt.ArrayLike) -> Floats:
     """Mean of each doc's trajectories, in the order of docs."""
     _, place, counts = np.unique(docs, return_inverse=True, return_counts=True)
-    sums = np.bincount(place, weights=np.asarray(values, dtype=float))
+    sums = np.bincount(place, weights=values)
     return np.asarray(np.round(sums / counts, _DIGITS))
 
 

@@ -199,5 +199,5 @@ def _codes(values: Any, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | 
     missing = np.isnan(codes)
     if missing.all():
         return None
-    codes[missing] = -1 - np.arange(missing.sum())
+    codes[missing] = -np.arange(missing.sum())  # those that are declared count from 1
     return codes.astype(np.int64)

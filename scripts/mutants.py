@@ -343,6 +343,8 @@ def measure(name: str, args: argparse.Namespace, equivalent: dict[str, str]) -> 
         return {"module": name, "problem": "its tests fail without a change"}
     limit_s = 10 + 4 * (time.monotonic() - started)
     found = mutants(path.read_text(encoding="utf-8"))
+    if stale := equivalent.keys() - {m.key for m in found}:
+        return {"module": name, "problem": f"equivalents that are no change of it: {stale}"}
     same = [m for m in found if m.key in equivalent]
     rest = [m for m in found if m.key not in equivalent]
     num_all = len(rest)

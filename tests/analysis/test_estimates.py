@@ -1,4 +1,6 @@
 import math
+import statistics
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from evalharness.analysis.estimates import (
     bootstrap_interval,
     estimate,
     mean_interval,
+    share_interval,
     standard_error,
     unseen_interval,
     wilson,
@@ -313,3 +316,125 @@ def test_shared_sources_give_wilsons_interval_at_their_effective_size() -> None:
     reach = t / (1 + t * t / size) * math.sqrt(p * (1 - p) / size + t * t / (4 * size * size))
     assert found.stderr == pytest.approx(error)
     assert (found.ci_low, found.ci_high) == pytest.approx((centre - reach, centre + reach))
+
+
+def test_the_ends_of_wilsons_interval_are_0_and_1_to_the_last_bit() -> None:
+    for n in range(1, 300):
+        assert wilson(0, n).low == 0.0
+        assert wilson(n, n).high == 1.0
+
+
+def test_wilson_refuses_less_than_none() -> None:
+    with pytest.raises(ValueError, match="-1 of 2"):
+        wilson(-1, 2)
+
+
+@pytest.mark.parametrize("measure", [mean_interval, share_interval, standard_error, estimate])
+def test_a_missing_score_and_two_infinities_leave_nothing_known(
+    measure: Callable[[list[float | None]], object],
+) -> None:
+    for scores in ([0.5, None, 0.25], [math.inf, -math.inf, 0.5]):
+        found = measure(scores)  # type: ignore[arg-type]
+        assert is_nan(found[:4] if isinstance(found, tuple) else (found,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("value", "has_interval"), [(0.0, True), (1.0, True), (-0.5, False), (1.5, False)])  # fmt: skip
+def test_equal_scores_have_an_interval_on_the_scale_of_shares_only(
+    value: float, has_interval: bool
+) -> None:
+    found = mean_interval([value] * 5)
+    unseen = 1 - 0.025 ** (1 / 5)
+    expected = (value * (1 - unseen), value * (1 - unseen) + unseen)
+    assert found == pytest.approx(expected) if has_interval else is_nan(found)
+
+
+def test_rounding_is_no_spread_at_any_scale() -> None:
+    values = [1e7 * (0.1 + 0.2), 1e7 * 0.3]
+    assert values[0] != values[1]
+    assert is_nan(mean_interval(values))
+    near, same = 10 * (0.1 + 0.2), 10 * 0.3
+    assert near != same
+    assert is_nan(mean_interval([0.0, same, near, 0.0], ["a", "a", "b", "b"]))
+    reach = float(stats.t.ppf(0.975, 1)) * 0.5e-9
+    assert mean_interval([1e-9, 2e-9]) == pytest.approx((1.5e-9 - reach, 1.5e-9 + reach))
+
+
+def test_scores_below_0_are_on_an_open_scale() -> None:
+    found = estimate([-0.5, 0.4, 0.2])
+    result = stats.ttest_1samp([-0.5, 0.4, 0.2], 0).confidence_interval()
+    assert (found.ci_low, found.ci_high) == pytest.approx((result.low, result.high))
+
+
+def t_wilson(share: float, size: float, freedom: int) -> tuple[float, float]:
+    t = float(stats.t.ppf(0.975, freedom))
+    centre = (share + t * t / (2 * size)) / (1 + t * t / size)
+    reach = t / (1 + t * t / size) * math.sqrt(share * (1 - share) / size + t * t / (4 * size**2))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "size"),
+    [
+        # Sums of residuals 1 and -1: SE^2 = 2 x 2 / 36, of which 2/3 x 1/3 makes 2 docs.
+        ([1.0, 1.0, 1.0, 0.0, 0.0, 1.0], [0, 0, 0, 1, 1, 1], 2),
+        # Each source half right: no error at all, and no more docs than there are.
+        ([1.0, 0.0] * 4, [0, 0, 1, 1, 2, 2, 3, 3], 8),
+        ([1.0, 0.0] * 3 + [1.0, 1.0], [0, 0, 1, 1, 2, 2, 3, 3], 8),
+        # All agree: a doc each source.
+        ([0.0] * 12, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], 4),
+        ([1.0] * 12, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], 4),
+    ],
+)
+def test_sources_of_right_and_wrong_answers_count_as_their_error_says(
+    values: list[float], clusters: list[int], size: float
+) -> None:
+    found = estimate(values, clusters)
+    expected = t_wilson(found.value, size, len(set(clusters)) - 1)
+    assert (found.ci_low, found.ci_high) == pytest.approx(expected)
+
+
+def test_the_bootstraps_ends_and_error_are_its_resamples() -> None:
+    seen: list[float] = []
+
+    def noted(items: list[float]) -> float:
+        seen.append(mean(items))
+        return seen[-1]
+
+    found = bootstrap_estimate([0.0, 0.5, 4.0, 1.0], noted, np.random.default_rng(1))
+    resamples = seen[:-1]  # the last is of all items
+    assert len(resamples) == 1000
+    assert found.stderr == pytest.approx(statistics.stdev(resamples))
+    assert (found.ci_low, found.ci_high) == pytest.approx(
+        tuple(np.quantile(resamples, [0.025, 0.975]))
+    )
+    seen.clear()
+    assert bootstrap_interval([0.0, 0.5, 4.0, 1.0], noted, np.random.default_rng(1)) == found[1:3]
+    assert len(seen) == 1000
+
+
+@pytest.mark.parametrize(("num_failed", "has_interval"), [(50, True), (51, False)])
+def test_one_resample_of_twenty_may_have_no_value(num_failed: int, has_interval: bool) -> None:
+    calls: list[None] = []
+
+    def failing(items: list[float]) -> float:
+        calls.append(None)
+        return math.nan if len(calls) <= num_failed else mean(items)
+
+    found = bootstrap_interval([0.0, 1.0, 2.0], failing, np.random.default_rng(0), 1000)
+    assert is_nan(found) != has_interval
+
+
+def test_two_items_can_be_drawn_again() -> None:
+    found = bootstrap_interval([0.0, 1.0], mean, np.random.default_rng(0), 200)
+    assert found == (0.0, 1.0)
+
+
+def test_sources_are_drawn_with_all_their_items() -> None:
+    sizes: set[int] = set()
+
+    def noted(items: list[float]) -> float:
+        sizes.add(len(items))
+        return mean(items)
+
+    bootstrap_interval([0.0, 1.0, 2.0], noted, np.random.default_rng(0), 100, ["a", "a", "b"])
+    assert sizes == {2, 3, 4}

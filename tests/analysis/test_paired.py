@@ -8,6 +8,7 @@ from scipy import stats
 
 from evalharness.analysis.paired import (
     binary_posterior,
+    detectable,
     detectable_share,
     docs_needed,
     from_normal,
@@ -307,3 +308,94 @@ def test_binary_pairs_have_the_published_adjusted_wald_interval() -> None:
     assert paired_test(*binary(60, 14, 5, 21), rng()).mde == pytest.approx(
         (1.959964 + 0.841621) * math.sqrt(21 / 102 / 100), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None])
+def test_one_score_that_isnt_finite_is_refused_on_either_side(bad: float) -> None:
+    for pair in ([bad, 1.0], [1.0, 0.5]), ([1.0, 0.5], [bad, 1.0]):
+        with pytest.raises(ValueError, match="isn't finite"):
+            paired_test(*pair, rng())
+
+
+@pytest.mark.parametrize(
+    ("scores", "is_share"),
+    [([0.0, 0.5], True), ([0.5, 1.0], True), ([-0.1, 0.5], False), ([0.5, 1.1], False)],
+)
+def test_scores_from_0_to_1_are_shares_and_no_others(scores: list[float], is_share: bool) -> None:
+    a, b = np.array([0.4, 0.6, 0.5, 0.45, scores[0]]), np.array([0.5, 0.55, 0.6, 0.5, scores[1]])
+    found = paired_test(a, b, rng())
+    expected = stats.ttest_1samp(b - a, 0).confidence_interval()
+    mean, unseen = float((b - a).mean()), 1 - 0.025 ** (1 / 5)
+    low = min(expected.low, mean - unseen * (1 + mean)) if is_share else expected.low
+    high = max(expected.high, mean + unseen * (1 - mean)) if is_share else expected.high
+    assert (found.ci_low, found.ci_high) == pytest.approx((low, high))
+
+
+def test_from_ten_units_on_the_spread_is_believed() -> None:
+    a = np.full(10, 0.5)
+    b = a + 0.001 + 1e-6 * np.arange(10)
+    found = paired_test(a, b, rng())
+    expected = stats.ttest_1samp(b - a, 0).confidence_interval()
+    assert (found.ci_low, found.ci_high) == pytest.approx((expected.low, expected.high), rel=1e-6)
+
+
+def test_intervals_of_shares_end_at_1() -> None:
+    found = paired_test([0.95, 0.25], [0.05, 0.75], rng())
+    assert (found.ci_low, found.ci_high) == (-1.0, 1.0)
+    assert paired_binary_interval(0, 1, 1, 0.95).low == -1.0
+    assert paired_binary_interval(1, 0, 1, 0.95).high == 1.0
+    # 2/3 against 1/3 of 3 docs
+    reach = 1.959964 * math.sqrt((1 - 1 / 9) / 3)
+    assert paired_binary_interval(1, 0, 1, 0.95).low == pytest.approx(1 / 3 - reach, abs=1e-6)
+
+
+def test_one_doc_of_fractions_has_no_interval() -> None:
+    found = paired_test([0.25], [0.5], rng())
+    assert all(math.isnan(x) for x in (found.ci_low, found.ci_high, found.p_b_above_a, found.mde))
+
+
+def test_fractions_that_never_differ_decide_nothing() -> None:
+    found = paired_test([0.25, 0.5] * 10, [0.25, 0.5] * 10, rng())
+    assert (found.p_value, found.p_b_above_a) == (1.0, 0.5)
+    assert math.isnan(found.mde)
+
+
+def test_differences_that_agree_have_no_least_one() -> None:
+    found = paired_test([0.25] * 20, [0.5] * 20, rng())
+    assert math.isnan(found.mde)
+    assert math.isnan(found.p_b_above_a)
+
+
+def test_an_error_of_0_is_no_certainty() -> None:
+    found = from_normal(0.5, 0.6, 0.0, 10)
+    unknown = (found.ci_low, found.ci_high, found.ci90_low, found.ci90_high)
+    assert all(math.isnan(x) for x in (*unknown, found.p_value, found.p_b_above_a, found.mde))
+    assert (found.wins, found.losses, found.ties, found.n) == (0, 0, 0, 10)
+
+
+def test_thirteen_units_are_looked_at_in_full_and_fourteen_drawn() -> None:
+    assert permutation_p(np.ones(13), rng(), None, 10) == 2 / 2**13
+    assert permutation_p(np.ones(14), rng(), None, 10) == 1 / 11
+    assert permutation_p(np.ones(1), rng(), None, 10) == 1.0
+
+
+@pytest.mark.parametrize("num_units", [2, 20, 3000])
+def test_each_permutation_is_drawn_once_in_chunks_or_not(num_units: int) -> None:
+    # The sum is 0: all draws are as extreme, so p is (1 + draws) / (1 + permutations).
+    assert permutation_p(np.array([1.0, -1.0] * (num_units // 2)), rng(), None, 10_000) == 1.0
+
+
+@pytest.mark.parametrize(("num_units", "extreme"), [(16, 1736), (17, 1865), (100, 534)])
+def test_a_seed_gives_the_same_draws_in_every_version(num_units: int, extreme: int) -> None:
+    d = 0.3 * np.sin(np.arange(num_units)) + 0.04
+    assert permutation_p(d, rng(4), None, 10_000) == extreme / 10_001
+
+
+def test_docs_needed_count_the_spread_within_docs_by_their_repeats() -> None:
+    # (z_.975 + z_.80)^2 (1/9 + 1/6/2 + 1/6/3) / 0.03^2
+    assert docs_needed(0.03, 1 / 9, [(1 / 6, 2), (1 / 6, 3)]) == math.ceil(7.848880 * 0.25 / 0.0009)
+
+
+def test_docs_needed_arent_one_more_by_rounding() -> None:
+    assert docs_needed(detectable(1.0) / 2, 1.0) == 4
+    assert docs_needed(detectable(0.1), 0.07) == 7

@@ -205,8 +205,6 @@ def permutation_p(
     """
     sums: Floats = d if codes is None else np.bincount(codes, weights=d).astype(float)
     sums = sums[np.abs(sums) > _SAME]
-    if len(sums) == 0:
-        return 1.0
     # Sums that are equal but for rounding are as extreme.
     observed = abs(float(sums.sum())) * (1 - 1e-5)
     if len(sums) <= _EXACT_UNITS:
@@ -265,7 +263,7 @@ def _flipped_sums(sums: Floats, rows: int, rng: np.random.Generator) -> Floats:
 def _t_posterior(difference: float, stderr: float, units: int) -> float:
     if difference == 0:
         return 0.5
-    if units < 2 or not stderr > 0:
+    if not stderr > 0:
         return math.nan
     return float(special.stdtr(units - 1, difference / stderr))
 

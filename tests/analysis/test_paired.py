@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from evalharness.analysis import paired
 from evalharness.analysis.paired import (
     binary_posterior,
     detectable,
@@ -139,11 +140,11 @@ def test_ends_of_the_90_and_95_percent_intervals_are_nested() -> None:
 def test_unpaired_is_wider_than_paired() -> None:
     a = rng(11).random(100)
     b = np.clip(a + 0.02 * rng(12).standard_normal(100), 0, 1)
-    paired = paired_test(a, b, rng())
+    by_doc = paired_test(a, b, rng())
     error = a.std(ddof=1) / 10
     unpaired = unpaired_test(float(a.mean()), error, float(b.mean()), error, 100)
-    assert unpaired.stderr > 3 * paired.stderr
-    assert unpaired.difference == pytest.approx(paired.difference)
+    assert unpaired.stderr > 3 * by_doc.stderr
+    assert unpaired.difference == pytest.approx(by_doc.difference)
 
 
 def test_a_difference_without_a_known_error_has_no_interval() -> None:
@@ -383,6 +384,29 @@ def test_thirteen_units_are_looked_at_in_full_and_fourteen_drawn() -> None:
 def test_each_permutation_is_drawn_once_in_chunks_or_not(num_units: int) -> None:
     # The sum is 0: all draws are as extreme, so p is (1 + draws) / (1 + permutations).
     assert permutation_p(np.array([1.0, -1.0] * (num_units // 2)), rng(), None, 10_000) == 1.0
+
+
+class CountingBytes:
+    def __init__(self) -> None:
+        self.rng = rng()
+        self.sizes: list[int] = []
+
+    def bytes(self, size: int) -> bytes:
+        self.sizes.append(size)
+        return self.rng.bytes(size)
+
+
+@pytest.mark.parametrize(
+    ("cells", "sizes"), [(1000, [150] * 4), (30, [3] * 200), (10, [3] * 200), (10_000, [600])]
+)
+def test_a_chunk_holds_no_more_than_its_cells_and_at_least_a_row(
+    monkeypatch: pytest.MonkeyPatch, cells: int, sizes: list[int]
+) -> None:
+    # 20 units: 3 bytes of signs a row
+    monkeypatch.setattr(paired, "_CHUNK_CELLS", cells)
+    draws = CountingBytes()
+    assert permutation_p(np.array([1.0, -1.0] * 10), draws, None, 200) == 1.0  # type: ignore[arg-type]
+    assert draws.sizes == sizes
 
 
 @pytest.mark.parametrize(("num_units", "extreme"), [(16, 1736), (17, 1865), (100, 534)])

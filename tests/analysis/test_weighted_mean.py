@@ -256,10 +256,10 @@ def test_one_source_each_leaves_one_degree_of_freedom() -> None:
 
 
 def test_intervals_that_are_put_together_may_be_even_but_have_a_width() -> None:
-    even = Member(Estimate(0.4, 0.3, 0.5, 0.1, 50), 1.0, None)
+    even = Member(Estimate(0.5, 0.25, 0.75, 0.1, 50), 1.0, None)
     found = weighted_mean([even, even])
     assert (found.ci_low, found.ci_high) == pytest.approx(
-        (0.4 - math.sqrt(0.005), 0.4 + math.sqrt(0.005))
+        (0.5 - math.sqrt(0.03125), 0.5 + math.sqrt(0.03125))
     )
     sure = Member(Estimate(0.4, 0.4, 0.4, 0.0, 50), 1.0, None)
     assert all(math.isnan(x) for x in weighted_mean([sure, sure])[1:3])

@@ -127,6 +127,7 @@ def test_a_doc_only_one_run_has_is_counted_on_its_side(tmp_path: Path) -> None:
     found = load_pairs(tmp_path / "a", tmp_path / "b", {"x": ACC})[0]["x"]
     assert counts(found.a, found.b) == {(0, 0): 1, (1, 1): 1}
     assert (found.num_only_a, found.num_only_b) == (2, 0)
+    assert (found.mean_a, found.mean_b) == (0.75, 0.5)
     back = load_pairs(tmp_path / "b", tmp_path / "a", {"x": ACC})[0]["x"]
     assert (back.num_only_a, back.num_only_b) == (0, 2)
     assert (back.mean_a, back.mean_b) == (0.5, 0.75)

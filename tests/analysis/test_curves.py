@@ -226,7 +226,8 @@ def test_rounds_are_scored_and_counted_against_the_first_and_the_last() -> None:
     corrected = arm(points, "self-correct")
     assert [(point.x, point.value) for point in corrected] == [(0, 0.5), (1, 1), (2, 0.5)]
     assert [(p.gained, p.lost, p.p_value) for p in corrected[1:]] == [(1, 0, 1.0), (1, 1, 1.0)]
-    assert [(point.gained_step, point.lost_step) for point in corrected[1:]] == [(1, 0), (0, 1)]
+    steps = [(p.gained_step, p.lost_step, p.p_value_step) for p in corrected[1:]]
+    assert steps == [(1, 0, 1.0), (0, 1, 1.0)]
     assert corrected[0].p_value is corrected[0].p_value_step is None
     assert [point.num_tokens for point in corrected] == [10, 30, 50]
     assert [point.num_tokens for point in arm(points, "re-answer")] == [10, 20, 30]

@@ -253,6 +253,12 @@ def test_votes_cost_what_the_rounds_so_far_did(
     assert [point.value for point in points] == pytest.approx(votes)
 
 
+def test_a_draw_paid_for_in_part_moves_its_own_doc_only() -> None:
+    tried = correction(0, [1, 1], [1, 1], [1] * 3, 40) + correction(1, [0, 0], [0, 0], [1] * 3, 40)
+    point = arm(curve("t", "self_correct", tried), "majority, equal tokens")[1]
+    assert (point.value, point.ci_low, point.ci_high) == estimate([1, 0.25])[:3]
+
+
 def test_the_first_answer_votes_even_beyond_the_budget() -> None:
     tried = [attempt(0, "correct", 0, 1, num_tokens=10), attempt(0, "correct", 1, 1, num_tokens=5)]
     tried += [attempt(0, "vote", 1, 0, num_tokens=50)]

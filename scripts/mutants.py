@@ -25,6 +25,7 @@ import random
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,11 +112,14 @@ class Mutant(NamedTuple):
     """`old -> new`, as code."""
     source: str
     """The whole module."""
+    place: int = 1
+    """Among the equal changes of one function."""
 
     @property
     def key(self) -> str:
         """What a known equivalent is known by: no line numbers, which move."""
-        return f"{self.where}: {self.change}"
+        again = f" ({self.place})" if self.place > 1 else ""
+        return f"{self.where}: {self.change}{again}"
 
 
 class _Site(NamedTuple):
@@ -129,6 +133,8 @@ def sites(tree: ast.Module) -> Iterator[_Site]:
     def walk(node: ast.AST, where: str) -> Iterator[_Site]:
         if isinstance(node, (ast.Raise, ast.Assert, ast.Import, ast.ImportFrom)):
             return
+        if isinstance(node, ast.keyword) and node.arg == "strict":
+            return  # an assertion of ours, not a result
         if isinstance(node, ast.Expr) and (
             isinstance(node.value, ast.Constant) or _is_log(node.value)
         ):
@@ -226,7 +232,7 @@ def _is_text(node: ast.AST) -> bool:
 def mutants(source: str) -> list[Mutant]:
     """All changes of a module that still compile, in the order of the source."""
     tree = ast.parse(source)
-    found, seen = [], set()
+    found, seen, places = [], set(), Counter[str]()
     for site in sites(tree):
         for field, new in changes(site.node):
             old_text = _short(site.node)
@@ -238,7 +244,9 @@ def mutants(source: str) -> list[Mutant]:
                 continue
             seen.add(text)
             line = getattr(site.node, "lineno", 0)
-            found.append(Mutant(line, site.where, f"{old_text} -> {new_text}", text))
+            mutant = Mutant(line, site.where, f"{old_text} -> {new_text}", text)
+            places[mutant.key] += 1
+            found.append(mutant._replace(place=places[mutant.key]))
     return found
 
 

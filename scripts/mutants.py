@@ -53,7 +53,7 @@ MODULES = {
     "checkpoint/weights.py": ["checkpoint/test_weights.py"],
     "engines/trie.py": ["engines/test_trie.py"],
     "engines/vllm_logprobs.py": ["engines/test_vllm_logprobs.py"],
-    "running/executing.py": ["running/test_executing.py", "running/test_engine_death.py"],
+    "running/executing.py": ["running/test_executing.py"],
     "running/group_scores.py": ["running/test_group_scores.py"],
     "running/journal.py": ["running/test_journal.py", "running/test_journal_lines.py"],
     "running/resuming.py": ["running/test_resuming.py"],

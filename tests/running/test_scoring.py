@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -330,3 +331,12 @@ def test_choices_are_scored_in_their_order_whatever_the_order_of_requests(here: 
     assert json.loads(found["none"].answer) == [
         [text, False] for text in ("-2.0", "-3.0", "-1.0", "-5.0")
     ]
+
+
+def test_a_score_among_several_metrics_is_one_whatever_its_interval_lacks(here: Path) -> None:
+    loaded = load(here)
+    main, other = no_metric(loaded), replace(no_metric(loaded), metric="f1", is_main=False)
+    problems = {loaded.main_metric(): "no interval"}
+    found = TaskScores([replace(main, n=4), other], {}, problems=problems)
+    assert not found.has_no_score(loaded)
+    assert replace(found, metrics=[main, replace(other, n=4)]).has_no_score(loaded)

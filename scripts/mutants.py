@@ -60,9 +60,9 @@ MODULES = {
     "running/scoring.py": ["running/test_scoring.py"],
     "running/summarizing.py": ["running/test_summarizing.py"],
     "store/pairs.py": ["store/test_pairs.py"],
-    "tasks/fitting.py": ["tasks/test_fitting.py", "tasks/test_lm.py"],
-    "tasks/lm.py": ["tasks/test_lm.py", "tasks/test_thinking.py"],
-    "tasks/sampling.py": ["tasks/test_sampling.py", "tasks/test_lm.py"],
+    "tasks/fitting.py": ["tasks/test_fitting.py"],
+    "tasks/lm.py": ["tasks/test_lm_plans.py", "tasks/test_lm.py"],
+    "tasks/sampling.py": ["tasks/test_sampling.py"],
     "../../tasks/math500_boxed/utils.py": ["custom_tasks/test_math500_boxed.py"],
 }
 """Module of the package -> its tests (those that are there). In-process tests only: a program that a test starts has no

@@ -447,7 +447,7 @@ def test_samples_are_built_one_chunk_of_32_ahead_and_nothing_waits_once_the_read
 
     def items() -> Iterator[int]:
         for number in range(200):
-            if number == 64:
+            if number == 70:
                 assert may_go_on.wait(10)
             taken.append(number)
             yield number
@@ -458,12 +458,13 @@ def test_samples_are_built_one_chunk_of_32_ahead_and_nothing_waits_once_the_read
             found.append(item)
             if len(found) in (1, 32):
                 for _ in range(200):
-                    if len(taken) == 64:
+                    if len(taken) >= 64:
                         break
                     await asyncio.sleep(0.005)
+                await asyncio.sleep(0.02)
                 assert len(taken) == 64
             if len(found) == 33:
-                break
+                break  # the third chunk is begun, and waits
         await reader.aclose()  # type: ignore[attr-defined]
         await asyncio.sleep(0)
         assert len(asyncio.all_tasks()) == 1

@@ -50,7 +50,7 @@ MODULES = {
     "analysis/repeats.py": ["analysis/test_repeats.py"],
     "analysis/weighted_mean.py": ["analysis/test_weighted_mean.py"],
     "checkpoint/scale.py": ["checkpoint/test_scale.py"],
-    "checkpoint/weights.py": ["checkpoint/test_weights.py"],
+    "checkpoint/weights.py": ["checkpoint/test_weights.py", "checkpoint/test_weights_bounds.py"],
     "engines/trie.py": ["engines/test_trie.py"],
     "engines/vllm_logprobs.py": ["engines/test_vllm_logprobs.py"],
     "running/executing.py": ["running/test_executing.py"],

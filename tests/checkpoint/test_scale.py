@@ -17,7 +17,7 @@ from evalharness.checkpoint.weights import Tensor
 
 
 def tensor(name: str, *shape: int, dtype: str = "BF16", num_bytes: int = 0) -> Tensor:
-    return Tensor(name, dtype, shape, num_bytes or 2 * prod(shape))
+    return Tensor(name, dtype, shape, num_bytes or 2 * prod(shape), 0)
 
 
 def attention(i: int, hidden: int, heads: int, kv_heads: int, head_dim: int) -> Iterator[Tensor]:

@@ -94,7 +94,7 @@ class Counting(FakeEngine):
     def __init__(self, *, num_together: int = 1, unsound: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.asked: list[Request] = []
-        self.num_running = self.most_running = 0
+        self.num_running = self.most_running = self.most_at_first_end = 0
         self.num_together, self.unsound = num_together, unsound
 
     async def generate(self, request: GenerateRequest) -> Generation:
@@ -104,6 +104,7 @@ class Counting(FakeEngine):
             if self.most_running >= self.num_together:
                 break
             await asyncio.sleep(0.005)
+        self.most_at_first_end = self.most_at_first_end or self.most_running
         self.num_running -= 1
         return await super().generate(request)
 
@@ -388,7 +389,7 @@ def test_generations_go_together_once_the_first_prompt_is_computed(
 ) -> None:
     engine = Counting(num_together=3)
     run_all(tmp_path, lm, engine, tasks["sums"])
-    assert engine.most_running == 3
+    assert engine.most_at_first_end == 3
     assert [type(r).__name__ for r in engine.asked[:2]] == ["ScoreRequest", "GenerateRequest"]
 
 

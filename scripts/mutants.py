@@ -54,7 +54,7 @@ MODULES = {
     "engines/trie.py": ["engines/test_trie.py"],
     "engines/vllm_logprobs.py": ["engines/test_vllm_logprobs.py"],
     "running/executing.py": ["running/test_executing.py"],
-    "running/group_scores.py": ["running/test_group_scores.py"],
+    "running/group_scores.py": ["running/test_group_records.py"],
     "running/journal.py": ["running/test_journal.py", "running/test_journal_lines.py"],
     "running/resuming.py": ["running/test_resuming.py"],
     "running/scoring.py": ["running/test_scoring.py"],

@@ -111,7 +111,8 @@ def _numbers(scores: TaskScores, key: Key) -> Sequence[float] | None:
 
 def _as_lm_eval(scores: TaskScores) -> dict[str, Any]:
     """The table `Group.aggregate` reads."""
-    table: dict[str, Any] = {"sample_len": max((len(v) for v in scores.values.values()), default=0)}
+    # At least 1, or a group by size of tasks that have no score would be a division by zero.
+    table: dict[str, Any] = {"sample_len": max([1, *map(len, scores.values.values())])}
     for record in scores.metrics:
         table[f"{record.metric},{record.filter}"] = record.value
         table[f"{record.metric}_stderr,{record.filter}"] = record.stderr

@@ -167,3 +167,13 @@ def test_inner_groups_are_those_with_a_score_of_their_own(suite: LoadedSuite) ->
     }
     assert inner_groups(suite.groups, [replace(suite.tasks[0], group="three")]).keys() == inner.keys() - {"three"}  # fmt: skip
     assert members_of(suite.groups["top"]) == ["ga", "gb", "gc"]
+
+
+def test_a_group_of_tasks_with_one_doc_each_has_a_score(suite: LoadedSuite) -> None:
+    """As with run.limit=1: lm-eval's pooled standard error would divide by the docs less the tasks, which is 0."""
+    scores = {}
+    for name, value in zip(SIZES, (1.0, 0.0, 0.0), strict=True):
+        values = {("acc", "none"): array("d", [value])}
+        scores[name] = TaskScores([record(name, "acc", estimate([value]))], values)
+    (made,) = found(suite, "sized", scores)
+    assert (made.value, made.n) == (0.5, 2)

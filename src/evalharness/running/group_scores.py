@@ -92,9 +92,9 @@ def _records(
 
 
 def _key(name: str) -> Key | None:
-    """Metric and filter of a result's name; None for other entries and for standard errors."""
+    """Metric and filter of a result's name; None for other entries."""
     metric, comma, filter_ = name.partition(",")
-    return (metric, filter_) if comma and not metric.endswith("_stderr") else None
+    return (metric, filter_) if comma else None
 
 
 def _member(scores: TaskScores, key: Key, weight: float) -> Member:
@@ -110,10 +110,11 @@ def _numbers(scores: TaskScores, key: Key) -> Sequence[float] | None:
 
 
 def _as_lm_eval(scores: TaskScores) -> dict[str, Any]:
-    """The table `Group.aggregate` reads."""
+    """The table `Group.aggregate` reads, without standard errors: ours are used, and its own divide by zero at one doc a
+    task.
+    """
     # At least 1, or a group by size of tasks that have no score would be a division by zero.
     table: dict[str, Any] = {"sample_len": max([1, *map(len, scores.values.values())])}
     for record in scores.metrics:
         table[f"{record.metric},{record.filter}"] = record.value
-        table[f"{record.metric}_stderr,{record.filter}"] = record.stderr
     return table

@@ -389,3 +389,22 @@ def test_a_number_that_is_none_is_not_said(value: object) -> None:
 @pytest.mark.parametrize("named", ["Llama", {"0": "Llama"}, [5], [], None])
 def test_architectures_of_another_form_are_unknown(named: object) -> None:
     assert measure({"architectures": named}, []).architecture == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("limit", "factor", "length"),
+    [
+        (2, 0.5, 1),
+        (5 * 10**11, 2.0, 10**12),
+        (6 * 10**11, 2.0, 6 * 10**11),
+        (10**12, None, 10**12),
+        (10**12 + 1, None, None),
+    ],
+)
+def test_a_context_of_up_to_a_million_million_tokens_is_believed(
+    limit: int, factor: float | None, length: int | None
+) -> None:
+    config: dict[str, object] = {"max_position_embeddings": limit}
+    if factor is not None:
+        config["rope_scaling"] = {"rope_type": "linear", "factor": factor}
+    assert measure(config, []).context_length == length

@@ -110,10 +110,10 @@ def _numbers(scores: TaskScores, key: Key) -> Sequence[float] | None:
 
 
 def _as_lm_eval(scores: TaskScores) -> dict[str, Any]:
-    """The table `Group.aggregate` reads, without standard errors: ours are used, and its own divide by zero at one doc a
-    task.
+    """The table `Group.aggregate` reads, in which nothing makes it divide by zero.
+
+    No standard errors, which it pools over the docs less the tasks (ours are used); and a size of at least 1.
     """
-    # At least 1, or a group by size of tasks that have no score would be a division by zero.
     table: dict[str, Any] = {"sample_len": max([1, *map(len, scores.values.values())])}
     for record in scores.metrics:
         table[f"{record.metric},{record.filter}"] = record.value

@@ -49,7 +49,7 @@ MODULES = {
     "analysis/paired.py": ["analysis/test_paired.py"],
     "analysis/repeats.py": ["analysis/test_repeats.py"],
     "analysis/weighted_mean.py": ["analysis/test_weighted_mean.py"],
-    "checkpoint/scale.py": ["checkpoint/test_scale.py"],
+    "checkpoint/scale.py": ["checkpoint/test_scale_fields.py", "checkpoint/test_scale.py"],
     "checkpoint/weights.py": ["checkpoint/test_weights.py", "checkpoint/test_weights_bounds.py"],
     "engines/trie.py": ["engines/test_trie.py"],
     "engines/vllm_logprobs.py": ["engines/test_vllm_logprobs.py"],

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from evalharness.checkpoint.scale import measure
+from evalharness.checkpoint.scale import logical_params, measure
 from evalharness.checkpoint.weights import Tensor
 
 
@@ -76,3 +76,13 @@ def test_what_tensors_say_is_told() -> None:
         "dtype": "bfloat16",
         "is_multimodal": True,
     }
+
+
+def test_a_tokenizers_limit_of_nothing_is_none() -> None:
+    config = {"max_position_embeddings": 100}
+    for limit, length in ((0, 100), (1, 1)):
+        assert measure(config, [], model_max_length=limit).context_length == length
+
+
+def test_packed_weights_of_unknown_bits_are_not_counted() -> None:
+    assert logical_params(Tensor("model.layers.0.q_proj.qweight", "I32", (4, 4), 64, 0), None) == 0

@@ -78,7 +78,9 @@ def test_without_ranks_only_a_probable_token_is_known_to_be_greedy(
     assert answer.inside[5].is_greedy is is_greedy
 
 
-@pytest.mark.parametrize(("above_half", "is_greedy"), [(0.0009, None), (0.001, None), (0.0011, True)])
+@pytest.mark.parametrize(
+    ("above_half", "is_greedy"), [(0.0009, None), (0.001, None), (0.0011, True)]
+)
 def test_the_margin_above_one_half_is_a_thousandth(
     above_half: float, is_greedy: bool | None
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import own_tasks
 from evalharness.analysis.estimates import Estimate, estimate
 from evalharness.analysis.weighted_mean import Member, weighted_mean
+from evalharness.config import TaskConfig
 from evalharness.records import MetricRecord
 from evalharness.running.group_scores import inner_groups, members_of, score_groups
 from evalharness.running.scoring import TaskScores
@@ -177,3 +178,9 @@ def test_a_group_of_tasks_with_one_doc_each_has_a_score(suite: LoadedSuite) -> N
         scores[name] = TaskScores([record(name, "acc", estimate([value]))], values)
     (made,) = found(suite, "sized", scores)
     assert (made.value, made.n) == (0.5, 2)
+
+
+def test_a_groups_main_metric_is_that_of_the_first_of_its_members(suite: LoadedSuite) -> None:
+    tasks = [replace(t, config=TaskConfig(metric="f1")) if t.name == "gb" else t for t in suite.tasks]  # fmt: skip
+    made = [m for m in score_groups(suite.groups, tasks, SCORES) if m.task == "both"]
+    assert {(m.metric, m.is_main) for m in made} == {("acc", False), ("f1", True)}

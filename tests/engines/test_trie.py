@@ -176,11 +176,11 @@ def test_a_branch_at_a_block_boundary_is_asked_again_from_the_cache() -> None:
 
 def test_a_continuation_left_in_the_cache_is_computed_again() -> None:
     model = CachingModel(2)
-    long = (7, 8, 1, 2, 3, 4, 5, 6, 7, 8)
+    long = (7, 8, 1, 2, 3, 4, 5, 6, 7, 9)
     model._remember((1, 2, *long))
     assert nodes(model, (1, 2), long) == 1
     assert model.num_computed > len(long)
-    assert model.questions[-1] == ((1, 2, *long[:-1]), 2, [8], False)
+    assert model.questions[-1] == ((1, 2, *long[:-1]), 2, [9], False)
 
 
 @pytest.mark.parametrize("by_token", [False, True])

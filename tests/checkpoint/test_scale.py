@@ -17,7 +17,7 @@ from evalharness.checkpoint.weights import Tensor
 
 
 def tensor(name: str, *shape: int, dtype: str = "BF16", num_bytes: int = 0) -> Tensor:
-    return Tensor(name, dtype, shape, num_bytes or 2 * prod(shape))
+    return Tensor(name, dtype, shape, num_bytes or 2 * prod(shape), 0)
 
 
 def attention(i: int, hidden: int, heads: int, kv_heads: int, head_dim: int) -> Iterator[Tensor]:
@@ -389,3 +389,22 @@ def test_a_number_that_is_none_is_not_said(value: object) -> None:
 @pytest.mark.parametrize("named", ["Llama", {"0": "Llama"}, [5], [], None])
 def test_architectures_of_another_form_are_unknown(named: object) -> None:
     assert measure({"architectures": named}, []).architecture == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("limit", "factor", "length"),
+    [
+        (2, 0.5, 1),
+        (5 * 10**11, 2.0, 10**12),
+        (6 * 10**11, 2.0, 6 * 10**11),
+        (10**12, None, 10**12),
+        (10**12 + 1, None, None),
+    ],
+)
+def test_a_context_of_up_to_a_million_million_tokens_is_believed(
+    limit: int, factor: float | None, length: int | None
+) -> None:
+    config: dict[str, object] = {"max_position_embeddings": limit}
+    if factor is not None:
+        config["rope_scaling"] = {"rope_type": "linear", "factor": factor}
+    assert measure(config, []).context_length == length

@@ -30,12 +30,14 @@ class CachingModel:
         self.num_probes = 0
         self.tails: list[Tokens] = []
         self.asked: list[Tokens] = []
+        self.questions: list[tuple[Tokens, int, list[int], bool]] = []
         self.num_computed = 0
 
     async def ask(
         self, prompt: Tokens, start: int, token_ids: Sequence[int], may_read_cache: bool
     ) -> Answer:
         self.asked.append(prompt)
+        self.questions.append((prompt, start, [*token_ids], may_read_cache))
         hit = self._num_cached(prompt) if may_read_cache else 0
         self.num_computed += len(prompt) - hit
         self._remember(prompt)
@@ -174,10 +176,11 @@ def test_a_branch_at_a_block_boundary_is_asked_again_from_the_cache() -> None:
 
 def test_a_continuation_left_in_the_cache_is_computed_again() -> None:
     model = CachingModel(2)
-    long = (7, 8, 1, 2, 3, 4, 5, 6, 7, 8)
+    long = (7, 8, 1, 2, 3, 4, 5, 6, 7, 9)
     model._remember((1, 2, *long))
     assert nodes(model, (1, 2), long) == 1
     assert model.num_computed > len(long)
+    assert model.questions[-1] == ((1, 2, *long[:-1]), 2, [9], False)
 
 
 @pytest.mark.parametrize("by_token", [False, True])
@@ -192,6 +195,28 @@ def test_what_two_continuations_share_is_asked_of_the_first(by_token: bool) -> N
     shared = (7, 8, 1, 2, 3, 4)  # past the end of the second block
     assert nodes(model, (1, 2, 3, 4, 5), (*shared, 5, 6), (*shared, 6, 7), primes=True) == 0
     assert len(model.asked) == 3
+
+
+@pytest.mark.parametrize("num_gaps", [4, 5])
+def test_up_to_four_gaps_are_asked_one_by_one(num_gaps: int) -> None:
+    model = CachingModel(1)
+    leaf = tuple(range(7, 8 + num_gaps))
+    model._remember((1, *leaf))
+    assert nodes(model, (1,), leaf) == (4 if num_gaps == 4 else 1)
+    assert {may_read for *_, may_read in model.questions[1:]} == {num_gaps == 4}
+
+
+@pytest.mark.parametrize("by_token", [False, True])
+def test_the_first_tokens_are_asked_of_the_context_and_the_others_from_there_on(
+    by_token: bool,
+) -> None:
+    model = CachingModel(4, by_token)
+    assert nodes(model, (1, 2, 3, 4), (7, 8, 1), (7, 9, 1), (5,), primes=True) == 0
+    assert model.questions[:3] == [
+        ((1, 2, 3, 4), 5, [5, 7], True),
+        ((1, 2, 3, 4, 7, 8), 5, [1], True),
+        ((1, 2, 3, 4, 7, 9), 5, [1], True),
+    ]
 
 
 def score(model: CachingModel, context: Tokens, *continuations: Tokens) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalharness.engines.trie import TokenScore
-from evalharness.engines.vllm_logprobs import SURELY_GREEDY, read_answer, scoring_settings
+from evalharness.engines.vllm_logprobs import read_answer, scoring_settings
 
 PROMPT = (11, 12, 13, 14, 15, 16)
 
@@ -76,7 +76,17 @@ def test_without_ranks_only_a_probable_token_is_known_to_be_greedy(
     rows = np.array([[math.log(probability)]], dtype=np.float32)
     answer = read_answer(output(prompt_token_id_logprobs=rows), PROMPT, 5, ())
     assert answer.inside[5].is_greedy is is_greedy
-    assert math.log(0.5) < SURELY_GREEDY < math.log(0.51)
+
+
+@pytest.mark.parametrize(
+    ("above_half", "is_greedy"), [(0.0009, None), (0.001, None), (0.0011, True)]
+)
+def test_the_margin_above_one_half_is_a_thousandth(
+    above_half: float, is_greedy: bool | None
+) -> None:
+    rows = np.array([[math.log(0.5) + above_half]])
+    answer = read_answer(output(prompt_token_id_logprobs=rows), PROMPT, 5, ())
+    assert answer.inside[5].is_greedy is is_greedy
 
 
 def test_a_prompt_cached_past_the_first_row_has_no_answer_inside() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,11 @@ from hypothesis import strategies as st
 
 from evalharness.errors import WriteError
 from evalharness.records import ContinuationScore, Generation, Response, Scores
-from evalharness.running.journal import FLUSH_EVERY_S, Journal, read_journal
+from evalharness.running.journal import Journal, read_journal
 from evalharness.running.journal_lines import to_line
+
+FLUSH_EVERY_S = 1.0
+"""As the module promises: on disk within a second."""
 
 
 def key(name: str) -> str:
@@ -236,3 +240,48 @@ def test_what_was_written_and_its_files_name_are_synced(
     (path,) = (tmp_path / "journal").glob("*.jsonl")
     assert disk.safe[str(path)] == disk.written[str(path)] == len(CONTENT)
     assert str(tmp_path / "journal") in disk.safe
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+    write(tmp_path / "run" / "deep" / "journal", RESPONSES)
+    assert list(read_journal(tmp_path / "run" / "deep" / "journal")) == RESPONSES
+
+
+def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write(tmp_path, RESPONSES)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "0000.jsonl").stat().st_mode & 0o777 == 0o666
+
+
+def test_a_journal_that_is_never_left_keeps_no_process_alive(tmp_path: Path) -> None:
+    async def new_threads() -> list[bool]:
+        before = set(threading.enumerate())
+        async with Journal(tmp_path):
+            return [thread.daemon for thread in set(threading.enumerate()) - before]
+
+    assert asyncio.run(new_threads()) == [True]
+
+
+def test_work_that_was_cancelled_by_others_stays_so_though_the_disk_is_full(tmp_path: Path) -> None:
+    async def append_and_wait() -> int:
+        try:
+            async with Journal(tmp_path) as journal:
+                journal.append(*RESPONSES[0])
+                await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            return task.cancelling()
+        return -1
+
+    async def cancel() -> int:
+        task = asyncio.create_task(append_and_wait())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        return await task
+
+    with full_after(10):
+        assert asyncio.run(cancel()) == 1

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import own_tasks
 from evalharness.config import (
     Config,
     EngineConfig,
@@ -27,9 +28,17 @@ from evalharness.config import (
 )
 from evalharness.engines import EngineInfo
 from evalharness.errors import StoreError
-from evalharness.running.preparing import prepare
-from evalharness.running.resuming import SILENT_S, claim_run, find_unfinished, request_identity
+from evalharness.running.preparing import Prepared, prepare
+from evalharness.running.resuming import (
+    SILENT_S,
+    claim_run,
+    find_unfinished,
+    journals,
+    request_identity,
+    run_identity,
+)
 from evalharness.running.run import Outcome, run
+from evalharness.running.summarizing import begin_manifest
 
 TASKS = {
     "arc_easy_sample": TaskConfig(limit=8),
@@ -281,3 +290,112 @@ def test_arguments_that_go_to_the_engine_are_part_of_a_requests_identity(
         changed = replace(prepared.config, engine=replace(prepared.config.engine, **change))
         found.append(request_identity(replace(prepared, config=changed), info))
     assert len(set(found)) == len(changes)
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """A run of an own task, whose weights' fingerprint is told: that of the tiny ones may change with torch."""
+    folder = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        own_tasks.write(folder, "sums")
+        suite = SuiteConfig(name="test", version="3", tasks={"sums": TaskConfig(repeats=2)})
+        made = prepare(config(tiny_llama, folder, suite=suite))
+        assert made.suite.tasks[0].docs
+    return replace(made, info=replace(made.info, fingerprint="weights"))
+
+
+def plain(prepared: Prepared) -> dict[str, Any]:
+    """Its configuration as plain containers, without the paths of this machine."""
+    return begin_manifest(prepared).config
+
+
+GOLDEN = {
+    "as it is": "271c8989ef29b830fdf5da63b87b474864e38606b163fb9df6ef85fdc2f1c833",
+    "a date": "d4f0f69ade695dd2eb193ba4b1a0de50a744aef8b5485ed23b5847cdbe6c6801",
+    "chat": "70cb6cd3322a6a8cafc5a5676dee3d5e7f19b497e2582ec5fc8f99c763141b83",
+    "rolling": "95a6bf464236631dfe0000dce34870accc611383e18ea03a2240acccfdc74e85",
+}
+"""Made once: with other ones no run that ended early would be continued."""
+
+
+def test_a_runs_identity_is_golden(prepared: Prepared) -> None:
+    settings = plain(prepared)
+    chat = replace(prepared, prompting=replace(prepared.prompting, is_chat=not prepared.prompting.is_chat))  # fmt: skip
+    rolling = settings | {"run": settings["run"] | {"rolling_as_lm_eval": True}}
+    found = {
+        "as it is": run_identity(prepared, settings, None),
+        "a date": run_identity(prepared, settings, "2026-01-02"),
+        "chat": run_identity(chat, settings, None),
+        "rolling": run_identity(prepared, rolling, None),
+    }
+    assert found == GOLDEN
+
+
+CHANGES = [
+    ("engine", "seed", 1), ("engine", "scoring", "plain"), ("engine", "extra", {"a": 1}),
+    ("sampling", "temperature", 0.5), ("strategy", "kind", "repeats"), ("run", "seed", 5),
+    ("run", "truncation", "left"), ("run", "max_error_rate", 0.5), ("run", "rolling_as_lm_eval", True),
+    ("suite", "name", "other"), ("suite", "version", "4"), ("model", "system_instruction", "Be brief."),
+    ("model", "think_start", "<t>"), ("model", "think_end", "</t>"), ("model", "chat_template_args", {"a": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("room", "name", "value"), CHANGES)
+def test_what_numbers_depend_on_is_part_of_a_runs_identity(
+    prepared: Prepared, room: str, name: str, value: object
+) -> None:
+    settings = plain(prepared)
+    changed = settings | {room: settings[room] | {name: value}}
+    assert run_identity(prepared, changed, None) != run_identity(prepared, settings, None)
+
+
+@pytest.mark.parametrize(
+    ("room", "name", "value"),
+    [
+        ("engine", "max_in_flight", 7), ("engine", "gpu_memory_utilization", 0.5), ("engine", "num_replicas", 2),
+        ("engine", "cpu_kv_cache_gib", 9), ("engine", "api_key_env", "KEY"), ("engine", "timeout_s", 9.0),
+        ("engine", "num_retries", 9), ("engine", "replica_kind", "fake"), ("run", "resume", "never"),
+    ],
+)  # fmt: skip
+def test_what_they_dont_depend_on_is_not(
+    prepared: Prepared, room: str, name: str, value: object
+) -> None:
+    settings = plain(prepared)
+    changed = settings | {room: settings[room] | {name: value}}
+    assert run_identity(prepared, changed, None) == run_identity(prepared, settings, None)
+
+
+def test_a_requests_identity_is_golden(prepared: Prepared) -> None:
+    info = EngineInfo(
+        kind="fake", version="1", device="none", dtype="none", quantization=None, max_model_len=64
+    )
+    engine = replace(
+        prepared.config.engine, seed=4, extra={"b": Path("x"), "a": 1}, deterministic=True
+    )
+    changed = replace(prepared, config=replace(prepared.config, engine=engine))
+    assert request_identity(changed, info) == (
+        f"weights {info.numerics} "
+        '{"deterministic": true, "extra": {"a": 1, "b": "x"}, "scoring": "prefix", "seed": 4}'
+    )
+    assert request_identity(prepared, info).endswith(
+        '{"extra": {}, "scoring": "prefix", "seed": 0}'
+    )
+
+
+def test_another_machine_is_left_two_minutes_of_silence() -> None:
+    assert SILENT_S == 120
+
+
+def test_journals_to_be_read_are_those_of_the_same_weights_with_the_runs_own_last(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    suite = SuiteConfig(name="test", tasks={"weekday_arithmetic": TaskConfig(limit=1)})
+    first, second = (run(config(tiny_llama, tmp_path, suite=suite)) for _ in range(2))
+    prepared = prepare(config(tiny_llama, tmp_path, suite=suite))
+    own, other = (outcome.run_dir / "journal" for outcome in (first, second))
+    assert journals(prepared, first.run_dir) == [other, own]
+    alone = replace(prepared, config=replace(prepared.config, run=RunConfig(reuse=False)))
+    assert journals(alone, first.run_dir) == [own]
+    strange = replace(prepared, info=replace(prepared.info, fingerprint="others"))
+    assert journals(strange, first.run_dir) == [own]

@@ -1,7 +1,10 @@
 """Samples' scores become a task's metrics: over docs, with clusters, bounds and seeds."""
 
+import json
 import math
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,10 @@ from lm_eval.api.instance import Instance
 
 import own_tasks
 from evalharness.analysis.estimates import estimate
-from evalharness.records import MetricRecord
+from evalharness.records import Failure, MetricRecord
+from evalharness.running import scoring
 from evalharness.running.metric_values import checked_scores
-from evalharness.running.scoring import Scored, TaskScorer, TaskScores
+from evalharness.running.scoring import Answer, Scored, TaskScorer, TaskScores, no_metric
 from evalharness.tasks.loading import LoadedTask
 
 DOCS = [{"id": str(i), "q": f"Say {i}", "a": "1", "source": f"s{i % 3}"} for i in range(12)]
@@ -20,7 +24,14 @@ YAML = own_tasks.GENERATE.replace(
     "generation_kwargs", "process_results: !function code.score\ngeneration_kwargs"
 )
 CODE = """
+import random
+
 def score(doc, results): return {"exact_match": float(results[0])}
+def draw(doc, results): return {"exact_match": random.random()}
+def two(doc, results): return {"exact_match": float(results[0]), "f1": 1.0}
+def only_other(doc, results): return {"f1": float(results[0])}
+def drawn(values): return random.random()
+def broken(values): raise KeyError("no such thing")
 def rms(values): return (sum(v * v for v in values) / len(values)) ** 0.5
 """
 
@@ -32,22 +43,33 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def load(
-    here: Path, *, aggregation: str = "mean", better: str = "true", **overrides: object
+    here: Path,
+    *,
+    scorer: str = "score",
+    aggregation: str = "mean",
+    better: str = "true",
+    docs: own_tasks.Rows = DOCS,
+    **overrides: object,
 ) -> LoadedTask:
     yaml = YAML.replace("aggregation: mean", f"aggregation: {aggregation}")
     yaml = yaml.replace("higher_is_better: true", f"higher_is_better: {better}")
-    folder = own_tasks.write(here, "sums", yaml.replace("([0-9]+)", "([0-9.]+)"), DOCS).parent
+    yaml = yaml.replace("code.score", f"code.{scorer}").replace("([0-9]+)", "(-?[0-9.]+)")
+    folder = own_tasks.write(here, "sums", yaml, docs).parent
     (folder / "code.py").write_text(CODE)
     (loaded,) = own_tasks.load("sums", **overrides).tasks
     return loaded
 
 
+def answered(doc_id: int, answer: object) -> Instance:
+    instance = Instance("generate_until", DOCS[doc_id], ("", {}), 0, ("sums", doc_id, 1))
+    instance.resps = [str(answer)]
+    return instance
+
+
 def add(
     scorer: TaskScorer, doc_id: int, answer: float, repeat: int = 0, *, is_cut: bool = False
 ) -> None:
-    instance = Instance("generate_until", DOCS[doc_id], ("", {}), 0, ("sums", doc_id, 1))
-    instance.resps = [str(answer)]
-    scored = scorer.score(doc_id, repeat, [instance], is_cut=is_cut)
+    scored = scorer.score(doc_id, repeat, [answered(doc_id, answer)], is_cut=is_cut)
     assert isinstance(scored, dict)
     assert scored["number"] == Scored(str(answer), {"exact_match": answer})
 
@@ -132,8 +154,15 @@ def test_bounds_of_repeats_are_over_docs(here: Path) -> None:
     assert doubt == (1, 3, 0.25, 0.5)
 
 
-def test_a_metric_beyond_0_to_1_has_no_bounds(here: Path) -> None:
-    assert finish(load(here), [7.0, 0.0], cut=(1,)).doubt == (1, 2, None, None)
+@pytest.mark.parametrize(
+    ("scores", "has_bounds"),
+    [((7.0, 0.0), False), ((1.5, 0.0), False), ((-0.5, 1.0), False), ((0.5, 0.5), True)],
+)
+def test_a_metric_beyond_0_to_1_has_no_bounds(
+    here: Path, scores: Sequence[float], has_bounds: bool
+) -> None:
+    doubt = finish(load(here), scores, cut=(1,)).doubt
+    assert doubt == ((1, 2, 0.25, 0.75) if has_bounds else (1, 2, None, None))
 
 
 def test_neither_has_one_that_is_no_mean(here: Path) -> None:
@@ -146,3 +175,168 @@ def test_nan_of_nanmean_leaves_the_sample_out() -> None:
         return math.nan
 
     assert checked_scores({"acc": math.nan, "f1": 1}, {"acc": nanmean}) == {"f1": 1.0}
+
+
+def test_a_metrics_record_says_all_that_its_estimate_does(here: Path) -> None:
+    """Scores 1, 0, 0.5: mean 1/2, standard error sqrt(1/4 / 3); Student's t with 2 degrees, 4.302653, cut at 0 and 1."""
+    loaded = load(here)
+    found = metric(finish(loaded, [1.0, 0.0, 0.5]))
+    assert (found.task, found.group, found.metric, found.filter) == (
+        *("sums", "sums"),
+        *("exact_match", "number"),
+    )
+    assert (found.value, found.n, found.is_main) == (0.5, 3, True)
+    assert found.stderr == pytest.approx(math.sqrt(1 / 12))
+    assert (found.ci_low, found.ci_high) == (0.0, 1.0)
+    assert found.higher_is_better
+
+
+def test_a_second_metric_is_not_the_main_one(here: Path) -> None:
+    found = finish(load(here, scorer="two"), []).metrics
+    assert [(m.metric, m.is_main) for m in found] == [("exact_match", True)]
+    scorer = TaskScorer(load(here, scorer="two"))
+    scorer.score(0, 0, [answered(0, 0.5)])
+    assert [(m.metric, m.value, m.is_main) for m in scorer.finish().metrics] == [
+        ("exact_match", 0.5, True),
+        ("f1", 1.0, False),
+    ]
+
+
+@pytest.mark.parametrize("better", ["true", "false"])
+def test_a_task_without_a_score_is_nan_over_none(here: Path, better: str) -> None:
+    loaded = load(here, better=better)
+    found = no_metric(loaded)
+    assert (found.task, found.group, found.metric, found.filter) == (
+        *("sums", "sums"),
+        *("exact_match", "number"),
+    )
+    assert (found.n, found.is_main, found.higher_is_better) == (0, True, better == "true")
+    assert all(map(math.isnan, (found.value, found.ci_low, found.ci_high, found.stderr)))
+    scores = finish(loaded, [])
+    assert repr(scores) == repr(TaskScores([found], {}))
+    assert (scores.clusters, scores.problems, scores.has_no_score(loaded)) == ({}, {}, False)
+
+
+def test_a_main_metric_that_no_sample_has_is_a_problem(here: Path) -> None:
+    loaded = load(here, scorer="only_other")
+    scorer = TaskScorer(loaded)
+    scorer.score(0, 0, [answered(0, 1.0)], is_cut=True)
+    scores = scorer.finish()
+    assert scores.problems == {("exact_match", "number"): "no sample has a value"}
+    assert [(m.metric, m.n, m.is_main) for m in scores.metrics] == [
+        ("f1", 1, False),
+        ("exact_match", 0, True),
+    ]
+    assert scores.has_no_score(loaded)
+    assert scores.doubt is None
+
+
+def test_a_failed_aggregation_is_a_problem_and_no_score(here: Path) -> None:
+    loaded = load(here, aggregation="!function code.broken")
+    scores = finish(loaded, [1.0])
+    (problem,) = scores.problems.values()
+    assert problem.startswith("its aggregation failed: KeyError")
+    assert (metric(scores).n, math.isnan(metric(scores).value)) == (0, True)
+    assert scores.has_no_score(loaded)
+
+
+@pytest.mark.parametrize(("ended_at", "is_slow"), [(103.5, False), (3.6, False), (3.7, True)])
+def test_a_slow_aggregation_has_a_value_without_an_interval(
+    here: Path, monkeypatch: pytest.MonkeyPatch, ended_at: float, is_slow: bool
+) -> None:
+    class Clock:
+        times = iter([100.0 if ended_at > 100 else 0.0, ended_at])
+
+        def monotonic(self) -> float:
+            return next(self.times)
+
+    loaded = load(here, aggregation="!function code.rms")
+    monkeypatch.setattr(scoring, "time", Clock())
+    scores = finish(loaded, [1.0, 0.0, 0.0, 1.0])
+    found = metric(scores)
+    assert (found.value, found.n) == (math.sqrt(0.5), 4)
+    assert (len(scores.problems) == 1) == is_slow
+    assert all(map(math.isnan, (found.ci_low, found.ci_high, found.stderr))) == is_slow
+    assert not scores.has_no_score(loaded)
+
+
+def test_a_scorer_that_fails_is_the_samples_failure(here: Path) -> None:
+    scorer = TaskScorer(load(here))
+    found = scorer.score(0, 0, [answered(0, "no number")])
+    assert isinstance(found, Failure)
+    assert found.kind == "scoring"
+    assert found.message.startswith("ValueError: could not convert string to float")
+    assert scorer.score_answer([answered(0, 1.0)], "none") == found
+    assert scorer.finish().values == {}
+
+
+def test_an_answer_of_a_conversation_leaves_the_samples_own_alone(here: Path) -> None:
+    scorer = TaskScorer(load(here))
+    sample = answered(0, 0.25)
+    scorer.score(0, 0, [sample])
+    assert scorer.score_answer([sample], "it is 0.75") == Answer("0.75", 0.75)
+    assert (sample.resps, sample.filtered_resps) == (["0.25"], {"number": "0.25"})
+    assert list(scorer.finish().values["exact_match", "number"]) == [0.25]
+
+
+def test_an_answer_without_anything_extracted_is_none(here: Path) -> None:
+    found = TaskScorer(load(here, scorer="draw")).score_answer([answered(3, "")], "none")
+    assert isinstance(found, Answer)
+    assert found.text is None
+
+
+def test_what_a_scorer_draws_follows_from_task_doc_and_repeat(here: Path) -> None:
+    """Golden values: another seed would give another score to everything that was scored before."""
+    scorer = TaskScorer(load(here, scorer="draw", repeats=2))
+    for doc_id, repeat in ((3, 0), (3, 1), (4, 0)):
+        random.seed(doc_id)
+        scorer.score(doc_id, repeat, [answered(doc_id, 1.0)])
+    (values,) = scorer._values.values()
+    assert list(values.values) == pytest.approx(
+        [0.5240260815265922, 0.9336321058783742, 0.4545790207912631]
+    )
+    assert scorer.score_answer([answered(3, "")], "2") == Answer(
+        "2", pytest.approx(0.33300363922026843)
+    )
+
+
+def test_what_an_aggregation_draws_follows_from_task_metric_and_filter(here: Path) -> None:
+    found = metric(finish(load(here, aggregation="!function code.drawn"), [1.0, 0.0]))
+    assert (found.value, found.ci_low, found.ci_high) == pytest.approx(
+        (0.04880033595250699, 0.02743869178919007, 0.9701543516688154)
+    )
+
+
+def test_a_doc_without_a_source_is_its_own(here: Path) -> None:
+    docs = [DOCS[0], {**DOCS[1], "source": ""}, DOCS[3]]
+    loaded = load(here, docs=docs, cluster="{{source}}")
+    clusters = finish(loaded, [1.0, 0.0, 0.0]).clusters["exact_match", "number"]
+    assert clusters[1] == "doc 1"
+    assert clusters[0] == clusters[2] != "doc 0"
+    assert finish(load(here), [1.0, 0.0]).clusters == {}
+
+
+def test_choices_are_scored_in_their_order_whatever_the_order_of_requests(here: Path) -> None:
+    own_tasks.write(here, "picks", own_tasks.CHOICE, own_tasks.PICKS)
+    (loaded,) = own_tasks.load("picks").tasks
+    doc = own_tasks.PICKS[2]  # its third choice is right
+    instances = [
+        Instance("loglikelihood", doc, ("", ""), idx, ("picks", 2, 1)) for idx in (3, 0, 2, 1)
+    ]
+    for i in instances:
+        i.resps = [(np.float32(-1 if i.idx == 2 else -2 - i.idx), False)]
+    found = TaskScorer(loaded).score(2, 0, instances)
+    assert isinstance(found, dict)
+    assert found["none"].scores["acc"] == 1.0
+    assert json.loads(found["none"].answer) == [
+        [text, False] for text in ("-2.0", "-3.0", "-1.0", "-5.0")
+    ]
+
+
+def test_a_score_among_several_metrics_is_one_whatever_its_interval_lacks(here: Path) -> None:
+    loaded = load(here)
+    main, other = no_metric(loaded), replace(no_metric(loaded), metric="f1", is_main=False)
+    problems = {loaded.main_metric(): "no interval"}
+    found = TaskScores([replace(main, n=4), other], {}, problems=problems)
+    assert not found.has_no_score(loaded)
+    assert replace(found, metrics=[main, replace(other, n=4)]).has_no_score(loaded)

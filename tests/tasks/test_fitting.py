@@ -6,7 +6,7 @@ from evalharness.config import Truncation
 from evalharness.records import Failure, GenerateRequest, SamplingParams, ScoreRequest
 from evalharness.tasks.encoding import Encoder, Tokens
 from evalharness.tasks.fitting import Room
-from tokenizer_styles import tokenizer
+from tokenizer_styles import byte_level, tokenizer
 
 GEMMA, QWEN = Encoder(tokenizer("gemma")), Encoder(tokenizer("qwen"))
 BOS = GEMMA.prefix_token_id or 0
@@ -165,3 +165,18 @@ def test_draws_are_different_requests_and_greedy_repeats_are_one(
 ) -> None:
     fit = room(20).fit_generate(tokens(3), sampling(5, temperature), 3)
     assert generated(fit.request).repeat == repeat
+
+
+def test_a_window_of_two_tokens_keeps_one_of_what_begins_every_prompt() -> None:
+    fit = room(2, Truncation.left, GEMMA).fit_generate((50, BOS, *tokens(5)), sampling(5), 0)
+    assert generated(fit.request).prompt_token_ids == (50,)
+    assert generated(fit.request).sampling.max_gen_toks == 1
+
+
+def test_an_empty_prompt_that_nothing_can_stand_for_is_a_failure() -> None:
+    bare = byte_level("<|endoftext|>")
+    bare.eos_token = None
+    fit = room(20, encoder=Encoder(bare)).fit_generate((), sampling(5), 0)
+    assert isinstance(fit.request, Failure)
+    assert fit.request.kind == "prompt"
+    assert "neither BOS nor EOS" in fit.request.message

@@ -349,3 +349,30 @@ def test_the_last_value_that_is_taken_and_the_first_that_is_refused(
     for value in refused:
         with pytest.raises(TaskError, match=key):
             check_settings("gen5", "gen5", {key: value}, {})
+
+
+def test_a_setting_of_the_tasks_own_that_no_engine_has_may_be_left_out_by_the_suite() -> None:
+    merged = check_settings("t", "g", {"no_such_thing": 1}, {"no_such_thing": None})
+    assert merged == {"no_such_thing": None}
+    with pytest.raises(TaskError, match="there is no such setting"):
+        check_settings("t", "g", {}, {"no_such_thing": None})
+
+
+@pytest.mark.parametrize(("given", "top_k"), [({}, 0), ({"top_k": -1}, 0), ({"top_k": 1}, 1)])
+def test_all_tokens_are_kept_where_nobody_says_how_many(given: dict[str, int], top_k: int) -> None:
+    assert sampling_params({"temperature": 1.0} | given, SamplingConfig()).top_k == top_k
+
+
+@pytest.mark.parametrize(("temperature", "drawn_at"), [(0, 0.0), (0.5, 0.5), (1, 1.0), (2, 2.0)])
+def test_a_temperature_above_nothing_draws(temperature: float, drawn_at: float) -> None:
+    found = sampling_params({"temperature": temperature}, SamplingConfig())
+    assert found.temperature == drawn_at
+    assert sampling_params({}, SamplingConfig()).min_tokens == 0
+
+
+def test_a_draws_seed_is_golden_and_greedy_has_none() -> None:
+    sample = (0, 1234, "task", 5, 0)
+    assert drawn(SamplingParams(temperature=1.0), *sample).seed == 605129846
+    of_task = drawn(SamplingParams(temperature=1.0, seed=7), *sample)
+    assert of_task.seed == sampling_seed(*sample, 7) != 605129846
+    assert drawn(SamplingParams(seed=7), *sample).seed is None

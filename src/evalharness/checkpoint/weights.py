@@ -70,7 +70,7 @@ class Tensor(NamedTuple):
     """safetensors' name: F32, BF16, F8_E4M3, I32, U8, ..."""
     shape: tuple[int, ...]
     num_bytes: int
-    offset: int = 0
+    offset: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,9 +92,9 @@ def _records(
 
 
 def _key(name: str) -> Key | None:
-    """Metric and filter of a result's name; None for other entries and for standard errors."""
+    """Metric and filter of a result's name; None for other entries."""
     metric, comma, filter_ = name.partition(",")
-    return (metric, filter_) if comma and not metric.endswith("_stderr") else None
+    return (metric, filter_) if comma else None
 
 
 def _member(scores: TaskScores, key: Key, weight: float) -> Member:
@@ -110,9 +110,11 @@ def _numbers(scores: TaskScores, key: Key) -> Sequence[float] | None:
 
 
 def _as_lm_eval(scores: TaskScores) -> dict[str, Any]:
-    """The table `Group.aggregate` reads."""
-    table: dict[str, Any] = {"sample_len": max((len(v) for v in scores.values.values()), default=0)}
+    """The table `Group.aggregate` reads, in which nothing makes it divide by zero.
+
+    No standard errors, which it pools over the docs less the tasks (ours are used); and a size of at least 1.
+    """
+    table: dict[str, Any] = {"sample_len": max([1, *map(len, scores.values.values())])}
     for record in scores.metrics:
         table[f"{record.metric},{record.filter}"] = record.value
-        table[f"{record.metric}_stderr,{record.filter}"] = record.stderr
     return table

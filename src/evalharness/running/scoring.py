@@ -151,14 +151,11 @@ class TaskScorer:
 
     def finish(self) -> TaskScores:
         """The task's metrics over all that was scored."""
-        has_repeats = self._loaded.repeats > 1
-        values = {
-            key: v.per_doc() if has_repeats else v.in_order() for key, v in self._values.items()
-        }
+        values = {key: v.per_unit() for key, v in self._values.items()}
         clusters: dict[tuple[str, str], Sequence[str]] = {
             key: found
             for key, v in self._values.items()
-            if (found := self._clusters(v.unit_docs(has_repeats=has_repeats)))
+            if (found := self._clusters(v.unit_docs()))
         }
         main = self._loaded.main_metric()
         problems: dict[tuple[str, str], str] = {}
@@ -169,7 +166,7 @@ class TaskScorer:
             metrics.append(no_metric(self._loaded))
             if values:
                 problems[main] = "no sample has a value"
-        doubt = self._values[main].doubt(has_repeats=has_repeats) if main in values else None
+        doubt = self._values[main].doubt() if main in values else None
         return TaskScores(metrics, values, clusters, problems, doubt)
 
     def _clusters(self, doc_ids: Sequence[int]) -> Sequence[str]:
@@ -210,45 +207,39 @@ class _Values:
         self.values.append(value)
         self.is_cut.append(is_cut)
 
-    def doubt(self, *, has_repeats: bool) -> Doubt | None:
+    def doubt(self) -> Doubt | None:
         """What hangs on the samples whose answer was cut or is empty; None where there are none."""
-        is_cut = np.asarray(self.is_cut, dtype=bool)
+        is_cut = np.asarray(self.is_cut)
         num_cut, num_scored = int(is_cut.sum()), len(is_cut)
         if not num_cut:
             return None
         values = np.asarray(self.values) if isinstance(self.values, array) else np.array([np.nan])
         if not (values.min() >= 0 and values.max() <= 1):
             return Doubt(num_cut, num_scored, None, None)
-        low, high = (self._mean(np.where(is_cut, end, values), has_repeats) for end in (0.0, 1.0))
+        low, high = (
+            float(self._per_doc(np.where(is_cut, end, values)).mean()) for end in (0.0, 1.0)
+        )
         return Doubt(num_cut, num_scored, low, high)
 
-    def _mean(self, values: npt.NDArray[np.float64], has_repeats: bool) -> float:
-        """Over docs, each the mean of its repeats."""
-        if not has_repeats:
-            return float(values.mean())
-        _, place = np.unique(self.doc_ids, return_inverse=True)
-        return float((np.bincount(place, weights=values) / np.bincount(place)).mean())
+    def per_unit(self) -> Sequence[Any]:
+        """A value per doc, the mean of its repeats, in the order of docs; where the metric is no mean, one per sample.
 
-    def in_order(self) -> Sequence[Any]:
-        """Values by doc and repeat, so that the order of finishing changes nothing."""
-        order = np.lexsort((self.repeats, self.doc_ids))
+        The order of finishing changes nothing.
+        """
         if isinstance(self.values, array):
-            return array("d", np.asarray(self.values)[order])
-        return [self.values[i] for i in order]
+            return array("d", self._per_doc(np.asarray(self.values)))
+        return [self.values[i] for i in np.lexsort((self.repeats, self.doc_ids))]
 
-    def unit_docs(self, *, has_repeats: bool) -> Sequence[int]:
-        """The doc of each value of `per_doc` (with repeats of numbers) or `in_order`."""
-        doc_ids = np.asarray(self.doc_ids)
-        if has_repeats and isinstance(self.values, array):
-            return [int(doc_id) for doc_id in np.unique(doc_ids)]
-        return [int(doc_id) for doc_id in np.sort(doc_ids)]
+    def unit_docs(self) -> Sequence[int]:
+        """The doc of each of these."""
+        if isinstance(self.values, array):
+            return [int(doc_id) for doc_id in np.unique(self.doc_ids)]
+        return sorted(self.doc_ids)
 
-    def per_doc(self) -> Sequence[Any]:
+    def _per_doc(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The mean over each doc's repeats, in the order of docs: docs are the unit, not samples."""
-        if not isinstance(self.values, array):
-            return self.in_order()
         _, place = np.unique(self.doc_ids, return_inverse=True)
-        return array("d", np.bincount(place, weights=np.asarray(self.values)) / np.bincount(place))
+        return np.bincount(place, weights=values) / np.bincount(place)
 
 
 def _metric(

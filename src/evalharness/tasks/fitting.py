@@ -28,7 +28,7 @@ class Room:
     """Tokens of prompt and answer together."""
     truncation: Truncation
     encoder: Encoder
-    min_room: int = 1
+    min_room: int
     """Tokens that a scored prompt leaves free, for engines that generate one to score it."""
 
     @property

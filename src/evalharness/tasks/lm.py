@@ -53,9 +53,9 @@ class Asked:
     is_plain: bool
     """No special token is left in the answer."""
     _lm: EngineLM
-    is_cut: bool = False
+    is_cut: bool
     """The prompt's oldest tokens were dropped."""
-    has_doubled_bos: bool = False
+    has_doubled_bos: bool
     """See `Encoder.has_doubled_bos`."""
 
     def finish(self, generation: Generation) -> Generation:
@@ -180,7 +180,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         if instance.request_type == "loglikelihood":
             return self.encoder.texts_of_pair(*instance.args)
         text = str(instance.args[0])
-        if instance.request_type == "loglikelihood_rolling" and not self._rolling_as_lm_eval:
+        if instance.request_type == "loglikelihood_rolling":
             return [(text, False)]
         return [(text, self.encoder.wants_special_tokens(text))]
 

@@ -349,15 +349,23 @@ class _Others:
                 self._ender.start()
 
     def stop(self, code: Contained) -> None:
+        ident, is_out = threading.get_ident(), False
         while True:
             try:
-                with self._lock:
-                    self._running.pop(threading.get_ident(), None)
-                    if code.is_over:
-                        _raise_in(threading.get_ident(), None)
-                return
+                if not is_out:
+                    with self._lock:
+                        self._running.pop(ident, None)
+                        is_out = True
+                if not code.is_over:
+                    return
+                # What was sent may have arrived or not; only an arrival takes back the interpreter's mark that something
+                # is on its way, which slows every thread down and lets CPython 3.11 hang where code is traced.
+                _raise_in(ident, _EndError)
+                while True:
+                    time.sleep(0)
             except _EndError:
-                continue
+                if is_out:
+                    return
 
     def hurry(self) -> None:
         for code in list(self._running.values()):
@@ -373,10 +381,9 @@ class _Others:
                         _raise_in(ident, _EndError)
 
 
-def _raise_in(ident: int, kind: type[BaseException] | None) -> None:
-    """Raise an exception in a thread at its next step in Python; None takes back what wasn't raised yet."""
-    error = None if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), error)
+def _raise_in(ident: int, kind: type[BaseException]) -> None:
+    """Raise an exception in a thread at its next step in Python."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(kind))
 
 
 _main, _others = _Main(), _Others()

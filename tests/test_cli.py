@@ -303,7 +303,7 @@ def test_an_interrupted_run_is_partial_and_keeps_what_was_finished(
 ) -> None:
     process = _start(home)
     process.send_signal(signum)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (3, "interrupted\n")
     assert "partial: interrupted" in out
     (folder,) = (home / "results").glob("*")
@@ -321,7 +321,7 @@ def test_an_interruption_ends_the_other_jobs_of_a_multirun_and_a_second_one_hurt
     process.send_signal(signal.SIGINT)
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (3, "interrupted\n")
     (folder,) = (home / "results").glob("[!.]*")
     assert load_manifest(folder).status == "partial"

@@ -430,6 +430,11 @@ class Manifest:
     """GPUs x hours x `cost.usd_per_gpu_hour`, for the same time; null without a price."""
 
     @property
+    def is_fake(self) -> bool:
+        """Its answers are made up by the fake engine: it never stands for a model."""
+        return self.engine.get("kind") == "fake"
+
+    @property
     def domain(self) -> str:
         """What the suite measures: capability or safety."""
         return str(self.config.get("suite", {}).get("domain", "capability"))

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evalharness.analysis.compare import Comparison, TaskComparison
+from evalharness.analysis.compare import Comparison
+from evalharness.analysis.compare_rows import TaskComparison
 from evalharness.analysis.gate import Gate, GateRow, Unmatched, judge, one_sided
 from evalharness.analysis.gate_policy import Policy, parse_policy
+from evalharness.analysis.missing import bounds_of
 from evalharness.analysis.paired import (
     PairedResult,
     from_normal,
@@ -17,6 +19,7 @@ from evalharness.analysis.paired import (
     paired_test,
 )
 from evalharness.records import Manifest
+from evalharness.store.pairs import Possible
 from stores import _summary
 
 
@@ -93,10 +96,20 @@ def test_an_interval_below_the_margin_fails() -> None:
     assert found.best < -0.05
 
 
-def test_a_significant_loss_whose_estimate_is_beyond_the_margin_fails() -> None:
+def test_a_significant_loss_beyond_the_margin_is_no_fail_while_the_interval_reaches_it() -> None:
     found = judged(binary(10, 65, 1000))
-    assert outcome(found) == ("fail", "significant")
-    assert found.best > -0.05
+    assert found.p_adjusted < 1e-9
+    assert found.best > -0.05 > found.gain
+    assert outcome(found) == ("inconclusive", "close")
+
+
+def test_a_tasks_verdict_is_its_own_however_many_are_judged() -> None:
+    counts = [(10, 65), (10, 10), (0, 100), (15, 60), (0, 20)]
+    alone = [outcome(judged(binary(*wins, 1000))) for wins in counts]
+    rows = [row(str(place), binary(*wins, 1000)) for place, wins in enumerate(counts)]
+    rows += [row(f"more {place}", binary(20, 20, 1000)) for place in range(50)]
+    among = {r.task: outcome(r) for r in judge(policy(), [comparison(*rows)]).rows}
+    assert [among[str(place)] for place in range(len(counts))] == alone
 
 
 def test_a_significant_loss_within_the_margin_passes() -> None:
@@ -162,12 +175,59 @@ def test_where_lower_is_better_a_gain_is_a_loss() -> None:
     assert outcome(judged(binary(100, 0, 1000), higher=False)) == ("fail", "beyond")
 
 
-@pytest.mark.parametrize(("missing", "cause"), [(0, "kept"), (10, "kept"), (100, "docs missing")])
+def lacking(n: int, missing: int, *, in_a: bool = False) -> TaskComparison:
+    """A row on which b wins 50 of n docs and has no score for `missing` more, half of which a gets right."""
+    a, b = [0.0] * 50 + [1.0] * (n - 50), [1.0] * n
+    more, least, most = [1.0, 0.0] * (missing // 2), [0.0] * missing, [1.0] * missing
+    ends = [[*a, *more], [*a, *more], [*b, *least], [*b, *most]]
+    ends = [ends[2], ends[3], ends[0], ends[1]] if in_a else ends
+    low_a, high_a, low_b, high_b = map(np.array, ends)
+    share = missing / (n + missing)
+    return replace(
+        row("x", paired_test(*((b, a) if in_a else (a, b)), rng())),
+        num_only_a=0 if in_a else missing,
+        num_only_b=missing if in_a else 0,
+        missing_a=share if in_a else 0.0,
+        missing_b=0.0 if in_a else share,
+        bounds=bounds_of(Possible(low_a, high_a, low_b, high_b, None), [0]) if missing else None,
+    )
+
+
+def one(found: TaskComparison, text: str = "") -> GateRow:
+    (judged_row,) = judge(policy(text), [comparison(found)]).rows
+    return judged_row
+
+
+@pytest.mark.parametrize(("missing", "cause"), [(0, "kept"), (40, "kept"), (400, "docs missing")])
 def test_docs_that_the_candidate_lacks_count_as_lost(missing: int, cause: str) -> None:
-    kept = replace(row("x", binary(50, 0, 1000)), num_only_a=missing)
-    (found,) = judge(policy(), [comparison(kept)]).rows
+    found = one(lacking(1000, missing))
     assert found.cause == cause
     assert (found.outcome == "pass") == (cause == "kept")
+
+
+def test_docs_that_the_base_lacks_may_have_been_right() -> None:
+    found = one(lacking(1000, 400, in_a=True))
+    # The other way round: 50 docs lost of 1000, and the base may have all of 400, of which the candidate has half.
+    assert outcome(found) == ("inconclusive", "docs missing")
+    assert found.worst < -(50 + 200) / 1400
+
+
+def test_a_loss_that_missing_docs_could_make_up_for_is_no_fail() -> None:
+    lost = lacking(1000, 400, in_a=True)
+    assert lost.result.ci_high < -0.03
+    found = one(lost, "default: {tier: critical, margin: 0.03}\n")
+    assert outcome(found) == ("inconclusive", "docs missing")
+    assert found.best > -0.03
+    few = one(lacking(1000, 10, in_a=True), "default: {tier: critical, margin: 0.03}\n")
+    assert outcome(few) == ("fail", "beyond")
+
+
+def test_a_share_of_the_bases_score_is_of_the_least_that_it_may_be() -> None:
+    found = lacking(1000, 400, in_a=True)
+    assert found.bounds is not None
+    base = one(found, "default: {tier: critical, relative: 0.1}\n")
+    assert base.margin == pytest.approx(0.1 * 1000 / 1400)
+    assert found.result.value_a == 1.0
 
 
 def test_the_relative_margin_is_of_the_bases_score() -> None:
@@ -238,7 +298,7 @@ def test_a_suite_that_only_one_has_is_no_pass_for_its_domain() -> None:
         run("a", {"toxigen": "toxigen"}, "safe", "safety"), "b has no run of suite safe"
     )
     text = "domains: {safety: critical}\n"
-    assert judge(policy(text), [found]).word == "PASS"
+    assert judge(policy(text + "needs_critical: false\n"), [found]).word == "PASS"
     gate = judge(policy(text), [found], [alone])
     assert gate.word == "INCONCLUSIVE"
     assert words(gate)["domain safety"] == ("critical", "not compared", alone.why)
@@ -252,10 +312,37 @@ def test_nothing_compared_is_inconclusive_even_when_all_is_advisory() -> None:
 
 
 def test_domains_decide_over_whole_suites() -> None:
-    text = "domains: {safety: critical, capability: supporting}\n"
+    text = "domains: {safety: critical, capability: supporting}\nneeds_critical: false\n"
     fails = row("x", binary(0, 100, 1000))
     assert judge(policy(text), [comparison(fails)]).word == "WARN"
     assert judge(policy(text), [comparison(fails, domain="safety")]).word == "BLOCK"
+
+
+@pytest.mark.parametrize("what", ["pass", "fail", "inconclusive"])
+@pytest.mark.parametrize("tier", ["supporting", "advisory"])
+def test_without_a_critical_task_a_gate_is_inconclusive_unless_the_policy_says_otherwise(
+    tier: str, what: str
+) -> None:
+    found = comparison(row("x", binary(*RESULTS[what])))
+    gate = judge(policy(f"default: {tier}\n"), [found])
+    assert (gate.word, gate.exit_code) == ("INCONCLUSIVE", 2)
+    free = judge(policy(f"default: {tier}\nneeds_critical: false\n"), [found])
+    assert free.exit_code == 0
+    assert (free.word == "PASS") == (what == "pass" or tier == "advisory")
+
+
+def test_made_up_answers_are_never_judged() -> None:
+    found = comparison(row("x", binary(*RESULTS["pass"])))
+    assert judge(policy(), [found]).word == "PASS"
+    for side in ("a", "b"):
+        fake = replace(getattr(found, side), engine={"kind": "fake"})
+        gate = judge(policy(), [replace(found, **{side: fake})])
+        assert gate.word == "INCONCLUSIVE"
+        assert words(gate)["x"] == (
+            "critical",
+            "not compared",
+            f"the fake engine made up the answers of {side}",
+        )
 
 
 def test_a_group_is_judged_as_a_whole_unless_its_tasks_are_named() -> None:
@@ -353,11 +440,11 @@ def test_a_smaller_alpha_changes_the_verdict_of_a_bound() -> None:
     assert outcome(judged(result, "default: critical\nalpha: 0.01\n"))[0] == "inconclusive"
 
 
-def test_a_smaller_alpha_changes_the_verdict_of_a_significant_loss() -> None:
-    result = binary(60, 115, 1000)
-    text = "default: {tier: critical, margin: 0.054}\n"
-    assert outcome(judged(result, text)) == ("fail", "significant")
-    assert outcome(judged(result, text + "alpha: 0.00001\n"))[0] == "inconclusive"
+def test_a_smaller_alpha_changes_the_verdict_of_a_loss() -> None:
+    result = binary(10, 90, 1000)
+    text = "default: {tier: critical, margin: 0.06}\n"
+    assert outcome(judged(result, text)) == ("fail", "beyond")
+    assert outcome(judged(result, text + "alpha: 0.001\n"))[0] == "inconclusive"
 
 
 def test_docs_needed_follow_from_the_policys_alpha() -> None:
@@ -413,20 +500,21 @@ def test_bounds_of_sources_count_the_sources() -> None:
     assert (low, high) == pytest.approx((result.difference - reach, result.difference + reach))
 
 
-def test_missing_docs_count_only_on_a_scale_of_shares() -> None:
+def test_missing_docs_on_an_open_scale_could_be_anything() -> None:
     first, more = rng(2).random((2, 400))
     a = 50 + 10 * first
-    result = paired_test(a, a + 0.5 * more, rng(), permutations=100)
-    kept = replace(row("x", result), num_only_a=300)
-    (found,) = judge(policy(), [comparison(kept)]).rows
-    assert outcome(found) == ("pass", "kept")
+    whole = row("x", paired_test(a, a + 0.5 * more, rng(), permutations=100))
+    assert outcome(one(whole)) == ("pass", "kept")
+    found = one(replace(whole, num_only_a=1, missing_b=1 / 401))
+    assert outcome(found) == ("inconclusive", "docs missing")
+    assert math.isnan(found.worst)
 
 
 def test_missing_docs_turn_a_pass_at_the_margin() -> None:
-    result = binary(10, 10, 1000)
-    bound = result.ci90_low
-    # (bound n - m) / (n + m) = -0.05 at m = n (bound + 0.05) / 0.95
-    limit = 1000 * (bound + 0.05) / 0.95
-    for missing, expected in ((math.floor(limit), "kept"), (math.ceil(limit), "docs missing")):
-        kept = replace(row("x", result), num_only_a=missing)
-        assert judge(policy(), [comparison(kept)]).rows[0].cause == expected
+    few, many = (one(lacking(1000, missing)) for missing in (110, 260))
+    assert (few.cause, many.cause) == ("kept", "docs missing")
+    assert few.worst > -0.05 >= many.worst
+    # 50 docs are won, and of those missing the half that the base gets right lost.
+    assert few.row is not None
+    assert few.row.bounds is not None
+    assert few.row.bounds.low.difference == pytest.approx((50 - 55) / 1110)

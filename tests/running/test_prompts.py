@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import own_tasks
-from evalharness.analysis.differing import run_notes
+from evalharness.analysis.comparability import run_notes
 from evalharness.config import (
     Config,
     EngineConfig,

@@ -24,9 +24,10 @@ logger = logging.getLogger(__name__)
 COMPOSITE = "composite"
 """The metric of a suite's composite (`analysis.composite`), whose task is the composite's name."""
 
-_NO_SHARES = {
+NO_SHARES = {
     "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "mcc", "bleu", "chrf", "ter",
 }  # fmt: skip
+"""Metrics whose scores don't lie between 0 and 1."""
 _BILLION = 1e9
 
 
@@ -63,7 +64,7 @@ def _metrics(results_dir: Path, run: Manifest) -> list[MetricRecord]:
 def _is_share(run: Manifest, metric: MetricRecord) -> bool:
     if math.isnan(metric.value) or metric.n == 0:
         return False
-    if metric.metric in _NO_SHARES or not 0 <= metric.value <= 1:
+    if metric.metric in NO_SHARES or not 0 <= metric.value <= 1:
         logger.info(
             "%s: %s %s = %s is no share; not among the scores",
             run.run_id, metric.task, metric.metric, metric.value,

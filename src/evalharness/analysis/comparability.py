@@ -205,9 +205,10 @@ def suite_changes(run: Manifest) -> str:
 
 
 def added_tasks(run: Manifest) -> frozenset[str]:
-    """Tasks that the suite doesn't have and this run was given beside them."""
+    """Tasks and groups that the suite doesn't have and this run was given beside them."""
     changes = (run.config.get("suite") or {}).get("modified") or []
-    return frozenset(str(change)[1:] for change in changes if str(change).startswith("+"))
+    added = {str(change)[1:] for change in changes if str(change).startswith("+")}
+    return frozenset(added | {task.task for task in run.tasks if task.group in added})
 
 
 def _differs(a: Settings, b: Settings, name: Field) -> bool:

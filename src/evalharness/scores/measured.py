@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ NO_SHARES = {
 }  # fmt: skip
 """Metrics whose scores don't lie between 0 and 1."""
 _BILLION = 1e9
+_SHORT = 8
 
 
 def measured_scores(results_dir: Path) -> list[ReportedScore]:
@@ -150,10 +152,19 @@ def _definition(
     """Exactly what was measured: numbers whose definitions differ are of different quantities."""
     if not _is_composite(run, metric):
         versions = sorted({task.version for task in tasks})
-        return f"{metric.task} {'/'.join(versions)}".strip()
+        return f"{metric.task} {'/'.join(versions)}{_hash(tasks)}".strip()
     composite = _composite(run)
     parts = "; ".join(_parts(run, main, composite.get("parts", ())))
     return f"{composite['name']} v{composite.get('version', '')}: {parts}"
+
+
+def _hash(tasks: Sequence[TaskSummary]) -> str:
+    """Of prompts, filters and metrics; nothing where a run doesn't say."""
+    hashes = [task.task_hash for task in tasks]
+    if not hashes or not all(hashes):
+        return ""
+    whole = hashes[0] if len(hashes) == 1 else sha256(" ".join(sorted(hashes)).encode()).hexdigest()
+    return f" #{whole[:_SHORT]}"
 
 
 def _parts(run: Manifest, main: Sequence[MetricRecord], names: Sequence[str]) -> Iterator[str]:

@@ -75,8 +75,9 @@ def drift_section(found: Findings) -> Section:
     blocks = (
         words(
             "Each model against the one it was made from, on the same docs. Up and down are significant after "
-            f"Benjamini-Hochberg; kept is shown to lie within ±{100 * margin:g} points; not resolved is no evidence that "
-            "nothing changed. `evalharness drift MODEL` shows every task."
+            f"Benjamini-Hochberg; kept is shown to lie within ±{100 * margin:g} points; each whatever the scores are that are "
+            "missing; not resolved is no evidence that nothing changed. Differences are over the docs that both have a score "
+            "for. `evalharness drift MODEL` shows every task."
         ),
         _drift_chart(safety, margin),
         _drift_table(safety),
@@ -248,7 +249,14 @@ def _domain_cells(domain: DomainDrift, margin: float) -> tuple[str, str, str]:
     if domain.mean is None:
         return domain.call, texts.NOTHING, texts.NOTHING
     m = domain.mean
-    return call_words(domain, margin), texts.points(m.difference, m.ci_low, m.ci_high), str(m.n)
+    said = call_words(domain, margin) + _missing(domain)
+    return said, texts.points(m.difference, m.ci_low, m.ci_high), str(m.n)
+
+
+def _missing(domain: DomainDrift) -> str:
+    """How much of a mean's scores is missing, on the side that lacks more; empty where none is."""
+    share = max(domain.missing_first, domain.missing_second)
+    return f" ({100 * share:.3g} % of scores missing)" if share else ""
 
 
 def _task_table(steps: Sequence[tuple[Lineage, Step]]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 
 from evalharness.analysis.comparability import (
     NAMES,
@@ -17,7 +18,9 @@ from evalharness.records import Manifest
 Settled = Mapping[str, Settings]
 """Task -> what a run's score of it depends on."""
 
-_MOST_CANDIDATES = 30
+_MOST_CANDIDATES = 10
+"""Different kinds of settings that are tried as the reference, and others that they are compared with: the most frequent."""
+_MOST_KINDS = 50
 _MOST_NAMED = 4
 
 
@@ -28,18 +31,24 @@ def find_reference(runs: Sequence[Manifest], settled: Mapping[str, Settled]) -> 
         runs: at least one.
         settled: by run id.
     """
-    alike: dict[tuple[tuple[str, Settings], ...], list[Manifest]] = {}
+    numbers: dict[Settings, int] = {}
+    by_number: list[Settings] = []
+    alike: dict[tuple[tuple[str, int], ...], list[Manifest]] = {}
     for run in runs:
-        alike.setdefault(tuple(settled[run.run_id].items()), []).append(run)
-    kinds = sorted(alike, key=lambda kind: (-len(alike[kind]), -len(kind)))
-    known: dict[tuple[Settings, Settings], bool] = {}
+        kind = []
+        for task, own in settled[run.run_id].items():
+            if own not in numbers:
+                numbers[own] = len(by_number)
+                by_number.append(own)
+            kind.append((task, numbers[own]))
+        alike.setdefault(tuple(kind), []).append(run)
+    kinds = sorted(alike, key=lambda kind: (-len(alike[kind]), -len(kind)))[:_MOST_KINDS]
 
-    def agree(a: Settings, b: Settings) -> bool:
-        if (a, b) not in known:
-            known[a, b] = a == b or not differences(a, b)
-        return known[a, b]
+    @cache
+    def agree(a: int, b: int) -> bool:
+        return a == b or not differences(by_number[a], by_number[b])
 
-    def num_agreeing(kind: tuple[tuple[str, Settings], ...]) -> int:
+    def num_agreeing(kind: tuple[tuple[str, int], ...]) -> int:
         own = dict(kind)
         return sum(
             len(alike[other])
@@ -47,7 +56,7 @@ def find_reference(runs: Sequence[Manifest], settled: Mapping[str, Settled]) -> 
             for other in kinds
         )
 
-    def latest(kind: tuple[tuple[str, Settings], ...]) -> Manifest:
+    def latest(kind: tuple[tuple[str, int], ...]) -> Manifest:
         return max(alike[kind], key=lambda run: (run.started_at, run.run_id))
 
     best = max(kinds[:_MOST_CANDIDATES], key=lambda k: (num_agreeing(k), latest(k).started_at))
@@ -69,9 +78,9 @@ def standard(
 def apart_from(standard: Settled, found: Settled) -> dict[str, tuple[Difference, ...]]:
     """Task -> in what its score differs from the standard's; those that do."""
     return {
-        task: tuple(parts)
+        task: parts
         for task, own in found.items()
-        if (parts := differences(standard[task], own))
+        if own != standard[task] and (parts := _differences(standard[task], own))
     }
 
 
@@ -124,10 +133,20 @@ def doubts(rows: Mapping[str, Settled]) -> Iterator[str]:
     found: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for label, settled in rows.items():
         for task, own in settled.items():
-            if what := tuple(unknown(own, own, tuple(NAMES))):
+            if what := _unsaid(own):
                 found.setdefault(what, {}).setdefault(label, []).append(task)
     for what, of_label in found.items():
         yield f"unverified: {', '.join(what)}: {_some(list(of_label))}"
+
+
+@lru_cache(maxsize=10_000)
+def _differences(a: Settings, b: Settings) -> tuple[Difference, ...]:
+    return tuple(differences(a, b))
+
+
+@lru_cache(maxsize=10_000)
+def _unsaid(own: Settings) -> tuple[str, ...]:
+    return tuple(unknown(own, own, tuple(NAMES)))
 
 
 def _some(names: Sequence[str]) -> str:

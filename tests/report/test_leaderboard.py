@@ -13,6 +13,8 @@ from evalharness.report.leaderboard import (
     markdown,
     marks,
 )
+from evalharness.report.page.blocks import Table, Words
+from evalharness.report.page.leaderboard import _blocks
 from evalharness.store.read import load_main_metrics
 from stores import make_run
 
@@ -179,3 +181,18 @@ def test_a_row_without_a_mean_is_null_in_json(tmp_path: Path) -> None:
     assert content["rows"][1]["mean"]["value"] is None
     assert content["rows"][1]["failed"] == ["u"]
     assert math.isnan(found[0].rows[1].mean.value)
+
+
+def test_the_page_marks_and_explains_what_isnt_ranked(tmp_path: Path) -> None:
+    shots = {"on_task": {"t": {"num_fewshot": 5}}}
+    part = [1.0] * 60 + [None] * 40
+    (board,) = boards(tmp_path, ("a", {"t": FAIR}, {}), ("b", {"t": part}, {}), ("c", {"t": GOOD}, shots))  # fmt: skip
+    table, notes = _blocks(board)
+    assert isinstance(table, Table)
+    assert isinstance(notes, Words)
+    cells = {row[0]: row for row in table.rows}
+    assert cells["c"][1] == "–"
+    assert cells["c"][3].endswith("≠")
+    assert "b, 40 % missing" in cells
+    assert any(line.startswith("t: 0 shots against 5: c") for line in notes.lines)
+    assert any(line.startswith("b: scores are missing (t 40 %)") for line in notes.lines)

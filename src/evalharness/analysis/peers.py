@@ -116,7 +116,7 @@ def apart_notes(
         what = (
             "ranked all the same (--any-prompt)"
             if any_prompt
-            else "neither averaged nor ranked; --any-prompt does it all the same"
+            else "neither averaged nor ranked (--any-prompt does both)"
         )
         yield f"≠: not asked or scored as {reference} and most rows, {what}"
     for text, of_task in of_text.items():

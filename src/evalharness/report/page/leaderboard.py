@@ -47,7 +47,12 @@ def _best_runs(found: Findings) -> list[Manifest]:
 
 def _blocks(board: Board) -> Iterator[Block]:
     yield _table(board)
-    notes = [f"{texts.capital(note)}." for note in board.notes if not note.startswith("no mean")]
+    names = {*board.tasks, *(row.label for row in board.rows), *(row.run.run_id for row in board.rows)}  # fmt: skip
+    notes = [
+        f"{note if note.partition(':')[0] in names else texts.capital(note)}."
+        for note in board.notes
+        if not note.startswith("no mean")
+    ]
     if notes:
         yield words(*notes)
 

@@ -230,6 +230,19 @@ def test_a_share_of_the_bases_score_is_of_the_least_that_it_may_be() -> None:
     assert found.result.value_a == 1.0
 
 
+def test_a_fail_needs_the_loss_beyond_a_share_of_all_that_the_base_may_score() -> None:
+    a, b = np.ones(1100), np.array([1.0] * 900 + [0.0] * 200)
+    least = np.array([1.0] * 1000 + [0.0] * 100)
+    lost = replace(
+        row("x", paired_test(a[:1000], b[:1000], rng())),
+        num_only_b=100, missing_a=100 / 1100, bounds=bounds_of(Possible(least, a, b, b, None), [0]),
+    )  # fmt: skip
+    found = one(lost, "default: {tier: critical, relative: 0.08}\n")
+    assert -0.08 * 1.0 < found.best < -0.08 * 1000 / 1100
+    assert outcome(found) == ("inconclusive", "docs missing")
+    assert outcome(one(lost, "default: {tier: critical, relative: 0.07}\n")) == ("fail", "beyond")
+
+
 def test_the_relative_margin_is_of_the_bases_score() -> None:
     result = binary(10, 10, 1000)
     found = judged(result, "default: {tier: critical, margin: 0.05, relative: 0.01}\n")

@@ -244,6 +244,14 @@ def test_a_worse_model_without_scores_on_the_hardest_docs_isnt_first(store: Stor
     assert ci_high >= 1
 
 
+def test_a_better_model_isnt_first_while_the_others_missing_docs_may_be_right(store: Store) -> None:
+    store.add("whole", {"t": [1.0] * 75 + [0.0] * 25})
+    store.add("part", {"t": [1.0] * 40 + [0.0] * 20 + [None] * 40})
+    assert {row.label: row.ranks for row in store.board().rows} == {
+        "whole": Ranks(1, 2), "part": Ranks(1, 2),
+    }  # fmt: skip
+
+
 def test_missing_docs_where_lower_is_better_may_be_the_highest(store: Store) -> None:
     store.add("whole", {"t": [1.0] * 30 + [0.0] * 70}, lower_is_better=["t"])
     store.add("part", {"t": [0.0] * 60 + [None] * 40}, lower_is_better=["t"])

@@ -162,6 +162,18 @@ def test_the_mean_has_the_bounds_of_its_rows(tmp_path: Path) -> None:
     assert domain.missing_second == pytest.approx(0.2)
 
 
+def test_where_lower_is_better_the_worst_of_a_domain_is_the_highest_score(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path, n, n, "s", {"x": s}, lower_is_better=["x"])
+        for n, s in (("a", [0.0] * 100), ("b", [0.0] * 60 + [None] * 40))
+    ]
+    (step,) = lineage(["a", "b"], [Link("a", "b", [compare_runs(tmp_path, *runs)])]).steps
+    domain = step.domain("capability")
+    assert domain.bounds is not None
+    assert [end.difference for end in domain.bounds] == pytest.approx([-0.4, 0.0])
+    assert (domain.call, domain.is_within) == ("not resolved", False)
+
+
 def test_tasks_that_the_suite_doesnt_have_are_in_no_mean(tmp_path: Path) -> None:
     config = {"suite": {"modified": ["+z"]}}
     tasks = {"x": WHOLE, "y": WHOLE, "z": [0.0] * 100}

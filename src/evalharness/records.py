@@ -432,7 +432,10 @@ class Manifest:
     @property
     def is_fake(self) -> bool:
         """Its answers are made up by the fake engine: it never stands for a model."""
-        return self.engine.get("kind") == "fake"
+        asked = (self.config.get("engine") or {}).get(
+            "kind"
+        )  # all that a run has before its engine answers
+        return (self.engine.get("kind") or asked) == "fake"
 
     @property
     def domain(self) -> str:

@@ -140,3 +140,16 @@ def test_the_tasks_of_an_added_group_are_added() -> None:
     tasks: list[TaskSummary] = [_summary("law", "mmlu", [1.0]), TASK]
     run = other(tasks=tuple(tasks), config={"suite": {"modified": ["+mmlu", "t.limit", "-x"]}})
     assert added_tasks(run) == {"mmlu", "law"}
+
+
+def test_a_group_is_scored_otherwise_where_one_of_its_tasks_is() -> None:
+    same = replace(TASK, task="a", task_hash="0" * 64)
+    a, b = (settings(RUN, [same, replace(TASK, task="b", task_hash=c * 64)]) for c in "12")
+    assert texts(a, b) == [
+        "scored otherwise (filter or metric changed: task 11111111 against 22222222)"
+    ]
+
+
+def test_a_run_that_ended_before_its_engine_answered_is_fake_if_that_was_asked_for() -> None:
+    assert other(engine={}, config={"engine": {"kind": "fake"}}).is_fake
+    assert not other(engine={"kind": "hf"}, config={"engine": {"kind": "fake"}}).is_fake

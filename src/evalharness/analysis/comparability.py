@@ -228,7 +228,8 @@ def _text(name: Field, a: Settings, b: Settings) -> str:
         case "prompt":
             return "another prompt or other generation settings"
         case "scoring":
-            return f"scored otherwise (filter or metric changed: task {first[:_SHORT]} against {second[:_SHORT]})"
+            own, other = (_short(x, y) for x, y in ((first, second), (second, first)))
+            return f"scored otherwise (filter or metric changed: task {own} against {other})"
         case "docs" if a.num_docs != b.num_docs:
             return f"{a.num_docs} docs against {b.num_docs}"
         case "docs":
@@ -250,6 +251,12 @@ def _template(run: Manifest, *, is_chat: bool) -> str:
     names = ("system_instruction", *(("chat_template", "chat_template_args") if is_chat else ()))
     given = [f"{name}={json.dumps(model[name], sort_keys=True, default=str)}" for name in names if model.get(name)]  # fmt: skip
     return ", ".join(given) or "unchanged"
+
+
+def _short(hashes: str, others: str) -> str:
+    """The first of a group's hashes that the other hasn't, cut."""
+    own = [one for one in hashes.split("+") if one not in others.split("+")]
+    return (own or [hashes])[0][:_SHORT]
 
 
 def _joined(values: Iterable[str]) -> str:

@@ -42,7 +42,7 @@ def measured_scores(results_dir: Path) -> list[ReportedScore]:
         StoreError: results_dir can't be read.
     """
     runs = [run for run in reversed(list_runs(results_dir)) if run.status == "complete"]
-    real = [run for run in runs if run.engine.get("kind") != "fake"]
+    real = [run for run in runs if not run.is_fake]
     return [score for run in real for score in run_scores(run, _metrics(results_dir, run))]
 
 

@@ -87,6 +87,7 @@ def test_json_has_the_bounds(lacking: Comparison) -> None:
     assert (x["difference_low"], x["difference_high"]) == pytest.approx((0.0, 0.4))
     assert x["bound_ci_low"] < 0.0
     assert x["bound_ci_high"] > 0.4
+    assert x["bound_p_value"] == 1.0
     assert "bounds" not in x
     assert (y["difference_low"], y["bound_ci_low"]) == (y["difference"], y["ci_low"])
 

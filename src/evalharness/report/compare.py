@@ -156,13 +156,17 @@ def row_fields(row: TaskComparison) -> dict[str, Any]:
 
 
 def bound_fields(sure: Bounds | None) -> dict[str, float]:
-    """The difference with the missing scores at their worst and at their best, with 95 % intervals; NaN without bounds."""
+    """The difference with the missing scores at their worst and at their best, with 95 % intervals and the p that is adjusted.
+
+    NaN without bounds.
+    """
     low, high = sure or (None, None)
     return {
         "difference_low": low.difference if low else math.nan,
         "difference_high": high.difference if high else math.nan,
         "bound_ci_low": low.ci_low if low else math.nan,
         "bound_ci_high": high.ci_high if high else math.nan,
+        "bound_p_value": sure.p_value if sure else math.nan,
     }
 
 
@@ -239,7 +243,7 @@ def _cells(indent: str, row: TaskComparison) -> list[Text]:
         Text(p_value(row.p_adjusted)),
         Text(mde(r)),
         Text(counts),
-        Text("-" if math.isnan(r.p_b_above_a) else f"{r.p_b_above_a:.3f}"),
+        Text("-" if row.is_missing or math.isnan(r.p_b_above_a) else f"{r.p_b_above_a:.3f}"),
         Text(row.verdict, style=VERDICT_STYLE.get(row.verdict, "")),
     ]
 

@@ -66,8 +66,11 @@ def test_a_models_made_up_run_is_never_its_best(results_dir: Path) -> None:
 
 
 def test_a_suite_compares_all_its_models_with_the_first(results_dir: Path) -> None:
-    text = call(results_dir, "--suite", "s", "--md").stdout
-    assert text.startswith("**tuned** against **base**")
+    make_run(results_dir, "9-fake", "fake", "s", A, engine={"kind": "fake"})
+    result = call(results_dir, "--suite", "s", "--md")
+    assert result.stdout.startswith("**tuned** against **base**")
+    assert "fake" not in result.stdout
+    assert result.stderr == "left out, answers made up by the fake engine: 9-fake\n"
 
 
 def test_flips_come_with_the_comparison(results_dir: Path) -> None:

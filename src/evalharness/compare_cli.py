@@ -122,6 +122,8 @@ def _chosen(results_dir: Path, names: list[str], suite: str | None) -> list[Mani
     runs = list_runs(results_dir)
     models = dict.fromkeys(run.model for run in reversed(runs) if run.suite == suite)
     found = [run for model in models if (run := best_run(runs_of(runs, model, suite)))]
+    if fakes := [run.run_id for run in runs if run.suite == suite and run.is_fake]:
+        typer.echo(f"left out, answers made up by the fake engine: {', '.join(fakes)}", err=True)
     if len(found) < 2:
         known = {run.suite for run in runs}
         raise StoreError(

@@ -34,6 +34,7 @@ from evalharness.analysis.missing import (
 from evalharness.analysis.paired import PairedResult, paired_test, unpaired_test
 from evalharness.records import Manifest, MetricRecord
 from evalharness.scores.measured import NO_SHARES
+from evalharness.store.layout import file_stem
 from evalharness.store.pairs import Asked, Pairs, Scored
 
 Verdict = Literal["better", "worse", "equivalent", "no difference resolved"]
@@ -163,10 +164,11 @@ class Plan:
     def drop_damaged(self, damaged: Sequence[Path], pairs: Mapping[str, Pairs]) -> None:
         """Say which planned tasks have no pairs."""
         for name in self.scored:
-            if name not in pairs and name not in self.left_out:
-                files = [p for p in damaged if p.stem == name or p.stem.startswith(f"{name}--")]
-                run = files[0].parents[1].name if files else ""
-                self.left_out[name] = f"damaged samples in {run}" if files else "no samples"
+            if name not in pairs:
+                runs = [path.parents[1].name for path in damaged if path.stem == file_stem(name)]
+                self.left_out[name] = (
+                    f"damaged samples in {' and '.join(runs)}" if runs else "no samples"
+                )
 
     def groups(self) -> dict[str, list[str]]:
         """Group -> its planned tasks; a task by itself is its own group."""
@@ -177,9 +179,9 @@ class Plan:
 
     def task_row(self, name: str, pairs: Pairs) -> TaskComparison | None:
         """The task compared; None (and said why) where no doc has a score in both."""
-        first = self.metrics_a.get((name, *self.scored[name]))
+        first = self.metrics_a[(name, *self.scored[name])]
         second = self.metrics_b.get((name, *self.scored[name]))
-        if second is None or first is None:
+        if second is None:
             self.left_out[name] = (
                 f"no {self.scored[name].metric} ({self.scored[name].filter}) in {self.b.run_id}"
             )
@@ -302,8 +304,7 @@ def _is_mean(pairs: Pairs, first: MetricRecord, second: MetricRecord) -> bool:
     """Whether the metric is the mean of the samples' scores, which pairing needs; a run without scores can't tell."""
     sides = ((pairs.mean_a, first.value), (pairs.mean_b, second.value))
     known = [(m, v) for m, v in sides if not math.isnan(m)]
-    has_scores = len(known) == 2 or (pairs.num_only_a or pairs.num_only_b)
-    return bool(has_scores) and all(abs(m - v) <= _AGREES * max(1.0, abs(v)) for m, v in known)
+    return bool(known) and all(abs(m - v) <= _AGREES * max(1.0, abs(v)) for m, v in known)
 
 
 def _is_pooled(pairs: Sequence[Pairs], *records: MetricRecord) -> bool:

@@ -93,9 +93,10 @@ def pooled_clusters(
 
 def mean_of(results: Sequence[PairedResult]) -> PairedResult:
     """The mean difference over independent sets of docs, with equal weight; one alone as it is."""
+    first, *others = results
+    if not others:
+        return first
     k = len(results)
-    if k == 1:
-        return results[0]
     return from_normal(
         math.fsum(r.value_a for r in results) / k,
         math.fsum(r.value_b for r in results) / k,

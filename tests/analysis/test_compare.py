@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from scipy import stats
 from evalharness.analysis.compare import Comparison, compare_runs
 from evalharness.analysis.paired import paired_test
 from evalharness.records import Manifest, MetricRecord
+from evalharness.store.layout import samples_path
 from evalharness.store.read import load_metrics
 from evalharness.store.write import RunWriter
 from stores import _sample, make_run
@@ -31,6 +33,22 @@ def compare(
     return compare_runs(path, *runs, **(options or {}))
 
 
+def rewrite(
+    path: Path, run: Manifest, change: Callable[[MetricRecord], MetricRecord | None]
+) -> None:
+    """The run's metrics, each changed, or left out where the change is None."""
+    found = [change(metric) for metric in load_metrics(path / run.run_id)]
+    RunWriter(path / run.run_id, run).write_metrics([m for m in found if m is not None])
+
+
+def of(task: str, **fields: Any) -> Callable[[MetricRecord], MetricRecord]:
+    return lambda metric: replace(metric, **fields) if metric.task == task else metric
+
+
+def without(task: str) -> Callable[[MetricRecord], MetricRecord | None]:
+    return lambda metric: None if metric.task == task else metric
+
+
 def test_a_better_model_is_called_better_and_an_equal_one_is_not(tmp_path: Path) -> None:
     found = compare(tmp_path, {}, {"tasks": {"x": better(TASKS["x"], 25), "y": TASKS["y"]}})
     x, y = found.tasks
@@ -40,6 +58,13 @@ def test_a_better_model_is_called_better_and_an_equal_one_is_not(tmp_path: Path)
     assert x.p_adjusted == pytest.approx(2 * x.result.p_value)
     assert found.overall is not None
     assert found.overall.result.difference == pytest.approx(0.125)
+    assert (found.overall.task, found.overall.num_only_a, found.overall.num_only_b) == (
+        "mean",
+        0,
+        0,
+    )
+    assert found.overall.higher_is_better
+    assert found.margin == 0.01  # a point of 100 where none is asked for
 
 
 def test_for_a_metric_of_which_less_is_better_a_drop_is_better(tmp_path: Path) -> None:
@@ -104,6 +129,7 @@ def test_failed_samples_are_left_out_and_counted(tmp_path: Path) -> None:
     scores: list[float | None] = [None, None, *TASKS["x"][2:]]
     (row,) = compare(tmp_path, {"tasks": {"x": TASKS["x"]}}, {"tasks": {"x": scores}}).tasks
     assert (row.result.n, row.num_only_a, row.num_only_b) == (98, 2, 0)
+    assert row.num_members == 1
 
 
 @pytest.mark.parametrize(
@@ -130,10 +156,10 @@ def test_what_cant_be_compared_is_left_out_and_told(
     assert "x" not in [row.task for row in found.tasks]
 
 
-def test_other_prompts_are_compared_when_asked_for(tmp_path: Path) -> None:
-    change = {"on_task": {"x": {"num_fewshot": 5}}}
-    found = compare(tmp_path, {}, change, {"any_prompt": True})
-    assert [row.notes for row in found.tasks] == [("0 shots against 5",), ()]
+def test_other_prompts_are_compared_when_asked_for_and_told(tmp_path: Path) -> None:
+    change = {"on_task": {"x": {"num_fewshot": 5, "repeats": 4}}}
+    x, y = compare(tmp_path, {}, change, {"any_prompt": True}).tasks
+    assert (x.notes, y.notes) == (("1 repeats against 4", "0 shots against 5"), ())
 
 
 @pytest.mark.parametrize(
@@ -177,6 +203,18 @@ def test_a_damaged_file_costs_its_task_only(tmp_path: Path) -> None:
     found = compare_runs(tmp_path, found.a, found.b)
     assert found.left_out == {"x": "damaged samples in b"}
     assert [row.task for row in found.tasks] == ["y"]
+    (tmp_path / "a" / "samples" / "x.parquet").write_bytes(b"PAR1 and nothing PAR1")
+    found = compare_runs(tmp_path, found.a, found.b)
+    assert found.left_out == {"x": "damaged samples in a and b"}
+    (tmp_path / "a" / "samples" / "x.parquet").unlink()
+    assert compare_runs(tmp_path, found.a, found.b).left_out == {"x": "no samples"}
+
+
+def test_damage_to_a_task_of_an_odd_name_is_told(tmp_path: Path) -> None:
+    found = compare(tmp_path, *({"tasks": {"my/task": TASKS["x"]}},) * 2)
+    samples_path(tmp_path / "b", "my/task").write_bytes(b"PAR1 and nothing PAR1")
+    found = compare_runs(tmp_path, found.a, found.b)
+    assert found.left_out == {"my/task": "damaged samples in b"}
 
 
 def test_damage_within_a_file_is_blamed_on_the_run_that_has_it(tmp_path: Path) -> None:
@@ -420,3 +458,128 @@ def test_a_part_of_a_group_is_said_to_be_one(tmp_path: Path) -> None:
         {"groups": groups, "on_task": {"y": {"version": "2.0"}}},
     ).tasks
     assert (row.task, row.num_members, row.notes) == ("g", 1, ("1 of 2 tasks",))
+
+
+@pytest.mark.parametrize(
+    ("scale", "off", "test"),
+    [(1, 8e-7, "mcnemar"), (1, 1.5e-6, "z"), (100, 2e-5, "permutation"), (100, 5e-5, "z")],
+)
+def test_a_metric_within_a_millionth_of_its_samples_mean_is_that_mean(
+    tmp_path: Path, scale: int, off: float, test: str
+) -> None:
+    found = compare(tmp_path, *({"tasks": {"x": [scale * s for s in TASKS["x"]]}},) * 2)
+    rewrite(tmp_path, found.b, of("x", value=0.3 * scale + off))
+    assert compare_runs(tmp_path, found.a, found.b).tasks[0].result.test == test
+
+
+def test_an_unpaired_row_counts_the_smaller_run_and_both_errors(tmp_path: Path) -> None:
+    found = compare(tmp_path, {"tasks": {"x": TASKS["x"]}}, {"tasks": {"x": TASKS["x"]}})
+    rewrite(tmp_path, found.a, of("x", value=0.6, stderr=0.03, n=80))
+    rewrite(tmp_path, found.b, of("x", value=0.2, stderr=0.04, n=100))
+    (row,) = compare_runs(tmp_path, found.a, found.b).tasks
+    assert (row.result.difference, row.result.stderr) == pytest.approx((-0.4, 0.05))
+    assert (row.result.n, row.num_members, row.verdict) == (80, 1, "worse")
+
+
+def test_a_row_without_a_p_stays_outside_the_family(tmp_path: Path) -> None:
+    found = compare(tmp_path, {}, {"tasks": {"x": TASKS["x"], "y": better(TASKS["y"], 6)}})
+    rewrite(tmp_path, found.b, of("x", value=0.9, stderr=math.nan))
+    x, y = compare_runs(tmp_path, found.a, found.b).tasks
+    assert (math.isnan(x.p_adjusted), x.verdict) == (True, "no difference resolved")
+    assert (y.p_adjusted, y.verdict) == (y.result.p_value, "better")
+
+
+@pytest.mark.parametrize(("run", "why"), [("a", "no score in a"), ("b", "no acc (none) in b")])
+def test_a_task_without_its_score_is_left_out(tmp_path: Path, run: str, why: str) -> None:
+    found = compare(tmp_path, {}, {})
+    rewrite(tmp_path, found.a if run == "a" else found.b, without("x"))
+    found = compare_runs(tmp_path, found.a, found.b)
+    assert found.left_out == {"x": why}
+    assert [row.task for row in found.tasks] == ["y"]
+
+
+def test_a_score_that_is_nan_is_left_out(tmp_path: Path) -> None:
+    found = compare(tmp_path, {}, {})
+    rewrite(tmp_path, found.b, of("x", value=math.nan))
+    assert compare_runs(tmp_path, found.a, found.b).left_out == {"x": "no score in one of the runs"}
+
+
+def test_what_only_b_has_is_told_unless_tasks_are_named(tmp_path: Path) -> None:
+    found = compare(tmp_path, {}, {"tasks": {**TASKS, "z": [1.0, 0.0]}})
+    assert found.left_out == {"z": "only in b"}
+    named = compare_runs(tmp_path, found.a, found.b, tasks=["y"])
+    assert ([row.task for row in named.tasks], named.left_out) == (["y"], {})
+
+
+@pytest.mark.parametrize(("names", "rows"), [(["g"], ["g"]), (["g", "x"], ["x", "y"])])
+def test_a_group_named_is_its_row_unless_a_task_of_it_is_meant(
+    tmp_path: Path, names: list[str], rows: list[str]
+) -> None:
+    runs = {"tasks": {**TASKS, "z": [1.0, 0.0]}, "groups": {"g": ["x", "y"]}}
+    found = compare(tmp_path, runs, runs, {"tasks": names})
+    assert [row.task for row in found.tasks] == rows
+
+
+def test_a_group_without_a_score_of_its_own_is_its_tasks(tmp_path: Path) -> None:
+    found = compare(tmp_path, *({"groups": {"g": ["x", "y"]}},) * 2)
+    rewrite(tmp_path, found.a, without("g"))
+    found = compare_runs(tmp_path, found.a, found.b)
+    assert ([row.task for row in found.tasks], found.members) == (["x", "y"], ())
+
+
+def test_a_group_is_its_tasks_where_one_of_them_cant_be_paired(tmp_path: Path) -> None:
+    found = compare(tmp_path, *({"groups": {"g": ["x", "y"]}},) * 2)
+    rewrite(tmp_path, found.b, of("x", value=0.9))
+    found = compare_runs(tmp_path, found.a, found.b)
+    assert [(row.task, row.result.test) for row in found.tasks] == [("x", "z"), ("y", "mcnemar")]
+    assert found.members == ()
+
+
+def test_a_task_without_its_groups_metric_is_compared_by_its_own(tmp_path: Path) -> None:
+    found = compare(tmp_path, *({"groups": {"g": ["x", "y"]}},) * 2)
+    for run in (found.a, found.b):
+        rewrite(tmp_path, run, of("g", metric="f1"))
+    again = compare_runs(tmp_path, found.a, found.b)
+    assert [(row.task, row.metric) for row in again.tasks] == [("x", "acc"), ("y", "acc")]
+    metrics = load_metrics(tmp_path / "a")
+    own = [replace(m, metric="f1", is_main=False) for m in metrics if m.task == "x"]
+    RunWriter(tmp_path / "a", found.a).write_metrics(metrics + own)
+    again = compare_runs(tmp_path, found.a, found.b)
+    assert again.left_out == {"x": "no f1 (none) in b"}
+
+
+@pytest.mark.parametrize(("change", "notes"), [(of("g", value=0.6), ("tasks weigh the same",)), (without("g"), ())])  # fmt: skip
+def test_a_groups_tasks_weigh_the_same_where_its_score_in_b_says_so(
+    tmp_path: Path, change: Any, notes: tuple[str, ...]
+) -> None:
+    tasks = {"x": TASKS["x"][:20], "y": TASKS["y"]}
+    found = compare(tmp_path, *({"tasks": tasks, "groups": {"g": ["x", "y"]}},) * 2)
+    rewrite(tmp_path, found.b, change)
+    (row,) = compare_runs(tmp_path, found.a, found.b).tasks
+    assert (row.task, row.notes) == ("g", notes)
+    assert row.result.value_a == pytest.approx(0.75 if notes else 70 / 120)
+
+
+def test_sources_of_a_few_docs_arent_those_of_many_others(tmp_path: Path) -> None:
+    tasks = {"x": TASKS["x"][20:40], "y": TASKS["y"]}
+    runs = {
+        "tasks": tasks,
+        "groups": {"g": ["x", "y"]},
+        "clusters": {"x": [f"passage {i // 5}" for i in range(20)]},
+    }
+    (row,) = compare(tmp_path, runs, runs).tasks
+    assert row.result.num_clusters == 4 + 100
+
+
+def test_a_score_off_the_scale_of_shares_stays_out_of_the_mean(tmp_path: Path) -> None:
+    a = {**TASKS, "z": [30.0, 50.0, 40.0]}
+    found = compare(tmp_path, {"tasks": a}, {"tasks": {**a, "z": [35.0, 52.0, 49.0]}})
+    assert found.overall is not None
+    assert (found.overall.num_members, found.overall.notes) == (2, ("mean of 2 of 3 rows",))
+
+
+def test_a_safety_suites_composite_is_its_mean(tmp_path: Path) -> None:
+    suite = {"domain": "safety", "composite": {"name": "safe", "parts": ["x", "y"]}}
+    found = compare(tmp_path, *({"config": {"suite": suite}},) * 2)
+    assert found.overall is not None
+    assert (found.overall.task, found.overall.num_members) == ("safe", 2)

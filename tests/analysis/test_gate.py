@@ -11,7 +11,7 @@ from evalharness.analysis.compare import Comparison
 from evalharness.analysis.compare_rows import TaskComparison
 from evalharness.analysis.gate import Gate, GateRow, Unmatched, judge, one_sided
 from evalharness.analysis.gate_policy import Policy, parse_policy
-from evalharness.analysis.missing import bounds_of
+from evalharness.analysis.missing import Bounds, bounds_of
 from evalharness.analysis.paired import (
     PairedResult,
     from_normal,
@@ -201,7 +201,7 @@ def one(found: TaskComparison, text: str = "") -> GateRow:
 @pytest.mark.parametrize(("missing", "cause"), [(0, "kept"), (40, "kept"), (400, "docs missing")])
 def test_docs_that_the_candidate_lacks_count_as_lost(missing: int, cause: str) -> None:
     found = one(lacking(1000, missing))
-    assert found.cause == cause
+    assert (found.cause, found.docs_needed) == (cause, None)
     assert (found.outcome == "pass") == (cause == "kept")
 
 
@@ -315,6 +315,7 @@ def test_a_suite_that_only_one_has_is_no_pass_for_its_domain() -> None:
     gate = judge(policy(text), [found], [alone])
     assert gate.word == "INCONCLUSIVE"
     assert words(gate)["domain safety"] == ("critical", "not compared", alone.why)
+    assert {r.task: r.suite for r in gate.rows} == {"y": "s", "domain safety": "safe"}
     named = judge(policy("tasks: {toxigen: critical}\n"), [found], [alone])
     assert words(named)["toxigen"] == ("critical", "not compared", alone.why)
 
@@ -371,7 +372,9 @@ def test_a_group_is_judged_as_a_whole_unless_its_tasks_are_named() -> None:
         ("tasks: {mmlu_law: critical}\n", ["mmlu_law", "mmlu"]),
         ("tasks: {mmlu: supporting, mmlu_a*: critical}\n", ["mmlu_art", "mmlu"]),
     ):
-        assert [r.task for r in judge(policy(text), [found]).rows] == names
+        gate = judge(policy(text), [found])
+        assert [r.task for r in gate.rows] == names
+        assert gate.rows[0].tier == "critical"
 
 
 def test_critical_rows_come_first() -> None:
@@ -490,6 +493,7 @@ def test_rules_of_a_domain_hold_for_what_is_left_out_too() -> None:
     found = comparison(row("y", binary(10, 10, 1000)), left_out={"x": "only in a"}, domain="safety")
     gate = judge(policy("domains: {safety: critical}\ndefault: advisory\n"), [found])
     assert words(gate)["x"] == ("critical", "not compared", "only in a")
+    assert {r.suite for r in gate.rows} == {"s"}
 
 
 def test_a_task_named_beside_its_group_keeps_the_groups_pattern() -> None:
@@ -531,3 +535,130 @@ def test_missing_docs_turn_a_pass_at_the_margin() -> None:
     assert few.row is not None
     assert few.row.bounds is not None
     assert few.row.bounds.low.difference == pytest.approx((50 - 55) / 1110)
+
+
+BEYOND = binary(10, 65, 1000)
+"""5.5 points lost, p below 0.001; the interval reaches to less than the margin of 5."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"ci90_high": -0.0501}, ("fail", "beyond")),
+        ({"ci90_high": -0.05}, ("inconclusive", "close")),
+        ({"ci90_high": -0.05, "p_value": 0.0}, ("inconclusive", "close")),
+        ({"ci90_high": -0.0499, "mde": 0.05}, ("inconclusive", "close")),
+        ({"ci90_high": -0.0499, "mde": 0.0501}, ("inconclusive", "underpowered")),
+    ],
+)
+def test_a_loss_of_the_margin_itself_is_no_fail(
+    changes: dict[str, float], expected: tuple[str, str]
+) -> None:
+    assert outcome(judged(replace(BEYOND, **changes))) == expected  # type: ignore[arg-type]
+
+
+def test_a_bound_at_the_margin_itself_is_no_pass() -> None:
+    kept = binary(10, 10, 1000)
+    assert outcome(judged(replace(kept, ci90_low=-0.0499))) == ("pass", "kept")
+    assert outcome(judged(replace(kept, ci90_low=-0.05))) == ("inconclusive", "close")
+
+
+@pytest.mark.parametrize(("worst", "cause"), [(-0.0499, "kept"), (-0.05, "docs missing")])
+@pytest.mark.parametrize("only", [{"num_only_a": 5}, {"num_only_b": 5}])
+def test_docs_that_are_missing_may_cost_less_than_the_margin(
+    worst: float, cause: str, only: dict[str, int]
+) -> None:
+    result = replace(binary(10, 5, 95), ci90_low=0.0)
+    ends = Bounds(replace(result, ci90_low=worst), replace(result, ci90_low=0.1))
+    lacks = replace(row("x", result), bounds=ends, **only)  # type: ignore[arg-type]
+    assert one(lacks).cause == cause
+
+
+@pytest.mark.parametrize(("n", "is_few"), [(9, True), (10, False)])
+def test_ten_pairs_are_enough_to_be_judged(n: int, is_few: bool) -> None:
+    found = judged(binary(1, 1, n))
+    assert (found.cause == "few pairs") == is_few
+    # (1 + 1 + 2) / (n + 2): the variance that the MDE is from
+    assert found.docs_needed == pytest.approx(6.18256 * 4 / (n + 2) / 0.05**2, abs=1)
+
+
+def test_a_single_doc_of_fractions_says_nothing_of_how_many_would_do() -> None:
+    found = judged(paired_test([0.25], [0.5], rng()))
+    assert (found.cause, found.docs_needed) == ("few pairs", None)
+
+
+def test_a_relative_margin_is_of_the_base_and_not_of_the_candidate() -> None:
+    result = binary(0, 100, 1000)
+    assert (result.value_a, result.value_b) == pytest.approx((0.55, 0.45))
+    found = judged(result, "default: {tier: critical, relative: 0.1}\n")
+    assert found.margin == pytest.approx(0.055)
+
+
+def test_a_policy_can_say_that_higher_is_better() -> None:
+    text = "default: critical\ntasks: {x: {tier: critical, margin: 0.05, better: higher}}\n"
+    assert outcome(judged(binary(100, 0, 1000), text, higher=False)) == ("pass", "kept")
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05])
+def test_without_an_interval_there_are_no_bounds_at_any_alpha(alpha: float) -> None:
+    for result in (from_normal(0.5, 0.6, 0.0, 50), paired_test([0.25], [0.5], rng())):
+        assert all(math.isnan(bound) for bound in one_sided(result, alpha))
+
+
+def test_an_advisory_task_that_isnt_compared_doesnt_hold_up_the_others() -> None:
+    found = comparison(row("y", binary(10, 10, 1000)), left_out={"x": "failed in b"})
+    gate = judge(policy("tasks: {y: critical}\ndefault: advisory\n"), [found])
+    assert (gate.word, gate.exit_code) == ("PASS", 0)
+
+
+def test_what_is_left_out_of_a_group_may_have_a_rule_of_its_own() -> None:
+    found = comparison(
+        row("mmlu", binary(10, 10, 1000), members=2),
+        members=[row("mmlu_law", binary(10, 10, 1000))],
+        groups={"mmlu_law": "mmlu", "mmlu_art": "mmlu"},
+        left_out={"mmlu_art": "failed in b"},
+    )
+    gate = judge(policy("tasks: {mmlu: supporting, mmlu_art: critical}\n"), [found])
+    assert words(gate)["mmlu_art"] == ("critical", "not compared", "failed in b")
+
+
+@pytest.mark.parametrize(
+    ("key", "suite", "why"),
+    [
+        ("toxigen", "safe", "b has no run of suite safe"),
+        ("tox*", "safe", "b has no run of suite safe"),
+        ("mm*", "know", "a has no run of suite know"),
+        ("mmlu", "know", "a has no run of suite know"),
+        ("gsm8k", "", "in neither run"),
+    ],
+)
+def test_what_the_policy_names_is_looked_for_in_the_runs_without_a_partner(
+    key: str, suite: str, why: str
+) -> None:
+    alone = [
+        Unmatched(run("a", {"bbq": "bbq", "toxigen": "toxigen"}, "safe"), "b has no run of suite safe"),
+        Unmatched(run("b", {"mmlu_law": "mmlu"}, "know"), "a has no run of suite know"),
+        Unmatched(run("c", {"toxigen": "toxigen", "mmlu": "mmlu"}, "more"), "b has no run of suite more"),
+    ]  # fmt: skip
+    gate = judge(
+        policy(f"tasks: {{{key}: critical}}\n"),
+        [comparison(row("y", binary(10, 10, 1000)))],
+        alone,
+    )
+    assert words(gate)[key] == ("critical", "not compared", why)
+    assert {r.task: r.suite for r in gate.rows} == {"y": "s", key: suite}
+
+
+def test_a_domain_is_missed_once_and_only_where_nothing_of_it_was_compared() -> None:
+    alone = [
+        Unmatched(run(name, {"bbq": "bbq"}, suite, "safety"), f"b has no run of suite {suite}")
+        for name, suite in (("a", "safe"), ("c", "safer"))
+    ]
+    text = policy("domains: {safety: critical}\n")
+    capability = comparison(row("y", binary(10, 10, 1000)))
+    gate = judge(text, [capability], alone)
+    assert [(r.task, r.suite, r.why) for r in gate.rows if r.row is None] == [
+        ("domain safety", "safe", "b has no run of suite safe")
+    ]
+    safety = comparison(row("z", binary(10, 10, 1000)), domain="safety")
+    assert judge(text, [capability, safety], alone).word == "PASS"

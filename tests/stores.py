@@ -54,7 +54,8 @@ def make_run(
         run_id=run_id, status="running", model=model, suite=suite, suite_version="1",
         started_at="2026-01-01T00:00:00+00:00", finished_at="2026-01-01T00:10:00+00:00", wall_s=600.0,
         tasks=tuple(summaries), checkpoint={"fingerprint": f"fp-{model}", "is_chat": True},
-        engine={"kind": "fake", "version": "1", "dtype": "none", "quantization": None},
+        engine={"kind": "vllm", "version": "1", "dtype": "float32", "quantization": None},
+        packages={"lm-eval": "0.4.13"}, seeds={"run": 1234},
     )  # fmt: skip
     run = replace(base, **manifest)
     writer = RunWriter.create(results_dir, replace(run, status="running"), "")

@@ -47,9 +47,30 @@ def test_models_and_run_ids_name_runs(results_dir: Path) -> None:
         assert [row["verdict"] for row in found["tasks"]] == ["better", "no difference resolved"]
 
 
+def test_a_model_of_made_up_answers_only_is_named_by_its_run(results_dir: Path) -> None:
+    for name in ("one", "two"):
+        make_run(results_dir, f"9-{name}", name, "s", A, engine={"kind": "fake"})
+    message = str(call(results_dir, "base", "one").exception)
+    assert "model 'one' has only runs of the fake engine" in message
+    assert "'9-one'" in message
+    assert "only runs of the fake engine" in str(call(results_dir, "one", "two").exception)
+    (found,) = json.loads(call(results_dir, "9-one", "9-two", "--json").stdout)
+    assert "fake engine" in found["notes"][0]
+
+
+def test_a_models_made_up_run_is_never_its_best(results_dir: Path) -> None:
+    fields = {"engine": {"kind": "fake"}, "started_at": "2026-02-01T00:00:00+00:00"}
+    make_run(results_dir, "9-tuned", "tuned", "s", A, **fields)
+    (found,) = json.loads(call(results_dir, "base", "tuned", "--json").stdout)
+    assert found["b"]["run_id"] == "2-tuned"
+
+
 def test_a_suite_compares_all_its_models_with_the_first(results_dir: Path) -> None:
-    text = call(results_dir, "--suite", "s", "--md").stdout
-    assert text.startswith("**tuned** against **base**")
+    make_run(results_dir, "9-fake", "fake", "s", A, engine={"kind": "fake"})
+    result = call(results_dir, "--suite", "s", "--md")
+    assert result.stdout.startswith("**tuned** against **base**")
+    assert "fake" not in result.stdout
+    assert result.stderr == "left out, answers made up by the fake engine: 9-fake\n"
 
 
 def test_flips_come_with_the_comparison(results_dir: Path) -> None:
@@ -91,7 +112,7 @@ def test_wrong_input_is_one_line_that_helps(
 
 def test_two_runs_with_nothing_in_common_are_told_so(results_dir: Path) -> None:
     text = " ".join(call(results_dir, "1-base", "3-other").stdout.split())
-    assert "left out: x: only in 1-base" in text
+    assert "left out: x, y: only in 1-base" in text
     assert "left out: z: only in 3-other" in text
 
 

@@ -190,3 +190,30 @@ def test_shipped_values_equal_the_schemas_defaults_where_a_run_says_nothing() ->
     assert config.engine.kind is EngineKind.vllm
     schema = OmegaConf.structured(Config)
     assert config.run == OmegaConf.to_object(schema.run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes"),
+    [
+        ([], []),
+        (["run.limit=3", "sampling.seed=1"], []),
+        (["+suite.tasks.arc_easy.limit=50"], ["+arc_easy"]),
+        (["suite.tasks.gsm8k_sample.limit=5"], ["gsm8k_sample.limit"]),
+        (["~suite.tasks.gsm8k_sample"], ["-gsm8k_sample"]),
+        (["+suite.tasks.arc_easy={}", "suite.name=mine"], []),
+    ],
+)
+def test_a_suite_that_isnt_as_its_file_has_it_is_marked(
+    arguments: list[str], changes: list[str]
+) -> None:
+    (config,) = compose("model=smollm2-135m", "suite=quick", *arguments)
+    assert config.suite.modified == changes
+
+
+def test_a_suite_over_another_is_as_its_files_have_it(own_configs: Path) -> None:
+    text = "defaults: [quick, _self_]\nname: more\ntasks: {arc_easy: {limit: 3}}\n"
+    (own_configs / "suite" / "more.yaml").write_text(text)
+    (config,) = compose("model=smollm2-135m", "suite=more")
+    assert (len(config.suite.tasks), config.suite.modified) == (6, [])
+    (config,) = compose("model=smollm2-135m", "suite=more", "suite.tasks.arc_easy.limit=4")
+    assert config.suite.modified == ["arc_easy.limit"]

@@ -85,8 +85,12 @@ def test_two_models_are_compared_over_every_suite_that_both_have(results_dir: Pa
 
 def test_a_suite_narrows_it(results_dir: Path) -> None:
     content = json.loads(call(results_dir, "base", "unsafe", "--suite", "cap", "--json").stdout)
-    assert content["verdict"] == "PASS"
+    assert (content["verdict"], content["rows"][0]["outcome"]) == ("INCONCLUSIVE", "pass")
+    assert content["meaning"] == "no critical task was judged (the policy's needs_critical)"
     assert content["notes"] == ["no safety suite was run"]
+    (results_dir / "free.yaml").write_text(POLICY + "needs_critical: false\n")
+    free = call(results_dir, "base", "unsafe", "--suite", "cap", policy="free.yaml")
+    assert (free.exit_code, free.stdout.split()[0]) == (0, "PASS")
 
 
 def test_runs_that_are_named_are_compared_alone(results_dir: Path) -> None:
@@ -101,7 +105,9 @@ def test_another_prompt_is_compared_only_when_asked_for(results_dir: Path) -> No
     content = json.loads(call(results_dir, *names).stdout)
     assert content["verdict"] == "INCONCLUSIVE"
     assert "another prompt" in content["rows"][0]["reason"]
-    assert json.loads(call(results_dir, *names, "--any-prompt").stdout)["verdict"] == "PASS"
+    (row,) = json.loads(call(results_dir, *names, "--any-prompt").stdout)["rows"]
+    assert row["outcome"] == "pass"
+    assert row["notes"] == ["another prompt or other generation settings"]
 
 
 def test_what_the_candidate_hasnt_run_is_named(results_dir: Path) -> None:

@@ -68,6 +68,26 @@ def test_filters(results_dir: Path, arguments: list[str], found: dict[str, list[
     assert boards(results_dir, *arguments) == found
 
 
+def test_made_up_answers_are_left_out_and_named(results_dir: Path) -> None:
+    make_run(results_dir, "r5", "fake", "s", {"t": GOOD, "u": GOOD}, engine={"kind": "fake"})
+    result = call(results_dir, "--suite", "s", "--all", "--json")
+    content = json.loads(result.stdout)
+    assert "r5" not in [row["run_id"] for row in content["boards"][0]["rows"]]
+    assert content["left_out"] == ["left out, answers made up by the fake engine: r5"]
+
+
+def test_what_differs_is_ranked_when_asked_for(results_dir: Path) -> None:
+    shots = {"t": {"num_fewshot": 5, "request_hash": "5"}}
+    make_run(results_dir, "r5", "five", "s", {"t": GOOD, "u": GOOD}, on_task=shots)
+    ranks = {}
+    for flag in ((), ("--any-prompt",)):
+        content = json.loads(call(results_dir, "--suite", "s", "--json", *flag).stdout)
+        rows = {row["model"]: row for row in content["boards"][0]["rows"]}
+        ranks[flag] = rows["five"]["rank_first"]
+        assert rows["five"]["scores"]["t"]["differs"] == ["0 shots against 5"]
+    assert ranks == {(): None, ("--any-prompt",): 1}
+
+
 def test_models_without_a_release_date_are_named(results_dir: Path) -> None:
     result = call(results_dir, "--released-since", "2025-01-01")
     assert "left out, no release date: mine" in result.stderr

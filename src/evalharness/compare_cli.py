@@ -51,7 +51,10 @@ def compare(
     ] = 5,
     any_prompt: Annotated[
         bool,
-        typer.Option("--any-prompt", help="Compare tasks whose prompts or settings differ, too."),
+        typer.Option(
+            "--any-prompt",
+            help="Compare tasks whose prompts, settings, docs or scoring differ, too; says what differs.",
+        ),
     ] = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
@@ -65,7 +68,8 @@ def compare(
     evalharness compare BASE_RUN OTHER_RUN --flips --task gsm8k
     evalharness compare --suite quick --md
 
-    Samples are joined by their doc. A task whose version or prompt differs is left out, and said to be.
+    Samples are joined by their doc. A task that wasn't asked and scored alike in both is left out, and said to be; where scores
+    are missing a verdict holds whatever they are.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     if as_json + as_csv + as_markdown > 1:
         raise UserError("one of --json, --csv and --md")
@@ -118,6 +122,8 @@ def _chosen(results_dir: Path, names: list[str], suite: str | None) -> list[Mani
     runs = list_runs(results_dir)
     models = dict.fromkeys(run.model for run in reversed(runs) if run.suite == suite)
     found = [run for model in models if (run := best_run(runs_of(runs, model, suite)))]
+    if fakes := [run.run_id for run in runs if run.suite == suite and run.is_fake]:
+        typer.echo(f"left out, answers made up by the fake engine: {', '.join(fakes)}", err=True)
     if len(found) < 2:
         known = {run.suite for run in runs}
         raise StoreError(

@@ -299,6 +299,8 @@ class SuiteConfig:
     """lm-eval task, group or tag -> what to change."""
     composite: CompositeConfig | None = None
     """null: the tasks' scores stand by themselves."""
+    modified: list[str] = field(default_factory=list)
+    """Found, not set: in what the run's tasks aren't those of the suite's file (+task, -task, task.key)."""
 
 
 @dataclass(kw_only=True)

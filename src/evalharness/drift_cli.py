@@ -29,7 +29,10 @@ def drift(
     ] = 0.01,
     any_prompt: Annotated[
         bool,
-        typer.Option("--any-prompt", help="Compare tasks whose prompts or settings differ, too."),
+        typer.Option(
+            "--any-prompt",
+            help="Compare tasks whose prompts, settings, docs or scoring differ, too; says what differs.",
+        ),
     ] = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
@@ -45,7 +48,7 @@ def drift(
 
     Each model is compared with the one before it, and the last with the first. With one name the `parent` of its entry
     is followed. A suite's `domain` says what it measures. Up and down are significant differences of a domain's mean;
-    kept means shown to lie within the margin.
+    kept means shown to lie within the margin; each whatever the scores are that are missing.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     if as_json + as_csv + as_markdown > 1:
         raise UserError("one of --json, --csv and --md")

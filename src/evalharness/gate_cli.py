@@ -34,7 +34,10 @@ def gate(
     ] = None,
     any_prompt: Annotated[
         bool,
-        typer.Option("--any-prompt", help="Compare tasks whose prompts or settings differ, too."),
+        typer.Option(
+            "--any-prompt",
+            help="Compare tasks whose prompts, settings, docs or scoring differ, too; says what differs.",
+        ),
     ] = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
@@ -47,13 +50,14 @@ def gate(
     evalharness gate BASE_RUN CANDIDATE_RUN --md
 
     A task passes when its loss is shown to be smaller than its margin, fails when it is shown to be larger, and is
-    inconclusive otherwise. Docs are paired; what can't be compared never passes.
+    inconclusive otherwise, as when scores are missing that could change it. Docs are paired; what can't be compared never
+    passes.
 
     \b
     PASS          exit code 0: no critical or supporting task loses more than its margin
     WARN          exit code 0: a supporting task fails or is inconclusive
     BLOCK         exit code 1: a critical task fails
-    INCONCLUSIVE  exit code 2: a critical task can't be judged (wrong input is 2 as well, with a line on stderr)
+    INCONCLUSIVE  exit code 2: a critical task can't be judged, or none was (wrong input is 2 as well, with a line on stderr)
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     if as_json and as_markdown:
         raise UserError("--json or --md, not both")

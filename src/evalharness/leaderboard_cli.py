@@ -51,6 +51,12 @@ def leaderboard(
     show_all: Annotated[
         bool, typer.Option("--all", help="Every run, not the best one of each model.")
     ] = False,
+    any_prompt: Annotated[
+        bool,
+        typer.Option(
+            "--any-prompt", help="Rank scores whose prompts, settings or scoring differ, too."
+        ),
+    ] = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Rows shown of each table.")] = 50,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
@@ -65,7 +71,8 @@ def leaderboard(
     evalharness leaderboard --suite safety --sort wmdp --md
 
     A model stands there with its best run of a suite: complete before partial, all docs before the first ones, then the
-    latest. Runs with a strategy are rows of their own.
+    latest. Runs with a strategy are rows of their own. A score that isn't asked or made as most rows' is shown, marked ≠,
+    and neither averaged nor ranked; scores that are missing count at their worst and at their best for the ranks.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     if as_json + as_csv + as_markdown > 1:
         raise UserError("one of --json, --csv and --md")
@@ -79,7 +86,10 @@ def leaderboard(
         _filtered(runs, suite, model, family, _dates(since, until), _date("--released-since", released_since), told),
         show_all, told,
     )  # fmt: skip
-    boards = [_columns(board, task) for board in _boards(results_dir, chosen, sort, told)]
+    boards = [
+        _columns(board, task)
+        for board in _boards(results_dir, chosen, sort, told, any_prompt=any_prompt)
+    ]
     told += _half_copied(results_dir)
     if as_json:
         from evalharness.report.leaderboard import leaderboard_as_json
@@ -137,8 +147,10 @@ def _chosen(runs: Sequence[Manifest], show_all: bool, told: list[str]) -> list[M
     """The best run of each model, suite, version and strategy; or all of them."""
     from evalharness.store.choosing import best_run
 
-    ended = [run for run in runs if run.status != "running"]
-    if going_on := [run.run_id for run in runs if run.status == "running"]:
+    ended = [run for run in runs if run.status != "running" and not run.is_fake]
+    if fakes := [run.run_id for run in runs if run.is_fake]:
+        told.append(f"left out, answers made up by the fake engine: {_some(fakes)}")
+    if going_on := [run.run_id for run in runs if run.status == "running" and not run.is_fake]:
         told.append(f"left out, not ended: {_some(going_on)}")
     if show_all:
         return ended
@@ -150,7 +162,12 @@ def _chosen(runs: Sequence[Manifest], show_all: bool, told: list[str]) -> list[M
 
 
 def _boards(
-    results_dir: Path, runs: Sequence[Manifest], sort: str | None, told: list[str]
+    results_dir: Path,
+    runs: Sequence[Manifest],
+    sort: str | None,
+    told: list[str],
+    *,
+    any_prompt: bool,
 ) -> list[Board]:
     from evalharness.analysis.leaderboard import build_boards
     from evalharness.store.read import load_main_metrics
@@ -164,12 +181,12 @@ def _boards(
     empty = [run.run_id for run in runs if run.run_id not in read]
     if empty:
         told.append(f"left out, no metrics: {_some(empty)}")
-    boards = build_boards(runs, found.of_run, sort)
+    boards = build_boards(runs, found.of_run, sort, any_prompt=any_prompt)
     known = list(dict.fromkeys(task for board in boards for task in board.tasks))
     if sort is not None and sort not in known:
         raise StoreError(f"--sort {sort!r}: no such column{did_you_mean(sort, known)}")
     if not boards:
-        raise StoreError("no run has metrics: " + "; ".join(told))
+        raise StoreError("no run to rank: " + "; ".join(told))
     return boards
 
 

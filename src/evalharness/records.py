@@ -430,6 +430,14 @@ class Manifest:
     """GPUs x hours x `cost.usd_per_gpu_hour`, for the same time; null without a price."""
 
     @property
+    def is_fake(self) -> bool:
+        """Its answers are made up by the fake engine: it never stands for a model."""
+        asked = (self.config.get("engine") or {}).get(
+            "kind"
+        )  # all that a run has before its engine answers
+        return (self.engine.get("kind") or asked) == "fake"
+
+    @property
     def domain(self) -> str:
         """What the suite measures: capability or safety."""
         return str(self.config.get("suite", {}).get("domain", "capability"))

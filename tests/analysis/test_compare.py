@@ -138,6 +138,11 @@ def test_failed_samples_are_left_out_and_counted(tmp_path: Path) -> None:
         ({"on_task": {"x": {"version": "2.0"}}}, "task version 1.0 against 2.0"),
         ({"on_task": {"x": {"num_fewshot": 5}}}, "0 shots against 5"),
         ({"on_task": {"x": {"request_hash": "other"}}}, "another prompt"),
+        ({"on_task": {"x": {"task_hash": "other"}}}, "scored otherwise (filter or metric changed"),
+        ({"on_task": {"x": {"dataset_fingerprint": "other"}}}, "other docs (all 100 each)"),
+        ({"checkpoint": {"is_chat": False}}, "prompted with a chat template against as plain text"),
+        ({"packages": {"lm-eval": "0.4.9"}}, "lm-eval version 0.4.13 against 0.4.9"),
+        ({"engine": {"kind": "fake"}}, "the fake engine's answers against a model's"),
         ({"on_task": {"x": {"status": "failed"}}}, "failed in b"),
         ({"tasks": {"y": TASKS["y"]}}, "only in a"),
         ({"first_doc": 1000}, "no docs in common (100 only in a, 100 only in b)"),
@@ -155,6 +160,41 @@ def test_other_prompts_are_compared_when_asked_for_and_told(tmp_path: Path) -> N
     change = {"on_task": {"x": {"num_fewshot": 5, "repeats": 4}}}
     x, y = compare(tmp_path, {}, change, {"any_prompt": True}).tasks
     assert (x.notes, y.notes) == (("1 repeats against 4", "0 shots against 5"), ())
+
+
+@pytest.mark.parametrize(
+    "change", [{"on_task": {"x": {"version": "2.0"}}}, {"engine": {"kind": "fake"}}]
+)
+def test_another_version_and_made_up_answers_are_never_compared(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    found = compare(tmp_path, {}, change, {"any_prompt": True})
+    assert "x" in found.left_out
+    assert "--any-prompt" not in found.left_out["x"]
+
+
+def test_what_differs_in_the_whole_run_is_noted_when_compared_all_the_same(tmp_path: Path) -> None:
+    days = [{"template_date": f"2026-01-0{day}"} for day in (1, 2)]
+    said = "the chat template writes 2026-01-01 against 2026-01-02 as today's date"
+    assert said in compare(tmp_path / "no", *days).left_out["x"]
+    found = compare(tmp_path / "yes", *days, {"any_prompt": True})
+    assert (len(found.tasks), found.notes[0]) == (2, said)
+
+
+def test_a_score_that_may_differ_is_compared_and_said_to_be_unverified(tmp_path: Path) -> None:
+    old = {"on_task": {"x": {"request_hash": "", "task_hash": ""}}}
+    x, y = compare(tmp_path, {}, old).tasks
+    assert x.notes == ("unverified: prompt or generation settings, scoring",)
+    assert y.notes == ()
+
+
+def test_another_main_metric_of_the_second_is_told(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, name, name, "s", {"x": TASKS["x"]}) for name in "ab"]
+    metrics = load_metrics(tmp_path / "b")
+    more = [replace(metrics[0], metric="f1"), replace(metrics[0], is_main=False)]
+    RunWriter(tmp_path / "b", runs[1]).write_metrics(more)
+    (row,) = compare_runs(tmp_path, *runs).tasks
+    assert (row.metric, row.notes) == ("acc", ("b itself shows f1 (none)",))
 
 
 def test_a_damaged_file_costs_its_task_only(tmp_path: Path) -> None:
@@ -240,7 +280,9 @@ def test_clusters_widen_the_interval(tmp_path: Path) -> None:
 
 
 def test_what_else_differs_is_noted(tmp_path: Path) -> None:
-    found = compare(tmp_path, {}, {"checkpoint": {"fingerprint": "fp-m", "is_chat": False}})
+    other = {"checkpoint": {"fingerprint": "fp-m", "is_chat": False}}
+    found = compare(tmp_path, {}, other, {"any_prompt": True})
+    assert len(found.tasks) == 2
     assert found.notes == (
         "prompted with a chat template against as plain text",
         "the same weights",

@@ -2,7 +2,8 @@
 
 import pytest
 
-from evalharness.analysis.compare import is_share, mean_of, verdict
+from evalharness.analysis.compare import is_share, verdict
+from evalharness.analysis.missing import exactly, mean_of
 from evalharness.analysis.paired import PairedResult, from_normal
 
 
@@ -24,12 +25,12 @@ def result(
 def test_a_significant_difference_is_called_by_the_metrics_direction(
     p: float, difference: float, higher_is_better: bool, word: str
 ) -> None:
-    assert verdict(result(difference), p, 0.01, higher_is_better=higher_is_better) == word
+    assert verdict(exactly(result(difference)), p, 0.01, higher_is_better=higher_is_better) == word
 
 
 @pytest.mark.parametrize("p", [0.05, 0.0501, 0.09, 1.0])
 def test_a_p_of_a_twentieth_or_more_is_no_difference(p: float) -> None:
-    assert verdict(result(0.2), p, 0.01, higher_is_better=True) == "no difference resolved"
+    assert verdict(exactly(result(0.2)), p, 0.01, higher_is_better=True) == "no difference resolved"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_a_p_of_a_twentieth_or_more_is_no_difference(p: float) -> None:
 def test_equivalent_is_a_90_percent_interval_inside_the_margin(
     low: float, high: float, is_equivalent: bool
 ) -> None:
-    found = verdict(result(low=low, high=high), 0.5, 0.02, higher_is_better=True)
+    found = verdict(exactly(result(low=low, high=high)), 0.5, 0.02, higher_is_better=True)
     assert found == ("equivalent" if is_equivalent else "no difference resolved")
 
 
@@ -52,7 +53,7 @@ def test_a_margin_holds_only_where_both_scores_lie_on_the_scale_of_shares(
 ) -> None:
     found = result(b - a, -1e-4, 1e-4, a)
     assert is_share(found) == expected
-    assert (verdict(found, 0.5, 0.01, higher_is_better=True) == "equivalent") == expected
+    assert (verdict(exactly(found), 0.5, 0.01, higher_is_better=True) == "equivalent") == expected
 
 
 def test_the_mean_of_one_result_is_that_result() -> None:

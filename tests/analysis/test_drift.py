@@ -12,10 +12,10 @@ from evalharness.analysis.drift import (
     Step,
     ancestors,
     call,
-    flipped,
     lineage,
     parent_note,
 )
+from evalharness.analysis.missing import exactly, flipped
 from evalharness.analysis.paired import from_normal, paired_test
 from evalharness.records import Manifest
 from stores import Scores, make_run
@@ -170,11 +170,11 @@ def test_p_is_adjusted_over_steps_and_domains(tmp_path: Path) -> None:
 
 
 def test_a_call_needs_significance() -> None:
-    mean = from_normal(0.5, 0.6, 0.05, 100)
+    mean = exactly(from_normal(0.5, 0.6, 0.05, 100))
     assert call(mean, 0.051, 0.01) == "not worse"
     assert call(mean, 0.049, 0.01) == "up"
-    assert call(from_normal(0.6, 0.5, 0.05, 100), 0.049, 0.01) == "down"
-    assert call(from_normal(0.5, 0.5, 0.0, 100), math.nan, 0.5) == "not resolved"
+    assert call(exactly(from_normal(0.6, 0.5, 0.05, 100)), 0.049, 0.01) == "down"
+    assert call(exactly(from_normal(0.5, 0.5, 0.0, 100)), math.nan, 0.5) == "not resolved"
 
 
 def test_flipped_is_the_result_of_the_other_answers() -> None:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evalharness.analysis.compare import Comparison, TaskComparison
+from evalharness.analysis.compare import Comparison
+from evalharness.analysis.compare_rows import TaskComparison
 from evalharness.analysis.gate import Gate, GateRow, Unmatched, judge, one_sided
 from evalharness.analysis.gate_policy import Policy, parse_policy
+from evalharness.analysis.missing import Bounds, bounds_of
 from evalharness.analysis.paired import (
     PairedResult,
     from_normal,
@@ -17,6 +19,7 @@ from evalharness.analysis.paired import (
     paired_test,
 )
 from evalharness.records import Manifest
+from evalharness.store.pairs import Possible
 from stores import _summary
 
 
@@ -93,10 +96,20 @@ def test_an_interval_below_the_margin_fails() -> None:
     assert found.best < -0.05
 
 
-def test_a_significant_loss_whose_estimate_is_beyond_the_margin_fails() -> None:
+def test_a_significant_loss_beyond_the_margin_is_no_fail_while_the_interval_reaches_it() -> None:
     found = judged(binary(10, 65, 1000))
-    assert outcome(found) == ("fail", "significant")
-    assert found.best > -0.05
+    assert found.p_adjusted < 1e-9
+    assert found.best > -0.05 > found.gain
+    assert outcome(found) == ("inconclusive", "close")
+
+
+def test_a_tasks_verdict_is_its_own_however_many_are_judged() -> None:
+    counts = [(10, 65), (10, 10), (0, 100), (15, 60), (0, 20)]
+    alone = [outcome(judged(binary(*wins, 1000))) for wins in counts]
+    rows = [row(str(place), binary(*wins, 1000)) for place, wins in enumerate(counts)]
+    rows += [row(f"more {place}", binary(20, 20, 1000)) for place in range(50)]
+    among = {r.task: outcome(r) for r in judge(policy(), [comparison(*rows)]).rows}
+    assert [among[str(place)] for place in range(len(counts))] == alone
 
 
 def test_a_significant_loss_within_the_margin_passes() -> None:
@@ -162,12 +175,72 @@ def test_where_lower_is_better_a_gain_is_a_loss() -> None:
     assert outcome(judged(binary(100, 0, 1000), higher=False)) == ("fail", "beyond")
 
 
-@pytest.mark.parametrize(("missing", "cause"), [(0, "kept"), (10, "kept"), (100, "docs missing")])
+def lacking(n: int, missing: int, *, in_a: bool = False) -> TaskComparison:
+    """A row on which b wins 50 of n docs and has no score for `missing` more, half of which a gets right."""
+    a, b = [0.0] * 50 + [1.0] * (n - 50), [1.0] * n
+    more, least, most = [1.0, 0.0] * (missing // 2), [0.0] * missing, [1.0] * missing
+    ends = [[*a, *more], [*a, *more], [*b, *least], [*b, *most]]
+    ends = [ends[2], ends[3], ends[0], ends[1]] if in_a else ends
+    low_a, high_a, low_b, high_b = map(np.array, ends)
+    share = missing / (n + missing)
+    return replace(
+        row("x", paired_test(*((b, a) if in_a else (a, b)), rng())),
+        num_only_a=0 if in_a else missing,
+        num_only_b=missing if in_a else 0,
+        missing_a=share if in_a else 0.0,
+        missing_b=0.0 if in_a else share,
+        bounds=bounds_of(Possible(low_a, high_a, low_b, high_b, None), [0]) if missing else None,
+    )
+
+
+def one(found: TaskComparison, text: str = "") -> GateRow:
+    (judged_row,) = judge(policy(text), [comparison(found)]).rows
+    return judged_row
+
+
+@pytest.mark.parametrize(("missing", "cause"), [(0, "kept"), (40, "kept"), (400, "docs missing")])
 def test_docs_that_the_candidate_lacks_count_as_lost(missing: int, cause: str) -> None:
-    kept = replace(row("x", binary(50, 0, 1000)), num_only_a=missing)
-    (found,) = judge(policy(), [comparison(kept)]).rows
+    found = one(lacking(1000, missing))
     assert (found.cause, found.docs_needed) == (cause, None)
     assert (found.outcome == "pass") == (cause == "kept")
+
+
+def test_docs_that_the_base_lacks_may_have_been_right() -> None:
+    found = one(lacking(1000, 400, in_a=True))
+    # The other way round: 50 docs lost of 1000, and the base may have all of 400, of which the candidate has half.
+    assert outcome(found) == ("inconclusive", "docs missing")
+    assert found.worst < -(50 + 200) / 1400
+
+
+def test_a_loss_that_missing_docs_could_make_up_for_is_no_fail() -> None:
+    lost = lacking(1000, 400, in_a=True)
+    assert lost.result.ci_high < -0.03
+    found = one(lost, "default: {tier: critical, margin: 0.03}\n")
+    assert outcome(found) == ("inconclusive", "docs missing")
+    assert found.best > -0.03
+    few = one(lacking(1000, 10, in_a=True), "default: {tier: critical, margin: 0.03}\n")
+    assert outcome(few) == ("fail", "beyond")
+
+
+def test_a_share_of_the_bases_score_is_of_the_least_that_it_may_be() -> None:
+    found = lacking(1000, 400, in_a=True)
+    assert found.bounds is not None
+    base = one(found, "default: {tier: critical, relative: 0.1}\n")
+    assert base.margin == pytest.approx(0.1 * 1000 / 1400)
+    assert found.result.value_a == 1.0
+
+
+def test_a_fail_needs_the_loss_beyond_a_share_of_all_that_the_base_may_score() -> None:
+    a, b = np.ones(1100), np.array([1.0] * 900 + [0.0] * 200)
+    least = np.array([1.0] * 1000 + [0.0] * 100)
+    lost = replace(
+        row("x", paired_test(a[:1000], b[:1000], rng())),
+        num_only_b=100, missing_a=100 / 1100, bounds=bounds_of(Possible(least, a, b, b, None), [0]),
+    )  # fmt: skip
+    found = one(lost, "default: {tier: critical, relative: 0.08}\n")
+    assert -0.08 * 1.0 < found.best < -0.08 * 1000 / 1100
+    assert outcome(found) == ("inconclusive", "docs missing")
+    assert outcome(one(lost, "default: {tier: critical, relative: 0.07}\n")) == ("fail", "beyond")
 
 
 def test_the_relative_margin_is_of_the_bases_score() -> None:
@@ -238,7 +311,7 @@ def test_a_suite_that_only_one_has_is_no_pass_for_its_domain() -> None:
         run("a", {"toxigen": "toxigen"}, "safe", "safety"), "b has no run of suite safe"
     )
     text = "domains: {safety: critical}\n"
-    assert judge(policy(text), [found]).word == "PASS"
+    assert judge(policy(text + "needs_critical: false\n"), [found]).word == "PASS"
     gate = judge(policy(text), [found], [alone])
     assert gate.word == "INCONCLUSIVE"
     assert words(gate)["domain safety"] == ("critical", "not compared", alone.why)
@@ -253,10 +326,37 @@ def test_nothing_compared_is_inconclusive_even_when_all_is_advisory() -> None:
 
 
 def test_domains_decide_over_whole_suites() -> None:
-    text = "domains: {safety: critical, capability: supporting}\n"
+    text = "domains: {safety: critical, capability: supporting}\nneeds_critical: false\n"
     fails = row("x", binary(0, 100, 1000))
     assert judge(policy(text), [comparison(fails)]).word == "WARN"
     assert judge(policy(text), [comparison(fails, domain="safety")]).word == "BLOCK"
+
+
+@pytest.mark.parametrize("what", ["pass", "fail", "inconclusive"])
+@pytest.mark.parametrize("tier", ["supporting", "advisory"])
+def test_without_a_critical_task_a_gate_is_inconclusive_unless_the_policy_says_otherwise(
+    tier: str, what: str
+) -> None:
+    found = comparison(row("x", binary(*RESULTS[what])))
+    gate = judge(policy(f"default: {tier}\n"), [found])
+    assert (gate.word, gate.exit_code) == ("INCONCLUSIVE", 2)
+    free = judge(policy(f"default: {tier}\nneeds_critical: false\n"), [found])
+    assert free.exit_code == 0
+    assert (free.word == "PASS") == (what == "pass" or tier == "advisory")
+
+
+def test_made_up_answers_are_never_judged() -> None:
+    found = comparison(row("x", binary(*RESULTS["pass"])))
+    assert judge(policy(), [found]).word == "PASS"
+    for side in ("a", "b"):
+        fake = replace(getattr(found, side), engine={"kind": "fake"})
+        gate = judge(policy(), [replace(found, **{side: fake})])
+        assert gate.word == "INCONCLUSIVE"
+        assert words(gate)["x"] == (
+            "critical",
+            "not compared",
+            f"the fake engine made up the answers of {side}",
+        )
 
 
 def test_a_group_is_judged_as_a_whole_unless_its_tasks_are_named() -> None:
@@ -356,11 +456,11 @@ def test_a_smaller_alpha_changes_the_verdict_of_a_bound() -> None:
     assert outcome(judged(result, "default: critical\nalpha: 0.01\n"))[0] == "inconclusive"
 
 
-def test_a_smaller_alpha_changes_the_verdict_of_a_significant_loss() -> None:
-    result = binary(60, 115, 1000)
-    text = "default: {tier: critical, margin: 0.054}\n"
-    assert outcome(judged(result, text)) == ("fail", "significant")
-    assert outcome(judged(result, text + "alpha: 0.00001\n"))[0] == "inconclusive"
+def test_a_smaller_alpha_changes_the_verdict_of_a_loss() -> None:
+    result = binary(10, 90, 1000)
+    text = "default: {tier: critical, margin: 0.06}\n"
+    assert outcome(judged(result, text)) == ("fail", "beyond")
+    assert outcome(judged(result, text + "alpha: 0.001\n"))[0] == "inconclusive"
 
 
 def test_docs_needed_follow_from_the_policys_alpha() -> None:
@@ -417,23 +517,24 @@ def test_bounds_of_sources_count_the_sources() -> None:
     assert (low, high) == pytest.approx((result.difference - reach, result.difference + reach))
 
 
-def test_missing_docs_count_only_on_a_scale_of_shares() -> None:
+def test_missing_docs_on_an_open_scale_could_be_anything() -> None:
     first, more = rng(2).random((2, 400))
     a = 50 + 10 * first
-    result = paired_test(a, a + 0.5 * more, rng(), permutations=100)
-    kept = replace(row("x", result), num_only_a=300)
-    (found,) = judge(policy(), [comparison(kept)]).rows
-    assert outcome(found) == ("pass", "kept")
+    whole = row("x", paired_test(a, a + 0.5 * more, rng(), permutations=100))
+    assert outcome(one(whole)) == ("pass", "kept")
+    found = one(replace(whole, num_only_a=1, missing_b=1 / 401))
+    assert outcome(found) == ("inconclusive", "docs missing")
+    assert math.isnan(found.worst)
 
 
 def test_missing_docs_turn_a_pass_at_the_margin() -> None:
-    result = binary(10, 10, 1000)
-    bound = result.ci90_low
-    # (bound n - m) / (n + m) = -0.05 at m = n (bound + 0.05) / 0.95
-    limit = 1000 * (bound + 0.05) / 0.95
-    for missing, expected in ((math.floor(limit), "kept"), (math.ceil(limit), "docs missing")):
-        kept = replace(row("x", result), num_only_a=missing)
-        assert judge(policy(), [comparison(kept)]).rows[0].cause == expected
+    few, many = (one(lacking(1000, missing)) for missing in (110, 260))
+    assert (few.cause, many.cause) == ("kept", "docs missing")
+    assert few.worst > -0.05 >= many.worst
+    # 50 docs are won, and of those missing the half that the base gets right lost.
+    assert few.row is not None
+    assert few.row.bounds is not None
+    assert few.row.bounds.low.difference == pytest.approx((50 - 55) / 1110)
 
 
 BEYOND = binary(10, 65, 1000)
@@ -444,12 +545,10 @@ BEYOND = binary(10, 65, 1000)
     ("changes", "expected"),
     [
         ({"ci90_high": -0.0501}, ("fail", "beyond")),
-        ({"ci90_high": -0.05}, ("fail", "significant")),
-        ({"p_value": 0.0499}, ("fail", "significant")),
-        ({"p_value": 0.05, "mde": 0.05}, ("inconclusive", "close")),
-        ({"difference": -0.0501}, ("fail", "significant")),
-        ({"difference": -0.05, "mde": 0.05}, ("inconclusive", "close")),
-        ({"difference": -0.05, "mde": 0.0501}, ("inconclusive", "underpowered")),
+        ({"ci90_high": -0.05}, ("inconclusive", "close")),
+        ({"ci90_high": -0.05, "p_value": 0.0}, ("inconclusive", "close")),
+        ({"ci90_high": -0.0499, "mde": 0.05}, ("inconclusive", "close")),
+        ({"ci90_high": -0.0499, "mde": 0.0501}, ("inconclusive", "underpowered")),
     ],
 )
 def test_a_loss_of_the_margin_itself_is_no_fail(
@@ -464,17 +563,15 @@ def test_a_bound_at_the_margin_itself_is_no_pass() -> None:
     assert outcome(judged(replace(kept, ci90_low=-0.05))) == ("inconclusive", "close")
 
 
-@pytest.mark.parametrize(
-    ("only", "cause"),
-    [({"num_only_a": 4}, "kept"), ({"num_only_a": 5}, "docs missing"), ({"num_only_b": 5}, "kept")],
-)
-def test_docs_missing_in_the_candidate_may_cost_less_than_the_margin(
-    only: dict[str, int], cause: str
+@pytest.mark.parametrize(("worst", "cause"), [(-0.0499, "kept"), (-0.05, "docs missing")])
+@pytest.mark.parametrize("only", [{"num_only_a": 5}, {"num_only_b": 5}])
+def test_docs_that_are_missing_may_cost_less_than_the_margin(
+    worst: float, cause: str, only: dict[str, int]
 ) -> None:
-    # (0 x 95 - 5) / 100 is the margin of 5 points.
     result = replace(binary(10, 5, 95), ci90_low=0.0)
-    (found,) = judge(policy(), [comparison(replace(row("x", result), **only))]).rows  # type: ignore[arg-type]
-    assert found.cause == cause
+    ends = Bounds(replace(result, ci90_low=worst), replace(result, ci90_low=0.1))
+    lacks = replace(row("x", result), bounds=ends, **only)  # type: ignore[arg-type]
+    assert one(lacks).cause == cause
 
 
 @pytest.mark.parametrize(("n", "is_few"), [(9, True), (10, False)])

@@ -91,6 +91,7 @@ TIERS = "tiers: {critical: {margin: 0.02}, advisory: {margin: 0.05}}\n"
         (TIERS + "alpha: 1e-2\n", "line 2: alpha: got '1e-2'; expected a number"),
         (TIERS + "min_pairs: 1\n", "line 2: min_pairs: got 1; expected a whole number of 2 or more"),
         (TIERS + "min_pairs: true\n", "min_pairs: got True"),
+        (TIERS + "needs_critical: 0\n", "line 2: needs_critical: got 0; expected true or false"),
         ("tiers: {critical: 0.02}\n", "line 1: tiers.critical: got 0.02; expected {margin: 0.02}"),
         ("tiers:\n  critical: {margin: 0}\n", "line 2: tiers.critical.margin: got 0; expected a number above 0"),
         ("tiers:\n  critical: {margin: .nan}\n", "tiers.critical.margin: got nan; expected"),

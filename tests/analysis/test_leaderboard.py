@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,6 @@ def test_a_safety_suite_has_no_mean(store: Store) -> None:
 
 
 def test_a_suites_composite_is_its_mean(store: Store) -> None:
-    from dataclasses import replace
-
     config = {"suite": {"tasks": {"t": {}, "u": {}}, "composite": {"name": "c", "parts": ["t"]}}}
     run = store.add("a", {"t": FAIR, "u": GOOD}, config=config)
     metrics = load_main_metrics(store.folder, [run.run_id]).of_run[run.run_id]
@@ -155,23 +154,124 @@ def test_a_strategy_is_part_of_the_label(store: Store) -> None:
     assert store.board().rows[0].label == "a (repeats)"
 
 
-@pytest.mark.parametrize(
-    ("field", "values", "word"),
-    [
-        ("version", ("1.0", "2.0"), "task version"),
-        ("num_fewshot", (0, 5), "shots"),
-        ("request_hash", ("one", "other"), "prompt or generation settings"),
-    ],
-)
-def test_columns_of_several_settings_are_told(
-    store: Store, field: str, values: tuple[Any, Any], word: str
+DIFFERING: list[tuple[dict[str, Any], str]] = [
+    ({"on_task": {"t": {"version": "2.0"}}}, "t: task version 1.0 against 2.0: odd"),
+    ({"on_task": {"t": {"num_fewshot": 5}}}, "t: 0 shots against 5: odd"),
+    ({"on_task": {"t": {"request_hash": "x"}}}, "t: another prompt or other generation settings: odd"),
+    ({"on_task": {"t": {"task_hash": "x"}}}, "t: scored otherwise (filter or metric changed: task h against x): odd"),
+    ({"on_task": {"t": {"num_docs": 50, "num_samples": 50, "dataset_fingerprint": "x"}}}, "t: all 100 docs against 50 of 100: odd"),
+    ({"on_task": {"t": {"dataset_fingerprint": "x"}}}, "t: other docs (all 100 each): odd"),
+    ({"checkpoint": {"is_chat": False}}, "prompted with a chat template against as plain text: odd"),
+    ({"packages": {"lm-eval": "0.4.1"}}, "lm-eval version 0.4.13 against 0.4.1: odd"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "note"), DIFFERING)
+def test_what_isnt_asked_or_scored_as_most_rows_is_shown_and_not_ranked(
+    store: Store, change: dict[str, Any], note: str
 ) -> None:
-    for model, value in zip("ab", values, strict=True):
-        store.add(model, {"t": FAIR}, on_task={"t": {field: value}})
-    assert store.board().notes == (f"t: rows differ in {word}",)
+    store.add("a", {"t": FAIR})
+    store.add("odd", {"t": GOOD}, **change)
+    store.add("b", {"t": POOR})
+    board = store.board()
+    assert [(row.label, row.ranks) for row in board.rows] == [
+        ("a", Ranks(1, 1)), ("b", Ranks(2, 2)), ("odd", None),
+    ]  # fmt: skip
+    assert board.rows[-1].scores["t"].value == 0.9
+    assert math.isnan(board.rows[-1].mean.value)
+    assert note in board.notes
 
 
-def test_a_prompt_that_isnt_known_differs_from_nothing(store: Store) -> None:
+def test_a_column_of_two_metrics_ranks_one(store: Store) -> None:
+    runs = [
+        store.add(model, {"t": scores})
+        for model, scores in (("a", FAIR), ("b", POOR), ("odd", GOOD))
+    ]
+    metrics = load_main_metrics(store.folder, [run.run_id for run in runs]).of_run
+    metrics[runs[2].run_id] = [replace(m, metric="acc_norm") for m in metrics[runs[2].run_id]]
+    (board,) = build_boards(runs, metrics)
+    assert [(row.label, row.ranks is None) for row in board.rows] == [("a", False), ("b", False), ("odd", True)]  # fmt: skip
+    assert "t: metric acc against acc_norm: odd" in board.notes
+
+
+def test_what_differs_is_ranked_when_asked_for_but_never_another_version(store: Store) -> None:
+    store.add("a", {"t": FAIR})
+    store.add("shots", {"t": GOOD}, on_task={"t": {"num_fewshot": 5}})
+    store.add("version", {"t": GOOD}, on_task={"t": {"version": "2.0"}})
+    metrics = load_main_metrics(store.folder, [run.run_id for run in store.runs]).of_run
+    (board,) = build_boards(store.runs, metrics, any_prompt=True)
+    ranks = {row.label: row.ranks for row in board.rows}
+    assert sum(found is not None for found in ranks.values()) == 2
+    assert any("never ranked together" in note for note in board.notes)
+
+
+def test_made_up_answers_stand_on_no_board(store: Store) -> None:
+    store.add("a", {"t": FAIR})
+    store.add("fake", {"t": GOOD}, engine={"kind": "fake"})
+    assert [row.label for row in store.board().rows] == ["a"]
+
+
+def test_a_prompt_that_isnt_known_is_ranked_and_said_to_be_unverified(store: Store) -> None:
     for model, value in zip("ab", ("", "other"), strict=True):
         store.add(model, {"t": FAIR}, on_task={"t": {"request_hash": value}})
-    assert store.board().notes == ()
+    assert store.board().notes == ("unverified: prompt or generation settings: a",)
+    assert all(row.ranks for row in store.board().rows)
+
+
+def test_a_task_added_on_the_command_line_is_no_part_of_the_mean(store: Store) -> None:
+    config = {"suite": {"tasks": {"t": {}, "extra": {}}, "modified": ["+extra"]}}
+    store.add("a", {"t": FAIR, "extra": GOOD}, config=config)
+    board = store.board()
+    assert (board.tasks, board.averaged) == (("t", "extra"), ("t",))
+    assert board.rows[0].mean.value == 0.5
+    assert "not in the mean: extra (not the suite's own, added to a run)" in board.notes
+    assert "a: modified suite (+extra)" in board.notes
+
+
+HARD: list[float | None] = [1.0] * 60 + [None] * 40
+
+
+def test_a_worse_model_without_scores_on_the_hardest_docs_isnt_first(store: Store) -> None:
+    store.add("whole", {"t": [1.0] * 70 + [0.0] * 30})
+    store.add("part", {"t": HARD})
+    rows = store.board().rows
+    assert [(row.label, row.ranks) for row in rows] == [("whole", Ranks(1, 2)), ("part", Ranks(1, 2))]  # fmt: skip
+    assert rows[1].missing == {"t": pytest.approx(0.4)}
+    low, ci_low, high, ci_high = rows[1].ranges["t"]
+    assert (low, high) == pytest.approx((0.6, 1.0))
+    # The interval of 60 of 100: no narrower than the normal one with the number of missing docs drawn.
+    assert ci_low <= 0.6 - 1.9 * math.sqrt(0.6 * 0.4 / 100)
+    assert ci_high >= 1
+
+
+def test_a_better_model_isnt_first_while_the_others_missing_docs_may_be_right(store: Store) -> None:
+    store.add("whole", {"t": [1.0] * 75 + [0.0] * 25})
+    store.add("part", {"t": [1.0] * 40 + [0.0] * 20 + [None] * 40})
+    assert {row.label: row.ranks for row in store.board().rows} == {
+        "whole": Ranks(1, 2), "part": Ranks(1, 2),
+    }  # fmt: skip
+
+
+def test_missing_docs_where_lower_is_better_may_be_the_highest(store: Store) -> None:
+    store.add("whole", {"t": [1.0] * 30 + [0.0] * 70}, lower_is_better=["t"])
+    store.add("part", {"t": [0.0] * 60 + [None] * 40}, lower_is_better=["t"])
+    rows = store.board("t").rows
+    assert [(row.label, row.ranks) for row in rows] == [("whole", Ranks(1, 2)), ("part", Ranks(1, 2))]  # fmt: skip
+
+
+def test_missing_docs_of_a_group_widen_it_as_pooled_or_as_equal_tasks(store: Store) -> None:
+    store.add("a", {"x": [1.0] * 90 + [0.0] * 10, "y": [1.0] * 5 + [None] * 5}, groups=GROUPS)
+    (row,) = store.board().rows
+    found = row.ranges["g"]
+    value = 95 / 105
+    # y's 5 missing docs: 5 of 110, or half of one of two tasks.
+    assert found.low == pytest.approx(value - 0.5 * 1.0 / 2)
+    assert found.high == pytest.approx(min(1.0, value * 105 / 110 + 5 / 110))
+
+
+def test_missing_docs_on_an_open_scale_leave_no_rank(store: Store) -> None:
+    store.add("a", {"t": [3.0, 4.0, 5.0] * 10})
+    store.add("b", {"t": [5.0, 4.0, 5.0] * 9 + [None] * 3})
+    ranks = {row.label: row.ranks for row in store.board("t").rows}
+    assert ranks["a"] is not None
+    assert ranks["b"] is None

@@ -75,3 +75,13 @@ def test_the_stepwise_limit_is_holms() -> None:
     assert ranks == [Ranks(1, 1), Ranks(2, 3), Ranks(2, 3)]
     value[1] = 2.3  # above the second limit, below the first
     assert rank_intervals(value, value - half, value + half)[1] == Ranks(2, 2)
+
+
+def test_a_model_is_better_only_than_the_best_that_another_may_be() -> None:
+    value, ci_low, ci_high = [0.9, 0.3], [0.85, 0.25], [0.95, 0.86]
+    assert rank_intervals(value, ci_low, [0.95, 0.35]) == [Ranks(1, 1), Ranks(2, 2)]
+    assert rank_intervals(value, ci_low, ci_high, best=[0.9, 0.85]) == [Ranks(1, 2), Ranks(1, 2)]
+    lower = rank_intervals(
+        [0.1, 0.1], [0.05, 0.05], [0.75, 0.15], best=[0.7, 0.1], higher_is_better=False
+    )
+    assert lower == [Ranks(1, 2), Ranks(1, 2)]

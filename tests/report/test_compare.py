@@ -61,6 +61,49 @@ def test_no_number_is_cut_on_any_width(found: Comparison, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.fixture
+def lacking(tmp_path: Path) -> Comparison:
+    tasks = {"x": [1.0] * 60 + [0.0] * 40, "y": [1.0, 0.0] * 50}
+    b = {**tasks, "x": [1.0] * 60 + [None] * 40}
+    runs = [make_run(tmp_path, n, n, "s", t) for n, t in (("a", tasks), ("b", b))]
+    return compare_runs(tmp_path, *runs)
+
+
+@pytest.mark.parametrize("width", [60, 100, 160])
+def test_missing_scores_are_shown_with_their_share_and_what_they_leave_open(
+    lacking: Comparison, width: int
+) -> None:
+    text = " ".join(shown(comparison_view(lacking, width=width), width).split())
+    assert "x: scores are missing: 40 % of the second's (40 of 100 docs); whatever they are, the difference over all docs lies between 0.000 and +0.400" in text  # fmt: skip
+    assert "mean: scores are missing: 20 % of the second's" in text
+    assert "y: scores" not in text
+    assert "all docs: 0.000 to +0.400" in text
+    assert "40 % of the second's (40 of 100 docs)" in markdown([lacking], show_all=False)
+
+
+def test_json_has_the_bounds(lacking: Comparison) -> None:
+    x, y = comparison_as_json(lacking)["tasks"]
+    assert (x["missing_a"], x["missing_b"], x["num_only_a"]) == (0.0, pytest.approx(0.4), 40)
+    assert (x["difference_low"], x["difference_high"]) == pytest.approx((0.0, 0.4))
+    assert x["bound_ci_low"] < 0.0
+    assert x["bound_ci_high"] > 0.4
+    assert x["bound_p_value"] == 1.0
+    assert "bounds" not in x
+    assert (y["difference_low"], y["bound_ci_low"]) == (y["difference"], y["ci_low"])
+
+
+def test_tasks_that_are_left_out_alike_share_a_line(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path, n, n, "s", TASKS, groups=GROUPS, checkpoint={"is_chat": is_chat})
+        for n, is_chat in (("a", True), ("b", False))
+    ]
+    text = " ".join(shown(comparison_view(compare_runs(tmp_path, *runs), width=160)).split())
+    assert (
+        "left out: x, y, z: prompted with a chat template against as plain text; --any-prompt"
+        in text
+    )
+
+
 def change(**texts: Any) -> DocChange:
     base = {"task": "x", "doc_id": 1, "repeat": 0, "target": "t", "prompt": "p", "answer_a": "1",
             "answer_b": "2", "response_a": "one", "response_b": "two", "score_a": 1.0, "score_b": 0.0,

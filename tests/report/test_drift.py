@@ -95,3 +95,24 @@ def test_names_of_others_cannot_reach_the_terminal(tmp_path: Path) -> None:
     whole = lineage([evil + "a", evil + "b"], [link, link], 0.01, [evil])
     text = shown(whole, 160) + shown(whole, 80) + markdown(whole)
     assert not {"\x1b", "\u202e"} & set(text)
+
+
+def test_what_missing_scores_leave_open_of_a_mean_is_told(tmp_path: Path) -> None:
+    tasks: dict[str, Any] = {"x": BASE, "y": BASE}
+    lost: dict[str, Any] = {"x": [None, 0.0] * 100, "y": BASE}
+    runs = [make_run(tmp_path, n, n, "s", t) for n, t in (("a", tasks), ("b", lost))]
+    whole = lineage(["a", "b"], [Link("a", "b", [compare_runs(tmp_path, *runs)])], 0.01, [])
+    text = " ".join(shown(whole, 160).split())
+    assert "s: x: scores are missing: 50 % of the second's (100 of 200 docs)" in text
+    assert "capability: scores are missing: 25 % of the second's; whatever they are, the mean difference lies between -0.250 and 0.000" in text  # fmt: skip
+    domain = lineage_as_json(whole)["steps"][0]["domains"]["capability"]
+    assert (domain["missing_second"], domain["mean"]["difference_low"]) == (0.25, -0.25)
+    assert (domain["call"], domain["tasks"][0]["missing_b"]) == ("not resolved", 0.5)
+
+
+def test_made_up_answers_measure_no_drift(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, n, n, "s", {"x": s}, engine={"kind": "fake"}) for n, s in (("a", BASE), ("b", UP))]  # fmt: skip
+    whole = lineage(["a", "b"], [Link("a", "b", [compare_runs(tmp_path, *runs)])], 0.01, [])
+    text = " ".join(shown(whole, 160).split())
+    assert "capability not measured" in text
+    assert "s: not measured: the fake engine's answers stand for no model" in text

@@ -102,3 +102,24 @@ def test_a_task_of_two_suites_is_told_apart(tmp_path: Path) -> None:
     text = shown(gate_view(judge(parse_policy(POLICY, "p"), found), NAMES, width=160), 160)
     assert "x one" in text
     assert "x two" in text
+
+
+def test_missing_scores_that_decide_are_the_reason(tmp_path: Path) -> None:
+    right = [1.0] * 400
+    runs = [make_run(tmp_path, n, n, "s", {"x": s}) for n, s in (("a", right), ("b", [*right[:300], *[None] * 100]))]  # fmt: skip
+    found = judge(parse_policy(POLICY, "p"), [compare_runs(tmp_path, *runs)])
+    text = " ".join(shown(gate_view(found, NAMES, width=160), 160).split())
+    assert found.word == "INCONCLUSIVE"
+    assert "inconclusive x (critical): the missing scores decide it: at worst -0.28" in text
+    assert "x: scores are missing: 25 % of the second's (100 of 400 docs)" in text
+    (row, *_) = gate_as_json(found, NAMES)["rows"]
+    assert (row["cause"], row["missing_b"], row["difference_low"]) == ("docs missing", 0.25, -0.25)
+    assert "all docs: -0.250 to 0.000" in markdown(found, NAMES)
+
+
+def test_a_gate_without_a_critical_task_says_so(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, n, n, "s", {"few": SCORES}) for n in "ab"]
+    policy = parse_policy(POLICY.replace(b"lost: critical, ", b""), "p")
+    found = judge(policy, [compare_runs(tmp_path, *runs)])
+    text = shown(gate_view(found, NAMES, width=160), 160)
+    assert text.startswith(" INCONCLUSIVE   tuned against base: no critical task was judged")

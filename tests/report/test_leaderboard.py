@@ -13,6 +13,8 @@ from evalharness.report.leaderboard import (
     markdown,
     marks,
 )
+from evalharness.report.page.blocks import Table, Words
+from evalharness.report.page.leaderboard import _blocks
 from evalharness.store.read import load_main_metrics
 from stores import make_run
 
@@ -49,7 +51,7 @@ def test_a_row_has_rank_mean_scores_size_and_speed(two: list[Board]) -> None:
     lines = shown(two).splitlines()
     row = next(line for line in lines if "good-model" in line)
     assert row.split()[0] == "1"
-    for part in ("0.900 [0.8", "46.7 B, 12.9 B active", " 22 ", "fake engine"):
+    for part in ("0.900 [0.8", "46.7 B, 12.9 B active", " 22 "):
         assert part in row
     assert lines.index(row) < next(i for i, line in enumerate(lines) if "fair-model" in line)
 
@@ -99,6 +101,31 @@ def test_what_is_missing_is_said_and_never_zero(tmp_path: Path) -> None:
     assert "0.000" not in row
 
 
+def test_a_score_of_other_settings_is_shown_marked_and_explained(tmp_path: Path) -> None:
+    shots = {"on_task": {"t": {"num_fewshot": 5}}}
+    found = boards(tmp_path, ("a", {"t": FAIR}, {}), ("b", {"t": FAIR}, {}), ("c", {"t": GOOD}, shots))  # fmt: skip
+    text = shown(found)
+    row = next(line for line in text.splitlines() if " c " in line)
+    assert row.split()[0] == "-"
+    assert "0.900 [0.826, 0.945] ≠" in row
+    assert "t: 0 shots against 5: c" in text
+    assert "≠" in markdown(found)
+    (content,) = leaderboard_as_json(found)
+    assert content["rows"][-1]["scores"]["t"]["differs"] == ["0 shots against 5"]
+    names, rows = leaderboard_rows(found)
+    told = [dict(zip(names, row, strict=True)).get("differs") for row in rows]
+    assert [text for text in told if text] == ["0 shots against 5"]
+
+
+def test_missing_scores_are_told_with_their_share_and_range(tmp_path: Path) -> None:
+    found = boards(tmp_path, ("a", {"t": FAIR}, {}), ("b", {"t": [1.0] * 60 + [None] * 40}, {}))
+    text = shown(found)
+    assert "40 % missing" in next(line for line in text.splitlines() if " b " in line)
+    assert "b: scores are missing (t 40 %)" in text
+    score = leaderboard_as_json(found)[0]["rows"][0]["scores"]["t"]
+    assert (score["missing"], score["low"], score["high"]) == pytest.approx((0.4, 0.6, 1.0))
+
+
 def test_long_boards_are_cut_and_say_so(two: list[Board]) -> None:
     text = shown(two, top=1)
     assert "1 more rows" in text
@@ -113,7 +140,7 @@ def test_marks_are_what_to_know_before_quoting(tmp_path: Path) -> None:
         tmp_path, ("a", {"t": FAIR}, first), ("b", {"t": FAIR}, imported), ("c", {"t": FAIR}, half)
     )
     of_row = {row.label: marks(row.run) for row in found[0].rows}
-    assert of_row["a"] == ["first docs", "40% reused", "fake engine"]
+    assert of_row["a"] == ["first docs", "40% reused"]
     assert of_row["b"] == ["imported", "weights unverified"]
     assert of_row["c"] == ["partial"]
     assert "not comparable with published scores" in shown(found)
@@ -154,3 +181,18 @@ def test_a_row_without_a_mean_is_null_in_json(tmp_path: Path) -> None:
     assert content["rows"][1]["mean"]["value"] is None
     assert content["rows"][1]["failed"] == ["u"]
     assert math.isnan(found[0].rows[1].mean.value)
+
+
+def test_the_page_marks_and_explains_what_isnt_ranked(tmp_path: Path) -> None:
+    shots = {"on_task": {"t": {"num_fewshot": 5}}}
+    part = [1.0] * 60 + [None] * 40
+    (board,) = boards(tmp_path, ("a", {"t": FAIR}, {}), ("b", {"t": part}, {}), ("c", {"t": GOOD}, shots))  # fmt: skip
+    table, notes = _blocks(board)
+    assert isinstance(table, Table)
+    assert isinstance(notes, Words)
+    cells = {row[0]: row for row in table.rows}
+    assert cells["c"][1] == "–"
+    assert cells["c"][3].endswith("≠")
+    assert "b, 40 % missing" in cells
+    assert any(line.startswith("t: 0 shots against 5: c") for line in notes.lines)
+    assert any(line.startswith("b: scores are missing (t 40 %)") for line in notes.lines)

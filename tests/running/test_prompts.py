@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import own_tasks
-from evalharness.analysis.differing import run_notes
+from evalharness.analysis.comparability import FAKE, run_notes
 from evalharness.config import (
     Config,
     EngineConfig,
@@ -243,7 +243,7 @@ def test_what_was_answered_on_one_day_is_reused_on_the_next_under_its_date(
     again = run(make("qwen", template=DATED, model={"template_date": "2025-12-31"}))
     other = run(make("qwen", template=DATED))
     assert (summary(again).num_reused, summary(other).num_reused) == (4, 0)
-    assert run_notes(again.manifest, first.manifest) == ("the same weights",)
+    assert run_notes(again.manifest, first.manifest) == (FAKE, "the same weights")
     assert "the chat template writes 2025-12-31 against 2026-01-01 as today's date" in run_notes(
         first.manifest, other.manifest
     )

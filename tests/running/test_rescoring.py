@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from evalharness.analysis.compare import compare_runs
 from evalharness.config import (
     Config,
     EngineConfig,
@@ -108,6 +109,28 @@ def test_a_changed_filter_changes_exactly_the_samples_it_extracts_otherwise(
     assert {c.doc_id for c in rescored.changes} == changed
     assert all(len(s.answer) == 2 for d, s in after.items() if d in changed)
     assert all(after[d].response == s.response for d, s in before.items())
+
+
+def test_new_scores_are_compared_with_the_old_ones_only_when_asked_for(
+    folder: Path, tiny_llama: Path
+) -> None:
+    manifest = run_it(tiny_llama)
+    write_task(folder, WHOLE_NUMBER)
+    rescored = again(manifest).manifest
+    found = compare_runs(folder / "results", manifest, rescored)
+    assert found.left_out["sums"].startswith("scored otherwise (filter or metric changed")
+    (row,) = compare_runs(folder / "results", manifest, rescored, any_prompt=True).tasks
+    assert row.notes[0].startswith("scored otherwise")
+    assert row.result.n == 30
+
+
+def test_samples_that_failed_in_one_run_are_missing_there(folder: Path, tiny_llama: Path) -> None:
+    part = run_it(tiny_llama, fail_share=0.4)
+    num = part.tasks[0].num_errors
+    assert 0 < num < 30
+    (row,) = compare_runs(folder / "results", run_it(tiny_llama), part).tasks
+    assert (row.result.n, row.num_only_a, row.num_neither) == (30 - num, num, 0)
+    assert (row.missing_a, row.missing_b) == (0.0, pytest.approx(num / 30))
 
 
 def test_the_new_scores_are_those_of_a_new_run(folder: Path, tiny_llama: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_run_becomes_a_score_with_its_model_protocol_and_n(tmp_path: Path) -> 
         origin="measured", collection="store", model="llama-3.1-8b", family="Llama 3.1",
         release_date=date(2024, 7, 23), total_params_b=8.030261248, active_params_b=8.030261248, n_experts=1,
         open_weight=True, variant="base", benchmark="GSM8K", benchmark_raw="gsm8k", metric="acc", score=75.0, n=4,
-        n_shot="0", chat=False, harness="evalharness", strategy="single", definition="gsm8k 1.0",
+        n_shot="0", chat=False, harness="evalharness", strategy="single", definition="gsm8k 1.0 #h",
         reported_by="measured here", source_repo="meta-llama/Llama-3.1-8B", source_commit="abc",
         date_source="https://example.org/card", notes="vllm 0.32.0 bfloat16", run_id="r", task="gsm8k",
     )  # fmt: skip

@@ -97,7 +97,7 @@ def test_a_run_shows_scores_with_interval_n_and_errors(client: TestClient) -> No
     found = text(page(client, f"/runs/{FIRST}"))
     assert re.search(r"colours 0\.336 \[0\.\d+, 0\.\d+\] acc 119 1 – –", found), found
     assert "errors: samples without an answer, not scored" in found
-    assert "engine fake 1, none" in found
+    assert "engine vllm 1, float32" in found
 
 
 def test_first_docs_only_is_marked(tmp_path: Path) -> None:

@@ -7,18 +7,14 @@ scores of which higher is better (and safer): where lower is, 1 - score counts.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 from scipy import stats
 
-from evalharness.analysis.compare import (
-    ALPHA,
-    MARGIN,
-    Comparison,
-    TaskComparison,
-    is_share,
-    mean_of,
-)
+from evalharness.analysis.comparability import added_tasks
+from evalharness.analysis.compare import ALPHA, MARGIN, Comparison, is_share
+from evalharness.analysis.compare_rows import TaskComparison
+from evalharness.analysis.missing import Bounds, exactly, flipped, mean_bounds, mean_of
 from evalharness.analysis.paired import PairedResult
 from evalharness.config import Domain
 from evalharness.records import Manifest
@@ -56,9 +52,14 @@ class DomainDrift:
     num_in_mean: int
     """Rows with scores from 0 to 1 (and parts of the composite, where the suite has one)."""
     mean: PairedResult | None
-    """Their mean with equal weight, better being higher; None without any."""
+    """Their mean with equal weight, better being higher, over docs with a score in both; None without any."""
+    bounds: Bounds | None
+    """Of the mean, whatever the missing scores are: what the call rests on. None where they could be anything."""
+    missing_first: float
+    """Share of the parent's scores that are missing, the mean over the rows."""
+    missing_second: float
     p_adjusted: float
-    """Of the mean: Benjamini-Hochberg over steps and domains."""
+    """Of the mean's bounds: Benjamini-Hochberg over steps and domains."""
     call: Call
     """up, down: significant. kept: the 90 % interval within +-margin. not worse: its lower end above -margin."""
     is_within: bool
@@ -108,7 +109,7 @@ def lineage(
         notes: what a reader has to know of the whole.
     """
     found = [[_domain(link, name) for name in DOMAINS] for link in links]
-    adjusted = iter(_adjusted([domain.mean for domains in found for domain in domains]))
+    adjusted = iter(_adjusted([domain.bounds for domains in found for domain in domains]))
     steps = [
         Step(
             parent=link.parent,
@@ -140,32 +141,15 @@ def parent_note(parent: Manifest, child: Manifest) -> str | None:
     return f"the entry of {child.model!r} {says}, not {parent.model!r}"
 
 
-def flipped(result: PairedResult) -> PairedResult:
-    """The result of 1 - score."""
-    return replace(
-        result,
-        value_a=1 - result.value_a,
-        value_b=1 - result.value_b,
-        difference=-result.difference,
-        ci_low=-result.ci_high,
-        ci_high=-result.ci_low,
-        ci90_low=-result.ci90_high,
-        ci90_high=-result.ci90_low,
-        wins=result.losses,
-        losses=result.wins,
-        p_b_above_a=1 - result.p_b_above_a,
-    )
-
-
-def call(mean: PairedResult | None, p: float, margin: float) -> Call:
-    """The word for a domain's mean; up and down only where the adjusted p is below 0.05."""
-    if mean is None:
-        return "not measured"
+def call(bounds: Bounds | None, p: float, margin: float) -> Call:
+    """The word for a domain's mean, whatever the missing scores are; up and down only where the adjusted p is below 0.05."""
+    if bounds is None:
+        return "not resolved"
     if p < ALPHA:
-        return "up" if mean.difference > 0 else "down"
-    if _is_within(mean, margin):
+        return "up" if bounds.low.difference > 0 else "down"
+    if bounds.is_within(margin):
         return "kept"
-    return "not worse" if mean.ci90_low > -margin else "not resolved"
+    return "not worse" if bounds.low.ci90_low > -margin else "not resolved"
 
 
 def _domain(link: Link, name: str) -> DomainDrift:
@@ -173,45 +157,55 @@ def _domain(link: Link, name: str) -> DomainDrift:
     # Of a task that stands in several suites the mean takes the one over more docs: they are the same docs.
     in_mean: dict[str, int] = {}
     for found in link.comparisons:
-        if found.a.domain != name:
+        if found.a.domain != name or found.a.is_fake or found.b.is_fake:
             continue
         parts = (found.a.config.get("suite", {}).get("composite") or {}).get("parts")
+        added = added_tasks(found.a) | added_tasks(found.b)
         for row in found.tasks:
-            if is_share(row.result) and (not parts or row.task in parts):
+            is_part = row.task in parts if parts else row.task not in added
+            if is_share(row.result) and is_part:
                 held = in_mean.get(row.task)
                 if held is None or rows[held].row.result.n < row.result.n:
                     in_mean[row.task] = len(rows)
             rows.append(DriftRow(found.a.suite, row))
-    used = [
-        row.result if row.higher_is_better else flipped(row.result)
-        for row in (rows[place].row for place in in_mean.values())
-    ]
+    used = [rows[place].row for place in in_mean.values()]
+    sure = [_upward(row.sure, row) for row in used]
     return DomainDrift(
         domain=name,
         rows=tuple(rows),
         num_in_mean=len(used),
-        mean=mean_of(used) if used else None,
+        mean=mean_of([_upward(exactly(row.result), row)[0] for row in used]) if used else None,
+        bounds=mean_bounds([b for b in sure if b]) if used and None not in sure else None,
+        missing_first=math.fsum(row.missing_a for row in used) / max(1, len(used)),
+        missing_second=math.fsum(row.missing_b for row in used) / max(1, len(used)),
         p_adjusted=math.nan,
         call="not measured",
         is_within=False,
     )
 
 
+@overload
+def _upward(found: Bounds, row: TaskComparison) -> Bounds: ...
+@overload
+def _upward(found: Bounds | None, row: TaskComparison) -> Bounds | None: ...
+def _upward(found: Bounds | None, row: TaskComparison) -> Bounds | None:
+    """With better being higher."""
+    if found is None or row.higher_is_better:
+        return found
+    return Bounds(flipped(found.high), flipped(found.low))
+
+
 def _called(domain: DomainDrift, p: float, margin: float) -> DomainDrift:
     return replace(
         domain,
         p_adjusted=p,
-        call=call(domain.mean, p, margin),
-        is_within=domain.mean is not None and _is_within(domain.mean, margin),
+        call="not measured" if domain.mean is None else call(domain.bounds, p, margin),
+        is_within=domain.bounds is not None and domain.bounds.is_within(margin),
     )
 
 
-def _adjusted(means: Iterable[PairedResult | None]) -> list[float]:
-    p_values = [math.nan if mean is None else mean.p_value for mean in means]
+def _adjusted(bounds: Iterable[Bounds | None]) -> list[float]:
+    p_values = [math.nan if found is None else found.p_value for found in bounds]
     known = [p for p in p_values if not math.isnan(p)]
     adjusted = iter(stats.false_discovery_control(known) if known else ())
     return [p if math.isnan(p) else float(next(adjusted)) for p in p_values]
-
-
-def _is_within(mean: PairedResult, margin: float) -> bool:
-    return -margin < mean.ci90_low and mean.ci90_high < margin

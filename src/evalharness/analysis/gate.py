@@ -1,19 +1,22 @@
 """May the candidate replace the base? A policy and comparisons in, a verdict per task and one of all out.
 
-Per task it is a test of non-inferiority: worse by more than the margin, or shown not to be. What can't be compared is
-never taken for passed.
+Per task it is a test of non-inferiority: its interval lies above -margin, or all of it below, or it doesn't tell. A task's
+verdict is its own, however many others are judged: all critical ones have to pass, which needs no correction. What can't be
+compared is never taken for passed, and scores that are missing may be anything.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from scipy import special, stats
 
-from evalharness.analysis.compare import Comparison, TaskComparison, is_share
+from evalharness.analysis.compare import Comparison
+from evalharness.analysis.compare_rows import TaskComparison
 from evalharness.analysis.estimates import Interval
 from evalharness.analysis.gate_policy import TIERS, Policy, Rule, Tier, fits
+from evalharness.analysis.missing import Bounds, exactly
 from evalharness.analysis.paired import (
     PairedResult,
     detectable,
@@ -27,7 +30,6 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 Cause = Literal[
     "kept",
     "beyond",
-    "significant",
     "few pairs",
     "no interval",
     "no margin",
@@ -64,11 +66,11 @@ class GateRow:
     gain: float
     """Of the candidate over the base, in the direction that is better."""
     worst: float
-    """Lower end of the one-sided interval of the gain."""
+    """Lower end of the one-sided interval of the gain, with the missing scores at their worst; NaN where there is none."""
     best: float
-    """Upper end of the other one-sided interval."""
+    """Upper end of the other one-sided interval, with them at their best."""
     p_adjusted: float
-    """Benjamini-Hochberg over all judged rows."""
+    """Of no difference, Benjamini-Hochberg over all judged rows; shown, and decides nothing."""
     outcome: Outcome
     cause: Cause
     docs_needed: int | None = None
@@ -105,17 +107,22 @@ def judge(
     policy: Policy, comparisons: Sequence[Comparison], unmatched: Sequence[Unmatched] = ()
 ) -> Gate:
     """Judge the candidate (b of each comparison) against the base (a) by the policy."""
-    found = [(c, row, rule) for c in comparisons for row, rule in _units(policy, c)]
+    real = [c for c in comparisons if not _fakes(c)]
+    found = [(c, row, rule) for c in real for row, rule in _units(policy, c)]
     adjusted = _adjusted([row for _, row, _ in found])
     rows = [
         _judged(policy, c.a.suite, row, rule, p)
         for (c, row, rule), p in zip(found, adjusted, strict=True)
     ]
-    rows += [row for c in comparisons for row in _left_out(policy, c)]
+    rows += [
+        row
+        for c in comparisons
+        for row in (_left_out(policy, c) if c in real else _fake(policy, c))
+    ]
     rows += _missing(policy, comparisons, unmatched)
     rows.sort(key=lambda row: TIERS.index(row.tier))
     return Gate(
-        word=overall(rows),
+        word=overall(rows, needs_critical=policy.needs_critical),
         policy=policy,
         comparisons=tuple(comparisons),
         rows=tuple(rows),
@@ -123,12 +130,14 @@ def judge(
     )
 
 
-def overall(rows: Sequence[GateRow]) -> Word:
-    """The verdict of all rows; INCONCLUSIVE where nothing could be compared at all."""
+def overall(rows: Sequence[GateRow], *, needs_critical: bool = True) -> Word:
+    """The verdict of all rows; INCONCLUSIVE where nothing, or nothing critical though it has to be, was judged."""
     has = {(row.tier, row.outcome) for row in rows}
     if ("critical", "fail") in has:
         return "BLOCK"
     if ("critical", "inconclusive") in has or all(row.row is None for row in rows):
+        return "INCONCLUSIVE"
+    if needs_critical and ("critical", "pass") not in has:
         return "INCONCLUSIVE"
     return "WARN" if has & {("supporting", "fail"), ("supporting", "inconclusive")} else "PASS"
 
@@ -175,30 +184,32 @@ def _as_said(
 
 
 def _adjusted(rows: Sequence[TaskComparison]) -> list[float]:
-    known = [row.result.p_value for row in rows if not math.isnan(row.result.p_value)]
+    p_values = [math.nan if row.sure is None else row.sure.p_value for row in rows]
+    known = [p for p in p_values if not math.isnan(p)]
     adjusted = iter(stats.false_discovery_control(known) if known else ())
-    return [math.nan if math.isnan(row.result.p_value) else float(next(adjusted)) for row in rows]
+    return [p if math.isnan(p) else float(next(adjusted)) for p in p_values]
 
 
 def _judged(policy: Policy, suite: str, row: TaskComparison, rule: Rule, p: float) -> GateRow:
-    result, margin = row.result, rule.allowed(row.result.value_a)
-    low, high = one_sided(result, policy.alpha)
-    worst, best = (low, high) if row.higher_is_better else (-high, -low)
+    result = row.result
+    # A share of the base's score, which missing docs leave open: the smaller one to pass, the larger one to fail.
+    bases = [end.value_a for end in row.sure or exactly(result)]
+    margin, most = (pick(map(rule.allowed, bases)) for pick in (min, max))
+    alone = _gain(exactly(result), policy.alpha, row)
+    worst, best = _gain(row.sure, policy.alpha, row)
     gain = result.difference if row.higher_is_better else -result.difference
     outcome: Outcome = "inconclusive"
     cause: Cause
     if (result.num_clusters or result.n) < policy.min_pairs:
         cause = "few pairs"
-    elif math.isnan(worst):
+    elif math.isnan(alone.low):
         cause = "no interval"
-    elif best < -margin:
+    elif best < -most:
         outcome, cause = "fail", "beyond"
-    elif p < policy.alpha and gain < -margin:
-        outcome, cause = "fail", "significant"
-    elif worst > -margin and _worst_with_missing(row, worst) <= -margin:
-        cause = "docs missing"
     elif worst > -margin:
         outcome, cause = "pass", "kept"
+    elif row.is_missing and _is_open(row, margin, alone):
+        cause = "docs missing"
     elif margin == 0:
         cause = "no margin"
     else:
@@ -212,12 +223,20 @@ def _judged(policy: Policy, suite: str, row: TaskComparison, rule: Rule, p: floa
     )  # fmt: skip
 
 
-def _worst_with_missing(row: TaskComparison, worst: float) -> float:
-    """The bound when every doc that only the base has a score for counts as lost (scores from 0 to 1)."""
-    missing, n = row.num_only_a, row.result.n
-    if not missing or not is_share(row.result):
-        return worst
-    return (worst * n - missing) / (n + missing)
+def _is_open(row: TaskComparison, margin: float, alone: Interval) -> bool:
+    """The missing scores decide: without them the task would be, or what they leave open is on both sides of the margin."""
+    if alone.low > -margin or alone.high < -margin or row.sure is None:
+        return True
+    ends = sorted(end.difference * (1 if row.higher_is_better else -1) for end in row.sure)
+    return ends[0] <= -margin < ends[1]
+
+
+def _gain(sure: Bounds | None, alpha: float, row: TaskComparison) -> Interval:
+    """What is gained at worst and at best, better being up; NaN where missing scores could be anything."""
+    if sure is None:
+        return Interval(math.nan, math.nan)
+    low, high = one_sided(sure.low, alpha).low, one_sided(sure.high, alpha).high
+    return Interval(low, high) if row.higher_is_better else Interval(-high, -low)
 
 
 def _needed(result: PairedResult, distance: float, alpha: float) -> int | None:
@@ -229,8 +248,25 @@ def _needed(result: PairedResult, distance: float, alpha: float) -> int | None:
 
 
 def _left_out(policy: Policy, found: Comparison) -> Iterator[GateRow]:
+    yield from _unjudged(policy, found, found.left_out)
+
+
+def _fakes(found: Comparison) -> list[str]:
+    """The runs of the fake engine."""
+    return list(dict.fromkeys(run.run_id for run in (found.a, found.b) if run.is_fake))
+
+
+def _fake(policy: Policy, found: Comparison) -> Iterator[GateRow]:
+    """No task is judged by made-up answers."""
+    why = f"the fake engine made up the answers of {' and '.join(_fakes(found))}"
+    yield from _unjudged(
+        policy, found, {row.task: why for row in found.tasks} | dict(found.left_out)
+    )
+
+
+def _unjudged(policy: Policy, found: Comparison, whys: Mapping[str, str]) -> Iterator[GateRow]:
     group_of = {task.task: task.group for run in (found.b, found.a) for task in run.tasks}
-    for task, why in found.left_out.items():
+    for task, why in whys.items():
         rule = policy.rule(task, group_of.get(task, task), found.a.domain)
         yield _not_compared(found.a.suite, task, rule, why)
 

@@ -27,7 +27,7 @@ MIN_PAIRS = 10
 TIERS: tuple[Tier, ...] = get_args(Tier)
 _BETTER: tuple[Better, ...] = get_args(Better)
 _DOMAINS = tuple(domain.value for domain in Domain)
-_FIELDS = ("alpha", "min_pairs", "tiers", "tasks", "domains", "default")
+_FIELDS = ("alpha", "min_pairs", "needs_critical", "tiers", "tasks", "domains", "default")
 _MARGINS = ("margin", "relative")
 _DEPTH = 3
 _LEAST_PAIRS = 2
@@ -64,6 +64,8 @@ class Policy:
     """One-sided."""
     min_pairs: int
     """Docs, or sources, with fewer of which a task is inconclusive."""
+    needs_critical: bool
+    """A gate that judged no critical task is inconclusive; else the supporting ones decide."""
     tasks: Mapping[str, Rule]
     """Task, group or pattern -> its rule, in the file's order."""
     domains: Mapping[str, Rule]
@@ -133,6 +135,7 @@ def parse_policy(content: bytes, name: str) -> Policy:
         sha256=hashlib.sha256(content).hexdigest(),
         alpha=file.number(("alpha",), below=0.5, default=ALPHA),
         min_pairs=file.count(("min_pairs",), _LEAST_PAIRS, MIN_PAIRS),
+        needs_critical=file.flag(("needs_critical",), default=True),
         tasks=tasks,
         domains=domains,
         default=replace(file.rule(("default",), tiers), source="default"),
@@ -215,6 +218,14 @@ class _File:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             self.fail(where, f"got {value!r}; expected a whole number of {least} or more")
+        return value
+
+    def flag(self, where: tuple[str, ...], *, default: bool) -> bool:
+        value = self.get(where)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.fail(where, f"got {value!r}; expected true or false")
         return value
 
     def word(self, where: tuple[str, ...], words: tuple[str, ...]) -> Any:

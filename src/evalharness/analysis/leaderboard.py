@@ -1,8 +1,9 @@
 """Models against tasks: runs with their main metrics in, one board per suite and version out, ranked.
 
-A suite's tasks are those that at least half of its rows asked for (a group counts as one): a task that one run added makes
-nobody else incomplete. The mean is over all of them, with equal weight, or the suite's composite; a row that lacks one has
-no mean. Nothing is read or rounded here.
+A suite's tasks are its own, and of those the ones that at least half of its rows asked for (a group counts as one): a task
+that one run added makes nobody else incomplete. The mean is over all of them, with equal weight, or the suite's composite;
+a row that lacks one has no mean. A score that isn't asked or made as most rows' is shown, and neither averaged nor ranked
+(`comparability`). Nothing is read or rounded here.
 """
 
 from __future__ import annotations
@@ -11,26 +12,38 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
+from evalharness.analysis.board_scores import (
+    NO_RANGE,
+    NO_SCORE,
+    Range,
+    Score,
+    mean_range,
+    mean_score,
+    missing_share,
+    range_of,
+    score_of,
+)
+from evalharness.analysis.comparability import (
+    Difference,
+    Settings,
+    added_tasks,
+    settings,
+    suite_changes,
+)
 from evalharness.analysis.hazards import is_hazard
+from evalharness.analysis.peers import (
+    apart_from,
+    apart_notes,
+    doubts,
+    find_reference,
+    is_ranked,
+    standard,
+)
 from evalharness.analysis.ranking import Ranks, rank_intervals
 from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.scores.measured import COMPOSITE
-
-_Z95 = 1.959963984540054
-
-
-class Score(NamedTuple):
-    """A value with its 95 % interval; NaN where there is none."""
-
-    value: float
-    ci_low: float
-    ci_high: float
-    n: int
-
-
-NO_SCORE = Score(math.nan, math.nan, math.nan, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +58,16 @@ class Row:
     failed: frozenset[str]
     """Tasks of the board that failed, or whose metric is NaN."""
     mean: Score
+    """Over the docs with a score."""
     num_scored: int
-    """Of the tasks that the mean is over."""
+    """Of the tasks that the mean is over, those that can be compared."""
+    apart: Mapping[str, tuple[Difference, ...]]
+    """Task -> in what its score differs from those it would be ranked with."""
+    missing: Mapping[str, float]
+    """Task -> share of its samples without a score; those with any missing."""
+    ranges: Mapping[str, Range]
+    """Task -> between what its score over all docs lies."""
+    mean_range: Range
     ranks: Ranks | None = None
     """None without a value to rank by."""
 
@@ -72,22 +93,27 @@ class Board:
 
 
 def build_boards(
-    runs: Sequence[Manifest], metrics: Mapping[str, Sequence[MetricRecord]], sort: str | None = None
+    runs: Sequence[Manifest],
+    metrics: Mapping[str, Sequence[MetricRecord]],
+    sort: str | None = None,
+    *,
+    any_prompt: bool = False,
 ) -> list[Board]:
-    """A board for each suite and version, suites by name, the newest version first.
+    """A board for each suite and version, suites by name, the newest version first. Fake answers stand on none.
 
     Args:
         runs: one a row; their order settles ties.
         metrics: run -> its main metrics; runs without any are on no board.
         sort: task by which boards that have it are ranked; None: all by the mean.
+        any_prompt: rank scores whose prompts, settings or scoring differ, too.
     """
     suites: dict[tuple[str, str], list[Manifest]] = {}
     for run in runs:
-        if metrics.get(run.run_id):
+        if metrics.get(run.run_id) and not run.is_fake:
             suites.setdefault((run.suite, run.suite_version), []).append(run)
     newest = {key: max(run.started_at for run in rows) for key, rows in suites.items()}
     keys = sorted(sorted(suites, key=lambda key: newest[key], reverse=True), key=lambda key: key[0])
-    return [_board(suites[key], metrics, sort) for key in keys]
+    return [_board(suites[key], metrics, sort, any_prompt=any_prompt) for key in keys]
 
 
 def row_label(run: Manifest) -> str:
@@ -115,7 +141,11 @@ def units(
 
 
 def _board(
-    runs: Sequence[Manifest], metrics: Mapping[str, Sequence[MetricRecord]], sort: str | None
+    runs: Sequence[Manifest],
+    metrics: Mapping[str, Sequence[MetricRecord]],
+    sort: str | None,
+    *,
+    any_prompt: bool,
 ) -> Board:
     groups = {m.task for run in runs for m in metrics[run.run_id] if m.task == m.group}
     of_run = {run.run_id: units(run, metrics[run.run_id], groups) for run in runs}
@@ -124,10 +154,16 @@ def _board(
     tasks = [task for task in _in_order(runs, of_run) if task in has_score or 2 * asked[task] >= len(runs)]  # fmt: skip
     composite = _composite_name(runs)
     averaged, notes = _averaged(runs, of_run, tasks, asked, composite)
+    settled = {run.run_id: _settings(run, of_run[run.run_id]) for run in runs}
+    reference = find_reference(runs, settled)
+    normal = standard(reference, runs, settled)
     rows = [
-        _row(run, of_run[run.run_id], metrics[run.run_id], tasks, averaged, composite)
+        _row(
+            run, of_run[run.run_id], metrics[run.run_id], tasks, averaged, composite,
+            apart_from(normal, settled[run.run_id]), any_prompt=any_prompt,
+        )
         for run in runs
-    ]
+    ]  # fmt: skip
     sorted_by = sort if sort in has_score else None
     return Board(
         suite=runs[0].suite,
@@ -136,8 +172,8 @@ def _board(
         averaged=tuple(averaged),
         composite=composite,
         sorted_by=sorted_by,
-        rows=tuple(_ranked(rows, sorted_by)),
-        notes=(*notes, *_mixed_settings(rows, tasks)),
+        rows=tuple(_ranked(rows, sorted_by, any_prompt=any_prompt)),
+        notes=(*notes, *_notes(rows, settled, reference, any_prompt=any_prompt)),
     )
 
 
@@ -161,9 +197,14 @@ def _averaged(
     if any(run.domain == "safety" for run in runs):
         return [], ["no mean: the tasks of a safety suite measure different things; --sort TASK ranks by one"]  # fmt: skip
     kept, left_out = [], {}
+    own = Counter(
+        task for run in runs for task in of_run[run.run_id] if task not in added_tasks(run)
+    )
     for task in tasks:
         found = [m for scores in of_run.values() if (m := scores.get(task)) and _is_finite(m)]
-        if 2 * asked[task] < len(runs):
+        if not own[task]:
+            left_out[task] = "not the suite's own, added to a run"
+        elif 2 * asked[task] < len(runs):
             left_out[task] = f"in {asked[task]} of {len(runs)} rows"
         elif is_hazard(task) or any(not m.higher_is_better for m in found):
             left_out[task] = "lower is better"
@@ -181,104 +222,117 @@ def _row(
     tasks: Sequence[str],
     averaged: Sequence[str],
     composite: str | None,
+    apart: Mapping[str, tuple[Difference, ...]],
+    *,
+    any_prompt: bool,
 ) -> Row:
     scores = {task: m for task, m in found.items() if m is not None and _is_finite(m)}
     own = [m for m in metrics if composite and m.task == composite and m.metric == COMPOSITE]
-    parts = [scores[task] for task in averaged if task in scores]
-    mean = NO_SCORE
-    if averaged and len(parts) == len(averaged):
-        mean = (_score(own[0]) if own else NO_SCORE) if composite else _mean(parts)
+    members, values = _of_units(run), {m.task: m.value for m in metrics if m.is_main}
+    ranges = {
+        task: range_of(
+            m, members.get(task, ()), [values.get(t.task) for t in members.get(task, ())]
+        )
+        for task, m in scores.items()
+    }
+    missing = {task: share for task in scores if (share := missing_share(members.get(task, ())))}
+    kept = [task for task in averaged if task in scores and is_ranked(apart.get(task, ()), any_prompt=any_prompt)]  # fmt: skip
+    mean, mean_of_all = NO_SCORE, NO_RANGE
+    if averaged and len(kept) == len(averaged):
+        own_mean = score_of(own[0]) if own else NO_SCORE
+        mean = own_mean if composite else mean_score([score_of(scores[task]) for task in kept])
+        is_whole = not any(task in missing for task in kept)
+        mean_of_all = (
+            Range(mean.value, mean.ci_low, mean.value, mean.ci_high)
+            if is_whole
+            else mean_range([ranges[task] for task in kept])
+        )
     return Row(
         run=run,
         label=row_label(run),
         scores=scores,
         failed=frozenset(task for task in tasks if task in found and task not in scores),
         mean=mean,
-        num_scored=len(parts),
+        num_scored=len(kept),
+        apart=apart,
+        missing=missing,
+        ranges=ranges,
+        mean_range=mean_of_all,
     )
 
 
-def _mean(parts: Sequence[MetricRecord]) -> Score:
-    """Equal weights; the distances to the intervals' ends add in squares, as in `analysis.composite`."""
-    scores, k = [_score(part) for part in parts], len(parts)
-    value = math.fsum(score.value for score in scores) / k
-    below = math.hypot(*(score.value - score.ci_low for score in scores)) / k
-    above = math.hypot(*(score.ci_high - score.value for score in scores)) / k
-    return Score(value, value - below, value + above, sum(score.n for score in scores))
-
-
-def _score(metric: MetricRecord) -> Score:
-    """The metric's interval, or the normal one where only its standard error is known."""
-    low, high = metric.ci_low, metric.ci_high
-    if math.isnan(low + high) and metric.stderr > 0:
-        low, high = metric.value - _Z95 * metric.stderr, metric.value + _Z95 * metric.stderr
-    return Score(metric.value, low, high, metric.n)
-
-
-def _ranked(rows: Sequence[Row], sorted_by: str | None) -> list[Row]:
+def _ranked(rows: Sequence[Row], sorted_by: str | None, *, any_prompt: bool) -> list[Row]:
     """The rows, best first, each with the ranks it may have."""
-    score = {row.run.run_id: _score_by(row, sorted_by) for row in rows}
-    known = [row for row in rows if math.isfinite(score[row.run.run_id].value)]
-    rest = [row for row in rows if not math.isfinite(score[row.run.run_id].value)]
+    of_row = {row.run.run_id: _range_by(row, sorted_by, any_prompt=any_prompt) for row in rows}
+    known = [row for row in rows if math.isfinite(of_row[row.run.run_id].low)]
+    rest = [row for row in rows if not math.isfinite(of_row[row.run.run_id].low)]
     rest.sort(key=lambda row: (-row.num_scored, row.label))
     if not known:
         return rest
     is_higher = sorted_by is None or _is_higher_better(sorted_by, known)
-    sign = -1 if is_higher else 1
-    known.sort(key=lambda row: (sign * score[row.run.run_id].value, row.label))
-    columns = zip(*(score[row.run.run_id][:3] for row in known), strict=True)
-    ranks = rank_intervals(*columns, higher_is_better=is_higher)
+
+    def worst(row: Row) -> float:
+        return -of_row[row.run.run_id].low if is_higher else of_row[row.run.run_id].high
+
+    known.sort(key=lambda row: (worst(row), row.label))
+    low, ci_low, high, ci_high = zip(*(of_row[row.run.run_id] for row in known), strict=True)
+    ranks = rank_intervals(low, ci_low, ci_high, best=high, higher_is_better=is_higher)
     return [*(replace(row, ranks=r) for row, r in zip(known, ranks, strict=True)), *rest]
 
 
-def _score_by(row: Row, task: str | None) -> Score:
+def _range_by(row: Row, task: str | None, *, any_prompt: bool) -> Range:
     if task is None:
-        return row.mean
-    return _score(row.scores[task]) if task in row.scores else NO_SCORE
+        return row.mean_range
+    is_apart = not is_ranked(row.apart.get(task, ()), any_prompt=any_prompt)
+    return NO_RANGE if is_apart else row.ranges.get(task, NO_RANGE)
 
 
 def _is_higher_better(task: str, rows: Sequence[Row]) -> bool:
     return not is_hazard(task) and all(row.scores[task].higher_is_better for row in rows)
 
 
-def _mixed_settings(rows: Sequence[Row], tasks: Sequence[str]) -> Iterator[str]:
-    """The columns whose rows were not asked the same, and in what they differ."""
-    of_rows = [_settings(row) for row in rows]
-    for task in tasks:
-        found = [settings[task] for settings in of_rows if task in settings]
-        columns = zip(*found, strict=True)
-        differ = [
-            what
-            for what, values in zip(_SETTINGS, columns, strict=False)
-            if len({value for value in values if value}) > 1
-        ]
-        if differ:
-            yield f"{task}: rows differ in {', '.join(differ)}"
-
-
-_SETTINGS = ("metric", "task version", "shots", "prompt or generation settings")
-
-
-def _settings(row: Row) -> dict[str, tuple[Any, ...]]:
-    """Task -> a value for each of _SETTINGS; an empty one is unknown."""
-    members: dict[str, list[TaskSummary]] = {}
-    for task in row.run.tasks:
-        for name in {task.task, task.group}:
-            members.setdefault(name, []).append(task)
+def _settings(run: Manifest, found: Mapping[str, MetricRecord | None]) -> dict[str, Settings]:
+    """Task -> what its score depends on; of those with a score."""
+    members = _of_units(run)
     return {
-        task: (
-            (metric.metric, metric.filter),
-            tuple(sorted({t.version for t in members.get(task, ())})),
-            tuple(sorted({t.num_fewshot for t in members.get(task, ())})),
-            _hashes(members.get(task, ())),
-        )
-        for task, metric in row.scores.items()
+        task: settings(run, members.get(task, ()), metric.metric, metric.filter)
+        for task, metric in found.items()
+        if metric is not None and _is_finite(metric)
     }
 
 
-def _hashes(members: Sequence[TaskSummary]) -> tuple[str, ...]:
-    hashes = sorted({t.request_hash for t in members})
-    return () if "" in hashes else tuple(hashes)
+def _notes(
+    rows: Sequence[Row],
+    settled: Mapping[str, Mapping[str, Settings]],
+    reference: Manifest,
+    *,
+    any_prompt: bool,
+) -> Iterator[str]:
+    """Which scores differ in their settings or may do so, and which lack docs."""
+    num = Counter(row.label for row in rows)
+    names = {row.run.run_id: row.label if num[row.label] == 1 else row.run.run_id for row in rows}
+    yield from apart_notes(
+        {names[row.run.run_id]: row.apart for row in rows},
+        names[reference.run_id],
+        any_prompt=any_prompt,
+    )
+    yield from doubts({names[row.run.run_id]: settled[row.run.run_id] for row in rows})
+    for row in rows:
+        name = names[row.run.run_id]
+        if row.missing:
+            shares = ", ".join(f"{task} {100 * share:.3g} %" for task, share in row.missing.items())
+            yield f"{name}: scores are missing ({shares}); they count at their worst and at their best for the ranks"
+        if text := suite_changes(row.run):
+            yield f"{name}: {text}"
+
+
+def _of_units(run: Manifest) -> dict[str, list[TaskSummary]]:
+    """Task or group -> its tasks."""
+    members: dict[str, list[TaskSummary]] = {}
+    for task in run.tasks:
+        for name in {task.task, task.group}:
+            members.setdefault(name, []).append(task)
+    return members
 
 
 def _members(run: Manifest) -> dict[str, list[str]]:

@@ -64,10 +64,15 @@ def measured_lineages(results_dir: Path, runs: Sequence[Manifest]) -> list[Linea
 
 def _lines(runs: Sequence[Manifest]) -> Iterator[list[str]]:
     parents = _parents(runs)
-    has_runs = list(dict.fromkeys(run.model for run in reversed(runs) if run.status != "running"))
+    has_runs = list(dict.fromkeys(run.model for run in reversed(runs) if _counts(run)))
     lines = {name: [m for m in ancestors(name, parents) if m in has_runs] for name in has_runs}
     inner = {model for line in lines.values() for model in line[:-1]}
     yield from (line for name, line in lines.items() if name not in inner and len(line) > 1)
+
+
+def _counts(run: Manifest) -> bool:
+    """It has ended, and its answers are a model's."""
+    return run.status != "running" and not run.is_fake
 
 
 def _link(results_dir: Path, parent: Side, child: Side, margin: float, *, any_prompt: bool) -> Link:
@@ -97,7 +102,7 @@ def _line(results_dir: Path, runs: Sequence[Manifest], name: str) -> tuple[list[
     """The models with runs on the line of parents of a model, oldest first, and which links have none."""
     model = find_side(results_dir, runs, name).model
     line = ancestors(model, _parents(runs))
-    has_runs = {run.model for run in runs if run.status != "running"}
+    has_runs = {run.model for run in runs if _counts(run)}
     found = [link for link in line if link in has_runs]
     missing = [link for link in line if link not in has_runs]
     if len(found) < 2:

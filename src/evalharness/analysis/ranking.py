@@ -31,6 +31,7 @@ def rank_intervals(
     ci_low: npt.ArrayLike,
     ci_high: npt.ArrayLike,
     *,
+    best: npt.ArrayLike | None = None,
     higher_is_better: bool = True,
     level: float = LEVEL,
 ) -> list[Ranks]:
@@ -39,32 +40,38 @@ def rank_intervals(
     The error of a difference comes from the two models' intervals: the better one's lower half and the worse one's upper
     half, added in squares (Zou & Donner 2008, Statistics in Medicine 27:1693). That takes the scores for independent; on the
     same docs they agree more than that, which makes the ranks wider than they need be, never narrower. All ordered pairs
-    are one family, tested by Holm's procedure.
+    are one family, tested by Holm's procedure. A model whose scores are missing in part is better than another only with
+    all of these at their lowest, and worse only with all of them at their highest.
 
     Args:
-        value: (models,) scores, finite.
-        ci_low: (models,) 95 % interval; NaN: unknown, then nothing is sure of the model.
-        ci_high: (models,)
+        value: (models,) scores, finite; the lowest they can be where some are missing.
+        ci_low: (models,) lower end of their 95 % interval; NaN: unknown, then nothing is sure of the model.
+        ci_high: (models,) upper end of that of `best`.
+        best: (models,) the highest they can be; None: nothing is missing.
         higher_is_better: else the lowest score is rank 1.
         level: probability in (0, 1) that all true ranks lie in their intervals.
     """
-    scores, low, high = (np.asarray(x, dtype=np.float32) for x in (value, ci_low, ci_high))
+    given = (value, value if best is None else best, ci_low, ci_high)
+    least, most, low, high = (np.asarray(x, dtype=np.float32) for x in given)
     if not higher_is_better:
-        scores, low, high = -scores, -high, -low
-    z = _standardized(scores, low, high)
+        least, most, low, high = -most, -least, -high, -low
+    z = _standardized(least, most, low, high)
     is_better = z > _critical(z, 1 - level)
-    num = len(scores)
+    num = len(least)
     above, below = is_better.sum(axis=0), is_better.sum(axis=1)
     return [Ranks(1 + int(a), num - int(b)) for a, b in zip(above, below, strict=True)]
 
 
 def _standardized(
-    scores: npt.NDArray[np.float32], low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]
+    least: npt.NDArray[np.float32],
+    most: npt.NDArray[np.float32],
+    low: npt.NDArray[np.float32],
+    high: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float32]:
     """(models, models): by how many standard errors the first is better than the second; -inf where it isn't or is unknown."""
     reach = np.float32(NormalDist().inv_cdf((1 + LEVEL) / 2))
-    below, above = (scores - low) / reach, (high - scores) / reach
-    difference = scores[:, None] - scores[None, :]
+    below, above = (least - low) / reach, (high - most) / reach
+    difference = least[:, None] - most[None, :]
     error = np.hypot(below[:, None], above[None, :])
     known = (difference > 0) & (error > 0)
     z = np.full_like(difference, -np.inf)

@@ -29,6 +29,7 @@ from yaml import YAMLError
 
 from evalharness import paths
 from evalharness.composition.explain import explain
+from evalharness.composition.modified import suite_changes
 from evalharness.composition.overrides import understand
 from evalharness.config import Config
 from evalharness.config_values import check_values
@@ -145,6 +146,8 @@ def _to_config(composed: DictConfig, folders: Sequence[Path]) -> Config:
         raise explain(e, folders) from e
     assert isinstance(config, Config)
     check_values(config)
+    choice = HydraConfig.get().runtime.choices.get("suite")
+    config.suite.modified = suite_changes(config.suite, choice, folders)
     return config
 
 

@@ -14,17 +14,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalharness.analysis.compare import Comparison, TaskComparison
+from evalharness.analysis.compare import Comparison
+from evalharness.analysis.compare_rows import TaskComparison
+from evalharness.analysis.missing import Bounds
 from evalharness.records import Manifest
 from evalharness.report.export import as_json
 from evalharness.report.fitting import Col
 from evalharness.report.paired_cells import (
     difference,
+    difference_cell,
     heads,
     hiding_table,
     markdown_cell,
     mde,
+    missing_note,
     name_cell,
+    over_all,
     p_value,
     row_name,
 )
@@ -35,7 +40,7 @@ VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
 _LONGEST_ANSWER = 600
 _LONGEST_PROMPT = 240
 _FOOT = (
-    "difference: second - first on the same docs, 95 % CI; p: exact McNemar or permutation, Benjamini-Hochberg over the rows (of the mean: normal)",
+    "difference: second - first on the docs that both have a score for, 95 % CI; p: exact McNemar or permutation, Benjamini-Hochberg over the rows (of the mean: normal); missing scores count at their worst for the verdict",
     "MDE: least true difference that would show at 80 % power; P(>): posterior probability that the second is higher",
 )
 
@@ -58,9 +63,7 @@ def comparison_view(
     parts: list[RenderableType] = [_heading(found, first, second), Text()]
     if rows:
         parts += [_table(rows, first, second, width), Text()]
-    parts += _counts(found)
-    parts += [Text(note, style="yellow") for note in found.notes]
-    parts += [_left_out(task, why) for task, why in found.left_out.items()]
+    parts += [Text(line, style="yellow") for line in _told(found)]
     if rows:
         parts += [Text(line, style="dim") for line in _FOOT]
     return Group(*parts)
@@ -146,9 +149,25 @@ def comparison_rows(
 
 
 def row_fields(row: TaskComparison) -> dict[str, Any]:
-    """A row's fields and those of its result, side by side."""
-    own = {f.name: getattr(row, f.name) for f in fields(row) if f.name != "result"}
-    return {**own, **asdict(row.result)}
+    """A row's fields, those of its result and its bounds, side by side."""
+    hidden = ("result", "bounds")
+    own = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in hidden}
+    return {**own, **asdict(row.result), **bound_fields(row.sure)}
+
+
+def bound_fields(sure: Bounds | None) -> dict[str, float]:
+    """The difference with the missing scores at their worst and at their best, with 95 % intervals and the p that is adjusted.
+
+    NaN without bounds.
+    """
+    low, high = sure or (None, None)
+    return {
+        "difference_low": low.difference if low else math.nan,
+        "difference_high": high.difference if high else math.nan,
+        "bound_ci_low": low.ci_low if low else math.nan,
+        "bound_ci_high": high.ci_high if high else math.nan,
+        "bound_p_value": sure.p_value if sure else math.nan,
+    }
 
 
 def markdown(comparisons: Sequence[Comparison], *, show_all: bool) -> str:
@@ -171,12 +190,10 @@ def markdown(comparisons: Sequence[Comparison], *, show_all: bool) -> str:
             name = markdown_cell(indent.replace(" ", "&nbsp;") + row_name(row))
             lines.append(
                 f"| {name} | {r.n} | {number(r.value_a)} | {number(r.value_b)} | "
-                f"{difference(r)} | {p_value(row.p_adjusted)} | {mde(r)} | {row.verdict} |"
+                f"{difference(r)}{f'; {over_all(row)}' if row.is_missing else ''} | "
+                f"{p_value(row.p_adjusted)} | {mde(r)} | {row.verdict} |"
             )
-        notes = [
-            *found.notes,
-            *(f"left out: {task}: {why}" for task, why in found.left_out.items()),
-        ]
+        notes = _told(found)
         lines += ["", *(f"- {markdown_cell(note)}" for note in notes)] if notes else []
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
@@ -222,32 +239,30 @@ def _cells(indent: str, row: TaskComparison) -> list[Text]:
         Text(str(r.n)),
         Text(number(r.value_a)),
         Text(number(r.value_b)),
-        Text(difference(r), style="bold" if row.verdict in ("better", "worse") else ""),
+        difference_cell(row, "bold" if row.verdict in ("better", "worse") else ""),
         Text(p_value(row.p_adjusted)),
         Text(mde(r)),
         Text(counts),
-        Text("-" if math.isnan(r.p_b_above_a) else f"{r.p_b_above_a:.3f}"),
+        Text("-" if row.is_missing or math.isnan(r.p_b_above_a) else f"{r.p_b_above_a:.3f}"),
         Text(row.verdict, style=VERDICT_STYLE.get(row.verdict, "")),
     ]
 
 
-def _counts(found: Comparison) -> list[Text]:
-    rows = [row for row in (*found.tasks, *found.members) if row.num_only_a or row.num_only_b]
-    names = {row.task for row in found.tasks}
-    return [
-        plain(
-            f"{row.task}: left out {row.num_only_a} docs without a score in the second and "
-            f"{row.num_only_b} without one in the first"
-        )
-        for row in rows
-        if row.task in names
-    ]
+def _told(found: Comparison) -> list[str]:
+    """What a reader has to know of the comparison, a line each."""
+    rows = [*found.tasks, *([found.overall] if found.overall else [])]
+    lines = [note for row in rows if (note := missing_note(row))]
+    lines += [*found.notes, *left_out_lines(found.left_out)]
+    return [plain(line).plain for line in lines]
 
 
-def _left_out(task: str, why: str) -> Text:
-    line = plain(f"left out: {task}: {why}")
-    line.stylize("yellow")
-    return line
+def left_out_lines(left_out: Mapping[str, str]) -> Iterator[str]:
+    """A line per reason, with the tasks that have it."""
+    of_why: dict[str, list[str]] = {}
+    for task, why in left_out.items():
+        of_why.setdefault(why, []).append(task)
+    for why, tasks in of_why.items():
+        yield f"left out: {', '.join(tasks)}: {why}"
 
 
 def _move(change: DocChange) -> Text:

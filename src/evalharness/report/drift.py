@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalharness.analysis.compare import Verdict
+from evalharness.analysis.compare_rows import Verdict
 from evalharness.analysis.drift import Call, DomainDrift, DriftRow, Lineage, Step
 from evalharness.analysis.paired import PairedResult
-from evalharness.report.compare import VERDICT_STYLE, row_fields
+from evalharness.report.compare import VERDICT_STYLE, bound_fields, left_out_lines, row_fields
 from evalharness.report.export import as_json
 from evalharness.report.fitting import WIDE, Col
 from evalharness.report.paired_cells import (
@@ -19,8 +19,10 @@ from evalharness.report.paired_cells import (
     heads,
     hiding_table,
     is_fitting,
+    left_open,
     markdown_cell,
     mde,
+    missing_note,
     name_cell,
     p_value,
     row_name,
@@ -42,7 +44,7 @@ _FOOT = (
     "difference: second - first on the same docs, 95 % CI; p: Benjamini-Hochberg over the rows of a suite, of the means "
     "over steps and domains; MDE: least true difference that would show at 80 % power",
     "mean: equal weight per row, 1 - score where lower is better; up and down are significant, kept is shown to be within "
-    "the margin by its 90 % interval, not worse by the lower end of it",
+    "the margin by its 90 % interval, not worse by the lower end of it; each whatever the missing scores are",
 )
 _HIDE = (("p (BH)",), ("MDE",), ("first", "second"))
 
@@ -235,8 +237,23 @@ def _notes(step: Step) -> list[str]:
     found = list(step.notes)
     for c in step.comparisons:
         found += [f"{c.a.suite}: {note}" for note in c.notes]
-        found += [f"left out: {task} ({c.a.suite}): {why}" for task, why in c.left_out.items()]
+        if c.a.is_fake or c.b.is_fake:
+            found.append(f"{c.a.suite}: not measured: the fake engine's answers stand for no model")
+        found += [f"{c.a.suite}: {note}" for row in c.tasks if (note := missing_note(row))]
+        found += [f"{c.a.suite}: {line}" for line in left_out_lines(c.left_out)]
+    for domain in step.domains:
+        if note := _missing_in_mean(domain):
+            found.append(note)
     return [_plain(note) for note in found]
+
+
+def _missing_in_mean(domain: DomainDrift) -> str:
+    """What missing scores leave open of a domain's mean; empty where none are."""
+    if domain.mean is None or not (domain.missing_first or domain.missing_second):
+        return ""
+    sides = (("first", domain.missing_first), ("second", domain.missing_second))
+    told = " and ".join(f"{100 * share:.3g} % of the {side}'s" for side, share in sides if share)
+    return f"{domain.domain}: scores are missing: {told}; {left_open(domain.bounds, 'the mean difference')}"
 
 
 def _row_texts(
@@ -280,7 +297,9 @@ def _domain_fields(domain: DomainDrift, margin: float) -> dict[str, Any]:
         "words": call_words(domain, margin),
         "num_in_mean": domain.num_in_mean,
         "p_adjusted": domain.p_adjusted,
-        "mean": asdict(domain.mean) if domain.mean else None,
+        "mean": {**asdict(domain.mean), **bound_fields(domain.bounds)} if domain.mean else None,
+        "missing_first": domain.missing_first,
+        "missing_second": domain.missing_second,
         "tasks": [_task_fields(row) for row in domain.rows],
     }
 
@@ -295,7 +314,8 @@ def _csv_rows(domain: DomainDrift) -> Iterator[dict[str, Any]]:
         yield {
             "task": "mean", "num_members": domain.num_in_mean, "metric": "mean", "filter": "none",
             "higher_is_better": True, "p_adjusted": domain.p_adjusted, "verdict": domain.call,
-            **asdict(domain.mean),
+            **asdict(domain.mean), **bound_fields(domain.bounds),
+            "missing_a": domain.missing_first, "missing_b": domain.missing_second,
         }  # fmt: skip
 
 

@@ -14,11 +14,14 @@ from evalharness.report.export import as_json
 from evalharness.report.fitting import Col
 from evalharness.report.paired_cells import (
     difference,
+    difference_cell,
     heads,
     hiding_table,
     markdown_cell,
     mde,
+    missing_note,
     name_cell,
+    over_all,
     p_value,
     row_name,
     suite_of,
@@ -64,10 +67,11 @@ def gate_view(gate: Gate, names: tuple[str, str], *, width: int) -> Group:
         level = f"{100 * (1 - gate.policy.alpha):g} %"
         parts += [
             Text(),
-            Text(f"at worst: one-sided {level} bound of the loss or gain, better being up; a task passes above -margin",
+            Text(f"at worst: one-sided {level} bound of the loss or gain, better being up, missing scores at their worst; a task "
+                 "passes above -margin and fails where the other bound is below it", style="dim"),
+            Text("difference: second - first on the docs that both have a score for, 95 % CI; p: of no difference, "
+                 "Benjamini-Hochberg over the rows, decides nothing; MDE: least true difference that would show at 80 % power",
                  style="dim"),
-            Text("difference: second - first on the same docs, 95 % CI; p: Benjamini-Hochberg over the rows; "
-                 "MDE: least true difference that would show at 80 % power", style="dim"),
         ]  # fmt: skip
     return Group(*parts)
 
@@ -77,8 +81,10 @@ def meaning(gate: Gate) -> str:
     if not any(row.row for row in gate.rows):
         return _NOTHING
     has_critical = any(row.tier == "critical" for row in gate.rows)
+    if gate.word == "INCONCLUSIVE" and not has_critical:
+        return "no critical task was judged (the policy's needs_critical)"
     if gate.word == "WARN" and not has_critical:
-        return "no critical task was judged; a supporting task fails or is inconclusive"
+        return "a supporting task fails or is inconclusive (the policy needs no critical one)"
     return MEANING[gate.word]
 
 
@@ -93,17 +99,16 @@ def reason(row: GateRow, alpha: float) -> str:
             return f"at worst {signed(row.worst)}, within {margin}"
         case "beyond":
             return f"loses more than {margin}: {lost}, at best {signed(row.best)}"
-        case "significant":
-            return f"a significant loss (p {p_value(row.p_adjusted)}), by estimate beyond {margin}: {lost}"
         case "few pairs":
             return f"too few: {units}{_more(row, 'hold ' + margin)}"
         case "no interval":
             return f"its difference {lost} has no interval"
         case "docs missing":
-            lost_docs = row.row.num_only_a if row.row else 0
+            if row.row is not None and row.row.sure is None:
+                return "scores are missing and could be anything, so nothing is shown"
             return (
-                f"{lost_docs} docs of the base have no score in the candidate: with these counted as lost it would fall "
-                f"short of {margin}"
+                f"the missing scores decide it: at worst {signed(row.worst)}, at best {signed(row.best)}, "
+                f"margin {margin}"
             )
         case "no margin":
             return (
@@ -132,12 +137,7 @@ def notes(gate: Gate) -> list[str]:
     found += [f"suite {plain(u.run.suite).plain} isn't compared: {u.why}" for u in gate.unmatched]
     seen = {c.a.domain for c in gate.comparisons} | {u.run.domain for u in gate.unmatched}
     found += [f"no {domain} suite was run" for domain in gate.policy.domains if domain not in seen]
-    found += [
-        f"{plain(row.task).plain}: left out {row.row.num_only_a} docs without a score in the second and "
-        f"{row.row.num_only_b} without one in the first"
-        for row in gate.rows
-        if row.row is not None and (row.row.num_only_a or row.row.num_only_b)
-    ]
+    found += [note for row in gate.rows if row.row is not None and (note := missing_note(row.row))]
     return [plain(note).plain for note in found]
 
 
@@ -184,7 +184,8 @@ def markdown(gate: Gate, names: tuple[str, str]) -> str:
         cells = ["-"] * 8
         if row.row is not None:
             r = row.row.result
-            cells = [str(r.n), number(r.value_a), number(r.value_b), difference(r), signed(row.worst),
+            cells = [str(r.n), number(r.value_a), number(r.value_b),
+                     difference(r) + (f"; {over_all(row.row)}" if row.row.is_missing else ""), signed(row.worst),
                      number(row.margin), p_value(row.p_adjusted), mde(r)]  # fmt: skip
         lines.append(f"| {name} | {row.tier} | {' | '.join(cells)} | {row.outcome} |")
     told = [row for row in gate.rows if row.outcome != "pass"]
@@ -243,7 +244,7 @@ def _cells(row: GateRow, suite: str) -> list[Text]:
         Text(str(r.n)),
         Text(number(r.value_a)),
         Text(number(r.value_b)),
-        Text(difference(r)),
+        difference_cell(row.row),
         Text(signed(row.worst)),
         Text(number(row.margin)),
         Text(p_value(row.p_adjusted)),

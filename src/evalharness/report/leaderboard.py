@@ -12,8 +12,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalharness.analysis.leaderboard import Board, Row, Score
-from evalharness.records import Manifest, MetricRecord
+from evalharness.analysis.board_scores import Score
+from evalharness.analysis.comparability import suite_changes
+from evalharness.analysis.leaderboard import Board, Row
+from evalharness.records import Manifest
 from evalharness.report.export import as_json
 from evalharness.report.fitting import Col, fits, fitted_table
 from evalharness.report.tables import NOT_COMPARABLE, limited
@@ -23,6 +25,8 @@ _RANK_NOTE = (
     "rank: the ranks that all pairwise differences leave a model at family-wise 95 % (Holm); unpaired, therefore "
     "conservative: `evalharness compare` pairs the docs"
 )
+APART = "≠"
+"""Marks a score that isn't asked or made as most rows'."""
 _LEAST_MODEL = 22
 _LEAST_HEADER = 7
 """A task's name is folded down to this."""
@@ -79,11 +83,16 @@ def marks(run: Manifest) -> list[str]:
     kind = str(run.engine.get("kind") or "")
     if kind.startswith("lm-eval"):
         found.append("imported")
-    if kind == "fake":
-        found.append("fake engine")
+    if suite_changes(run):
+        found.append("modified suite")
     if str(run.checkpoint.get("weights_fingerprint") or "").startswith("unverified"):
         found.append("weights unverified")
     return found
+
+
+def missing_mark(row: Row) -> list[str]:
+    """How much of its scores is missing, at most."""
+    return [f"{100 * max(row.missing.values()):.3g} % missing"] if row.missing else []
 
 
 def leaderboard_as_json(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -113,10 +122,16 @@ def leaderboard_rows(boards: Sequence[Board]) -> tuple[list[str], list[list[Any]
         about = {"suite": board.suite, "suite_version": board.version}
         for row in board.rows:
             own = {**about, **_about(row), "marks": ", ".join(marks(row.run))}
-            rows.append({**own, "task": "mean", "metric": board.composite or "mean", **row.mean._asdict()})  # fmt: skip
+            rows.append(
+                {**own, "task": "mean", "metric": board.composite or "mean", **row.mean._asdict(),
+                 "low": row.mean_range.low, "high": row.mean_range.high}
+            )  # fmt: skip
             for task in board.tasks:
-                if metric := row.scores.get(task):
-                    rows.append({**own, "task": task, **_metric_fields(metric)})
+                if task in row.scores:
+                    fields = _score_fields(row, task)
+                    rows.append(
+                        {**own, "task": task, **fields, "differs": "; ".join(fields["differs"])}
+                    )
     names = list(dict.fromkeys(name for row in rows for name in row)) or ["suite", "suite_version"]
     return names, [[row.get(name) for name in names] for row in rows]
 
@@ -196,7 +211,7 @@ def _cells(board: Board, row: Row, shape: _Shape) -> list[Text]:
         *([_mean_cell(board, row, shape)] if board.averaged else []),
         *(_task_cell(row, task, shape) for task in shape.tasks),
         *([Text(_size(row.run)), Text(rate(row.run.tokens_per_s))] if shape.has_costs else []),
-        Text(", ".join(marks(row.run)), style="yellow"),
+        Text(", ".join([*marks(row.run), *missing_mark(row)]), style="yellow"),
     ]
 
 
@@ -219,6 +234,8 @@ def _task_cell(row: Row, task: str, shape: _Shape) -> Text:
         return Text("failed", style="red") if task in row.failed else Text("-", style="dim")
     score = Score(metric.value, metric.ci_low, metric.ci_high, metric.n)
     cell = _value(score, has_interval=shape.has_intervals)
+    if task in row.apart:
+        cell += Text(f" {APART}", style="yellow")
     return cell if task in shape.equal_n else cell + Text(f" n={metric.n}", style="dim")
 
 
@@ -291,15 +308,22 @@ def _row_fields(row: Row) -> dict[str, Any]:
     return {
         **_about(row),
         "marks": marks(row.run),
-        "mean": row.mean._asdict(),
-        "scores": {task: _metric_fields(metric) for task, metric in row.scores.items()},
+        "mean": {**row.mean._asdict(), "low": row.mean_range.low, "high": row.mean_range.high},
+        "scores": {task: _score_fields(row, task) for task in row.scores},
         "failed": sorted(row.failed),
     }
 
 
-def _metric_fields(metric: MetricRecord) -> dict[str, Any]:
+def _score_fields(row: Row, task: str) -> dict[str, Any]:
+    """A score, between what it lies whatever its missing part is, and in what it differs from those it isn't ranked with."""
     names = ("metric", "filter", "value", "ci_low", "ci_high", "stderr", "n", "higher_is_better")
-    return {name: getattr(metric, name) for name in names}
+    return {
+        **{name: getattr(row.scores[task], name) for name in names},
+        "missing": row.missing.get(task, 0.0),
+        "low": row.ranges[task].low,
+        "high": row.ranges[task].high,
+        "differs": [part.text for part in row.apart.get(task, ())],
+    }
 
 
 def _escaped(text: str) -> str:

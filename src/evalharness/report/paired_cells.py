@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from evalharness.analysis.compare import TaskComparison
+from evalharness.analysis.compare_rows import TaskComparison
+from evalharness.analysis.missing import Bounds
 from evalharness.analysis.paired import PairedResult
 from evalharness.report.fitting import WIDE, Col, fits, fitted_table
 from evalharness.report.text import number, plain, signed
@@ -51,6 +52,43 @@ def difference(r: PairedResult) -> str:
     if math.isnan(r.ci_low):
         return f"{signed(r.difference)} [no CI]"
     return f"{signed(r.difference)} [{signed(r.ci_low)}, {signed(r.ci_high)}]"
+
+
+def difference_cell(row: TaskComparison, style: str = "") -> Text:
+    """The difference; where scores are missing, below it between what all docs together lie."""
+    cell = Text(difference(row.result), style=style)
+    return cell + Text(f"\n{over_all(row)}", style="yellow") if row.is_missing else cell
+
+
+def over_all(row: TaskComparison) -> str:
+    """Between what the difference over all docs lies, whatever the missing scores are."""
+    if row.bounds is None:
+        return "all docs: anything"
+    low, high = (signed(end.difference) for end in row.bounds)
+    return f"all docs: {low} to {high}"
+
+
+def missing_note(row: TaskComparison) -> str:
+    """How many scores are missing on each side, and what that leaves open; empty where none are."""
+    if not row.is_missing:
+        return ""
+    num = row.result.n + row.num_only_a + row.num_only_b + row.num_neither
+    told = []
+    for side, share, lacking in (
+        ("first", row.missing_a, row.num_only_b + row.num_neither),
+        ("second", row.missing_b, row.num_only_a + row.num_neither),
+    ):
+        docs = f" ({lacking} of {num} docs)" if lacking else ""
+        told += [f"{100 * share:.3g} % of the {side}'s{docs}"] if share else []
+    return f"{row.task}: scores are missing: {' and '.join(told)}; {left_open(row.bounds, 'the difference over all docs')}"
+
+
+def left_open(bounds: Bounds | None, what: str) -> str:
+    """What missing scores leave open, in words."""
+    if bounds is None:
+        return "they could be anything, so there is no verdict"
+    low, high = (signed(end.difference) for end in bounds)
+    return f"whatever they are, {what} lies between {low} and {high}, and the verdict is about all of that"
 
 
 def p_value(value: float) -> str:

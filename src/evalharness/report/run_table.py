@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from evalharness.analysis.comparability import suite_changes
 from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.report.composite import composite_view, find_composite
 from evalharness.report.fitting import WIDE, Col, fitted_table
@@ -291,6 +292,8 @@ def _notes(manifest: Manifest) -> list[Text]:
         notes.append(
             "think: cut before the thinking ended, so without an answer (a larger sampling.max_gen_toks helps)"
         )
+    if changes := suite_changes(manifest):
+        notes.append(f"{changes}: means are over the suite's own tasks, as it has them")
     notes += manifest.remarks
     if manifest.template_date:
         notes.append(

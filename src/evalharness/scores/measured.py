@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ logger = logging.getLogger(__name__)
 COMPOSITE = "composite"
 """The metric of a suite's composite (`analysis.composite`), whose task is the composite's name."""
 
-_NO_SHARES = {
+NO_SHARES = {
     "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "mcc", "bleu", "chrf", "ter",
 }  # fmt: skip
+"""Metrics whose scores don't lie between 0 and 1."""
 _BILLION = 1e9
+_SHORT = 8
 
 
 def measured_scores(results_dir: Path) -> list[ReportedScore]:
@@ -39,7 +42,7 @@ def measured_scores(results_dir: Path) -> list[ReportedScore]:
         StoreError: results_dir can't be read.
     """
     runs = [run for run in reversed(list_runs(results_dir)) if run.status == "complete"]
-    real = [run for run in runs if run.engine.get("kind") != "fake"]
+    real = [run for run in runs if not run.is_fake]
     return [score for run in real for score in run_scores(run, _metrics(results_dir, run))]
 
 
@@ -63,7 +66,7 @@ def _metrics(results_dir: Path, run: Manifest) -> list[MetricRecord]:
 def _is_share(run: Manifest, metric: MetricRecord) -> bool:
     if math.isnan(metric.value) or metric.n == 0:
         return False
-    if metric.metric in _NO_SHARES or not 0 <= metric.value <= 1:
+    if metric.metric in NO_SHARES or not 0 <= metric.value <= 1:
         logger.info(
             "%s: %s %s = %s is no share; not among the scores",
             run.run_id, metric.task, metric.metric, metric.value,
@@ -149,10 +152,19 @@ def _definition(
     """Exactly what was measured: numbers whose definitions differ are of different quantities."""
     if not _is_composite(run, metric):
         versions = sorted({task.version for task in tasks})
-        return f"{metric.task} {'/'.join(versions)}".strip()
+        return f"{metric.task} {'/'.join(versions)}{_hash(tasks)}".strip()
     composite = _composite(run)
     parts = "; ".join(_parts(run, main, composite.get("parts", ())))
     return f"{composite['name']} v{composite.get('version', '')}: {parts}"
+
+
+def _hash(tasks: Sequence[TaskSummary]) -> str:
+    """Of prompts, filters and metrics; nothing where a run doesn't say."""
+    hashes = [task.task_hash for task in tasks]
+    if not hashes or not all(hashes):
+        return ""
+    whole = hashes[0] if len(hashes) == 1 else sha256(" ".join(sorted(hashes)).encode()).hexdigest()
+    return f" #{whole[:_SHORT]}"
 
 
 def _parts(run: Manifest, main: Sequence[MetricRecord], names: Sequence[str]) -> Iterator[str]:

@@ -87,7 +87,7 @@ class ReportedScore:
     strategy: str = ""
     """How requests became answers; empty for reported scores, whose metric says it (maj@8)."""
     definition: str = ""
-    """Exactly what a run measured: task and version, or a composite's version and parts."""
+    """Exactly what a run measured: task, version and hash of its prompts and scoring, or a composite's version and parts."""
 
     reported_by: str = ""
     source_repo: str = ""

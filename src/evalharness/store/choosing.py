@@ -15,11 +15,14 @@ def best_run(runs: Iterable[Manifest]) -> Manifest | None:
 
 
 def runs_of(runs: Sequence[Manifest], model: str, suite: str | None = None) -> list[Manifest]:
-    """A model's runs that have ended, of one suite if it is named."""
+    """A model's runs that have ended, of one suite if it is named; made-up answers (engine fake) stand for no model."""
     return [
         run
         for run in runs
-        if run.model == model and suite in (None, run.suite) and run.status != "running"
+        if run.model == model
+        and suite in (None, run.suite)
+        and run.status != "running"
+        and not run.is_fake
     ]
 
 
@@ -41,7 +44,7 @@ def choose_run(
     runs = [] if is_id else list_runs(results_dir)
     found = runs_of(runs, name)
     if not found:
-        run = find_run(results_dir, name)
+        run = real(find_run(results_dir, name), name)
         if is_asked and suite not in (None, run.suite):
             raise StoreError(f"run {run.run_id!r} is of suite {run.suite!r}, not {suite!r}")
         return run
@@ -54,6 +57,20 @@ def choose_run(
             + then(did_you_mean(suite, suites), f"it has: {', '.join(suites)}")
         )
     return best
+
+
+def real(run: Manifest, name: str) -> Manifest:
+    """The run that a name was found to mean, if it may.
+
+    Raises:
+        StoreError: the name is a model's, and the run only has made-up answers.
+    """
+    if run.is_fake and name == run.model:
+        raise StoreError(
+            f"model {name!r} has only runs of the fake engine, whose answers stand for no model; "
+            f"a run is named by its id, such as {run.run_id!r}"
+        )
+    return run
 
 
 def runs_by_suite(runs: Sequence[Manifest], model: str) -> dict[str, Manifest]:

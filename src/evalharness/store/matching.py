@@ -7,7 +7,7 @@ from typing import NamedTuple
 from evalharness.errors import StoreError, did_you_mean, then
 from evalharness.records import Manifest
 from evalharness.store import layout
-from evalharness.store.choosing import runs_by_suite
+from evalharness.store.choosing import real, runs_by_suite
 from evalharness.store.read import find_run
 
 
@@ -64,6 +64,9 @@ def find_side(
         return Side(name, run.model, {run.suite: run}, is_run=True)
     found = runs_by_suite(runs, name)
     if not found:
+        for run in runs:
+            if run.model == name and run.status != "running":
+                real(run, name)
         raise StoreError(f"model {name!r} has no run that has ended; `evalharness resume {name}`")
     if suite is not None and suite not in found:
         raise StoreError(

@@ -150,7 +150,7 @@ def gather(results_dir: Path, num_draws: int, seed: int = 0) -> Findings:
 
 def is_real(run: Manifest) -> bool:
     """Not of the fake engine."""
-    return run.engine.get("kind") != "fake"
+    return not run.is_fake
 
 
 def _trend(scores: Sequence[ReportedScore], num_draws: int, seed: int) -> tuple[Trend | None, str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from evalharness.analysis.leaderboard import Board, Row, Score, build_boards
+from evalharness.analysis.board_scores import Score
+from evalharness.analysis.leaderboard import Board, Row, build_boards
 from evalharness.records import Manifest
+from evalharness.report.leaderboard import APART, missing_mark
 from evalharness.report.page import texts
 from evalharness.report.page.assembling import Findings
 from evalharness.report.page.blocks import Block, Fold, Section, Table, table, words
@@ -45,7 +47,12 @@ def _best_runs(found: Findings) -> list[Manifest]:
 
 def _blocks(board: Board) -> Iterator[Block]:
     yield _table(board)
-    notes = [f"{texts.capital(note)}." for note in board.notes if not note.startswith("no mean")]
+    names = {*board.tasks, *(row.label for row in board.rows), *(row.run.run_id for row in board.rows)}  # fmt: skip
+    notes = [
+        f"{note if note.partition(':')[0] in names else texts.capital(note)}."
+        for note in board.notes
+        if not note.startswith("no mean")
+    ]
     if notes:
         yield words(*notes)
 
@@ -67,7 +74,8 @@ def _table(board: Board) -> Table:
 def _cells(board: Board, row: Row, *, has_mean: bool) -> Sequence[str]:
     is_limited = any(task.num_docs < task.num_docs_available for task in row.run.tasks)
     status = "" if row.run.status == "complete" else f" ({row.run.status})"
-    cells = [f"{row.label}{'*' * is_limited}{status}"]
+    told = "".join(f", {mark}" for mark in missing_mark(row))
+    cells = [f"{row.label}{'*' * is_limited}{status}{told}"]
     if has_mean:
         cells += [_ranks(row), _mean(row.mean)]
     cells += [_task(row, task) for task in board.tasks]
@@ -90,7 +98,7 @@ def _task(row: Row, task: str) -> str:
     m = row.scores.get(task)
     if m is None:
         return "failed" if task in row.failed else texts.NOTHING
-    arrow = "" if m.higher_is_better else " ↓"
+    arrow = ("" if m.higher_is_better else " ↓") + (f" {APART}" if task in row.apart else "")
     if 0 <= m.value <= 1:
         return texts.percent(m.value, m.ci_low, m.ci_high) + arrow
     interval = "" if math.isnan(m.ci_low) else f" {texts.span(m.ci_low, m.ci_high, 2)}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from evalharness.analysis.drift import DomainDrift, Lineage, Step
+from evalharness.report.compare import left_out_lines
 from evalharness.report.drift import call_text, call_words
 from evalharness.report.page import texts
 from evalharness.report.page.assembling import Findings
@@ -67,7 +68,10 @@ def drift_section(found: Findings) -> Section:
     if not any(step.domain("safety").mean for _, step in steps):
         command = "`evalharness run -m model=PARENT,CHILD suite=safety` fills this"
         blocks: tuple[Block, ...] = (
-            words(f"No model and its parent were both run on a suite of safety: {command}."),
+            words(
+                f"No model and its parent were both run alike on a suite of safety: {command}.",
+                *_left_out(steps),
+            ),
         )
         return Section(key="drift", title=title, blocks=blocks)
     safety = [(lineage, step) for lineage, step in steps if step.domain("safety").mean]
@@ -75,13 +79,24 @@ def drift_section(found: Findings) -> Section:
     blocks = (
         words(
             "Each model against the one it was made from, on the same docs. Up and down are significant after "
-            f"Benjamini-Hochberg; kept is shown to lie within ±{100 * margin:g} points; not resolved is no evidence that "
-            "nothing changed. `evalharness drift MODEL` shows every task."
+            f"Benjamini-Hochberg; kept is shown to lie within ±{100 * margin:g} points; each whatever the scores are that are "
+            "missing; not resolved is no evidence that nothing changed. Differences are over the docs that both have a score "
+            "for. `evalharness drift MODEL` shows every task."
         ),
         _drift_chart(safety, margin),
         _drift_table(safety),
+        *([words(*lines)] if (lines := list(_left_out(steps))) else []),
     )
     return Section(key="drift", title=title, blocks=blocks)
+
+
+def _left_out(steps: Sequence[tuple[Lineage, Step]]) -> Iterator[str]:
+    """What of the steps couldn't be compared, a sentence per suite and reason."""
+    for _, step in steps:
+        for c in step.comparisons:
+            yield from (
+                f"{_name(step)}, {c.a.suite}: {line}." for line in left_out_lines(c.left_out)
+            )
 
 
 def drift_calls(found: Findings) -> dict[str, dict[str, str]]:
@@ -248,7 +263,14 @@ def _domain_cells(domain: DomainDrift, margin: float) -> tuple[str, str, str]:
     if domain.mean is None:
         return domain.call, texts.NOTHING, texts.NOTHING
     m = domain.mean
-    return call_words(domain, margin), texts.points(m.difference, m.ci_low, m.ci_high), str(m.n)
+    said = call_words(domain, margin) + _missing(domain)
+    return said, texts.points(m.difference, m.ci_low, m.ci_high), str(m.n)
+
+
+def _missing(domain: DomainDrift) -> str:
+    """How much of a mean's scores is missing, on the side that lacks more; empty where none is."""
+    share = max(domain.missing_first, domain.missing_second)
+    return f" ({100 * share:.3g} % of scores missing)" if share else ""
 
 
 def _task_table(steps: Sequence[tuple[Lineage, Step]]) -> Table:

@@ -25,7 +25,7 @@ from evalharness.running.building import Prompting, Sample, build_samples
 from evalharness.running.rescoring import rescore
 from evalharness.running.run import Outcome, run
 from evalharness.running.walking import Chance, chance_of
-from evalharness.store.read import iter_samples
+from evalharness.store.read import iter_samples, load_manifest
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask, load_suite
 
@@ -218,3 +218,37 @@ def test_a_run_of_before_there_were_random_docs_goes_on_with_the_first(tiny_llam
     kept = [line for line in path.read_text().splitlines() if "limit_" not in line]
     path.write_text("\n".join(kept))
     assert stored_config(outcome.run_dir).run.limit_from is LimitFrom.first
+
+
+def test_manifests_of_before_there_were_random_docs_say_first() -> None:
+    old = Path(__file__).parents[1] / "data" / "schema-1"
+    tasks = load_manifest(old).tasks
+    assert {task.subset for task in tasks} == {f"first {task.num_docs}" for task in tasks}
+    assert {task.is_limited for task in tasks} == {True}
+
+
+def test_a_groups_score_estimates_that_of_all_docs(tiny_llama: Path, here: Path) -> None:
+    """Of 10 docs of each member they weigh as the members' own docs do, and the value of all docs lies in the interval."""
+    for name, size in (("small", 15), ("large", 60)):
+        own.write(
+            here,
+            name,
+            own.CHOICE,
+            [{"q": f"{name} {i}?", "choices": ["a", f"b{i}"], "a": i % 3 % 2} for i in range(size)],
+        )
+    (here / "tasks" / "both.yaml").write_text(
+        "group: both\ntask: [small, large]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n"
+        "metadata: {version: 1.0}\n"
+    )
+    wanted = config(RunConfig(limit=10), tiny_llama)
+    wanted.suite = SuiteConfig(name="test", tasks={"both": TaskConfig()})
+    outcome = run(wanted)
+    value = {m.task: m for m in outcome.metrics}
+    assert value["both"].value == pytest.approx(
+        (15 * value["small"].value + 60 * value["large"].value) / 75
+    )
+    wanted.run = RunConfig(limit=10, limit_from=LimitFrom.first)
+    first = {m.task: m for m in run(wanted).metrics}
+    assert first["both"].value == pytest.approx((first["small"].value + first["large"].value) / 2)
+    widths = [m["both"].ci_high - m["both"].ci_low for m in (value, first)]
+    assert all(width > 0 for width in widths)

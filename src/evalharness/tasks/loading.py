@@ -271,6 +271,7 @@ class LoadedTask:
             raise TaskError(
                 f"task {self.name!r}: stratify {by!r} gives nothing for the first doc; its fields are: {', '.join(doc)}"
             )
+        _ = self.subset  # what fails for another doc is found now
 
     def task_hash(self) -> str:
         """sha256 of the task's resolved configuration: another prompt, filter or metric, another hash.

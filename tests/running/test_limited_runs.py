@@ -37,13 +37,14 @@ OTHERS = [{"q": f"other {i}", "a": str(i)} for i in range(30)]
 SHOTS = own.GENERATE + "num_fewshot: 3\n"
 PYTHON = """\
 import random
+import numpy as np
 generator = random.Random(7)
 
 def doc_to_text(doc):
     return f"{doc['q']} {generator.random()} {random.random()}"
 
-def description(doc):
-    return "hello"
+def shuffled(split):
+    return split.select(np.random.permutation(len(split)))
 """
 LONG = 'description: "{{{{ 1 // (q|length - 9) }}}}"\n'  # fails for some docs, before their few-shots are drawn
 
@@ -134,6 +135,21 @@ def test_of_docs_that_are_left_out_nothing_is_encoded_or_rendered(
         pass
     mine = [q for q in seen if q.startswith("what")]
     assert mine == [loaded.docs[i]["q"] for i in loaded.subset.doc_ids]
+
+
+def test_docs_that_the_task_shuffles_are_the_same_docs(here: Path) -> None:
+    """In another order for each `run.seed`; each place is that of its doc in that run."""
+    path = own.write(here, "mine", own.GENERATE + "process_docs: !function own.shuffled\n", DOCS)
+    path.with_name("own.py").write_text(PYTHON)
+    one, other = (load(LIMIT, seed=seed) for seed in (1, 2))
+    assert one.subset.doc_ids != other.subset.doc_ids
+    taken = [sorted(doc["q"] for _, doc in loaded.scored_docs()) for loaded in (one, other)]
+    assert taken[0] == taken[1]
+    assert len(taken[0]) == LIMIT
+    for loaded in (one, other):
+        assert [doc for _, doc in loaded.scored_docs()] == [
+            loaded.docs[i] for i in loaded.subset.doc_ids
+        ]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalharness.analysis.curves import curve, verification_gap
+from evalharness.analysis.curves import Gap, curve, verification_gap
 from evalharness.analysis.estimates import Estimate
 from evalharness.analysis.finite import correction, narrowed
 from evalharness.config import StrategyKind
@@ -18,15 +18,22 @@ def strategy_curve(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Curv
     """The points of the task's curves; none without a strategy."""
     kind = loaded.strategy.kind
     points = [] if kind is StrategyKind.single else curve(loaded.name, kind.value, attempts)
-    return [_narrowed(loaded, point) for point in points]
+    ends = [_ends(loaded, point) for point in points]
+    return [
+        replace(point, ci_low=low, ci_high=high)
+        for point, (low, high) in zip(points, ends, strict=True)
+    ]
 
 
-def _narrowed(loaded: LoadedTask, point: CurvePoint) -> CurvePoint:
-    if not loaded.subset.is_random:
-        return point
-    found = Estimate(point.value, point.ci_low, point.ci_high, math.nan, point.n)
-    found = narrowed(found, correction(point.n, loaded.subset.num_available))
-    return replace(point, ci_low=found.ci_low, ci_high=found.ci_high)
+def _ends(loaded: LoadedTask, point: CurvePoint | Gap) -> tuple[float, float]:
+    """Of the interval, for all docs where random ones were taken."""
+    found, subset = (
+        Estimate(point.value, point.ci_low, point.ci_high, math.nan, point.n),
+        loaded.subset,
+    )
+    if subset.is_random:
+        found = narrowed(found, correction(point.n, subset.num_available))
+    return found.ci_low, found.ci_high
 
 
 def strategy_metrics(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[MetricRecord]:
@@ -34,6 +41,7 @@ def strategy_metrics(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Me
     if loaded.strategy.kind is not StrategyKind.verify:
         return []
     gap = verification_gap(attempts)
+    low, high = _ends(loaded, gap)
     return [
         MetricRecord(
             task=loaded.name,
@@ -41,8 +49,8 @@ def strategy_metrics(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Me
             metric="verification_gap",
             filter=loaded.main_metric()[1],
             value=gap.value,
-            ci_low=gap.ci_low,
-            ci_high=gap.ci_high,
+            ci_low=low,
+            ci_high=high,
             stderr=float("nan"),
             n=gap.n,
             higher_is_better=True,

@@ -75,6 +75,7 @@ def test_list_as_json_and_csv(results_dir: Path) -> None:
     rows = json.loads(output("results", "--json", "--results-dir", results_dir))
     assert rows[0]["run_id"] == "2026-01-02_smollm2_quick"
     assert (rows[0]["num_tasks"], rows[0]["wall_s"], rows[0]["is_limited"]) == (1, 60.0, True)
+    assert rows[0]["subset"].startswith("first ")
     text = output("results", "--csv", "--results-dir", results_dir)
     assert [row["run_id"] for row in csv.DictReader(io.StringIO(text))] == [
         row["run_id"] for row in rows

@@ -76,6 +76,9 @@ def test_it_prints_a_row_per_task_and_a_verdict(selfcheck: Selfcheck, tmp_path: 
 def test_ten_docs_of_every_task_unless_told_otherwise(selfcheck: Selfcheck) -> None:
     (checked,) = json.loads(selfcheck(*FAKE, "--json").out)
     assert [task["n"] for task in checked["tasks"]] == [10, 10]
+    for folder in checked["runs"]:
+        tasks = json.loads((Path(folder) / "manifest.json").read_text())["tasks"]
+        assert {task["limit_from"] for task in tasks} == {"first"}
 
 
 def test_json_has_the_floor_its_verdict_and_the_runs(selfcheck: Selfcheck) -> None:

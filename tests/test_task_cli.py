@@ -163,6 +163,25 @@ def test_preview_shows_what_a_run_sends(evalharness: Cli, here: Path) -> None:
         assert shown["fewshots"][0]["q"] in shown["prompt"]
 
 
+def test_preview_of_a_limited_run_shows_its_docs(evalharness: Cli, here: Path) -> None:
+    own.write(here, "one", own.GENERATE + "num_fewshot: 1\nfewshot_split: test\n")
+    limit = "+suite.tasks.one.limit=3"
+    taken = []
+    for doc in range(8):
+        printed = evalharness(
+            "task", "preview", "one", "--doc", str(doc), "model=mine", "--json", limit
+        )
+        if printed.code == 0:
+            taken.append(doc)
+            assert (
+                json.loads(printed.out)["prompt"]
+                == preview(evalharness, "one", "--doc", str(doc))["prompt"]
+            )
+        else:
+            assert f"doc {doc} isn't one of the 3 that the limit takes: " in printed.err
+    assert len(taken) == 3
+
+
 def test_preview_names_stops_sampling_and_target(evalharness: Cli, here: Path) -> None:
     own.write(here, "one")
     shown = preview(evalharness, "one", "--doc", "3")

@@ -20,7 +20,9 @@ from evalharness.config import (
     Config,
     DataConfig,
     EngineConfig,
+    LimitFrom,
     ModelConfig,
+    RunConfig,
     SamplingConfig,
     SuiteConfig,
     TaskConfig,
@@ -169,6 +171,7 @@ async def load_pair(
     config = Config(
         model=ModelConfig(name="bench", path=str(weights.path), variant=Variant.base),
         suite=SuiteConfig(name="bench", tasks=dict(tasks)),
+        run=RunConfig(limit_from=LimitFrom.first),
         data=DataConfig(mirror=str(Path(mirror).resolve()) if mirror else None),
     )
 

@@ -64,6 +64,7 @@ def with_evalharness(options: argparse.Namespace, folder: Path) -> Any:
             "engine.dtype=float32",
             "suite=parity",
             f"run.limit={options.limit}",
+            "run.limit_from=first",
             "run.rolling_as_lm_eval=true",
             f"data.mirror={options.mirror}",
             f"results_dir={folder / 'results'}",

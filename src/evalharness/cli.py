@@ -137,7 +137,9 @@ def run(
 
     \b
     Often used keys:
-      run.limit=N                    first N docs of every task
+      run.limit=N                    N random docs of every task, each category with its share
+      run.limit_seed=N               other ones; the same for every model
+      run.limit_from=first           the first N, as lm-eval takes them
       +suite.tasks.NAME.limit=N      one more task: any of lm-eval's, or yours in ./tasks
       engine.max_model_len=N         tokens of prompt and answer
       engine.tensor_parallel_size=N  GPUs for one model
@@ -197,8 +199,8 @@ def selfcheck(
 ) -> None:
     """Measure the noise floor: the same suite twice with different batch sizes, and what differs.
 
-    The first run is as configured, the second with batches of --small; both take 10 docs of every task unless run.limit
-    says otherwise, answer everything anew, and land in results_dir/.selfcheck.
+    The first run is as configured, the second with batches of --small; both take the first 10 docs of every task unless
+    run.limit (and run.limit_from) says otherwise, answer everything anew, and land in results_dir/.selfcheck.
 
     \b
     evalharness selfcheck model=smollm2-135m

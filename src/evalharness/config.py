@@ -66,6 +66,15 @@ class Resume(Enum):
     """Continue it, or refuse."""
 
 
+class LimitFrom(Enum):
+    """Which docs a limit takes."""
+
+    random = "random"
+    """Drawn by `run.limit_seed`, each category with its share: the same docs for every checkpoint and engine."""
+    first = "first"
+    """The first docs, as lm-eval takes them: often of one kind, so that they say little of the rest."""
+
+
 class StrategyKind(Enum):
     """How requests become an answer."""
 
@@ -255,7 +264,7 @@ class TaskConfig:
 
     num_fewshot: int | None = None
     limit: int | None = None
-    """First docs only."""
+    """So many docs at most; which ones, `run.limit_from` says."""
     repeats: int | None = None
     metric: str | None = None
     """The metric shown first; null: the task's first."""
@@ -266,6 +275,9 @@ class TaskConfig:
     cluster: str | None = None
     """Jinja template over a doc, e.g. "{{passage}}": docs that give the same text share a source, and intervals are
     cluster-robust. null: the task's own (`metadata: {cluster: ...}`)."""
+    stratify: str | None = None
+    """Field of a doc, or Jinja template over it, that says its category: a random limit takes each category's share.
+    null: the task's own (`metadata: {stratify: ...}`), else its field group, category, subject or generator; "": none."""
 
 
 @dataclass(kw_only=True)
@@ -312,7 +324,10 @@ class RunConfig:
     seed: int = 1234
     """Few-shot draws and everything else random that isn't sampling (lm-eval's default, for parity)."""
     limit: int | None = None
-    """First docs of every task; for trying out. The table marks it."""
+    """So many docs of every task at most; for trying out. The table marks it."""
+    limit_from: LimitFrom = LimitFrom.random
+    limit_seed: int = 0
+    """Of the docs that a random limit takes; runs of other docs aren't comparable, so another seed is another experiment."""
     resume: Resume = Resume.auto
     reuse: bool = True
     """Take responses that other runs in results_dir have for the same requests; only of the same weights, numerics and

@@ -22,6 +22,7 @@ _AT_LEAST_0 = (
     "engine.cpu_kv_cache_gib",
     "engine.num_retries",
     "run.seed",
+    "run.limit_seed",
     "cost.usd_per_gpu_hour",
 )
 _AT_LEAST_1 = (

@@ -285,8 +285,10 @@ class MetricRecord:
     value: float
     """NaN when n is 0."""
     ci_low: float
+    """95 %; over random docs, for the score that all docs would give (`analysis.finite`)."""
     ci_high: float
     stderr: float
+    """Of the docs as draws of all there could be, as lm-eval's; never narrowed."""
     n: int
     """Samples scored (docs when a task repeats)."""
     higher_is_better: bool
@@ -362,6 +364,25 @@ class TaskSummary:
     """And if all of them scored 1."""
     remarks: tuple[str, ...] = ()
     """What a reader has to know before quoting the task's score, a sentence each; shown under every table of it."""
+    limit_from: str = "first"
+    """first | random: which docs were taken where there are more; first in runs of versions that knew no other."""
+    limit_seed: int | None = None
+    """Of random docs; None otherwise."""
+    stratified_by: str = ""
+    """Field or template of the categories that each gave random docs by its share; empty for none."""
+
+    @property
+    def is_limited(self) -> bool:
+        """It ran on fewer docs than there are."""
+        return self.num_docs < self.num_docs_available
+
+    @property
+    def subset(self) -> str:
+        """Which docs: `first 50` | `random 50, seed 0`; empty for all. Runs of other subsets asked other docs."""
+        if not self.is_limited:
+            return ""
+        seed = "" if self.limit_seed is None else f", seed {self.limit_seed}"
+        return f"{self.limit_from} {self.num_docs}{seed}"
 
     @property
     def tokens_per_s(self) -> float:

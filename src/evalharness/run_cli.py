@@ -113,7 +113,7 @@ def unfinished(results_dir: Path, name: str) -> Config:
 
 
 def stored_config(run_dir: Path) -> Config:
-    """The configuration that a run was started with.
+    """The configuration that a run was started with; one of a version that knew no other limit took the first docs.
 
     Raises:
         StoreError: it isn't there, or can't be read.
@@ -126,7 +126,8 @@ def stored_config(run_dir: Path) -> Config:
 
     path = run_dir / layout.CONFIG
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(Config, OmegaConf.load(path)))
+        earlier = {"run": {"limit_from": "first"}}
+        config = OmegaConf.to_object(OmegaConf.merge(Config, earlier, OmegaConf.load(path)))
     except (OSError, OmegaConfBaseException) as e:
         raise StoreError(f"{path}: {one_line(e)}") from e
     assert isinstance(config, Config)

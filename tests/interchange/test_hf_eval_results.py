@@ -37,7 +37,7 @@ def test_a_share_becomes_a_percentage_without_made_up_digits(
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"num_docs_available": 1319}, "over the first docs only, 4 of 1319"),
+        ({"num_docs_available": 1319}, "over the first 4 of 1319 docs only"),
         ({"status": "partial"}, "samples are missing"),
         ({"status": "failed"}, "failed"),
         ({"dataset": "the task's own folder"}, "no benchmark known"),

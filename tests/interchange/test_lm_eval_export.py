@@ -134,3 +134,15 @@ def test_a_generation_that_looks_like_json_is_text(
 ) -> None:
     run = store_run(samples=(replace(sample, response=text),))
     assert [s.response for s in _samples(_back(run, tmp_path), "gsm8k")] == [text]
+
+
+def test_how_random_docs_were_drawn_comes_back(
+    store_run: Any, task: TaskSummary, tmp_path: Path
+) -> None:
+    drawn = {"limit_from": "random", "limit_seed": 3, "stratified_by": "category"}
+    some = replace(task, num_docs_available=99, **drawn)
+    (back,) = _back(store_run(tasks=(some,)), tmp_path).manifest.tasks
+    assert back.subset == some.subset == "random 4, seed 3"
+    assert back.stratified_by == "category"
+    first = replace(some, limit_from="first", limit_seed=None)
+    assert "limit_from" not in results_json(store_run(tasks=(first,), run_id="first"))

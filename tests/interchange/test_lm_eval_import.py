@@ -13,6 +13,7 @@ from evalharness.config import (
     Config,
     EngineConfig,
     EngineKind,
+    LimitFrom,
     ModelConfig,
     RunConfig,
     SuiteConfig,
@@ -83,7 +84,7 @@ def test_docs_are_those_of_our_own_runs(
             model=ModelConfig(name="tiny", path=str(tiny_llama)),
             engine=EngineConfig(kind=EngineKind.fake, max_model_len=100_000),
             suite=SuiteConfig(name="same", tasks={name: TaskConfig() for name in names}),
-            run=RunConfig(limit=8),
+            run=RunConfig(limit=8, limit_from=LimitFrom.first),
             results_dir=str(tmp_path / "own"),
         )
     )

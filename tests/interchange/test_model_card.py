@@ -25,7 +25,7 @@ def test_csv_is_unrounded(store_run: Any, metric: MetricRecord) -> None:
         io.StringIO(card_csv(store_run(metrics=(replace(metric, value=1 / 3),))))
     )
     assert float(row["value"]) == 1 / 3
-    assert (row["n"], row["num_fewshot"], row["is_first_docs_only"]) == ("4", "5", "False")
+    assert (row["n"], row["num_fewshot"], row["subset"]) == ("4", "5", "")
     assert row["harness"] == "evalharness 0.1.0, lm-eval 0.4.13"
 
 
@@ -36,7 +36,7 @@ def test_first_docs_only_and_partial_are_marked(store_run: Any, task: TaskSummar
     assert "\\* first docs only: not comparable with published scores." in text
     assert "† partial: samples are missing." in text
     (row,) = csv.DictReader(io.StringIO(card_csv(run)))
-    assert (row["is_first_docs_only"], row["is_partial"]) == ("True", "True")
+    assert (row["subset"], row["is_partial"]) == ("first 4 of 1319 docs", "True")
 
 
 def test_what_has_no_score_is_named(

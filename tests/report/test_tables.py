@@ -135,6 +135,16 @@ def test_limited_run_is_not_comparable() -> None:
     assert "comparable" not in show_run([TASK], [METRIC])
 
 
+def test_a_run_of_random_docs_says_what_its_intervals_are_for() -> None:
+    some = {"num_docs": 40, "num_docs_available": 1319, "limit_from": "random", "limit_seed": 0}
+    text = show_run([task("t", **some, stratified_by="category")], [replace(METRIC, n=40)])
+    words = "random 40 of 1319 docs (seed 0, by category): estimates of the scores over all docs, their intervals narrowed"
+    assert words in " ".join(text.split())
+    assert "40/1319" in text
+    two = show_run([task("t", **some), TASK], [replace(METRIC, n=40)])
+    assert "random 40 of 1319 docs in 1 of 2 tasks (seed 0): estimates" in " ".join(two.split())
+
+
 def test_failed_task_shows_no_score() -> None:
     line = row(show_run([task("t", status="failed")], [METRIC]), "t ")
     assert "failed" in line
@@ -226,8 +236,11 @@ def test_runs_are_listed(width: int) -> None:
 def test_wide_list_marks_limited_runs() -> None:
     limited = replace(RUN, tasks=(replace(TASK, num_docs=5),))
     text = shown(runs_table([limited], width=120), 120)
-    assert "5*" in text
-    assert "not comparable" in text
+    assert f"5 of {TASK.num_docs_available}*" in text
+    assert "first docs only (n of N): not comparable" in text
+    narrow = shown(runs_table([limited], width=80), 80)
+    assert "1*" in narrow
+    assert "first docs only (n of N): not comparable" in narrow
 
 
 def test_query_rows_too_wide_for_a_table_become_blocks() -> None:

@@ -19,6 +19,7 @@ from evalharness.config import (
     Config,
     EngineConfig,
     EngineKind,
+    LimitFrom,
     ModelConfig,
     RunConfig,
     SuiteConfig,
@@ -179,7 +180,7 @@ def test_metrics_equal_those_of_simple_evaluate(
             ),
             engine=EngineConfig(kind=EngineKind.fake, max_model_len=100_000),
             suite=SuiteConfig(name="parity", tasks={name: TaskConfig() for name in tasks}),
-            run=RunConfig(limit=30),
+            run=RunConfig(limit=30, limit_from=LimitFrom.first),
             results_dir=str(tmp_path),
         )
     )
@@ -219,7 +220,7 @@ def test_groups_equal_those_of_simple_evaluate_and_their_weights_matter(
                 model=ModelConfig(name="tiny", path=str(tiny_llama)),
                 engine=EngineConfig(kind=EngineKind.fake, max_model_len=100_000),
                 suite=SuiteConfig(name="parity", tasks={"two_tasks": TaskConfig(metric="acc")}),
-                run=RunConfig(limit=160),
+                run=RunConfig(limit=160, limit_from=LimitFrom.first),
                 results_dir=str(tmp_path / "results"),
             )
         )

@@ -12,6 +12,7 @@ from evalharness.config import (
     Config,
     EngineConfig,
     EngineKind,
+    LimitFrom,
     ModelConfig,
     RunConfig,
     SuiteConfig,
@@ -75,7 +76,7 @@ def test_each_task_has_one_main_metric_with_an_interval(outcome: Outcome) -> Non
 
 def test_samples_hold_prompt_answer_and_score(outcome: Outcome) -> None:
     rows = list(iter_samples(outcome.run_dir, "weekday_arithmetic"))
-    assert {row.doc_id for row in rows} == set(range(6))
+    assert len({row.doc_id for row in rows}) == 6
     assert all("assistant" in row.prompt for row in rows)  # the chat template was applied
     assert all(row.scores and row.error is None for row in rows)
     assert all(row.num_prompt_tokens > 0 for row in rows)
@@ -102,7 +103,8 @@ def test_repeats_average_within_a_doc(tiny_llama: Path, tmp_path: Path) -> None:
 def clustered(tiny_llama: Path, results: Path, cluster: str | None) -> Outcome:
     task = TaskConfig(limit=40, metric="acc", cluster=cluster)
     suite = SuiteConfig(name="test", tasks={"arc_easy_sample": task})
-    return run(config(tiny_llama, results, suite=suite))
+    first = RunConfig(limit_from=LimitFrom.first)
+    return run(config(tiny_llama, results, suite=suite, run=first))
 
 
 def test_declared_clusters_reach_samples_and_interval(tiny_llama: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from evalharness.config import (
     Config,
     EngineConfig,
     EngineKind,
+    LimitFrom,
     ModelConfig,
     RunConfig,
     SuiteConfig,
@@ -34,6 +35,7 @@ def config(checkpoint: Path, results_dir: Path, *, extra: Any = None, **changes:
         model=ModelConfig(name="tiny", path=str(checkpoint), variant=Variant.instruct),
         engine=EngineConfig(kind=EngineKind.fake, max_in_flight=8, extra=extra or {}),
         suite=SuiteConfig(name="test", tasks=dict(TASKS)),
+        run=RunConfig(limit_from=LimitFrom.first),
         results_dir=str(results_dir),
     )
     return replace(base, **changes)

@@ -87,7 +87,7 @@ def test_a_group_stands_for_its_tasks(tmp_path: Path) -> None:
     run(tmp_path, tasks=tasks, groups={"mmlu": list(tasks)}, on_task=on_task)
     score = only(tmp_path)
     assert (score.benchmark, score.score, score.n) == ("MMLU", 75.0, 4)
-    assert score.subset == "first 4 of 12 docs (of each task)"
+    assert score.subset == "first 2 of 10 docs in 1 of 2 tasks"
 
 
 def test_shots_that_differ_within_a_group_are_no_number_of_shots(tmp_path: Path) -> None:

@@ -369,7 +369,7 @@ def _placed(
 
 def _notes(scores: Sequence[ReportedScore]) -> tuple[str, ...]:
     limited = [s.benchmark for s in scores if s.subset]
-    notes = [f"first docs only: {', '.join(limited)}"] if limited else []
+    notes = [f"some docs only: {', '.join(limited)}"] if limited else []
     at_chance = [
         s.benchmark
         for s in scores

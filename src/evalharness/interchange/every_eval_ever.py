@@ -20,6 +20,7 @@ from evalharness import __version__
 from evalharness.interchange.metric_scales import is_share, scale_of
 from evalharness.interchange.stored import OWN, Stored
 from evalharness.records import MetricRecord, TaskSummary
+from evalharness.subset_words import subset_words
 
 SCHEMA_VERSION = "0.3.0"
 COLLECTION = OWN
@@ -175,7 +176,7 @@ def _result(run: Stored, metric: MetricRecord) -> dict[str, Any]:
             "score": metric.value,
             "details": _strings(
                 num_docs_available=sum(t.num_docs_available for t in tasks) or None,
-                is_first_docs_only=any(t.num_docs < t.num_docs_available for t in tasks),
+                subset=subset_words(tasks) or None,
                 status=", ".join(sorted({t.status for t in tasks})) or None,
                 num_errors=sum(t.num_errors for t in tasks),
                 num_truncated=None if run.is_imported else sum(t.num_truncated for t in tasks),

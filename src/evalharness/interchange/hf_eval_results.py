@@ -2,7 +2,7 @@
 
 A list of `dataset: {id, task_id}`, `value` (0 to 100), `date` and `notes`. Only datasets that are registered as
 benchmarks have a leaderboard, and what a task is called there stands in the dataset's own `eval.yaml`. The format has no
-n and no interval, so they stand in the notes; a score over first docs only, or with samples missing, isn't written.
+n and no interval, so they stand in the notes; a score over some docs only, or with samples missing, isn't written.
 
 Source: hub-docs, docs/hub/eval-results.md.
 """
@@ -94,8 +94,8 @@ def parse_benchmark(text: str) -> tuple[str, Benchmark]:
 
 
 def _why_not(row: Row, benchmark: Benchmark | None) -> str | None:
-    if row.is_first_docs_only:
-        return f"over the first docs only, {row.metric.n} of {row.num_docs_available}"
+    if row.subset:
+        return f"over the {row.subset} only"
     if row.is_partial:
         return "samples are missing"
     if benchmark is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from evalharness import __version__
 from evalharness.errors import WriteError
-from evalharness.interchange.lm_eval_files import samples_name, sanitized
+from evalharness.interchange.lm_eval_files import DRAWN, samples_name, sanitized
 from evalharness.interchange.stored import LM_EVAL, Stored, write_text
 from evalharness.records import MetricRecord, SampleRecord, TaskSummary
 
@@ -46,7 +46,7 @@ def results_json(run: Stored) -> str:
             for name in results
         },
         "n-samples": {
-            name: {"original": task.num_docs_available, "effective": task.num_docs}
+            name: {"original": task.num_docs_available, "effective": task.num_docs, **_drawn(task)}
             for name, task in tasks.items()
         },
         "config": given.get("lm_eval_config") or _run_config(run),
@@ -202,6 +202,12 @@ def _provenance(run: Stored) -> dict[str, Any]:
 
 def _interval(metric: MetricRecord) -> list[float | None]:
     return [_or_none(metric.ci_low), _or_none(metric.ci_high)]
+
+
+def _drawn(task: TaskSummary) -> dict[str, Any]:
+    """How random docs were drawn; of first docs, which are lm-eval's own, nothing."""
+    is_random = task.is_limited and task.limit_from == "random"
+    return {name: getattr(task, name) for name in DRAWN} if is_random else {}
 
 
 def _version(text: str) -> int | float | str:

@@ -32,6 +32,10 @@ class Reported(NamedTuple):
     stderr: float
 
 
+DRAWN = ("limit_from", "limit_seed", "stratified_by")
+"""What an export has of a task's random docs, among its `n-samples`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
     """A task, or a group with the tasks below it."""
@@ -50,6 +54,8 @@ class TaskResult:
     higher_is_better: dict[str, bool] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     """The task's configuration, as lm-eval dumps it."""
+    drawn: dict[str, Any] = field(default_factory=dict)
+    """Of random docs, which only our own export has, the fields in DRAWN."""
 
     @property
     def kind(self) -> str:
@@ -176,7 +182,14 @@ def _task(content: Mapping[str, Any], name: str, group: str) -> TaskResult:
         num_docs=_count(effective),
         num_docs_available=_count(counts.get("original")),
         config=part(content, "configs", name),
+        drawn=_drawn(counts),
     )
+
+
+def _drawn(counts: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: counts.get(name) for name in DRAWN}
+    is_known = found["limit_from"] == "random" and _count(found["limit_seed"]) is not None
+    return found if is_known and isinstance(found["stratified_by"], str) else {}
 
 
 def _group(content: Mapping[str, Any], name: str, children: Mapping[str, list[str]]) -> TaskResult:

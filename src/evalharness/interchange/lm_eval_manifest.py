@@ -71,6 +71,7 @@ def task_summary(task: TaskResult, read: SamplesRead, n: int) -> TaskSummary:
         kind=task.kind,
         num_docs=n,
         num_docs_available=max(n, task.num_docs_available or 0),
+        **task.drawn,
         num_samples=n * read.repeats,
         num_errors=read.num_errors,
         num_truncated=0,

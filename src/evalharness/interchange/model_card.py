@@ -4,12 +4,12 @@ import re
 
 from evalharness.interchange.stored import OWN, Row, Stored
 from evalharness.report.export import as_csv
-from evalharness.report.tables import NOT_COMPARABLE
 from evalharness.report.text import number, plain
+from evalharness.subset_words import NOT_COMPARABLE, subset_kind
 
 _CSV_COLUMNS = (
     "model", "task", "metric", "filter", "value", "ci_low", "ci_high", "n", "num_docs_available", "num_fewshot",
-    "task_version", "is_first_docs_only", "is_partial", "higher_is_better", "harness", "run_id", "started_at",
+    "task_version", "subset", "is_partial", "higher_is_better", "harness", "run_id", "started_at",
 )  # fmt: skip
 _ACTIVE = re.compile(r"([\\`*<>\[\]|])")
 """What Markdown reads as markup within a table's cell."""
@@ -24,7 +24,7 @@ def card_csv(run: Stored) -> str:
             (
                 manifest.model, row.metric.task, row.metric.metric, row.metric.filter, row.metric.value,
                 row.metric.ci_low, row.metric.ci_high, row.metric.n, row.num_docs_available, row.num_fewshot,
-                row.version, row.is_first_docs_only, row.is_partial, row.metric.higher_is_better, _harness(run),
+                row.version, row.subset, row.is_partial, row.metric.higher_is_better, _harness(run),
                 manifest.run_id, manifest.started_at,
             )
             for row in run.rows()
@@ -47,9 +47,9 @@ def card_markdown(run: Stored) -> str:
 def _cells(row: Row) -> list[str]:
     metric = row.metric
     name = metric.metric if metric.filter == "none" else f"{metric.metric} ({metric.filter})"
-    marks = "\\*" * row.is_first_docs_only + "†" * row.is_partial
+    marks = "\\*" * bool(row.subset) + "†" * row.is_partial
     num_tasks = f" ({len(row.tasks)} tasks)" if row.tasks[0].task != metric.task else ""
-    n = f"{metric.n}/{row.num_docs_available}" if row.is_first_docs_only else str(metric.n)
+    n = f"{metric.n}/{row.num_docs_available}" if row.subset else str(metric.n)
     return [
         _text(metric.task) + num_tasks + marks,
         _text(name) + ("" if metric.higher_is_better else " ↓"),
@@ -62,8 +62,8 @@ def _cells(row: Row) -> list[str]:
 
 def _marks(run: Stored, rows: list[Row]) -> list[str]:
     marks = []
-    if any(row.is_first_docs_only for row in rows):
-        marks.append(f"\\* first docs only: {NOT_COMPARABLE}.")
+    if kind := subset_kind(task for row in rows for task in row.tasks):
+        marks.append(f"\\* {kind} only: {NOT_COMPARABLE}.")
     if any(row.is_partial for row in rows):
         marks.append("† partial: samples are missing.")
     if missing := run.without_score():

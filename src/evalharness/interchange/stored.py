@@ -13,6 +13,7 @@ from evalharness.interchange.lm_eval_manifest import ENGINE
 from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
 from evalharness.store import layout
 from evalharness.store.read import iter_samples, load_metrics
+from evalharness.subset_words import subset_words
 from evalharness.yaml_files import LOADER
 
 OWN = "evalharness"
@@ -32,9 +33,9 @@ class Row(NamedTuple):
         return sum(task.num_docs_available for task in self.tasks)
 
     @property
-    def is_first_docs_only(self) -> bool:
-        """A task ran on fewer docs than it has."""
-        return any(task.num_docs < task.num_docs_available for task in self.tasks)
+    def subset(self) -> str:
+        """Which docs, where a task ran on fewer than it has; empty for all."""
+        return subset_words(self.tasks)
 
     @property
     def is_partial(self) -> bool:

@@ -35,6 +35,7 @@ from evalharness.report.paired_cells import (
 )
 from evalharness.report.text import number, params, plain
 from evalharness.store.pairs import DocChange
+from evalharness.subset_words import subset_words
 
 VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
 _LONGEST_ANSWER = 600
@@ -208,7 +209,8 @@ def _heading(found: Comparison, first: str, second: str) -> Table:
         name.stylize("bold")
         size = params(run.checkpoint.get("params_total"))
         print_ = str(run.checkpoint.get("fingerprint") or "")[:12]
-        table.add_row(Text(letter, style="dim"), name, plain(run.run_id), plain(f"{size} {print_}"))
+        about = ", ".join(filter(None, (f"{size} {print_}", subset_words(run.tasks))))
+        table.add_row(Text(letter, style="dim"), name, plain(run.run_id), plain(about))
     return table
 
 
@@ -334,6 +336,7 @@ def _run_fields(run: Manifest) -> Mapping[str, Any]:
         "model": run.model,
         "suite": run.suite,
         "suite_version": run.suite_version,
+        "subset": subset_words(run.tasks),
         "fingerprint": run.checkpoint.get("fingerprint"),
         "status": run.status,
     }

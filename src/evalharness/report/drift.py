@@ -29,6 +29,7 @@ from evalharness.report.paired_cells import (
     suite_of,
 )
 from evalharness.report.text import number, plain
+from evalharness.subset_words import subset_words
 
 _SHORT: Mapping[Verdict, str] = {"no difference resolved": "not resolved"}
 _CALL_STYLE: Mapping[Call, str] = {
@@ -140,7 +141,10 @@ def _step(step: Step, margin: float, width: int) -> Iterator[RenderableType]:
         plain(_title(step)) + Text("  ") + Text(f" {call_text(step, margin)} ", style=_style(step))
     )
     for c in step.comparisons:
-        runs = f"{c.a.suite} ({c.a.domain}): first {c.a.run_id}, second {c.b.run_id}"
+        first, second = (
+            " ".join(filter(None, (run.run_id, subset_words(run.tasks)))) for run in (c.a, c.b)
+        )
+        runs = f"{c.a.suite} ({c.a.domain}): first {first}, second {second}"
         line = plain(runs)
         line.stylize("dim")
         yield line
@@ -281,7 +285,14 @@ def _step_fields(step: Step, margin: float) -> dict[str, Any]:
         "is_whole": step.is_whole,
         "call": call_text(step, margin),
         "runs": [
-            {"suite": c.a.suite, "domain": c.a.domain, "parent": c.a.run_id, "child": c.b.run_id}
+            {
+                "suite": c.a.suite,
+                "domain": c.a.domain,
+                "parent": c.a.run_id,
+                "child": c.b.run_id,
+                "parent_subset": subset_words(c.a.tasks),
+                "child_subset": subset_words(c.b.tasks),
+            }
             for c in step.comparisons
         ],
         "domains": {domain.domain: _domain_fields(domain, margin) for domain in step.domains},

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from evalharness.records import Manifest, MetricRecord
+from evalharness.subset_words import subset_words
 
 
 def as_json(value: Any) -> Any:
@@ -41,6 +42,8 @@ def run_as_json(manifest: Manifest, metrics: Sequence[MetricRecord]) -> dict[str
     result: dict[str, Any] = as_json(
         {
             **asdict(manifest),
+            "subset": subset_words(manifest.tasks),
+            "tasks": [asdict(task) | {"subset": task.subset} for task in manifest.tasks],
             "metrics": [asdict(metric) for metric in metrics],
             **({"composite": composite_fields(composite)} if composite else {}),
         }
@@ -58,6 +61,7 @@ def metric_rows(
         "status",
         "num_docs",
         "num_docs_available",
+        "subset",
         "num_errors",
         "num_truncated",
         "num_empty",

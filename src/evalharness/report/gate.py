@@ -27,6 +27,7 @@ from evalharness.report.paired_cells import (
     suite_of,
 )
 from evalharness.report.text import number, plain, signed
+from evalharness.subset_words import subset_words
 
 WORD_STYLE: dict[Word, str] = {
     "PASS": "bold black on green",
@@ -133,6 +134,12 @@ def notes(gate: Gate) -> list[str]:
         f"{plain(c.a.suite).plain}: {note}" if many else note
         for c in gate.comparisons
         for note in c.notes
+    ]
+    found += [
+        f"{side} {run.run_id}: {words}"
+        for c in gate.comparisons
+        for side, run in (("first", c.a), ("second", c.b))
+        if (words := subset_words(run.tasks))
     ]
     found += [f"suite {plain(u.run.suite).plain} isn't compared: {u.why}" for u in gate.unmatched]
     seen = {c.a.domain for c in gate.comparisons} | {u.run.domain for u in gate.unmatched}

@@ -18,8 +18,8 @@ from evalharness.analysis.leaderboard import Board, Row
 from evalharness.records import Manifest
 from evalharness.report.export import as_json
 from evalharness.report.fitting import Col, fits, fitted_table
-from evalharness.report.tables import NOT_COMPARABLE, limited
 from evalharness.report.text import number, params, plain, rate
+from evalharness.subset_words import NOT_COMPARABLE, limited, subset_kind, subset_words
 
 _RANK_NOTE = (
     "rank: the ranks that all pairwise differences leave a model at family-wise 95 % (Holm); unpaired, therefore "
@@ -75,8 +75,8 @@ def marks(run: Manifest) -> list[str]:
     found = []
     if run.status != "complete" or any(task.status != "complete" for task in run.tasks):
         found.append("partial" if run.status == "complete" else run.status)
-    if limited(run):
-        found.append("first docs")
+    if kind := subset_kind(run.tasks):
+        found.append(kind)
     num_samples = sum(task.num_samples for task in run.tasks)
     if num_reused := sum(task.num_reused for task in run.tasks):
         found.append(f"{num_reused / max(num_samples, num_reused):.0%} reused")
@@ -261,10 +261,8 @@ def _size(run: Manifest) -> str:
 
 def _warnings(board: Board) -> list[str]:
     """What makes rows of a board differ in more than the model."""
-    is_limited = any(limited(row.run) for row in board.rows)
-    found = (
-        [f"first docs: the run has only these of a task; {NOT_COMPARABLE}"] if is_limited else []
-    )
+    kind = subset_kind(task for row in board.rows for task in row.run.tasks)
+    found = [f"{kind}: the run has only these of a task; {NOT_COMPARABLE}"] if kind else []
     return [plain(line).plain for line in (*found, *board.notes)]
 
 
@@ -275,7 +273,11 @@ def _notes(board: Board, shape: _Shape, top: int) -> list[str]:
     if hidden := len(board.tasks) - len(shape.tasks):
         lines.append(f"{hidden} more tasks: a wider terminal, --task, --csv or --md")
     if equal := {task: n for task, n in shape.equal_n.items() if task in shape.tasks}:
-        lines.append("n: " + ", ".join(f"{task} {n}" for task, n in equal.items()))
+        of_all = {task: _of_all(board, task) for task in equal}
+        lines.append("n: " + ", ".join(f"{task} {n}{of_all[task]}" for task, n in equal.items()))
+    for task in shape.tasks:
+        if task not in shape.equal_n and (of := _of_all(board, task)):
+            lines.append(f"n: {task}{of}")
     if board.averaged and not board.composite:
         num = len(board.averaged)
         over = "one task" if num == 1 else f"{num} tasks with equal weight; a group is one"
@@ -285,6 +287,18 @@ def _notes(board: Board, shape: _Shape, top: int) -> list[str]:
     if board.sorted_by:
         lines.append(f"ranked by {board.sorted_by}")
     return [plain(line).plain for line in lines]
+
+
+def _of_all(board: Board, task: str) -> str:
+    """How many docs a task or group has, where a run took fewer."""
+    found = [
+        [t for t in row.run.tasks if task in (t.task, t.group)]
+        for row in board.rows
+        if task in row.scores
+    ]
+    nums = {sum(t.num_docs_available for t in tasks) for tasks in found}
+    is_limited = any(limited(tasks) for tasks in found)
+    return f" of {' or '.join(map(str, sorted(nums)))}" if is_limited else ""
 
 
 def _about(row: Row) -> dict[str, Any]:
@@ -301,6 +315,7 @@ def _about(row: Row) -> dict[str, Any]:
         "params_active": run.checkpoint.get("params_active"),
         "tokens_per_s": run.tokens_per_s,
         "num_tasks_scored": row.num_scored,
+        "subset": subset_words(run.tasks),
     }
 
 

@@ -13,8 +13,9 @@ from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.report.composite import composite_view, find_composite
 from evalharness.report.fitting import WIDE, Col, fitted_table
 from evalharness.report.run_footer import footer
-from evalharness.report.tables import NOT_COMPARABLE, STATUS_STYLE, limited, status_text
+from evalharness.report.tables import STATUS_STYLE, status_text
 from evalharness.report.text import duration, number, plain, rate
+from evalharness.subset_words import subset_note
 
 
 def run_table(
@@ -273,12 +274,8 @@ def _notes(manifest: Manifest) -> list[Text]:
     """What a reader has to know before quoting a number."""
     notes = []
     tasks = manifest.tasks
-    if some := limited(manifest):
-        first = some[0]
-        which = f"first {first.num_docs} of {first.num_docs_available} docs"
-        if len(tasks) > 1:
-            which = f"first docs only (n of all) in {len(some)} of {len(tasks)} tasks"
-        notes.append(f"{which}: {NOT_COMPARABLE}")
+    if note := subset_note(tasks):
+        notes.append(note)
     if any(task.num_errors for task in tasks):
         notes.append("err: samples without an answer, not scored (ctx: the prompt was too long)")
         notes += [

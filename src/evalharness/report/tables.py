@@ -10,11 +10,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalharness.records import Manifest, TaskSummary
+from evalharness.records import Manifest
 from evalharness.report.fitting import WIDE, Col, fits, fitted_table
 from evalharness.report.text import duration, number, plain
+from evalharness.subset_words import NOT_COMPARABLE, limited, subset_kind
 
-NOT_COMPARABLE = "not comparable with published scores"
 STATUS_STYLE = {"complete": "green", "running": "cyan", "partial": "yellow", "failed": "red"}
 
 _LONGEST_CELL = 300
@@ -41,8 +41,8 @@ def runs_table(manifests: Sequence[Manifest], *, width: int = 80) -> Table:
         [[row[place] for place in shown] for row in rows],
         width,
     )
-    if not hidden and any(limited(run) for run in manifests):
-        table.caption = Text(f"* first docs only: {NOT_COMPARABLE}")
+    if tasks := limited(task for run in manifests for task in run.tasks):
+        table.caption = Text(f"* {subset_kind(tasks)} only (n of N): {NOT_COMPARABLE}")
         table.caption_justify = "left"
     return table
 
@@ -94,23 +94,25 @@ def status_text(status: str) -> Text:
     return text
 
 
-def limited(manifest: Manifest) -> list[TaskSummary]:
-    """The tasks that ran on their first docs only."""
-    return [task for task in manifest.tasks if task.num_docs < task.num_docs_available]
-
-
 def _run_cells(run: Manifest) -> list[Text]:
     return [
         plain(run.run_id),
         plain(run.model),
         plain(run.suite),
         status_text(run.status),
-        Text(str(len(run.tasks))),
-        Text(str(sum(task.num_docs for task in run.tasks)) + ("*" if limited(run) else "")),
+        Text(str(len(run.tasks)) + "*" * bool(limited(run.tasks))),
+        Text(_docs(run)),
         Text(str(sum(task.num_errors for task in run.tasks) or "-")),
         plain(run.started_at[:16].replace("T", " ")),
         Text(duration(run.wall_s)),
     ]
+
+
+def _docs(run: Manifest) -> str:
+    num, available = (
+        sum(getattr(t, n) for t in run.tasks) for n in ("num_docs", "num_docs_available")
+    )
+    return f"{num} of {available}*" if limited(run.tasks) else str(num)
 
 
 def _fields(texts: dict[str, str | None]) -> Table:

@@ -15,9 +15,10 @@ from typing import Any, overload
 from lm_eval.utils import handle_non_serializable
 
 from evalharness.errors import TaskError
-from evalharness.records import DocRecord
+from evalharness.records import DocRecord, TaskSummary
 from evalharness.store.read import iter_docs, load_samples
 from evalharness.tasks.loading import LoadedTask, doc_hash
+from evalharness.tasks.subsets import Subset
 
 
 def docs_to_keep(loaded: LoadedTask) -> Iterator[DocRecord]:
@@ -28,8 +29,13 @@ def docs_to_keep(loaded: LoadedTask) -> Iterator[DocRecord]:
             yield DocRecord(doc_id, loaded.doc_hash(doc_id), text)
 
 
-def with_asked_docs(loaded: LoadedTask, run_dir: Path) -> LoadedTask:
+def with_asked_docs(loaded: LoadedTask, run_dir: Path, summary: TaskSummary) -> LoadedTask:
     """The task with the docs that the run's samples asked, each at its old place.
+
+    Args:
+        loaded: the task.
+        run_dir: of the run.
+        summary: what the run says of the task.
 
     Raises:
         TaskError: there is one that neither its data nor the run has.
@@ -46,7 +52,9 @@ def with_asked_docs(loaded: LoadedTask, run_dir: Path) -> LoadedTask:
             f"(the first: doc {missing[0]}) are neither in its data nor kept in the run; "
             "run it again, or leave it out with --task"
         )
-    return replace(loaded, _docs=_AskedDocs(loaded.docs, asked, places, kept), _hashes=None)
+    subset = Subset(sorted(asked), summary.num_docs_available, summary.limit_from == "random")
+    docs = _AskedDocs(loaded.docs, asked, places, kept)
+    return replace(loaded, _docs=docs, _hashes=None, _subset=subset)
 
 
 def _asked(run_dir: Path, task: str) -> dict[int, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +17,13 @@ from lm_eval.api.instance import Instance
 
 from evalharness import strategies
 from evalharness.records import Failure, Response
+from evalharness.running.walking import (
+    Chance,
+    bounds_of_unscored,
+    chance_of,
+    stopped_at_the_draw,
+    watch_fewshots,
+)
 from evalharness.tasks.dialogue import Dialogue, Send, Solve, Tried, Turn, Where
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
@@ -96,30 +104,40 @@ class Prompting:
 
 def build_samples(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> Iterator[Sample]:
     """All samples of a task, in the order of its docs (few-shots are drawn in that order, as lm-eval does)."""
-    docs = loaded.scored_docs()
     watch_fewshots(loaded)
+    docs = _in_order(loaded, lm, prompting)
     while group := list(itertools.islice(docs, DOCS_AT_ONCE)):
-        built = [_ask(loaded, lm, prompting, doc_id, doc) for doc_id, doc in group]
-        lm.encode_ahead(i for asked in built if isinstance(asked, Asked) for i in asked.instances)
-        for (doc_id, doc), asked in zip(group, built, strict=True):
+        asked_now = [asked for _, _, asked in group if isinstance(asked, Asked)]
+        lm.encode_ahead(i for asked in asked_now for i in asked.instances)
+        for doc_id, doc, asked in group:
             if isinstance(asked, Failure):
                 yield from _unbuilt(loaded, doc_id, doc, asked)
             else:
                 yield from _samples(loaded, lm, prompting, doc_id, asked)
 
 
-def watch_fewshots(loaded: LoadedTask) -> None:
-    """Keep the few-shots that the task's sampler gave last, as its `last_drawn`; what it gives stays as it is."""
-    sampler = getattr(loaded.task, "sampler", None)
-    if sampler is None or hasattr(sampler, "last_drawn"):
+def _in_order(
+    loaded: LoadedTask, lm: EngineLM, prompting: Prompting
+) -> Iterator[tuple[int, Any, Asked | Failure]]:
+    """The scored docs' prompts, each as in a run of all docs.
+
+    Chance that depends on the docs before is drawn for all docs, in their order; nothing else is done for those that
+    aren't scored.
+    """
+    chance = chance_of(loaded)
+    if chance is Chance.none:
+        for doc_id, doc in loaded.scored_docs():
+            yield doc_id, doc, _ask(loaded, lm, prompting, doc_id, doc)
         return
-    draw, sampler.last_drawn = sampler.sample, ()
-
-    def sample(*args: Any, **kwargs: Any) -> Any:
-        sampler.last_drawn = draw(*args, **kwargs)
-        return sampler.last_drawn
-
-    sampler.sample = sample
+    scored = frozenset(loaded.subset.doc_ids)
+    bounds = bounds_of_unscored(loaded)
+    for doc_id, doc in loaded.docs_to_the_last():
+        if doc_id in scored:
+            yield doc_id, doc, _ask(loaded, lm, prompting, doc_id, doc)
+            continue
+        sampler = getattr(loaded.task, "sampler", None)
+        with stopped_at_the_draw(sampler) if chance is Chance.fewshots else nullcontext():
+            _ask(loaded, lm, prompting, doc_id, doc, bounds)
 
 
 def _is_own_fewshot(loaded: LoadedTask, doc: Any) -> bool:
@@ -144,13 +162,18 @@ class Asked(NamedTuple):
 
 
 def _ask(
-    loaded: LoadedTask, lm: EngineLM, prompting: Prompting, doc_id: int, doc: Any
+    loaded: LoadedTask,
+    lm: EngineLM,
+    prompting: Prompting,
+    doc_id: int,
+    doc: Any,
+    bounds: Bounds | None = None,
 ) -> Asked | Failure:
     """One doc's prompts, or why the task's own code or the template can't make them of this doc."""
     before = lm.template.num_without_system
     try:
         with (
-            loaded.bounds.contain("the prompt"),
+            (bounds or loaded.bounds).contain("the prompt"),
             seeded(prompting.run_seed, loaded.name, doc_id, "prompt"),
         ):
             instances = _ask_lm_eval(loaded, lm, prompting, doc_id, doc)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from evalharness.analysis.curves import curve, verification_gap
+from evalharness.analysis.curves import Gap, curve, verification_gap
+from evalharness.analysis.estimates import Estimate
+from evalharness.analysis.finite import correction, narrowed
 from evalharness.config import StrategyKind
 from evalharness.records import Attempt, CurvePoint, MetricRecord
 from evalharness.tasks.loading import LoadedTask
@@ -13,7 +17,23 @@ from evalharness.tasks.loading import LoadedTask
 def strategy_curve(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[CurvePoint]:
     """The points of the task's curves; none without a strategy."""
     kind = loaded.strategy.kind
-    return [] if kind is StrategyKind.single else curve(loaded.name, kind.value, attempts)
+    points = [] if kind is StrategyKind.single else curve(loaded.name, kind.value, attempts)
+    ends = [_ends(loaded, point) for point in points]
+    return [
+        replace(point, ci_low=low, ci_high=high)
+        for point, (low, high) in zip(points, ends, strict=True)
+    ]
+
+
+def _ends(loaded: LoadedTask, point: CurvePoint | Gap) -> tuple[float, float]:
+    """Of the interval, for all docs where random ones were taken."""
+    found, subset = (
+        Estimate(point.value, point.ci_low, point.ci_high, math.nan, point.n),
+        loaded.subset,
+    )
+    if subset.is_random:
+        found = narrowed(found, correction(point.n, subset.num_available))
+    return found.ci_low, found.ci_high
 
 
 def strategy_metrics(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[MetricRecord]:
@@ -21,6 +41,7 @@ def strategy_metrics(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Me
     if loaded.strategy.kind is not StrategyKind.verify:
         return []
     gap = verification_gap(attempts)
+    low, high = _ends(loaded, gap)
     return [
         MetricRecord(
             task=loaded.name,
@@ -28,8 +49,8 @@ def strategy_metrics(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Me
             metric="verification_gap",
             filter=loaded.main_metric()[1],
             value=gap.value,
-            ci_low=gap.ci_low,
-            ci_high=gap.ci_high,
+            ci_low=low,
+            ci_high=high,
             stderr=float("nan"),
             n=gap.n,
             higher_is_better=True,

@@ -12,6 +12,7 @@ from typing import Any
 from lm_eval.api.group import Group
 
 from evalharness.analysis.estimates import Estimate
+from evalharness.analysis.finite import group_correction, narrowed
 from evalharness.analysis.weighted_mean import Member, weighted_mean
 from evalharness.records import MetricRecord
 from evalharness.running.scoring import TaskScores, is_higher_better
@@ -28,7 +29,8 @@ def score_groups(
 ) -> list[MetricRecord]:
     """Metrics of all groups that lm-eval aggregates, those within groups too; members without a score leave no group.
 
-    The value is lm-eval's; the interval is of the members' means, each with its weight in the group.
+    The value is lm-eval's; the interval is of the members' means, each with its weight in the group. Members of which
+    random docs were taken weigh by the docs they have, so that the group's score estimates that of all docs.
 
     Args:
         groups: by name, as loaded.
@@ -72,14 +74,20 @@ def _records(
     main = wanted if wanted in keys else keys[0] if keys else None
     for metric, filter_ in keys:
         key = f"{metric},{filter_}"
-        members = [
-            _member(found, (metric, filter_), float(times * size))
+        sized = [
+            (found, float(times * size))
             for member, found in scores.items()
             if key in table[member]
             for times in [sum(task.task_name == member for task in group.get_all_tasks())]
             for size in [table[member]["sample_len"] if by_size[metric] else 1]
         ]
-        estimate = weighted_mean(members)._replace(value=float(result[key]))
+        members = [_member(found, (metric, filter_), weight) for found, weight in sized]
+        factor = group_correction(
+            [member.weight for member in members],
+            [member.estimate.stderr for member in members],
+            [_factor(found, (metric, filter_)) for found, _ in sized],
+        )
+        estimate = narrowed(weighted_mean(members)._replace(value=float(result[key])), factor)
         yield MetricRecord(
             task=name,
             group=first.group,
@@ -100,7 +108,12 @@ def _key(name: str) -> Key | None:
 def _member(scores: TaskScores, key: Key, weight: float) -> Member:
     record = next(m for m in scores.metrics if (m.metric, m.filter) == key)
     estimate = Estimate(record.value, record.ci_low, record.ci_high, record.stderr, record.n)
-    return Member(estimate, weight, _numbers(scores, key), scores.clusters.get(key) or None)
+    full = narrowed(estimate, 1 / _factor(scores, key))
+    return Member(full, weight, _numbers(scores, key), scores.clusters.get(key) or None)
+
+
+def _factor(scores: TaskScores, key: Key) -> float:
+    return scores.corrections.get(key, 1.0)
 
 
 def _numbers(scores: TaskScores, key: Key) -> Sequence[float] | None:
@@ -112,9 +125,10 @@ def _numbers(scores: TaskScores, key: Key) -> Sequence[float] | None:
 def _as_lm_eval(scores: TaskScores) -> dict[str, Any]:
     """The table `Group.aggregate` reads, in which nothing makes it divide by zero.
 
-    No standard errors, which it pools over the docs less the tasks (ours are used); and a size of at least 1.
+    No standard errors, which it pools over the docs less the tasks (ours are used); and a size above zero.
     """
-    table: dict[str, Any] = {"sample_len": max([1, *map(len, scores.values.values())])}
+    num_scored = max([1, *map(len, scores.values.values())])
+    table: dict[str, Any] = {"sample_len": num_scored * scores.docs_per_draw}
     for record in scores.metrics:
         table[f"{record.metric},{record.filter}"] = record.value
     return table

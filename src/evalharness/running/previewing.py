@@ -22,12 +22,15 @@ from evalharness.tasks.authoring.prompt_sizes import DEFAULT_LIMIT, PromptSize
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.mirror import go_offline
+from evalharness.tasks.subsets import Subset
 from evalharness.tasks.templates import Template, check_template, template_remarks
 
 _MIN_ROOM = {EngineKind.hf: 0, EngineKind.openai: 2}
 """See `EngineInfo`."""
 _PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Tokenizers that tokenizer.json describes wholly."""
+_MOST_IDS = 10
+"""Docs of a limit that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +136,24 @@ class Previewer:
         )
 
     def preview(self, loaded: LoadedTask, doc_id: int) -> Preview:
-        """The request of one doc; the docs before it are built too, because their few-shots are drawn before its own.
+        """The request of one doc, as a run sends it.
 
         Raises:
-            TaskError: there is no such doc, or the task's own code fails on it.
+            TaskError: there is no such doc, the limit leaves it out, or the task's own code fails on it.
         """
-        num = loaded.num_docs
+        num, ids = loaded.num_docs_available, loaded.subset.doc_ids
         if not 0 <= doc_id < num:
             raise TaskError(f"task {loaded.name!r}: no doc {doc_id}; there are {num}, from 0 on")
-        drawn = _record_fewshots(loaded)
-        sample = _nth_doc(build_samples(loaded, self.lm, self.prompting), doc_id)
+        if doc_id not in ids:
+            some = ", ".join(map(str, ids[:_MOST_IDS])) + ", ..." * (len(ids) > _MOST_IDS)
+            raise TaskError(
+                f"task {loaded.name!r}: doc {doc_id} isn't one of the {len(ids)} that the limit takes: {some}"
+            )
+        alone = replace(loaded, _subset=Subset([doc_id], num))
+        sample = next(build_samples(alone, self.lm, self.prompting))
         shots = loaded.task.config.num_fewshot or 0
-        # Prompts are built some docs ahead, so the draws of this doc aren't the last ones.
-        return self._preview(loaded, sample, drawn[doc_id] if shots and len(drawn) > doc_id else ())
+        sampler = getattr(loaded.task, "sampler", None)
+        return self._preview(loaded, sample, getattr(sampler, "last_drawn", ()) if shots else ())
 
     def sizes(self, loaded: LoadedTask, num_docs: int) -> Iterator[PromptSize]:
         """How long the requests of a task's first docs are."""
@@ -245,27 +253,6 @@ def _context(request: GenerateRequest | ScoreRequest) -> Sequence[int]:
     if isinstance(request, GenerateRequest):
         return request.prompt_token_ids
     return request.context_token_ids
-
-
-def _nth_doc(samples: Iterator[Sample], doc_id: int) -> Sample:
-    return next(sample for sample in samples if sample.doc_id == doc_id)
-
-
-def _record_fewshots(loaded: LoadedTask) -> list[Sequence[Any]]:
-    """The docs that the task's sampler draws from here on, one entry for each time."""
-    drawn: list[Sequence[Any]] = []
-    sampler = getattr(loaded.task, "sampler", None)
-    if sampler is None:
-        return drawn
-    draw = sampler.sample
-
-    def sample(*args: Any, **kwargs: Any) -> Sequence[Any]:
-        docs: Sequence[Any] = draw(*args, **kwargs)
-        drawn.append(docs)
-        return docs
-
-    sampler.sample = sample
-    return drawn
 
 
 def _tokenizer(config: Config, path: Path) -> Any:

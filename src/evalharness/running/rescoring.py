@@ -137,8 +137,9 @@ def _chosen(
             )
         _check_same_questions(loaded[name], summary)
         chosen[name] = loaded[name]
-        if loaded[name].docs_fingerprint() != summary.dataset_fingerprint:
-            chosen[name] = with_asked_docs(loaded[name], run_dir)
+        is_random = summary.limit_from == "random"  # the same docs may stand at other places by now
+        if is_random or loaded[name].docs_fingerprint() != summary.dataset_fingerprint:
+            chosen[name] = with_asked_docs(loaded[name], run_dir, summary)
     for task in suite.tasks:
         siblings = {name for name in chosen if loaded[name].group == task.group}
         if siblings and task.name in summaries and task.name not in chosen:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from lm_eval.api.instance import Instance
 
 from evalharness.analysis.estimates import Estimate, bootstrap_estimate, estimate
+from evalharness.analysis.finite import correction, narrowed
 from evalharness.records import Failure, MetricRecord
 from evalharness.running.metric_values import checked_scores, is_mean, to_number
 from evalharness.tasks.loading import LoadedTask
@@ -63,6 +64,10 @@ class TaskScores:
     """(metric, filter) -> why it has no value, or no interval."""
     doubt: Doubt | None = None
     """Of the main metric, where answers were cut or are empty."""
+    corrections: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(metric, filter) -> by how much its interval is narrowed; see `analysis.finite`."""
+    docs_per_draw: float = 1.0
+    """Docs that each scored one stands for: N/n of random docs, else 1."""
 
     def has_no_score(self, loaded: LoadedTask) -> bool:
         """The main metric has no value, although samples were scored."""
@@ -159,15 +164,23 @@ class TaskScorer:
         }
         main = self._loaded.main_metric()
         problems: dict[tuple[str, str], str] = {}
+        corrections = {key: self._correction(v) for key, v in self._values.items()}
         metrics = [
-            _metric(self._loaded, *key, v, clusters.get(key), problems) for key, v in values.items()
+            _metric(self._loaded, *key, v, clusters.get(key), problems, corrections[key])
+            for key, v in values.items()
         ]
         if main not in values:
             metrics.append(no_metric(self._loaded))
             if values:
                 problems[main] = "no sample has a value"
         doubt = self._values[main].doubt() if main in values else None
-        return TaskScores(metrics, values, clusters, problems, doubt)
+        subset = self._loaded.subset
+        docs_per_draw = subset.num_available / len(subset.doc_ids) if subset.is_random else 1.0
+        return TaskScores(metrics, values, clusters, problems, doubt, corrections, docs_per_draw)
+
+    def _correction(self, values: _Values) -> float:
+        subset = self._loaded.subset
+        return correction(values.num_docs, subset.num_available) if subset.is_random else 1.0
 
     def _clusters(self, doc_ids: Sequence[int]) -> Sequence[str]:
         found = [self._loaded.cluster(doc_id) for doc_id in doc_ids]
@@ -199,6 +212,11 @@ class _Values:
     doc_ids: array[int] = field(default_factory=lambda: array("q"))
     repeats: array[int] = field(default_factory=lambda: array("i"))
     is_cut: array[int] = field(default_factory=lambda: array("b"))
+
+    @property
+    def num_docs(self) -> int:
+        """Docs with a value."""
+        return len(np.unique(self.doc_ids))
 
     def add(self, doc_id: int, repeat: int, value: Any, is_cut: bool) -> None:
         """Take a sample's value, in any order of samples."""
@@ -249,6 +267,7 @@ def _metric(
     values: Sequence[Any],
     clusters: Sequence[str] | None,
     problems: dict[tuple[str, str], str],
+    factor: float,
 ) -> MetricRecord:
     """A metric over all samples; what its aggregation can't do is noted in `problems`."""
     if isinstance(values, array):
@@ -260,6 +279,7 @@ def _metric(
         except UserCodeError as error:
             problems[metric, filter_] = f"its aggregation failed: {error}"
             e = estimate([])
+    e = narrowed(e, factor)
     return MetricRecord(
         task=loaded.name,
         group=loaded.group,

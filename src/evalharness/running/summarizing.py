@@ -182,8 +182,21 @@ def summarize(
         request_hash=loaded.request_hash(),
         status=status,
         strategy=loaded.strategy.kind.value,
-        remarks=(*remarks, *_on_prompts(counts)),
+        remarks=(*remarks, *_on_prompts(counts), *_on_subset(loaded)),
+        limit_from="random" if loaded.subset.is_random else "first",
+        limit_seed=loaded.limit_seed if loaded.subset.is_random else None,
+        stratified_by=loaded.stratified_by if len(loaded.subset.counts) > 1 else "",
     )
+
+
+def _on_subset(loaded: LoadedTask) -> Iterator[str]:
+    """What of a stratified draw isn't proportional."""
+    subset = loaded.subset
+    if subset.num_raised:
+        yield (
+            f"{subset.num_raised} of {len(subset.counts)} categories have at least twice their share of the "
+            f"{len(subset.doc_ids)} docs, so that each has one"
+        )
 
 
 def _on_prompts(counts: Counts) -> Iterator[str]:

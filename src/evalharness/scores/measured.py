@@ -19,6 +19,7 @@ from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.scores.benchmarks import benchmark_of_task
 from evalharness.scores.records import ReportedScore
 from evalharness.store.read import list_runs, load_metrics
+from evalharness.subset_words import subset_words
 
 logger = logging.getLogger(__name__)
 
@@ -175,13 +176,7 @@ def _parts(run: Manifest, main: Sequence[MetricRecord], names: Sequence[str]) ->
 
 
 def _subset(tasks: Sequence[TaskSummary]) -> str:
-    if all(task.num_docs >= task.num_docs_available for task in tasks):
-        return ""
-    num, available = (
-        sum(task.num_docs for task in tasks),
-        sum(task.num_docs_available for task in tasks),
-    )
-    return f"first {num} of {available} docs" + (" (of each task)" if len(tasks) > 1 else "")
+    return subset_words(tasks)
 
 
 def _date(text: Any) -> date | None:

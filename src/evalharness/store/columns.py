@@ -7,6 +7,7 @@ from math import isnan
 from typing import Literal, NamedTuple
 
 from evalharness.records import Manifest
+from evalharness.subset_words import subset_words
 
 SqlType = Literal[
     "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "MAP(VARCHAR, DOUBLE)", "BIGINT[]", "JSON"
@@ -56,7 +57,8 @@ RUNS = (
     Column("energy_j", "DOUBLE", "joules they drew, loading included; null: not counted"),
     Column("cost_usd", "DOUBLE", "GPUs x hours x cost.usd_per_gpu_hour; null without a price"),
     Column("strategy", "VARCHAR", "how requests became answers; single: one request, one answer"),
-    Column("is_limited", "BOOLEAN", "a task ran on its first docs only"),
+    Column("is_limited", "BOOLEAN", "a task ran on some of its docs only"),
+    Column("subset", "VARCHAR", "which: random 50 of 313 docs (seed 0); empty: all"),
     Column("fingerprint", "VARCHAR", "identity of the checkpoint"),
     Column("engine", "VARCHAR", "vllm, hf, ..."),
     Column("engine_version", "VARCHAR", "its version"),
@@ -199,7 +201,8 @@ def run_row(manifest: Manifest) -> RunRow:
         "energy_j": manifest.energy_j,
         "cost_usd": manifest.cost_usd,
         "strategy": manifest.strategy,
-        "is_limited": any(task.num_docs < task.num_docs_available for task in tasks),
+        "is_limited": any(task.is_limited for task in tasks),
+        "subset": subset_words(tasks),
         "fingerprint": manifest.checkpoint.get("fingerprint"),
         "engine": manifest.engine.get("kind"),
         "engine_version": manifest.engine.get("version"),

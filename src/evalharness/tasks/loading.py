@@ -23,15 +23,16 @@ from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.utils import handle_non_serializable
 
 from evalharness import paths
-from evalharness.config import Config, StrategyConfig, SuiteConfig, TaskConfig
+from evalharness.config import Config, LimitFrom, StrategyConfig, SuiteConfig, TaskConfig
 from evalharness.errors import TaskError, UserError, did_you_mean, one_line
-from evalharness.tasks import local_rows
+from evalharness.tasks import local_rows, subsets
 from evalharness.tasks.definitions import check_definition, hides, own_definitions
 from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
 from evalharness.tasks.random_state import seeded, seeded_with
 from evalharness.tasks.sampling import check_settings
 from evalharness.tasks.source_code import forget_imported, read_source_below
+from evalharness.tasks.subsets import HASH_BYTES, Subset
 from evalharness.tasks.task_files import Definitions, read
 from evalharness.tasks.user_code import Bounds
 from evalharness.tasks.validating import blamed_field, cause
@@ -49,7 +50,8 @@ OWN_FEWSHOT = (
 
 _PLACE = "config_source"
 """Where lm-eval read the YAML: another on each machine."""
-_HASH_BYTES = 32
+_STRATIFY = "stratify"
+"""In a task's metadata: which docs a limited run takes, nothing that a score hangs on."""
 
 _ONLY_SCORING = frozenset(
     {
@@ -72,12 +74,16 @@ class LoadedTask:
     limit: int | None
     repeats: int
     """Independent samples per doc."""
+    limit_seed: int | None = None
+    """Of the random docs that a limit takes; None: the first docs."""
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     """How its requests become answers."""
     bounds: Bounds = field(default_factory=Bounds)
     """What its own code may take."""
     _docs: Sequence[Any] | None = None
     _hashes: bytes | None = None
+    """Of the docs up to the last that is scored; 32 bytes each, because a task may have a million."""
+    _subset: Subset | None = None
 
     @property
     def solve(self) -> Callable[[Any, Any], Awaitable[str]] | None:
@@ -109,18 +115,51 @@ class LoadedTask:
         is_configured = type(self.task) is ConfigurableTask
         return config.process_docs is not None or not reads or not is_configured
 
+    @property
+    def subset(self) -> Subset:
+        """The docs that this run scores, chosen once."""
+        if self._subset is None:
+            num, limit, seed = self.num_docs_available, self.limit, self.limit_seed
+            if seed is None or limit is None or limit >= num:
+                self._subset = subsets.first(num, limit)
+            else:
+                by = self.stratified_by
+                found = [subsets.category(doc, by) if by else "" for doc in self.docs]
+                self._subset = subsets.draw(self._hash_first(num), found, limit, seed)
+        return self._subset
+
+    @property
+    def stratified_by(self) -> str:
+        """The field or Jinja template that says a doc's category; empty for none."""
+        named = self.config.stratify
+        if named is None:
+            named = (self.task.config.metadata or {}).get(_STRATIFY)
+        if named is None:
+            named = subsets.category_field(self.docs[0]) if self.num_docs_available else ""
+        return str(named)
+
     def scored_docs(self) -> Iterator[tuple[int, Any]]:
-        """Docs that this run scores, with their ids."""
-        return enumerate(itertools.islice(self.docs, self.limit))
+        """Docs that this run scores, with their ids: their places in the split."""
+        ids = self.subset.doc_ids
+        if isinstance(ids, range):
+            return enumerate(itertools.islice(self.docs, len(ids)))
+        return ((doc_id, self.docs[doc_id]) for doc_id in ids)
+
+    def docs_to_the_last(self) -> Iterator[tuple[int, Any]]:
+        """All docs of the split up to the last that is scored."""
+        ids = self.subset.doc_ids
+        return enumerate(itertools.islice(self.docs, ids[-1] + 1 if ids else 0))
 
     @property
     def num_docs_available(self) -> int:
         """Docs in the scored split."""
-        return len(self.docs)
+        return len(self.docs) if self._subset is None else self._subset.num_available
 
     @property
     def num_docs(self) -> int:
         """Docs that this run scores."""
+        if self._subset is not None:
+            return len(self._subset.doc_ids)
         available = self.num_docs_available
         return available if self.limit is None else min(self.limit, available)
 
@@ -167,17 +206,23 @@ class LoadedTask:
             return str(self.task.doc_to_target(doc))
 
     def docs_fingerprint(self) -> str:
-        """sha256 over the scored docs, in order: other data, another fingerprint."""
-        hashes = self._doc_hashes()
+        """sha256 over the scored docs, in order: other docs, another fingerprint."""
         digest = hashlib.sha256()
-        for start in range(0, len(hashes), _HASH_BYTES):
-            digest.update(hashes[start : start + _HASH_BYTES].hex().encode())
+        for doc_id in self.subset.doc_ids:
+            digest.update(self.doc_hash(doc_id).encode())
         return digest.hexdigest()
 
     def doc_hash(self, doc_id: int) -> str:
         """lm-eval's hash of a scored doc, the key that joins runs."""
-        start = doc_id * _HASH_BYTES
-        return self._doc_hashes()[start : start + _HASH_BYTES].hex()
+        hashes = self._hash_first(self.subset.doc_ids[-1] + 1)
+        return hashes[doc_id * HASH_BYTES : (doc_id + 1) * HASH_BYTES].hex()
+
+    def _hash_first(self, num: int) -> bytes:
+        """Hashes of the first docs, computed once."""
+        if self._hashes is None or len(self._hashes) < num * HASH_BYTES:
+            docs = itertools.islice(self.docs, num)
+            self._hashes = b"".join(bytes.fromhex(doc_hash(doc)) for doc in docs)
+        return self._hashes
 
     def cluster(self, doc_id: int) -> str | None:
         """What a scored doc shares with others of its source, as a short hash.
@@ -207,12 +252,26 @@ class LoadedTask:
                 f"task {self.name!r}: cluster {template!r} gives nothing for the first doc; its fields are: {known}"
             )
 
-    def _doc_hashes(self) -> bytes:
-        """Of all scored docs, in order, computed once; 32 bytes each, because a task may have a million."""
-        if self._hashes is None:
-            docs = self.scored_docs()
-            self._hashes = b"".join(bytes.fromhex(doc_hash(doc)) for _, doc in docs)
-        return self._hashes
+    def check_categories(self) -> None:
+        """Refuse a limit's categories that mean nothing for the first doc.
+
+        Raises:
+            TaskError: the template can't be rendered, or there is no such field.
+        """
+        by, is_drawn = self.stratified_by, self.limit is not None and self.limit_seed is not None
+        if not (by and is_drawn and self.num_docs):
+            return
+        doc = self.docs[0]
+        try:
+            is_known = bool(subsets.category(doc, by)) if "{" in by else by in doc
+        except Exception as e:  # the template is the user's, the doc the dataset's
+            logger.debug("%s, doc 0: stratify %r: %s", self.name, by, e)
+            is_known = False
+        if not is_known:
+            raise TaskError(
+                f"task {self.name!r}: stratify {by!r} gives nothing for the first doc; its fields are: {', '.join(doc)}"
+            )
+        _ = self.subset  # what fails for another doc is found now
 
     def task_hash(self) -> str:
         """sha256 of the task's resolved configuration: another prompt, filter or metric, another hash.
@@ -221,7 +280,7 @@ class LoadedTask:
         """
         content = self.task.dump_config()
         content["metadata"] = {
-            k: v for k, v in (content.get("metadata") or {}).items() if k != _PLACE
+            k: v for k, v in (content.get("metadata") or {}).items() if k not in (_PLACE, _STRATIFY)
         }
         return _hash(content)
 
@@ -438,6 +497,7 @@ def _configure(
         config=overrides,
         limit=min(limits) if limits else None,
         repeats=overrides.repeats or 1,
+        limit_seed=config.run.limit_seed if config.run.limit_from is LimitFrom.random else None,
         bounds=Bounds(limit_s=config.run.scorer_timeout_s),
     )
     # One more than these fails the task, whatever the other samples score.
@@ -445,6 +505,7 @@ def _configure(
     loaded.bounds.max_overruns = math.floor(config.run.max_error_rate * num_samples)
     loaded.main_metric()
     loaded.check_cluster()
+    loaded.check_categories()
     return loaded
 
 

@@ -10,8 +10,8 @@ from evalharness.errors import StoreError
 from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.report.composite import find_composite
 from evalharness.report.run_footer import footer
-from evalharness.report.tables import NOT_COMPARABLE, limited
 from evalharness.store import layout
+from evalharness.subset_words import subset_note
 from evalharness.viewer.runs import get_metrics, get_run, list_runs
 
 RUNS_A_PAGE = 100
@@ -195,10 +195,8 @@ def _notes(run: Manifest) -> list[str]:
     notes = [f"left out: {name}: {why}" for name, why in run.left_out.items()]
     if run.status == "running":
         notes.append("running, or ended without a word: tasks appear when they are finished")
-    if some := limited(run):
-        notes.append(
-            f"first docs only (n of all) in {len(some)} of {len(run.tasks)} tasks: {NOT_COMPARABLE}"
-        )
+    if note := subset_note(run.tasks):
+        notes.append(note)
     if any(task.num_errors for task in run.tasks):
         notes.append("errors: samples without an answer, not scored")
     if any(task.num_empty for task in run.tasks):

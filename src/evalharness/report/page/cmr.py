@@ -11,6 +11,7 @@ from evalharness.report.page import texts
 from evalharness.report.page.assembling import CompositeRun, Findings
 from evalharness.report.page.blocks import Block, Chart, Section, table, words
 from evalharness.report.page.charts import Point, Rule, date_range, figure, gapped, look
+from evalharness.subset_words import subset_words
 
 _HASH_SHOWN = 8
 FILL = "`evalharness run model=... suite=cmr` fills this"
@@ -35,7 +36,7 @@ def cmr_section(found: Findings) -> Section:
 
 
 def best(found: Findings) -> CompositeRun | None:
-    """The highest value by the newest definition, whole suites before first docs."""
+    """The highest value by the newest definition, whole suites before some docs of them."""
     if not found.composites:
         return None
     newest = found.composites[-1].composite.definition_hash
@@ -44,9 +45,8 @@ def best(found: Findings) -> CompositeRun | None:
 
 
 def limited_words(item: CompositeRun) -> str:
-    """Whether the run took only the first docs."""
-    is_limited = any(task.num_docs < task.num_docs_available for task in item.run.tasks)
-    return "first docs only" if is_limited else ""
+    """Which docs the run took, where it didn't take all."""
+    return subset_words(item.run.tasks)
 
 
 def _chart(composites: Sequence[CompositeRun]) -> Chart:

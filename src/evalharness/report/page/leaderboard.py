@@ -13,6 +13,7 @@ from evalharness.report.page import texts
 from evalharness.report.page.assembling import Findings
 from evalharness.report.page.blocks import Block, Fold, Section, Table, table, words
 from evalharness.store.choosing import best_run
+from evalharness.subset_words import limited
 
 _MOST_OPEN = 4
 """Boards that are shown unasked."""
@@ -31,7 +32,7 @@ def leaderboard_section(found: Findings) -> Section:
         parts.append(Fold(title=f"{texts.plural(len(rest), 'further suite')}", blocks=folded))
     intro = words(
         "Each model's best run of a suite: complete before partial, most docs, then the latest. Scores are per cent with "
-        "95 % intervals; the ranks are those that the intervals allow, for all models of a board at once. * first docs only."
+        "95 % intervals; the ranks are those that the intervals allow, for all models of a board at once. * some of the docs only (n of N)."
     )
     return Section(key="leaderboard", title="Leaderboard", blocks=(intro, *parts))
 
@@ -72,14 +73,18 @@ def _table(board: Board) -> Table:
 
 
 def _cells(board: Board, row: Row, *, has_mean: bool) -> Sequence[str]:
-    is_limited = any(task.num_docs < task.num_docs_available for task in row.run.tasks)
+    num, available = (
+        sum(getattr(t, n) for t in row.run.tasks) for n in ("num_docs", "num_docs_available")
+    )
+    is_limited = bool(limited(row.run.tasks))
     status = "" if row.run.status == "complete" else f" ({row.run.status})"
     told = "".join(f", {mark}" for mark in missing_mark(row))
     cells = [f"{row.label}{'*' * is_limited}{status}{told}"]
     if has_mean:
         cells += [_ranks(row), _mean(row.mean)]
     cells += [_task(row, task) for task in board.tasks]
-    return [*cells, str(sum(task.num_docs for task in row.run.tasks)), row.run.run_id]
+    docs = f"{num} of {available}" if is_limited else str(num)
+    return [*cells, docs, row.run.run_id]
 
 
 def _ranks(row: Row) -> str:

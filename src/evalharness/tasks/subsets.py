@@ -1,0 +1,133 @@
+"""Which docs a limited run takes: docs of a split in, their ids out.
+
+A draw is a function of the docs' content, `run.limit_seed` and the limit alone: the same docs for every checkpoint and
+engine, in whatever order the split has them, and for every task over the same data. It is stratified: each category has
+its share of the docs, and at least one where there are as many docs as categories.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import lm_eval.utils
+from lm_eval.utils import handle_non_serializable
+
+HASH_BYTES = 32
+CATEGORY_FIELDS = ("group", "category", "subject", "generator")
+"""Fields of a doc that say its category, where the task names none; the first that the first doc has."""
+
+
+class Subset(NamedTuple):
+    """The docs that a run takes of those there are."""
+
+    doc_ids: Sequence[int]
+    """Ascending."""
+    num_available: int
+    """Docs in the split."""
+    is_random: bool = False
+    counts: Mapping[str, int] = MappingProxyType({})
+    """Category -> docs there are, of a stratified draw."""
+    seats: Mapping[str, int] = MappingProxyType({})
+    """Category -> docs taken."""
+
+    @property
+    def num_raised(self) -> int:
+        """Categories with at least twice their share of the docs, because each has at least one."""
+        if len(self.doc_ids) < len(self.counts):
+            return 0
+        share = len(self.doc_ids) / self.num_available
+        return sum(num >= 2 * share * self.counts[name] for name, num in self.seats.items() if num)
+
+
+def first(num_available: int, limit: int | None) -> Subset:
+    """The first docs, as lm-eval takes them; all without a limit."""
+    num = num_available if limit is None else min(limit, num_available)
+    return Subset(range(num), num_available)
+
+
+def draw(hashes: bytes, categories: Sequence[str], limit: int, seed: int) -> Subset:
+    """A random subset, stratified by category.
+
+    Within a category, docs are taken by sha256 of the seed and their own hash: each doc is as likely as any other, and of
+    equal docs the first ones are taken.
+
+    Args:
+        hashes: of all docs, `HASH_BYTES` each.
+        categories: of all docs.
+        limit: docs to take, 1 to fewer than there are.
+        seed: another gives other docs.
+    """
+    counts = Counter(categories)
+    seats = allocate(counts, limit, lambda category: _rank(seed, _bytes(category)))
+    by_category: dict[str, list[tuple[bytes, int]]] = {category: [] for category in counts}
+    for doc_id, category in enumerate(categories):
+        own = hashes[doc_id * HASH_BYTES : (doc_id + 1) * HASH_BYTES]
+        by_category[category].append((_rank(seed, own), doc_id))
+    taken = [
+        doc_id
+        for category, ranked in by_category.items()
+        for _, doc_id in sorted(ranked)[: seats[category]]
+    ]
+    return Subset(sorted(taken), len(categories), is_random=True, counts=counts, seats=seats)
+
+
+def allocate(
+    counts: Mapping[str, int], num: int, tie: Callable[[str], bytes] | None = None
+) -> dict[str, int]:
+    """How many docs each category gives: its share, rounded by largest remainders, and at least one where `num` allows.
+
+    A category that would have none gets one of the category most above its share.
+
+    Args:
+        counts: docs of each category; none of a category without docs.
+        num: docs to take, up to all.
+        tie: decides between categories of equal claim, the smallest first; None: their names. Their order says nothing.
+
+    Returns:
+        Category -> docs; they add up to `num`.
+
+    Source: Hamilton's method; Cochran 1977, Sampling Techniques, 5.3 (proportional allocation).
+    """
+    total = sum(counts.values())
+    assert 0 <= num <= total
+    filled = sorted((name for name, count in counts.items() if count), key=tie or _bytes)
+    seats = dict.fromkeys(counts, 0) | {name: num * counts[name] // total for name in filled}
+    by_remainder = sorted(filled, key=lambda name: (-(num * counts[name] % total), -counts[name]))
+    for name in by_remainder[: num - sum(seats.values())]:
+        seats[name] += 1
+    if num >= len(filled):
+        for name in filled:
+            if not seats[name]:
+                donor = max(
+                    (other for other in filled if seats[other] > 1),
+                    key=lambda other: seats[other] * total - num * counts[other],
+                )
+                seats[donor] -= 1
+                seats[name] += 1
+    return seats
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _rank(seed: int, content: bytes) -> bytes:
+    return hashlib.sha256(b"%d " % seed + content).digest()
+
+
+def category_field(doc: Any) -> str:
+    """The field that says a doc's category; empty where there is none."""
+    names = doc if hasattr(doc, "keys") else ()
+    return next((name for name in CATEGORY_FIELDS if name in names), "")
+
+
+def category(doc: Any, by: str) -> str:
+    """A doc's category: what a Jinja template makes of it, or its field's value as JSON (of any type, "null" for none)."""
+    if "{" in by:
+        return str(lm_eval.utils.apply_template(by, doc))
+    return json.dumps(doc.get(by), sort_keys=True, default=handle_non_serializable)

@@ -201,11 +201,12 @@ def _response_text(entries: Sequence[list[Any]]) -> str:
 
 
 def _answer(filtered: Any, kind: str) -> str:
-    """What the filter left, an answer per instance."""
+    """What the filter left, an answer per instance, as our own runs write it."""
     is_choice = kind in ("multiple_choice", "loglikelihood")
     answers = [_response(item, kind) if is_choice else item for item in filtered]
-    answer = answers[0] if len(answers) == 1 else json.dumps(answers)
-    return str(answer)
+    if len(answers) != 1:
+        return json.dumps(answers)
+    return str(tuple(answers[0]) if is_choice else answers[0])
 
 
 def _why(error: Exception) -> str:

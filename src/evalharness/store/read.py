@@ -19,7 +19,7 @@ from evalharness.records import (
     MetricRecord,
     SampleRecord,
 )
-from evalharness.store import layout
+from evalharness.store import layout, sealing
 from evalharness.store.columns import CURVES, METRICS, SAMPLES, Column
 from evalharness.store.encoding import manifest_from_json
 
@@ -190,9 +190,11 @@ def load_main_metrics(results_dir: Path, run_ids: Sequence[str]) -> MainMetrics:
     from evalharness.store.duck import cursor
 
     paths = [results_dir / run_id / layout.METRICS for run_id in run_ids]
-    found = MainMetrics({}, [])
+    paths = [path for path in paths if path.is_file()]
+    damaged = set(sealing.damaged(paths))
+    found = MainMetrics({}, [path.parent.name for path in paths if path in damaged])
     with cursor() as connection:
-        _add_main_metrics(connection, [path for path in paths if path.is_file()], found)
+        _add_main_metrics(connection, [path for path in paths if path not in damaged], found)
     return found
 
 
@@ -245,6 +247,7 @@ def _read_table(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
 
     if not path.is_file():
         return []
+    _require_whole(path)
     names = [column.name for column in columns[_NUM_RUN_COLUMNS:]]
     selected = ", ".join(f'"{name}"' for name in names)
     try:
@@ -267,8 +270,10 @@ def load_samples(run_dir: Path, task: str, columns: Sequence[str] | None = None)
     import pyarrow.parquet as pq
 
     path = _samples_file(run_dir, task)
+    _require_whole(path)
     try:
-        return pq.ParquetFile(path).read(columns=list(columns) if columns is not None else None)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=list(columns) if columns is not None else None)
     except (OSError, pa.ArrowException) as e:
         raise _damaged(path, e) from e
 
@@ -317,8 +322,9 @@ def _read(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _require_whole(path)
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for batch in file.iter_batches(batch_size=256, columns=columns):
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as e:
@@ -340,5 +346,10 @@ def _metric(row: dict[str, Any]) -> MetricRecord:
     return MetricRecord(**{**row, **{k: math.nan for k in floats if row[k] is None}})
 
 
-def _damaged(path: Path, error: Exception) -> StoreError:
+def _require_whole(path: Path) -> None:
+    if why := sealing.problem(path):
+        raise _damaged(path, why)
+
+
+def _damaged(path: Path, error: Exception | str) -> StoreError:
     return StoreError(f"{str(path)!r} is damaged: {json.dumps(str(error).splitlines()[0])}")

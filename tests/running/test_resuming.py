@@ -28,8 +28,9 @@ from evalharness.config import (
 from evalharness.engines import EngineInfo
 from evalharness.errors import StoreError
 from evalharness.running.preparing import prepare
-from evalharness.running.resuming import SILENT_S, claim_run, find_unfinished, request_identity
+from evalharness.running.resuming import claim_run, find_unfinished, request_identity
 from evalharness.running.run import Outcome, run
+from evalharness.store.claim import SILENT_S
 
 TASKS = {
     "arc_easy_sample": TaskConfig(limit=8),

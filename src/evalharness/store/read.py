@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ from evalharness.records import (
     SampleRecord,
 )
 from evalharness.store import layout, sealing
+from evalharness.store.claim import is_written
 from evalharness.store.columns import CURVES, METRICS, SAMPLES, Column
 from evalharness.store.encoding import manifest_from_json
 
@@ -133,6 +135,14 @@ def load_manifest(run_dir: Path) -> Manifest:
             "give it its own name back"
         )
     return manifest
+
+
+def as_seen(results_dir: Path, run: Manifest) -> Manifest:
+    """The run with the status that a reader has to know: `interrupted` where it says `running` and its process is gone."""
+    if run.status != "running" or is_written(results_dir / run.run_id, run.hardware):
+        return run
+    why = f"its process is gone; `evalharness resume {run.run_id}` continues it"
+    return replace(run, status="interrupted", reason=why)
 
 
 def find_run(results_dir: Path, name: str) -> Manifest:

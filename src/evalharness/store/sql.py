@@ -15,7 +15,7 @@ from evalharness.errors import UserError
 from evalharness.records import SCHEMA_VERSION
 from evalharness.store import layout, sealing
 from evalharness.store.columns import RESPONSES, RUNS, TABLES, Column, run_row
-from evalharness.store.read import list_runs, run_versions
+from evalharness.store.read import as_seen, list_runs, run_versions
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +169,10 @@ def _files(folder: Path, name: str) -> list[Path]:
 
 def _create_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     connection.execute(f"CREATE TABLE runs ({_definition(RUNS)})")
-    rows = [(run_row(run), root / run.run_id / layout.MANIFEST) for run in list_runs(root)]
+    rows = [
+        (run_row(as_seen(root, run)), root / run.run_id / layout.MANIFEST)
+        for run in list_runs(root)
+    ]
     if not rows:
         return
     columns = [column for column in RUNS if column.name != "manifest"]

@@ -194,7 +194,7 @@ def _row(run_dir: Path, task: TaskSummary, metric: MetricRecord | None, is_membe
 def _notes(run: Manifest) -> list[str]:
     notes = [f"left out: {name}: {why}" for name, why in run.left_out.items()]
     if run.status == "running":
-        notes.append("running, or ended without a word: tasks appear when they are finished")
+        notes.append("running: tasks appear when they are finished")
     if some := limited(run):
         notes.append(
             f"first docs only (n of all) in {len(some)} of {len(run.tasks)} tasks: {NOT_COMPARABLE}"

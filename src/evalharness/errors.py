@@ -16,10 +16,12 @@ import difflib
 import errno
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
+_UNSHOWN = ("Cc", "Cf", "Cs")
 _NAME_KEPT = 60
 _LONG_NAME = re.compile(r"'([^']{80,})'")
 
@@ -73,8 +75,10 @@ class WriteError(EvalHarnessError):
 
 
 def one_line(error: object) -> str:
-    """The message without line breaks."""
-    return " ".join(str(error).split())
+    """The message without line breaks and whatever else a terminal would act on."""
+    return "".join(
+        c for c in " ".join(str(error).split()) if unicodedata.category(c) not in _UNSHOWN
+    )
 
 
 def shortened(line: str, most: int = 290) -> str:

@@ -28,7 +28,7 @@ from evalharness.report.paired_cells import (
     p_value,
     row_name,
 )
-from evalharness.report.text import number, params, plain
+from evalharness.report.text import number, params, plain, styled
 from evalharness.store.pairs import DocChange
 
 VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
@@ -59,7 +59,7 @@ def comparison_view(
     if rows:
         parts += [_table(rows, first, second, width), Text()]
     parts += _counts(found)
-    parts += [Text(note, style="yellow") for note in found.notes]
+    parts += [styled(note, "yellow") for note in found.notes]
     parts += [_left_out(task, why) for task, why in found.left_out.items()]
     if rows:
         parts += [Text(line, style="dim") for line in _FOOT]

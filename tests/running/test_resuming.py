@@ -81,6 +81,16 @@ def test_a_run_that_ended_early_goes_on_where_it_was(
     assert again.metrics == uninterrupted.metrics
 
 
+def test_another_name_of_the_same_weights_goes_on_with_no_run_of_the_first(
+    died: Outcome, tiny_llama: Path, tmp_path: Path
+) -> None:
+    renamed = config(tiny_llama, tmp_path)
+    renamed.model.name = "another-name"
+    other = run(renamed)
+    assert other.manifest.run_id != died.manifest.run_id
+    assert (other.manifest.model, reused(other)) == ("another-name", 6)
+
+
 def test_resume_never_starts_a_new_run(died: Outcome, tiny_llama: Path, tmp_path: Path) -> None:
     fresh = run(config(tiny_llama, tmp_path, run=RunConfig(resume=Resume.never, reuse=False)))
     assert fresh.manifest.run_id != died.manifest.run_id

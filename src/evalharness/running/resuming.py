@@ -150,6 +150,7 @@ def _find_of_any_day(results_dir: Path, prepared: Prepared, manifest: Manifest) 
         for run in find_unfinished(
             results_dir, run_identity(prepared, manifest.config, day), config.run.id
         )
+        if run.model == manifest.model  # the same weights may have two names: each its own runs
     ]
     return sorted(found, key=lambda run: run.started_at, reverse=True)
 

@@ -134,12 +134,12 @@ def test_a_limit_of_unknown_docs_is_said(tmp_path: Path) -> None:
 
 def test_a_perplexity_is_better_when_lower_though_the_file_does_not_say(tmp_path: Path) -> None:
     content = v03(a=share(5, 9))
-    content["results"]["a"] |= {"word_perplexity": 12.5, "byte_perplexity": 2.0}
+    content["results"]["a"] |= {"word_perplexity": 12.5, "ppl": 2.0}
     run = import_one(write(tmp_path / "results.json", content), tmp_path / "store")
     assert {m.metric: m.higher_is_better for m in run.metrics} == {
         "acc": True,
         "word_perplexity": False,
-        "byte_perplexity": False,
+        "ppl": False,
     }
 
 

@@ -26,7 +26,7 @@ _DATE = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)$")
 _UNSAFE = re.compile(r'["<>:/|\\?*\[\]]+')
 _NO_METRIC = {"alias", "name", "samples", "sample_len", "sample_count", " "}
 _LOWER_IS_BETTER = {
-    "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter", "wer", "cer", "mae", "mse",
+    "perplexity", "ppl", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter", "wer", "cer", "mae", "mse",
     "likelihood_diff", "pct_stereotype",
 }  # fmt: skip
 """Where a file doesn't say; of lm-eval's metrics and those of its tasks."""

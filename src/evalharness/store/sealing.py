@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,7 +48,7 @@ def problem(path: Path) -> str | None:
     """
     try:
         stat = path.stat()
-        _check(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        _check(path, stat.st_size, stat.st_ino, stat.st_mtime_ns)
     except OSError as e:
         return f"can't be read: {e.strerror}"
     except _Damaged as e:
@@ -56,12 +57,20 @@ def problem(path: Path) -> str | None:
 
 
 def damaged(paths: Iterable[Path]) -> list[Path]:
-    """Those that aren't what was written; several are read at a time."""
+    """Those that aren't what was written; of large ones several are read at a time."""
     known = list(paths)
-    if len(known) < 2:
-        return [path for path in known if problem(path)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [path for path, why in zip(known, pool.map(problem, known), strict=True) if why]
+    large = [path for path in known if _size(path) > _AT_ONCE]
+    if len(large) > 1:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(problem, large))  # remembered
+    return [path for path in known if problem(path)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 class _Damaged(Exception):  # noqa: N818 (nobody sees it)
@@ -69,9 +78,10 @@ class _Damaged(Exception):  # noqa: N818 (nobody sees it)
 
 
 @lru_cache(maxsize=100_000)
-def _check(path: Path, *_version: int) -> None:
+def _check(path: Path, size: int, *_version: int) -> None:
     """Raises what is wrong: only whole files are remembered."""
-    with path.open("rb") as file:
+    with path.open("rb") as opened:
+        file = BytesIO(opened.read()) if size <= _AT_ONCE else opened
         place = _place(file)
         if place is None:
             return

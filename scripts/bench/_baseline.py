@@ -24,6 +24,7 @@ from evalharness.config import (
     SamplingConfig,
     SuiteConfig,
     TaskConfig,
+    TasksConfig,
     Variant,
 )
 from evalharness.engines import Weights, open_engine
@@ -170,6 +171,7 @@ async def load_pair(
         model=ModelConfig(name="bench", path=str(weights.path), variant=Variant.base),
         suite=SuiteConfig(name="bench", tasks=dict(tasks)),
         data=DataConfig(mirror=str(Path(mirror).resolve()) if mirror else None),
+        tasks=TasksConfig(trust=True),
     )
 
     def load_tasks() -> list[LoadedTask]:

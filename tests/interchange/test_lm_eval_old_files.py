@@ -14,7 +14,7 @@ from evalharness.interchange.lm_eval_files import Reported, num_docs_behind
 from evalharness.interchange.lm_eval_import import Imported, import_path
 from evalharness.report.export import run_as_json
 from evalharness.report.run_table import run_table
-from evalharness.store.read import load_manifest, load_metrics
+from evalharness.store.read import iter_samples, load_manifest, load_metrics
 
 
 def share(num_right: int, n: int) -> tuple[float, float]:
@@ -123,6 +123,22 @@ def test_groups_of_version_040_are_seen_by_their_indentation(tmp_path: Path) -> 
     assert run.manifest.groups == {"inner": ["rte", "wnli"]}
     assert run.manifest.status == "partial"
     assert list(run.manifest.left_out) == ["wikitext"]
+
+
+def test_samples_of_version_040_are_one_list_named_by_the_models_arguments(tmp_path: Path) -> None:
+    samples = [
+        {"doc_id": i, "doc": {"id": i}, "target": "1", "arguments": [["2+2?", " 3"], ["2+2?", " 4"]],
+         "resps": [[["-1.0", "False"]], [["-0.5", "True"]]], "filtered_resps": [["-1.0", "False"], ["-0.5", "True"]],
+         "acc": float(i < 120)}
+        for i in range(200)
+    ]  # fmt: skip
+    path = write(tmp_path / "in" / "results.json", v040())
+    write(path.with_name("pretrained__org__m_rte.jsonl"), samples)
+    run = import_one(path, tmp_path / "store")
+    stored = list(iter_samples(tmp_path / "store" / run.manifest.run_id, "rte"))
+    assert [s.scores["acc"] for s in stored] == [s["acc"] for s in samples]
+    assert run.manifest.config["import"]["n_derived"] == ["wnli", "sst2"]
+    assert not [note for note in run.notes if note.startswith("rte")]
 
 
 def test_a_limit_of_unknown_docs_is_said(tmp_path: Path) -> None:

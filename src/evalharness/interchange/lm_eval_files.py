@@ -147,7 +147,10 @@ def read_results(path: Path) -> Results:
 
 
 def samples_file(results: Results, task: str) -> Path | None:
-    """The task's samples: those of the same date, or the only ones there are; None without."""
+    """The task's samples: those of the same date, or the only ones there are; None without.
+
+    Up to 0.4.2 the results are in `results.json`, the samples in `<model_args>_<task>.jsonl` beside it.
+    """
     if date := file_date(results.path):
         path = results.path.parent / samples_name(task, date)
         return path if path.is_file() else None
@@ -158,6 +161,10 @@ def samples_file(results: Results, task: str) -> Path | None:
         if path.stem == stem
         or (path.stem.startswith(stem) and _DATE.fullmatch(path.stem[len(stem) :]))
     ]
+    if not found:
+        arguments = str(part(results.content, "config").get("model_args"))
+        old = results.path.parent / f"{re.sub('[/=]', '__', arguments)}_{sanitized(task)}.jsonl"
+        found = [old] if old.is_file() else []
     return found[0] if len(found) == 1 else None
 
 

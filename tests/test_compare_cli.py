@@ -65,6 +65,24 @@ def test_a_models_made_up_run_is_never_its_best(results_dir: Path) -> None:
     assert found["b"]["run_id"] == "2-tuned"
 
 
+def test_models_are_compared_on_the_suites_that_both_have(results_dir: Path) -> None:
+    later = {"started_at": "2026-02-01T00:00:00+00:00"}
+    make_run(results_dir, "4-base", "base", "t", {"z": [0.0, 1.0]}, **later)
+    make_run(results_dir, "5-base", "base", "u", {"w": [0.0, 1.0]}, **later)
+    result = call(results_dir, "base", "tuned", "--json")
+    (found,) = json.loads(result.stdout)  # A's latest suite, which B has not, is u
+    assert (found["a"]["run_id"], found["b"]["run_id"]) == ("1-base", "2-tuned")
+    assert "left out: suite 't': only 'base' has a run of it" in result.stderr
+    make_run(results_dir, "6-tuned", "tuned", "u", {"w": [1.0, 1.0]})
+    pairs = [
+        (found["a"]["run_id"], found["b"]["run_id"])
+        for found in json.loads(call(results_dir, "base", "tuned", "--json").stdout)
+    ]
+    assert pairs == [("1-base", "2-tuned"), ("5-base", "6-tuned")]
+    (found,) = json.loads(call(results_dir, "base", "tuned", "--suite", "u", "--json").stdout)
+    assert found["b"]["run_id"] == "6-tuned"
+
+
 def test_a_suite_compares_all_its_models_with_the_first(results_dir: Path) -> None:
     make_run(results_dir, "9-fake", "fake", "s", A, engine={"kind": "fake"})
     result = call(results_dir, "--suite", "s", "--md")
@@ -92,7 +110,9 @@ def test_csv_has_a_row_per_task(results_dir: Path) -> None:
         (["base"], "'base' with what?"),
         ([], "two runs or models, or --suite"),
         (["base", "nobody"], "no run or model 'nobody'"),
-        (["base", "other"], "model 'other' has no run of suite 's'"),
+        (["base", "other"], "'base' and 'other' have no suite in common (base: s; other: t)"),
+        (["base", "other", "--suite", "s"], "model 'other' has no run of suite 's'"),
+        (["1-base", "other"], "'1-base' and 'other' have no suite in common"),
         (["base", "3-other", "--suite", "s"], "run '3-other' is of suite 't', not 's'"),
         (["1-base", "3-other"], "nothing in common that can be compared"),
         (["base", "tuned", "--task", "xx"], "has no task 'xx'; did you mean 'x'?"),

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "evalharness"
 
 ROOMS = [
     {"__init__"},
-    {"errors", "paths", "yaml_files"},
+    {"csv_cells", "errors", "paths", "yaml_files"},
     {"records", "config", "config_values", "model_entries", "subset_words"},
     {"checkpoint"},
     {"engines"},

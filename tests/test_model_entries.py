@@ -15,8 +15,7 @@ from evalharness.composition import run_hydra
 from evalharness.config import Config
 from evalharness.errors import ConfigError
 from evalharness.hub.entries import known_entries
-from evalharness.interchange.known import find_model
-from evalharness.model_entries import all_entries, find_entry, usable_entries
+from evalharness.model_entries import all_entries, find_entry, find_entry_of, usable_entries
 
 FIELDS = "hub_id: org/{0}\nparent: p-{0}\npath: w\n"
 
@@ -56,8 +55,10 @@ def test_every_verb_calls_a_model_the_same(
     write(folder, stem, says)
     assert listed()[name]["config"].endswith(f"{stem}.yaml")
     assert name in {entry.name for entry in known_entries()}
-    assert (find_model(name) or {}).get("hub_id") == "org/a"
-    assert (find_model("org/a") or {}).get("name") == name
+    by_name, by_id = find_entry_of(name.upper()), find_entry_of("Org/A")
+    assert by_name is not None
+    assert by_id is not None
+    assert (by_name.values["hub_id"], by_id.name) == ("org/a", name)
     assert parents()[name] == "p-a"
     assert composed(f"model={name}") == name
     assert composed(f"model={stem}") == name
@@ -151,7 +152,7 @@ def test_an_odd_file_is_one_line_and_the_others_work(
     assert listed()["odd"]["variant"] == "broken"
     assert "good" in {entry.name for entry in known_entries()}
     assert "good" in parents()
-    assert find_model("good") is not None
+    assert find_entry_of("good") is not None
     assert composed("model=good") == "good"
     with pytest.raises(ConfigError, match=r"odd\.yaml"):
         composed("model=odd")

@@ -26,6 +26,7 @@ from evalharness.config import (
     SamplingConfig,
     SuiteConfig,
     TaskConfig,
+    TasksConfig,
     Variant,
 )
 from evalharness.engines import Weights, open_engine
@@ -173,6 +174,7 @@ async def load_pair(
         suite=SuiteConfig(name="bench", tasks=dict(tasks)),
         run=RunConfig(limit_from=LimitFrom.first),
         data=DataConfig(mirror=str(Path(mirror).resolve()) if mirror else None),
+        tasks=TasksConfig(trust=True),
     )
 
     def load_tasks() -> list[LoadedTask]:

@@ -79,6 +79,7 @@ def run_part(options: argparse.Namespace) -> dict[str, Any]:
         RunConfig,
         SuiteConfig,
         TaskConfig,
+        TasksConfig,
         Variant,
     )
     from evalharness.running import run as running
@@ -109,6 +110,7 @@ def run_part(options: argparse.Namespace) -> dict[str, Any]:
             engine=EngineConfig(kind=EngineKind.fake, max_in_flight=64),
             suite=SuiteConfig(name="bench", tasks={name: TaskConfig(repeats=options.repeats)}),
             run=RunConfig(resume=Resume.never, reuse=options.part == "reuse"),
+            tasks=TasksConfig(trust=True),
             results_dir="results",
         )
     )

@@ -180,10 +180,9 @@ def copy_run(job: tuple[Path, Path, Suite, int, bool]) -> None:
                 table, columns = shifted(table, number), METRICS
             # Read back, a map's fields have other names.
             table = table.cast(pa.schema([(c.name, write._ARROW[c.type]) for c in columns]))
-            with pq.ParquetWriter(
+            with write._parquet(
                 folder / path.relative_to(template),
                 table.schema,
-                compression="zstd",
                 dictionary_pagesize_limit=write._DICTIONARY_BYTES,
             ) as writer:
                 writer.write_table(table)

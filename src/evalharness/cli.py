@@ -145,6 +145,7 @@ def run(
       engine.tensor_parallel_size=N  GPUs for one model
       engine.deterministic=true      the same answers at every batch size (GPU only, slower)
       cost.usd_per_gpu_hour=X        what a GPU costs; the table then says what the run did
+      tasks.trust=true               run the code in ./tasks without being asked
       data.mirror=DIR                datasets from DIR/<org>/<name>, no network
       results_dir=DIR                where runs land (or EVALHARNESS_RESULTS_DIR)
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalharness.errors import StoreError, UserError, did_you_mean
+from evalharness.errors import StoreError, UserError, did_you_mean, one_line
 from evalharness.results_cli import AsCsv, AsJson, ResultsDir, complete_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evalharness.analysis.compare import Comparison
     from evalharness.records import Manifest
     from evalharness.store.pairs import DocChange
@@ -30,7 +32,7 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="A B [C ...]",
-            help="Run ids (or how they begin), or models (their best run). A is the baseline.",
+            help="Run ids (or how they begin), or models (their best runs of each suite that both have). A is the baseline.",
             autocompletion=complete_run,
         ),
     ] = None,
@@ -75,12 +77,9 @@ def compare(
         raise UserError("one of --json, --csv and --md")
     from evalharness.analysis.compare import compare_runs
 
-    runs = _chosen(results_dir, names or [], suite)
     comparisons = [
-        compare_runs(
-            results_dir, runs[0], run, tasks=task or (), margin=margin, any_prompt=any_prompt
-        )
-        for run in runs[1:]
+        compare_runs(results_dir, a, b, tasks=task or (), margin=margin, any_prompt=any_prompt)
+        for a, b in _chosen(results_dir, names or [], suite)
     ]
     _check_tasks(comparisons, task or [])
     changes = [_changes(results_dir, found, samples) if flips else [] for found in comparisons]
@@ -101,9 +100,11 @@ def compare(
         raise StoreError("compare: the runs have nothing in common that can be compared")
 
 
-def _chosen(results_dir: Path, names: list[str], suite: str | None) -> list[Manifest]:
-    """The runs that are meant, the baseline first."""
-    from evalharness.store.choosing import best_run, choose_run, runs_of
+def _chosen(
+    results_dir: Path, names: list[str], suite: str | None
+) -> list[tuple[Manifest, Manifest]]:
+    """The pairs of runs that are meant, the baseline first in each."""
+    from evalharness.store.choosing import best_run, runs_of
     from evalharness.store.read import list_runs
 
     if len(names) == 1:
@@ -111,12 +112,7 @@ def _chosen(results_dir: Path, names: list[str], suite: str | None) -> list[Mani
             f"compare: {names[0]!r} with what? `evalharness compare {names[0]} OTHER`, or --suite for all models"
         )
     if names:
-        first = choose_run(results_dir, names[0], suite)
-        others = (
-            choose_run(results_dir, name, suite or first.suite, is_asked=suite is not None)
-            for name in names[1:]
-        )
-        return [first, *others]
+        return _by_name(results_dir, names, suite)
     if suite is None:
         raise UserError("compare: two runs or models, or --suite; `evalharness results` lists them")
     runs = list_runs(results_dir)
@@ -129,7 +125,29 @@ def _chosen(results_dir: Path, names: list[str], suite: str | None) -> list[Mani
         raise StoreError(
             f"suite {suite!r} was run for {len(found)} models{did_you_mean(suite, known - {suite})}; compare needs two"
         )
-    return found
+    return [(found[0], run) for run in found[1:]]
+
+
+def _by_name(
+    results_dir: Path, names: Sequence[str], suite: str | None
+) -> list[tuple[Manifest, Manifest]]:
+    """Of models a pair for every suite that both have; suites that only one has are told."""
+    from evalharness.store.matching import find_side, match, nothing_in_common
+    from evalharness.store.read import list_runs
+
+    runs = list_runs(results_dir)
+    first, *others = (find_side(results_dir, runs, name, suite) for name in names)
+    pairs = []
+    for other in others:
+        matched = match(first, other)
+        if not matched.pairs:
+            raise nothing_in_common(first, other)
+        pairs += matched.pairs
+        for side, alone in ((first, matched.only_a), (other, matched.only_b)):
+            for run in alone:
+                line = f"left out: suite {run.suite!r}: only {side.name!r} has a run of it"
+                typer.echo(one_line(line), err=True)
+    return pairs
 
 
 def _check_tasks(comparisons: list[Comparison], wanted: list[str]) -> None:

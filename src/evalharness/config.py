@@ -358,6 +358,15 @@ class DataConfig:
 
 
 @dataclass(kw_only=True)
+class TasksConfig:
+    """Whose tasks may run."""
+
+    trust: bool = False
+    """Run the code of tasks in `./tasks` without the question that is asked once for a folder; those that ship with the
+    harness and lm-eval's own are always trusted. EVALHARNESS_TASKS_TRUST=true does the same for every verb."""
+
+
+@dataclass(kw_only=True)
 class CostConfig:
     """What the machine costs."""
 
@@ -376,6 +385,7 @@ class Config:
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     run: RunConfig = field(default_factory=RunConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    tasks: TasksConfig = field(default_factory=TasksConfig)
     ray: RayConfig = field(default_factory=RayConfig)
     cost: CostConfig = field(default_factory=CostConfig)
     results_dir: str = "results"

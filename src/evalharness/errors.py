@@ -15,9 +15,15 @@ A message says what, where, what was found, and the way out.
 import difflib
 import errno
 import os
+import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
+
+_UNSHOWN = ("Cc", "Cf", "Cs")
+_NAME_KEPT = 60
+_LONG_NAME = re.compile(r"'([^']{80,})'")
 
 
 class EvalHarnessError(Exception):
@@ -69,8 +75,20 @@ class WriteError(EvalHarnessError):
 
 
 def one_line(error: object) -> str:
-    """The message without line breaks."""
-    return " ".join(str(error).split())
+    """The message without line breaks and whatever else a terminal would act on."""
+    return "".join(
+        c for c in " ".join(str(error).split()) if unicodedata.category(c) not in _UNSHOWN
+    )
+
+
+def shortened(line: str, most: int = 290) -> str:
+    """The line in at most so many characters: long names lose their beginning, then the line its middle."""
+    if len(line) > most:
+        line = _LONG_NAME.sub(lambda found: f"'...{found[1][-_NAME_KEPT:]}'", line)
+    if len(line) <= most:
+        return line
+    tail = most // 3
+    return f"{line[: most - tail - 5]} ... {line[-tail:]}"
 
 
 def then(near: str, more: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalharness.errors import StoreError, UserError
+from evalharness.errors import StoreError, UserError, shortened
 from evalharness.results_cli import AsJson, ResultsDir, complete_run
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Format(StrEnum):
     md = "md"
 
 
+_MOST_NOTES = 5
 _WITH_SAMPLES = (Format.lm_eval, Format.eee)
 
 
@@ -59,7 +60,9 @@ def import_(
 ) -> None:
     """Take lm-eval's results into the store, with the samples beside them (--log_samples).
 
-    The runs then count in tables and comparisons; their weights stay unverified. A file is imported once.
+    The runs then count in tables and comparisons; their weights stay unverified. A file is imported once. Where a file
+    doesn't say over how many docs, as before lm-eval 0.4.3, n follows from value and standard error, and the run says so.
+    Exit code: 0 done, 2 nothing imported, 3 some files of the folder are bad.
 
     \b
     evalharness import lm_eval_output/
@@ -72,8 +75,14 @@ def import_(
         from evalharness.report.export import run_as_json
 
         runs = [run_as_json(run.manifest, run.metrics) for run in outcome.runs]
-        return typer.echo(json.dumps(runs, ensure_ascii=False, indent=2))
-    return _tell_imported(outcome)
+        typer.echo(json.dumps(runs, ensure_ascii=False, indent=2))
+    else:
+        _tell_imported(outcome)
+    _tell_not_imported(outcome)
+    if outcome.unreadable:
+        from evalharness.run_cli import EXIT_PARTIAL
+
+        raise typer.Exit(EXIT_PARTIAL)
 
 
 def export(
@@ -230,13 +239,20 @@ def _tell_imported(outcome: Outcome) -> None:
         manifest = run.manifest
         num_docs = sum(task.num_docs for task in manifest.tasks)
         _echo(f"{manifest.run_id}: {len(manifest.tasks)} tasks, {num_docs} docs, {manifest.status}")
-        for note in [*run.notes, *(f"{name}: {why}" for name, why in manifest.left_out.items())]:
-            _echo(f"  {note}")
+        left_out = (f"{name}: left out: {why}" for name, why in manifest.left_out.items())
+        notes = [*manifest.remarks, *left_out, *run.notes]
+        for note in notes[:_MOST_NOTES]:
+            _echo(f"  {shortened(note)}")
+        if len(notes) > _MOST_NOTES:
+            _echo(f"  and {len(notes) - _MOST_NOTES} more, in the run's manifest")
+    _echo(f"`evalharness results {outcome.runs[-1].manifest.run_id}` shows the scores", err=True)
+
+
+def _tell_not_imported(outcome: Outcome) -> None:
     for file, run_id in outcome.already.items():
         _echo(f"{file}: there already, as {run_id}", err=True)
     for why in outcome.unreadable:
         _echo(f"left out: {why}", err=True)
-    _echo(f"`evalharness results {outcome.runs[-1].manifest.run_id}` shows the scores", err=True)
 
 
 def _tell_written(paths: Iterable[Path]) -> None:

@@ -72,6 +72,17 @@ def find_entry(name: str, folders: Sequence[Path] | None = None) -> ModelEntry |
     return next(by_name, None) or next(by_file, None)
 
 
+def find_entry_of(model: str) -> ModelEntry | None:
+    """The entry that a model's name in somebody else's file means: by its name, else its Hub id; case doesn't matter.
+
+    Of several with the same Hub id the first by file name; an entry with a problem is none.
+    """
+    entries, wanted = usable_entries(), model.casefold()
+    by_name = (e for e in entries if e.name.casefold() == wanted)
+    by_id = (e for e in entries if str(e.values.get("hub_id") or "").casefold() == wanted)
+    return next(by_name, None) or next(by_id, None)
+
+
 def _read(path: Path) -> ModelEntry:
     try:
         values = read_yaml(path)

@@ -19,6 +19,11 @@ def search(name: str) -> list[Path]:
     return found + [path for path in [shipped(name)] if path not in found and path.is_dir()]
 
 
+def config_folder() -> Path:
+    """Where we keep what the user has decided."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "evalharness"
+
+
 def cache_folder() -> Path:
     """Where we keep what is slow to make again; nothing is lost when it is deleted."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evalharness"

@@ -402,7 +402,8 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
     run_id: str
     status: str
-    """running | complete | partial | failed"""
+    """running | complete | partial | failed; readers are shown `interrupted` for a run whose process is gone
+    (`store.read.as_seen`)"""
     model: str
     suite: str
     suite_version: str

@@ -54,6 +54,9 @@ def rescore(
     config = stored_config(results_dir / manifest.run_id)
     try:
         from evalharness.running.terminal import Bars, captured_output, log_to_capture
+        from evalharness.tasks.trust import ask
+
+        ask(config)
 
         with (
             captured_output() as capture,

@@ -81,9 +81,9 @@ def results(
                 "--task, --samples and --curve need a run: `evalharness results latest --samples 3`"
             )
         return _list(results_dir, as_json, as_csv)
-    from evalharness.store.read import find_run
+    from evalharness.store.read import as_seen, find_run
 
-    manifest = find_run(results_dir, run)
+    manifest = as_seen(results_dir, find_run(results_dir, run))
     if curve:
         return _curve(results_dir / manifest.run_id, manifest, task, as_json, as_csv)
     if samples is not None:
@@ -127,9 +127,9 @@ def sql(
 
 def _list(results_dir: Path, as_json: bool, as_csv: bool) -> None:
     from evalharness.store.columns import RUNS, run_row
-    from evalharness.store.read import list_runs
+    from evalharness.store.read import as_seen, list_runs
 
-    runs = list_runs(results_dir)
+    runs = [as_seen(results_dir, run) for run in list_runs(results_dir)]
     if as_json or as_csv:
         names = [column.name for column in RUNS if column.name != "manifest"]
         rows = [[row[name] for name in names] for row in map(run_row, runs)]

@@ -36,7 +36,9 @@ class Jobs:
         """
         try:
             from evalharness.running.run import INTERRUPTED, run
+            from evalharness.tasks.trust import ask
 
+            ask(config)
             outcome = run(config)
         except ModuleNotFoundError as e:
             if e.name not in NEEDED:
@@ -131,4 +133,5 @@ def stored_config(run_dir: Path) -> Config:
     except (OSError, OmegaConfBaseException) as e:
         raise StoreError(f"{path}: {one_line(e)}") from e
     assert isinstance(config, Config)
+    config.tasks.trust = False  # a run's folder may come from somebody else
     return config

@@ -37,7 +37,9 @@ class Selfchecks(Jobs):
         """
         try:
             from evalharness.running.selfcheck import selfcheck
+            from evalharness.tasks.trust import ask
 
+            ask(config)
             checked = selfcheck(config, self._small)
         except ModuleNotFoundError as e:
             if e.name not in NEEDED:

@@ -312,12 +312,15 @@ def _load(config: Config, name: str) -> list[LoadedTask]:
     from evalharness.config import SuiteConfig, TaskConfig
     from evalharness.tasks.loading import load_suite
     from evalharness.tasks.mirror import go_offline
+    from evalharness.tasks.trust import ask
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     if config.data.offline or config.data.mirror:
         go_offline()
     tasks = {name: config.suite.tasks.get(name, TaskConfig())}
-    return load_suite(replace(config, suite=SuiteConfig(name="the tasks given", tasks=tasks))).tasks
+    config = replace(config, suite=SuiteConfig(name="the tasks given", tasks=tasks))
+    ask(config)
+    return load_suite(config).tasks
 
 
 def _load_one(config: Config, name: str) -> LoadedTask:

@@ -49,6 +49,21 @@ def test_import_as_json_has_runs_and_metrics(lm_eval_output: Path, store: Path) 
     assert len(run["metrics"]) == 6
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_bad_file_among_good_is_named_and_the_exit_code_says_so(
+    store: Path, tmp_path: Path, options: list[str]
+) -> None:
+    scores = {"acc": 0.5, "acc_stderr": 0.5}
+    content = {"results": {"a": scores}, "versions": {"a": 0}, "config": {}}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "llama_3-shot.json").write_text(json.dumps(content))
+    (tmp_path / "in" / "results_torn.json").write_text("{")
+    result = call("import", tmp_path / "in", *options)
+    assert result.exit_code == 3
+    assert "results_torn.json' is damaged" in result.stderr
+    assert "n is derived from value and standard error" in result.stdout
+
+
 def test_import_twice_is_one_line(lm_eval_output: Path, store: Path) -> None:
     output("import", lm_eval_output)
     error = call("import", lm_eval_output).exception

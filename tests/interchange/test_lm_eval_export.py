@@ -146,3 +146,53 @@ def test_how_random_docs_were_drawn_comes_back(
     assert back.stratified_by == "category"
     first = replace(some, limit_from="first", limit_seed=None)
     assert "limit_from" not in results_json(store_run(tasks=(first,), run_id="first"))
+
+
+RESPONSES = {
+    "multiple_choice": ["[[-1.5, false], [-0.25, true]]", "[[-Infinity, false], [-2.0, false]]"],
+    "loglikelihood": ["[[-1.5, true]]", "[[-Infinity, false]]"],
+    "loglikelihood_rolling": ["[-120.5]", "[-Infinity]"],
+    "generate_until": ["So 72 é.", '[["two", "draws"]]'],
+    "": ["of a kind that nobody told", "[[1]]"],
+}
+ANSWERS = {
+    "multiple_choice": ["[[-1.5, false], [-0.25, true]]", "[[-Infinity, false], [-2.0, false]]"],
+    "loglikelihood": ["(-1.5, True)", "(-inf, False)"],
+    "loglikelihood_rolling": ["-120.5", "-inf"],
+    "generate_until": ["72", ""],
+    "": ["[invalid]", "(1, True)"],
+}
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
+def test_every_kind_of_sample_survives_the_way_out_and_back_twice(
+    store_run: Any, tmp_path: Path, task: TaskSummary, sample: SampleRecord, kind: str
+) -> None:
+    answered = zip(RESPONSES[kind], ANSWERS[kind], strict=True)
+    samples = tuple(
+        replace(sample, doc_id=i, doc_hash=f"{i}" * 64, response=response, answer=answer,
+                scores={"exact_match": [1.0, math.inf][i]})
+        for i, (response, answer) in enumerate(answered)
+    )  # fmt: skip
+    run = store_run(tasks=(replace(task, kind=kind, num_docs=2),), samples=samples)
+    once = _back(run, tmp_path)
+    kept = ("doc_id", "response", "answer", "scores", "target", "prompt", "filter")
+    assert [{k: asdict(s)[k] for k in kept} for s in _samples(once, "gsm8k")] == [
+        {k: asdict(s)[k] for k in kept} for s in samples
+    ]
+    twice = _back(once, tmp_path / "twice")
+    assert _samples(twice, "gsm8k") == _samples(once, "gsm8k")
+    assert list(map(str, twice.metrics)) == list(map(str, once.metrics))
+
+
+def test_what_was_derived_is_derived_again(tmp_path: Path) -> None:
+    stderr = (0.25 * 0.75 / 39) ** 0.5
+    content = {"results": {"a": {"acc": 0.25, "acc_stderr": stderr, "mae": math.inf}}, "versions": {"a": 0}, "config": {}}  # fmt: skip
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    (imported,) = import_path(tmp_path / "results.json", tmp_path / "store").runs
+    run = Stored.load(tmp_path / "store" / imported.manifest.run_id, imported.manifest)
+    again = _back(run, tmp_path)
+    assert again.manifest.config["import"]["n_derived"] == ["a"]
+    assert again.manifest.remarks == run.manifest.remarks
+    assert sorted(map(str, again.metrics)) == sorted(map(str, run.metrics))
+    assert {m.metric: m.value for m in again.metrics}["mae"] == math.inf

@@ -30,7 +30,6 @@ from evalharness.engines import EngineInfo
 from evalharness.errors import StoreError
 from evalharness.running.preparing import Prepared, prepare
 from evalharness.running.resuming import (
-    SILENT_S,
     claim_run,
     find_unfinished,
     journals,
@@ -39,6 +38,7 @@ from evalharness.running.resuming import (
 )
 from evalharness.running.run import Outcome, run
 from evalharness.running.summarizing import begin_manifest
+from evalharness.store.claim import SILENT_S
 
 TASKS = {
     "arc_easy_sample": TaskConfig(limit=8),
@@ -87,6 +87,16 @@ def test_a_run_that_ended_early_goes_on_where_it_was(
     assert num_journaled(again) == 16  # each response once
     uninterrupted = run(config(tiny_llama, tmp_path / "elsewhere"))
     assert again.metrics == uninterrupted.metrics
+
+
+def test_another_name_of_the_same_weights_goes_on_with_no_run_of_the_first(
+    died: Outcome, tiny_llama: Path, tmp_path: Path
+) -> None:
+    renamed = config(tiny_llama, tmp_path)
+    renamed.model.name = "another-name"
+    other = run(renamed)
+    assert other.manifest.run_id != died.manifest.run_id
+    assert (other.manifest.model, reused(other)) == ("another-name", 6)
 
 
 def test_resume_never_starts_a_new_run(died: Outcome, tiny_llama: Path, tmp_path: Path) -> None:

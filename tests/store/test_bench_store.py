@@ -29,7 +29,8 @@ def about(path: Path) -> list[Any]:
     group = metadata.row_group(0)
     columns = [group.column(place) for place in range(group.num_columns)]
     stored = [(c.path_in_schema, c.compression, c.encodings) for c in columns]
-    return [metadata.schema.to_arrow_schema(), metadata.metadata, metadata.num_rows, stored]
+    named = sorted(metadata.metadata)
+    return [metadata.schema.to_arrow_schema(), named, metadata.num_rows, stored]
 
 
 def test_its_files_are_as_the_program_writes_them(bench: ModuleType, tmp_path: Path) -> None:

@@ -73,6 +73,13 @@ def test_a_run_is_superseded_by_a_newer_complete_one_of_its_identity(tmp_path: P
     }  # fmt: skip
 
 
+def test_another_models_run_of_the_same_weights_supersedes_nothing(tmp_path: Path) -> None:
+    add(tmp_path, 1, identity="i", model="a")
+    add(tmp_path, 2, identity="i", model="b")
+    add(tmp_path, 3, identity="i", model="a")
+    assert candidates(tmp_path, superseded=True) == {"r1": "superseded by r3"}
+
+
 def test_a_run_without_identity_supersedes_nothing(tmp_path: Path) -> None:
     add(tmp_path, 1, identity="")
     add(tmp_path, 2, identity="")

@@ -1,4 +1,4 @@
-"""What the entries in `configs/` say of the names in other people's files: which model that is, which metric counts.
+"""What the suites in `configs/` say of the tasks in other people's files: which metric counts.
 
 Read as plain YAML, because importing has to work where Hydra's composition isn't needed for anything else.
 """
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from evalharness import paths
 from evalharness.errors import ConfigError
-from evalharness.model_entries import usable_entries
 from evalharness.yaml_files import read_yaml
 
 logger = logging.getLogger(__name__)
@@ -20,16 +19,6 @@ class Declared(NamedTuple):
 
     metric: str | None = None
     filter: str | None = None
-
-
-def find_model(name: str) -> dict[str, Any] | None:
-    """The model entry that has this name or Hub id (of several with the same, the first by file name); None if none."""
-    entries = [{**entry.values, "name": entry.name} for entry in usable_entries()]
-    for key in ("name", "hub_id"):
-        for entry in entries:
-            if str(entry.get(key) or "").casefold() == name.casefold():
-                return entry
-    return None
 
 
 def find_suite(name: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ doesn't keep is left out: the docs themselves (their hashes are there) and the t
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,14 +19,20 @@ from evalharness.interchange.lm_eval_files import DRAWN, samples_name, sanitized
 from evalharness.interchange.stored import LM_EVAL, Stored, write_text
 from evalharness.records import MetricRecord, SampleRecord, TaskSummary
 
-_GENERATES = "generate_until"
+_MEASURES = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
+"""Kinds whose responses are numbers; all others' are text."""
+_ONE_CHOICE = re.compile(r"[(\[]([^,]+), (true|false)[)\]]", re.IGNORECASE)
+"""The answer of a sample with one continuation: `(-1.5, True)`."""
 
 
 def results_json(run: Stored) -> str:
     """The text of the results file."""
     manifest, given = run.manifest, run.full_config.get("import") or {}
     tasks = {task.task: task for task in manifest.tasks}
+    derived = set((manifest.config.get("import") or {}).get("n_derived") or ())
     results = {task: _scores(run, task) for task in [*tasks, *_groups(run)]}
+    for task in derived & results.keys():  # as in the file that it came from
+        results[task].pop("sample_len", None)
     children = given.get("group_subtasks") or {
         group: manifest.groups.get(group)
         or [task.task for task in manifest.tasks if task.group == group]
@@ -48,6 +55,7 @@ def results_json(run: Stored) -> str:
         "n-samples": {
             name: {"original": task.num_docs_available, "effective": task.num_docs, **_drawn(task)}
             for name, task in tasks.items()
+            if name not in derived
         },
         "config": given.get("lm_eval_config") or _run_config(run),
         "date": _seconds(manifest.started_at),
@@ -112,7 +120,7 @@ def sample_line(sample: SampleRecord, kind: str) -> dict[str, Any]:
 
 def _responses(text: str, kind: str) -> list[Any]:
     """lm-eval's `resps`, an item per instance with its draws, all as text; empty for a sample without an answer."""
-    if kind == _GENERATES:
+    if kind not in _MEASURES:
         return list(json.loads(text)) if _are_draws(text) else [[text]]
     entries = json.loads(text) if text else []
     is_drawn = any(isinstance(e, list) and e and isinstance(e[0], list) for e in entries)
@@ -130,8 +138,10 @@ def _are_draws(text: str) -> bool:
 
 
 def _filtered(answer: str, kind: str) -> list[Any]:
-    if kind == _GENERATES or not answer:
+    if kind not in _MEASURES or not answer:
         return [answer]
+    if found := _ONE_CHOICE.fullmatch(answer):
+        return [[found[1], found[2].capitalize()]]
     try:
         found = json.loads(answer)
     except ValueError:
@@ -231,7 +241,8 @@ def _date(started_at: str) -> str:
 
 
 def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    """Infinity stays, as lm-eval writes it; NaN is a score that there isn't."""
+    return None if math.isnan(value) else value
 
 
 def _sha256(text: str) -> str:

@@ -3,19 +3,21 @@
 Layout: `<output_path>/<model>/results_<date>.json` with `samples_<task>_<date>.jsonl` beside it; with
 `--output_path x.json` the file is `x_<date>.json`. The JSON of lm-eval 0.4 has `results` (task or group ->
 `"<metric>,<filter>"` and `"<metric>_stderr,<filter>"`), `group_subtasks`, `configs`, `versions`, `n-shot`, `n-samples`,
-`higher_is_better`, `config`, `date` (seconds since 1970), `lm_eval_version` and the model's name.
+`higher_is_better`, `config`, `date` (seconds since 1970), `lm_eval_version` and the model's name. Older files lack some of
+these: 0.3 has no filters, shots only in `config` and any file name; up to 0.4.1 a task's place in its group is its alias's
+indentation, and n follows from value and standard error of a share.
 """
 
 import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalharness.errors import StoreError, UserError
+from evalharness.errors import StoreError, UserError, one_line
 
 Key = tuple[str, str]
 """(metric, filter)"""
@@ -23,6 +25,13 @@ Key = tuple[str, str]
 _DATE = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)$")
 _UNSAFE = re.compile(r'["<>:/|\\?*\[\]]+')
 _NO_METRIC = {"alias", "name", "samples", "sample_len", "sample_count", " "}
+_LOWER_IS_BETTER = {
+    "perplexity", "ppl", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter", "wer", "cer", "mae", "mse",
+    "likelihood_diff", "pct_stereotype",
+}  # fmt: skip
+"""Where a file doesn't say; of lm-eval's metrics and those of its tasks."""
+_WHOLE = 1e-3
+_MOST_DERIVED = 1e8
 
 
 class Reported(NamedTuple):
@@ -48,6 +57,8 @@ class TaskResult:
     """The outermost group it belongs to, or itself."""
     num_docs: int | None = None
     """None where the file doesn't say."""
+    num_docs_derived: int | None = None
+    """Where it doesn't, but value and standard error leave only one number."""
     num_docs_available: int | None = None
     version: str = ""
     num_fewshot: int = 0
@@ -78,7 +89,7 @@ class Results:
 
 
 def find_results(path: Path) -> list[Path]:
-    """The results files that a path means: itself, or all `results*.json` below a folder.
+    """The results files that a path means: itself, or below a folder all `results*.json` and others with results in them.
 
     Raises:
         UserError: there is no such path, or no results in it.
@@ -87,12 +98,26 @@ def find_results(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UserError(f"import: {str(path)!r}: no such file or folder")
-    found = sorted(p for p in path.rglob("results*.json") if p.is_file())
+    found = sorted(p for p in path.rglob("*.json") if p.is_file() and _has_results(p))
     if not found:
         raise UserError(
-            f"import: no results_*.json in {str(path)!r}; give the folder or file that lm-eval wrote (--output_path)"
+            f"import: no results_*.json in {str(path)!r}, and no other .json with lm-eval's results; give the folder or "
+            "file that lm-eval wrote (--output_path)"
         )
     return found
+
+
+def _has_results(path: Path) -> bool:
+    """By its name; by its content where the user named it."""
+    if path.name.startswith("results"):
+        return True
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    results = part(content, "results") if isinstance(content, dict) else {}
+    is_lm_eval = bool(results) and "versions" in content and "config" in content
+    return is_lm_eval and all(isinstance(scores, dict) for scores in results.values())
 
 
 def read_results(path: Path) -> Results:
@@ -107,7 +132,8 @@ def read_results(path: Path) -> Results:
     except OSError as e:
         raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
     except (ValueError, RecursionError) as e:
-        raise StoreError(f"{str(path)!r} is damaged: {e}; lm-eval has to write it again") from e
+        why = one_line(e)
+        raise StoreError(f"{str(path)!r} is damaged: {why}; lm-eval has to write it again") from e
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
         raise StoreError(
@@ -127,7 +153,10 @@ def read_results(path: Path) -> Results:
 
 
 def samples_file(results: Results, task: str) -> Path | None:
-    """The task's samples: those of the same date, or the only ones there are; None without."""
+    """The task's samples: those of the same date, or the only ones there are; None without.
+
+    Up to 0.4.2 the results are in `results.json`, the samples in `<model_args>_<task>.jsonl` beside it.
+    """
     if date := file_date(results.path):
         path = results.path.parent / samples_name(task, date)
         return path if path.is_file() else None
@@ -138,6 +167,10 @@ def samples_file(results: Results, task: str) -> Path | None:
         if path.stem == stem
         or (path.stem.startswith(stem) and _DATE.fullmatch(path.stem[len(stem) :]))
     ]
+    if not found:
+        arguments = str(part(results.content, "config").get("model_args"))
+        old = results.path.parent / f"{re.sub('[/=]', '__', arguments)}_{sanitized(task)}.jsonl"
+        found = [old] if old.is_file() else []
     return found[0] if len(found) == 1 else None
 
 
@@ -180,6 +213,7 @@ def _task(content: Mapping[str, Any], name: str, group: str) -> TaskResult:
         **_shared(content, name),
         group=group,
         num_docs=_count(effective),
+        num_docs_derived=num_docs_behind(_metrics(part(content, "results", name)).values()),
         num_docs_available=_count(counts.get("original")),
         config=part(content, "configs", name),
         drawn=_drawn(counts),
@@ -202,14 +236,46 @@ def _group(content: Mapping[str, Any], name: str, children: Mapping[str, list[st
 
 def _shared(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     reported = part(content, "groups", name) | part(content, "results", name)
-    directions = part(content, "higher_is_better", name)
+    metrics = _metrics(reported)
+    shots = (
+        part(content, "n-shot").get(name),
+        part(content, "configs", name).get("num_fewshot"),
+        part(content, "config").get("num_fewshot"),
+        content.get("num_fewshot"),
+    )
     return {
         "name": name,
-        "metrics": _metrics(reported),
+        "metrics": metrics,
         "version": str(part(content, "versions").get(name, "")),
-        "num_fewshot": _count(part(content, "n-shot").get(name)) or 0,
-        "higher_is_better": {k: v for k, v in directions.items() if isinstance(v, bool)},
+        "num_fewshot": next((n for shot in shots if (n := _count(shot)) is not None), 0),
+        "higher_is_better": _directions(content, name, {metric for metric, _ in metrics}),
     }
+
+
+def _directions(content: Mapping[str, Any], name: str, metrics: Iterable[str]) -> dict[str, bool]:
+    """Metric -> whether higher is better: as the file says, else as the task's configuration does."""
+    declared = part(content, "configs", name).get("metric_list")
+    entries = [e for e in declared if isinstance(e, dict)] if isinstance(declared, list) else []
+    given = {str(e.get("metric")): e.get("higher_is_better") for e in entries}
+    given |= part(content, "higher_is_better", name)
+    known = {metric: value for metric, value in given.items() if isinstance(value, bool)}
+    return {metric: metric not in _LOWER_IS_BETTER for metric in metrics} | known
+
+
+def num_docs_behind(reported: Iterable[Reported]) -> int | None:
+    """The docs that values and standard errors of shares leave as the only number; None where they leave none, or several.
+
+    lm-eval's standard error of a mean of n scores of 0 or 1 is sqrt(p (1 - p) / (n - 1)): n follows, and has to be whole,
+    as has n p. No other metric passes for a share but by an accident of 1 in 100,000.
+    """
+    found = set()
+    for value, stderr in reported:
+        if 0 < value < 1 and 0 < stderr < 1:
+            n = value * (1 - value) / stderr**2 + 1
+            is_whole = all(math.isclose(x, round(x), abs_tol=_WHOLE) for x in (n, n * value))
+            if is_whole and n < _MOST_DERIVED:
+                found.add(round(n))
+    return found.pop() if len(found) == 1 else None
 
 
 def _metrics(reported: Mapping[str, Any]) -> dict[Key, Reported]:
@@ -225,11 +291,27 @@ def _metrics(reported: Mapping[str, Any]) -> dict[Key, Reported]:
 
 
 def _children(content: Mapping[str, Any]) -> dict[str, list[str]]:
+    if "group_subtasks" not in content:
+        return _indented(part(content, "results"))
     return {
         group: [str(name) for name in names]
         for group, names in part(content, "group_subtasks").items()
         if isinstance(names, list) and names
     }
+
+
+def _indented(results: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Group -> what its table had below it, by the indentation of aliases (` - x`), in the file's order."""
+    children: dict[str, list[str]] = {}
+    above: list[tuple[int, str]] = []
+    for name, scores in results.items():
+        alias = str(scores.get("alias") or "") if isinstance(scores, dict) else ""
+        depth = len(alias) - len(alias.lstrip()) if alias.lstrip().startswith("- ") else 0
+        above = [(deep, holder) for deep, holder in above if deep < depth]
+        if above:
+            children.setdefault(above[-1][1], []).append(name)
+        above.append((depth, name))
+    return children
 
 
 def _leaves(

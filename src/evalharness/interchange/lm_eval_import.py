@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import yaml
 
-from evalharness.errors import StoreError, UserError
+from evalharness.errors import StoreError, UserError, one_line, shortened
 from evalharness.interchange import known
 from evalharness.interchange.lm_eval_files import (
     Key,
     Results,
     TaskResult,
     find_results,
+    part,
     read_results,
     samples_file,
 )
@@ -33,6 +34,9 @@ from evalharness.interchange.lm_eval_samples import SamplesRead, read_samples
 from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.store.read import list_runs
 from evalharness.store.write import RunWriter
+
+_NO_N = "the file doesn't say over how many docs, no share with a standard error tells it, and there are no samples"
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,8 @@ class _TaskRead(NamedTuple):
     scores: dict[Key, list[float]]
     """One per doc, as far as there are samples."""
     notes: list[str]
+    is_derived: bool
+    """Its n is in neither results nor samples."""
 
 
 @dataclass(slots=True)
@@ -67,7 +73,7 @@ class Outcome:
 def import_path(
     path: Path, results_dir: Path, *, model: str | None = None, suite: str = SUITE
 ) -> Outcome:
-    """Import a results file, or all below a folder; a run for each, oldest first.
+    """Import a results file, or all below a folder; a run for each, oldest first. A bad file stops no other one.
 
     Args:
         path: file or folder.
@@ -86,11 +92,16 @@ def import_path(
         if run_id is not None:
             outcome.already[str(results.path)] = run_id
             continue
-        imported = import_results(results, results_dir, model=model, suite=suite)
+        try:
+            imported = import_results(results, results_dir, model=model, suite=suite)
+        except StoreError as e:
+            outcome.unreadable.append(shortened(one_line(e)))
+            continue
         there[results.sha256] = imported.manifest.run_id
         outcome.runs.append(imported)
     if not outcome.runs:
-        raise UserError(_nothing_new(path, outcome))
+        error = UserError if outcome.already else StoreError
+        raise error(shortened(_nothing_new(path, outcome)))
     return outcome
 
 
@@ -120,16 +131,14 @@ def _read_all(files: Sequence[Path], outcome: Outcome) -> Iterator[Results]:
         try:
             yield read_results(path)
         except StoreError as e:
-            if len(files) == 1:
-                raise
-            outcome.unreadable.append(str(e))
+            outcome.unreadable.append(shortened(one_line(e)))
 
 
 def _nothing_new(path: Path, outcome: Outcome) -> str:
     if not outcome.already:
-        return (
-            f"import: none of {len(outcome.unreadable)} files is readable: {outcome.unreadable[0]}"
-        )
+        num = len(outcome.unreadable)
+        several = f"import: none of {num} files can be imported: " if num > 1 else ""
+        return shortened(several + outcome.unreadable[0])
     first, run_id = next(iter(outcome.already.items()))
     num = len(outcome.already)
     more = f" (and {num - 1} more in {str(path)!r}, all there)" if num > 1 else ""
@@ -151,10 +160,11 @@ def _write(results: Results, writer: RunWriter, begun: Manifest) -> Imported:
         else:
             read[task.name] = found
     if not read:
-        raise StoreError(f"{str(results.path)!r}: no task with a score: {left_out}")
+        raise StoreError(_no_score(results, left_out))
     metrics = [metric for task_read in read.values() for metric in task_read.metrics]
     metrics += _group_metrics(results, declared, read)
     notes = [note for task_read in read.values() for note in task_read.notes]
+    derived = [name for name, task_read in read.items() if task_read.is_derived]
     writer.write_metrics(metrics)
     ended = replace(
         begun,
@@ -162,7 +172,10 @@ def _write(results: Results, writer: RunWriter, begun: Manifest) -> Imported:
         reason=f"without a score: {', '.join(left_out)}" if left_out else None,
         left_out=left_out,
         tasks=tuple(task_read.summary for task_read in read.values()),
-        config=begun.config | {"import": begun.config["import"] | {"notes": notes}},
+        groups=_inner_groups(results, read),
+        config=begun.config
+        | {"import": begun.config["import"] | {"notes": notes, "n_derived": derived}},
+        remarks=tuple(_remarks(results, derived)),
     )
     writer.update(ended)
     return Imported(manifest=ended, metrics=metrics, notes=tuple(notes))
@@ -181,9 +194,9 @@ def _read_task(
             writer.write_samples(task.name, read_samples(path, task, main[1], read))
         except OSError as e:
             raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
-    n = len(read.hashes) if task.num_docs is None else task.num_docs
+    n = next((n for n in (task.num_docs, task.num_docs_derived) if n is not None), len(read.hashes))
     if not n:
-        return "the file doesn't say over how many docs, and there are no samples"
+        return _NO_N
     scores = {key: found.per_doc() for key, found in read.scores.items()}
     notes = [disagreement(task, key, scores.get(key, []), n) for key in task.metrics]
     return _TaskRead(
@@ -194,6 +207,7 @@ def _read_task(
         ],
         scores=scores,
         notes=[*filter(None, notes), *_about_samples(task, path, read, n)],
+        is_derived=task.num_docs is None and n != len(read.hashes),
     )
 
 
@@ -210,10 +224,39 @@ def _about_samples(task: TaskResult, path: Path | None, read: SamplesRead, n: in
     return notes
 
 
+def _no_score(results: Results, left_out: Mapping[str, str]) -> str:
+    """In one line, however many tasks there are."""
+    name, why = next(iter(left_out.items()))
+    more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+    return f"{str(results.path)!r}: no task with a score: {name!r}{more}: {why}"
+
+
+def _remarks(results: Results, derived: Sequence[str]) -> Iterator[str]:
+    """What the file doesn't say of all that a reader takes for granted."""
+    if derived:
+        which = ", ".join(derived[:_MOST_NAMED])
+        more = f" and {len(derived) - _MOST_NAMED} more" if len(derived) > _MOST_NAMED else ""
+        yield f"n is derived from value and standard error, the file doesn't say it: {which}{more}"
+    limit = part(results.content, "config").get("limit")
+    if limit and any(task.num_docs_available is None for task in results.tasks):
+        yield f"first docs only (limit {limit}), of how many the file doesn't say: not comparable with published scores"
+
+
+def _inner_groups(results: Results, read: Mapping[str, _TaskRead]) -> dict[str, list[str]]:
+    """Groups within others that have a score of their own -> their tasks."""
+    return {
+        group.name: list(group.members)
+        for group in results.groups
+        if group.group != group.name
+        and group.metrics
+        and all(member in read for member in group.members)
+    }
+
+
 def _group_metrics(
     results: Results, declared: Mapping[str, known.Declared], read: Mapping[str, _TaskRead]
 ) -> list[MetricRecord]:
-    """The groups' own scores; only an outermost group's stand for something in tables."""
+    """The groups' own scores, those within others too."""
     records = []
     for group in results.groups:
         if not group.metrics or any(member not in read for member in group.members):
@@ -224,6 +267,5 @@ def _group_metrics(
         n = sum(member.summary.num_docs for member in members)
         for key in group.metrics:
             pooled = [score for member in members for score in member.scores.get(key, [])]
-            is_main = key == main and group.group == group.name
-            records.append(metric_record(group, key, pooled, n, is_main=is_main))
+            records.append(metric_record(group, key, pooled, n, is_main=key == main))
     return records

@@ -12,12 +12,14 @@ from typing import Any
 from evalharness.interchange import known
 from evalharness.interchange.lm_eval_files import Results, TaskResult, as_number, file_date, part
 from evalharness.interchange.lm_eval_samples import SamplesRead
+from evalharness.model_entries import find_entry_of
 from evalharness.records import Manifest, TaskSummary
 from evalharness.store import layout
 
 ENGINE = "lm-eval import"
 """The engine of a run that another program made."""
 SUITE = "imported"
+_CACHED = re.compile(r"(?:^|/)models--([^/]+?)--([^/]+)/snapshots/")
 
 
 def begin_manifest(results: Results, results_dir: Path, model: str | None, suite: str) -> Manifest:
@@ -137,14 +139,19 @@ def _packages(content: dict[str, Any]) -> dict[str, str]:
 
 
 def _model(content: dict[str, Any], given: str | None) -> tuple[dict[str, Any], str]:
-    """The model's entry, empty when there is none, and its name."""
-    reported = _reported_name(content)
-    wanted = given or reported
-    entry = known.find_model(wanted) or {}
-    if given or not entry:
-        is_path = wanted.startswith(("/", ".", "~")) or wanted.count("/") > 1
-        return entry, (Path(wanted).name if is_path and not given else wanted) or "unknown"
-    return entry, str(entry.get("name") or wanted)
+    """The model's entry, empty when there is none, and its name: the entry's, however the model was named."""
+    name = given or _without_path(_reported_name(content)) or "unknown"
+    entry = find_entry_of(name)
+    return ({**entry.values}, entry.name) if entry else ({}, name)
+
+
+def _without_path(name: str) -> str:
+    """A folder's own name; of a folder in the Hub's cache the Hub id."""
+    cached = _CACHED.search(name)
+    if cached:
+        return f"{cached[1]}/{cached[2]}"
+    is_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
+    return Path(name).name if is_path else name
 
 
 def _reported_name(content: dict[str, Any]) -> str:
@@ -155,6 +162,8 @@ def _reported_name(content: dict[str, Any]) -> str:
     found = content.get("model_name")
     if not found and isinstance(arguments, dict):
         found = arguments.get("pretrained") or arguments.get("model")
+    if not found and isinstance(content.get("model"), str):
+        found = content["model"]
     return str(found or "unknown")
 
 

@@ -1,5 +1,7 @@
 """lm-eval's `samples_<task>_<date>.jsonl`: a JSON object a line and filter of a doc, as sample records.
 
+Up to 0.4.2 the file is one JSON list of them.
+
 lm-eval writes responses as text: `[["-1.5", "True"]]` is a log-likelihood and whether it was greedy. They come out as
 our `response` column has them: the text where there is one, else JSON, an entry per instance.
 """
@@ -13,7 +15,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -99,17 +101,33 @@ def read_samples(
         OSError: the file can't be read at all.
     """
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
+        entries = _as_list(file)
+        for number, line in enumerate(file if entries is None else entries, start=1):
+            if isinstance(line, bytes) and not line.strip():
                 continue
             try:
-                sample = sample_record(json.loads(line), task, main_filter)
+                parsed = json.loads(line) if isinstance(line, bytes) else line
+                sample = sample_record(parsed, task, main_filter)
                 read.add(sample, task.kind)
             except _ODD as e:
                 read.num_unread += 1
                 read.first_problem = read.first_problem or f"line {number}: {_why(e)}"
                 continue
             yield sample
+
+
+def _as_list(file: BinaryIO) -> list[Any] | None:
+    """All of a file that is one JSON list, as lm-eval 0.4.0 to 0.4.2 wrote it; None for a file of lines."""
+    if file.read(1) == b"[":
+        file.seek(0)
+        try:
+            content = json.loads(file.read())
+        except (ValueError, RecursionError):
+            content = None
+        if isinstance(content, list):
+            return content
+    file.seek(0)
+    return None
 
 
 def sample_record(line: Any, task: TaskResult, main_filter: str) -> SampleRecord:
@@ -201,11 +219,12 @@ def _response_text(entries: Sequence[list[Any]]) -> str:
 
 
 def _answer(filtered: Any, kind: str) -> str:
-    """What the filter left, an answer per instance."""
+    """What the filter left, an answer per instance, as our own runs write it."""
     is_choice = kind in ("multiple_choice", "loglikelihood")
     answers = [_response(item, kind) if is_choice else item for item in filtered]
-    answer = answers[0] if len(answers) == 1 else json.dumps(answers)
-    return str(answer)
+    if len(answers) != 1:
+        return json.dumps(answers)
+    return str(tuple(answers[0]) if is_choice else answers[0])
 
 
 def _why(error: Exception) -> str:

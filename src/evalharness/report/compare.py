@@ -33,7 +33,7 @@ from evalharness.report.paired_cells import (
     p_value,
     row_name,
 )
-from evalharness.report.text import number, params, plain
+from evalharness.report.text import number, params, plain, styled
 from evalharness.store.pairs import DocChange
 from evalharness.subset_words import subset_words
 
@@ -64,7 +64,7 @@ def comparison_view(
     parts: list[RenderableType] = [_heading(found, first, second), Text()]
     if rows:
         parts += [_table(rows, first, second, width), Text()]
-    parts += [Text(line, style="yellow") for line in _told(found)]
+    parts += [styled(line, "yellow") for line in _told(found)]
     if rows:
         parts += [Text(line, style="dim") for line in _FOOT]
     return Group(*parts)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from evalharness.csv_cells import guarded
 from evalharness.records import Manifest, MetricRecord
 from evalharness.subset_words import subset_words
 
@@ -26,12 +27,17 @@ def as_json(value: Any) -> Any:
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV with a header; NaN and None are empty cells."""
+    """Rows as CSV with a header; NaN and None are empty cells, and no text is a formula (`csv_cells`)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([as_json(value) for value in row] for row in rows)
+    writer.writerow([guarded(name) for name in columns])
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
     return text.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    cell = as_json(value)
+    return cell if cell is None or isinstance(cell, int | float) else guarded(str(cell))
 
 
 def run_as_json(manifest: Manifest, metrics: Sequence[MetricRecord]) -> dict[str, Any]:

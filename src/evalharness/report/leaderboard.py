@@ -18,7 +18,7 @@ from evalharness.analysis.leaderboard import Board, Row
 from evalharness.records import Manifest
 from evalharness.report.export import as_json
 from evalharness.report.fitting import Col, fits, fitted_table
-from evalharness.report.text import number, params, plain, rate
+from evalharness.report.text import number, params, plain, rate, styled
 from evalharness.subset_words import NOT_COMPARABLE, limited, subset_kind, subset_words
 
 _RANK_NOTE = (
@@ -62,8 +62,8 @@ def leaderboard_view(
         heading.stylize("bold")
         shape = _fitting(board, board.rows[:top], width, with_runs)
         parts += [heading, Text(), _table(board, board.rows[:top], shape, width), Text()]
-        parts += [Text(line, style="yellow") for line in _warnings(board)]
-        parts += [Text(line, style="dim") for line in _notes(board, shape, top)]
+        parts += [styled(line, "yellow") for line in _warnings(board)]
+        parts += [styled(line, "dim") for line in _notes(board, shape, top)]
         parts.append(Text())
     if any(row.ranks for board in boards for row in board.rows):
         parts.append(Text(_RANK_NOTE, style="dim"))
@@ -211,7 +211,7 @@ def _cells(board: Board, row: Row, shape: _Shape) -> list[Text]:
         *([_mean_cell(board, row, shape)] if board.averaged else []),
         *(_task_cell(row, task, shape) for task in shape.tasks),
         *([Text(_size(row.run)), Text(rate(row.run.tokens_per_s))] if shape.has_costs else []),
-        Text(", ".join([*marks(row.run), *missing_mark(row)]), style="yellow"),
+        styled(", ".join([*marks(row.run), *missing_mark(row)]), "yellow"),
     ]
 
 

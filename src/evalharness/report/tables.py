@@ -15,7 +15,7 @@ from evalharness.report.fitting import WIDE, Col, fits, fitted_table
 from evalharness.report.text import duration, number, plain
 from evalharness.subset_words import NOT_COMPARABLE, limited, subset_kind
 
-STATUS_STYLE = {"complete": "green", "running": "cyan", "partial": "yellow", "failed": "red"}
+STATUS_STYLE = {"complete": "green", "running": "cyan", "failed": "red"}
 
 _LONGEST_CELL = 300
 

@@ -11,6 +11,13 @@ def plain(text: str, *, keep_lines: bool = False) -> Text:
     return Text("".join(_safe(char, keep_lines) for char in text))
 
 
+def styled(text: str, style: str) -> Text:
+    """The same in a style."""
+    found = plain(text)
+    found.stylize(style)
+    return found
+
+
 def number(value: float) -> str:
     """Three decimals for scores, fewer for large numbers, n/a for NaN."""
     if math.isnan(value):

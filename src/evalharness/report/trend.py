@@ -15,7 +15,7 @@ from evalharness.analysis.trend import PlacedModel, Trend, TrendModel, Velocity
 from evalharness.report.export import as_json
 from evalharness.report.fitting import Col, fitted_table
 from evalharness.report.paired_cells import hiding_table
-from evalharness.report.text import number, plain, signed
+from evalharness.report.text import number, plain, signed, styled
 
 _MOST_FRONTIER = 12
 _MOST_REFUSED = 5
@@ -33,7 +33,7 @@ def trend_view(trend: Trend, *, show_all: bool = False, width: int) -> Group:
     parts += [_frontier(trend, width, show_all=show_all), Text()]
     if trend.placed:
         parts += [_placed(trend.placed, width), Text()]
-    parts += [Text(line, style="dim") for line in _grounds(trend)]
+    parts += [styled(line, "dim") for line in _grounds(trend)]
     parts += _refused(trend.refused, show_all=show_all)
     return Group(*parts)
 

@@ -10,9 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
-import socket
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +20,9 @@ from evalharness.errors import StoreError
 from evalharness.records import Manifest
 from evalharness.running.preparing import Prepared
 from evalharness.store import layout
-from evalharness.store.claim import Claim
+from evalharness.store.claim import Claim, may_be_alive
 from evalharness.store.read import list_runs, load_manifest
 from evalharness.store.write import RunWriter
-
-SILENT_S = 120.0
-"""A run on another machine whose folder has been quiet for so long isn't running any more."""
 
 _NUMBERS_DONT_DEPEND_ON = (
     "max_in_flight",
@@ -156,6 +150,7 @@ def _find_of_any_day(results_dir: Path, prepared: Prepared, manifest: Manifest) 
         for run in find_unfinished(
             results_dir, run_identity(prepared, manifest.config, day), config.run.id
         )
+        if run.model == manifest.model  # the same weights may have two names: each its own runs
     ]
     return sorted(found, key=lambda run: run.started_at, reverse=True)
 
@@ -182,32 +177,13 @@ def claim_run(run_dir: Path, identity: str) -> RunWriter | None:
     if claim is None:
         return None
     manifest = load_manifest(run_dir)
-    if _is_unfinished(manifest, identity) and not _may_be_alive(manifest, run_dir, claim):
+    is_alive = manifest.status == "running" and may_be_alive(
+        run_dir, manifest.hardware, is_free=claim.is_certain
+    )
+    if _is_unfinished(manifest, identity) and not is_alive:
         return RunWriter(run_dir, manifest, claim)
     claim.release()
     return None
-
-
-def _may_be_alive(manifest: Manifest, run_dir: Path, claim: Claim) -> bool:
-    """Whether the process of a run with status `running` may still be there although we have its claim."""
-    if manifest.status != "running":
-        return False
-    host, pid = manifest.hardware.get("host"), manifest.hardware.get("pid")
-    if host == socket.gethostname():
-        return not claim.is_certain and isinstance(pid, int) and _is_process(pid)
-    # Locks don't reach from one machine to another on every share.
-    paths = (*run_dir.iterdir(), *(run_dir / layout.JOURNAL).iterdir())
-    return time.time() - max(path.stat().st_mtime for path in paths) < SILENT_S
-
-
-def _is_process(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()
 
 
 def journals(prepared: Prepared, run_dir: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evalharness.csv_cells import unguarded
 from evalharness.errors import UserError, did_you_mean
 from evalharness.scores.benchmarks import find_benchmark, nearest_benchmark
 from evalharness.scores.cells import parsers
@@ -121,7 +122,7 @@ def _rows(text: str, skipped: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     while True:
         line = reader.line_num + 1
         try:
-            cells = [cell.strip() for cell in next(reader)]
+            cells = [unguarded(cell.strip()) for cell in next(reader)]
         except StopIteration:
             return
         except csv.Error as e:

@@ -1,12 +1,9 @@
 """Which run speaks for a model: the latest complete one with the most docs, where there are several."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from evalharness.errors import StoreError, did_you_mean, then
+from evalharness.errors import StoreError
 from evalharness.records import Manifest
-from evalharness.store import layout
-from evalharness.store.read import find_run, list_runs
 
 
 def best_run(runs: Iterable[Manifest]) -> Manifest | None:
@@ -24,39 +21,6 @@ def runs_of(runs: Sequence[Manifest], model: str, suite: str | None = None) -> l
         and run.status != "running"
         and not run.is_fake
     ]
-
-
-def choose_run(
-    results_dir: Path, name: str, suite: str | None = None, *, is_asked: bool = True
-) -> Manifest:
-    """The run that a user means: a run id (or how it begins, or `latest`), or a model's best run.
-
-    Args:
-        results_dir: folder that holds the runs.
-        name: run id or model.
-        suite: for a model, the suite whose run is meant; None for its latest.
-        is_asked: the user named the suite, so that a run of another one is wrong.
-
-    Raises:
-        StoreError: none.
-    """
-    is_id = layout.is_run_id(name) and (results_dir / name / layout.MANIFEST).is_file()
-    runs = [] if is_id else list_runs(results_dir)
-    found = runs_of(runs, name)
-    if not found:
-        run = real(find_run(results_dir, name), name)
-        if is_asked and suite not in (None, run.suite):
-            raise StoreError(f"run {run.run_id!r} is of suite {run.suite!r}, not {suite!r}")
-        return run
-    suite = suite or found[0].suite
-    best = best_run(run for run in found if run.suite == suite)
-    if best is None:
-        suites = dict.fromkeys(run.suite for run in found)
-        raise StoreError(
-            f"model {name!r} has no run of suite {suite!r}"
-            + then(did_you_mean(suite, suites), f"it has: {', '.join(suites)}")
-        )
-    return best
 
 
 def real(run: Manifest, name: str) -> Manifest:

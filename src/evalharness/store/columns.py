@@ -34,7 +34,9 @@ _RUN = (
 RUNS = (
     *_RUN,
     Column("suite_version", "VARCHAR", "version of the suite"),
-    Column("status", "VARCHAR", "running, complete, partial or failed"),
+    Column(
+        "status", "VARCHAR", "running, complete, partial, failed; interrupted: its process is gone"
+    ),
     Column("reason", "VARCHAR", "why a run is partial or failed"),
     Column("finished_at", "VARCHAR", "ISO 8601, UTC"),
     Column("wall_s", "DOUBLE", "seconds from start to end"),

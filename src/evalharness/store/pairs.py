@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evalharness.errors import StoreError
-from evalharness.store import layout
+from evalharness.store import layout, sealing
 from evalharness.store.duck import cursor
 from evalharness.store.sql import parquet_problem
 
@@ -120,12 +120,16 @@ def load_pairs(
     Returns:
         task -> its pairs, and the sample files that are damaged, whose tasks are left out.
     """
+    files = {
+        task: [layout.samples_path(run_dir, task) for run_dir in (run_a, run_b)] for task in tasks
+    }
+    files = {task: paths for task, paths in files.items() if all(p.is_file() for p in paths)}
+    damaged = sealing.damaged(dict.fromkeys(path for paths in files.values() for path in paths))
     of_score: dict[Scored, list[str]] = {}
-    for task, scored in tasks.items():
-        if all(layout.samples_path(run_dir, task).is_file() for run_dir in (run_a, run_b)):
-            of_score.setdefault(scored, []).append(task)
+    for task, paths in files.items():
+        if not set(paths) & set(damaged):
+            of_score.setdefault(tasks[task], []).append(task)
     found: dict[str, Pairs] = {}
-    damaged: list[Path] = []
     with cursor() as connection:
         for scored, names in of_score.items():
             try:
@@ -135,8 +139,7 @@ def load_pairs(
                     try:
                         found.update(_load(connection, run_a, run_b, [name], scored, asked or {}))
                     except duckdb.Error:
-                        paths = [layout.samples_path(run_dir, name) for run_dir in (run_a, run_b)]
-                        damaged += [p for p in paths if parquet_problem(p)] or paths
+                        damaged += [p for p in files[name] if parquet_problem(p)] or files[name]
     return {task: found[task] for task in tasks if task in found}, damaged
 
 
@@ -147,6 +150,9 @@ def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int)
         StoreError: a file is missing or damaged.
     """
     paths = [layout.samples_path(run_dir, task) for run_dir in (run_a, run_b)]
+    for path in paths:
+        if why := sealing.problem(path):
+            raise StoreError(f"samples of task {task!r}: can't be read: {str(path)!r}: {why}")
     query = f"""
         WITH a AS ({_samples(texts=True)}), b AS ({_samples(texts=True)})
         SELECT $task, a.doc_id, a.repeat, a.target, a.prompt, a.answer, b.answer, a.response, b.response,

@@ -33,7 +33,7 @@ class Criteria:
     """Which runs may go."""
 
     superseded: bool = False
-    """A newer complete run of the same identity is there."""
+    """A newer complete run of the same model and identity is there."""
     failed: bool = False
     before: date | None = None
     """Started before this day."""
@@ -70,7 +70,7 @@ def prunable_runs(
     """
     found = []
     seen: dict[tuple[str, ...], int] = {}
-    newest: dict[str, str] = {}
+    newest: dict[tuple[str, str], str] = {}
     best = _speaking(runs)
     for run in runs:
         key = _key(run)
@@ -79,9 +79,9 @@ def prunable_runs(
             seen[key] = place
         if run.run_id in best:
             place = 0  # the run that speaks for the model is never one too many
-        why = ", ".join(_reasons(run, criteria, place, newest.get(run.identity)))
+        why = ", ".join(_reasons(run, criteria, place, newest.get((run.model, run.identity))))
         if run.status == "complete" and run.identity:
-            newest.setdefault(run.identity, run.run_id)
+            newest.setdefault((run.model, run.identity), run.run_id)
         folder = results_dir / run.run_id
         if why and not _is_busy(folder, run):
             found.append(Candidate(path=folder, run=run, why=why, num_bytes=_size(folder)))

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,8 @@ from evalharness.records import (
     MetricRecord,
     SampleRecord,
 )
-from evalharness.store import layout
+from evalharness.store import layout, sealing
+from evalharness.store.claim import is_written
 from evalharness.store.columns import CURVES, METRICS, SAMPLES, Column
 from evalharness.store.encoding import manifest_from_json
 
@@ -135,6 +137,14 @@ def load_manifest(run_dir: Path) -> Manifest:
     return manifest
 
 
+def as_seen(results_dir: Path, run: Manifest) -> Manifest:
+    """The run with the status that a reader has to know: `interrupted` where it says `running` and its process is gone."""
+    if run.status != "running" or is_written(results_dir / run.run_id, run.hardware):
+        return run
+    why = f"its process is gone; `evalharness resume {run.run_id}` continues it"
+    return replace(run, status="interrupted", reason=why)
+
+
 def find_run(results_dir: Path, name: str) -> Manifest:
     """The run that a user means: a run id, `latest`, a model (its latest run), or how one run id begins.
 
@@ -190,9 +200,11 @@ def load_main_metrics(results_dir: Path, run_ids: Sequence[str]) -> MainMetrics:
     from evalharness.store.duck import cursor
 
     paths = [results_dir / run_id / layout.METRICS for run_id in run_ids]
-    found = MainMetrics({}, [])
+    paths = [path for path in paths if path.is_file()]
+    damaged = set(sealing.damaged(paths))
+    found = MainMetrics({}, [path.parent.name for path in paths if path in damaged])
     with cursor() as connection:
-        _add_main_metrics(connection, [path for path in paths if path.is_file()], found)
+        _add_main_metrics(connection, [path for path in paths if path not in damaged], found)
     return found
 
 
@@ -245,6 +257,7 @@ def _read_table(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
 
     if not path.is_file():
         return []
+    _require_whole(path)
     names = [column.name for column in columns[_NUM_RUN_COLUMNS:]]
     selected = ", ".join(f'"{name}"' for name in names)
     try:
@@ -267,8 +280,10 @@ def load_samples(run_dir: Path, task: str, columns: Sequence[str] | None = None)
     import pyarrow.parquet as pq
 
     path = _samples_file(run_dir, task)
+    _require_whole(path)
     try:
-        return pq.ParquetFile(path).read(columns=list(columns) if columns is not None else None)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(columns=list(columns) if columns is not None else None)
     except (OSError, pa.ArrowException) as e:
         raise _damaged(path, e) from e
 
@@ -317,8 +332,9 @@ def _read(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _require_whole(path)
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for batch in file.iter_batches(batch_size=256, columns=columns):
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as e:
@@ -340,5 +356,10 @@ def _metric(row: dict[str, Any]) -> MetricRecord:
     return MetricRecord(**{**row, **{k: math.nan for k in floats if row[k] is None}})
 
 
-def _damaged(path: Path, error: Exception) -> StoreError:
+def _require_whole(path: Path) -> None:
+    if why := sealing.problem(path):
+        raise _damaged(path, why)
+
+
+def _damaged(path: Path, error: Exception | str) -> StoreError:
     return StoreError(f"{str(path)!r} is damaged: {json.dumps(str(error).splitlines()[0])}")

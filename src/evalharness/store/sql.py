@@ -13,9 +13,9 @@ import duckdb
 
 from evalharness.errors import UserError
 from evalharness.records import SCHEMA_VERSION
-from evalharness.store import layout
+from evalharness.store import layout, sealing
 from evalharness.store.columns import RESPONSES, RUNS, TABLES, Column, run_row
-from evalharness.store.read import list_runs, run_versions
+from evalharness.store.read import as_seen, list_runs, run_versions
 
 logger = logging.getLogger(__name__)
 
@@ -93,18 +93,20 @@ def query(connection: duckdb.DuckDBPyConnection, statement: str) -> duckdb.DuckD
 
 
 def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection:
-    """`query` over a new connection; files that turn out to be damaged are left out, with a warning.
+    """`query` over a new connection; files that are damaged are left out, with a warning.
 
     Raises:
         UserError: as of `query`, where no file is to blame.
         StoreError: results_dir can't be read.
     """
-    try:
-        return query(connect(results_dir, statement), statement)
-    except UserError as e:
-        damaged = [] if _is_of_statement(e) else damaged_files(results_dir, statement)
-        if not damaged:
-            raise
+    damaged = sealing.damaged(_files_of(results_dir, statement))
+    if not damaged:
+        try:
+            return query(connect(results_dir, statement), statement)
+        except UserError as e:
+            damaged = [] if _is_of_statement(e) else damaged_files(results_dir, statement)
+            if not damaged:
+                raise
     shown = ", ".join(str(path.relative_to(results_dir.resolve())) for path in damaged[:_MOST_TOLD])
     more = f" and {len(damaged) - _MOST_TOLD} more" if len(damaged) > _MOST_TOLD else ""
     logger.warning("damaged, left out: %s%s; `evalharness results verify` tells more", shown, more)
@@ -113,22 +115,24 @@ def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection
 
 def damaged_files(results_dir: Path, statement: str = "") -> list[Path]:
     """The Parquet files of the views that the statement names (all views: none named) that can't be read to their end."""
+    return [path for path in _files_of(results_dir, statement) if parquet_problem(path)]
+
+
+def _files_of(results_dir: Path, statement: str) -> list[Path]:
     root, views = results_dir.resolve(), _named(statement)
     names = [name for name in (*_PER_RUN, *_PER_TASK) if name in views]
     return [
-        path
-        for run in run_versions(root)
-        for name in names
-        for path in _files(root / run, name)
-        if parquet_problem(path)
+        path for run in run_versions(root) for name in names for path in _files(root / run, name)
     ]
 
 
 def parquet_problem(path: Path) -> str | None:
-    """Why a Parquet file can't be read to its end; None when it can."""
+    """Why a Parquet file isn't what was written or can't be read to its end; None when it can."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if why := sealing.problem(path):
+        return why
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for _ in file.iter_batches():
@@ -165,7 +169,10 @@ def _files(folder: Path, name: str) -> list[Path]:
 
 def _create_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     connection.execute(f"CREATE TABLE runs ({_definition(RUNS)})")
-    rows = [(run_row(run), root / run.run_id / layout.MANIFEST) for run in list_runs(root)]
+    rows = [
+        (run_row(as_seen(root, run)), root / run.run_id / layout.MANIFEST)
+        for run in list_runs(root)
+    ]
     if not rows:
         return
     columns = [column for column in RUNS if column.name != "manifest"]

@@ -21,7 +21,7 @@ from evalharness.records import (
     SampleRecord,
     TurnRecord,
 )
-from evalharness.store import checksums, layout
+from evalharness.store import checksums, layout, sealing
 from evalharness.store.claim import Claim
 from evalharness.store.columns import CURVES, METRICS, SAMPLES, TURNS, Column
 from evalharness.store.encoding import clean_text, manifest_to_json
@@ -144,10 +144,7 @@ class RunWriter:
         schema = pa.schema(
             [("doc_id", pa.int64()), ("doc_hash", pa.string()), ("doc", pa.string())]
         )
-        with (
-            _replacing(path) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd") as file,
-        ):
+        with _parquet(path, schema) as file:
             several = iter(docs)
             while rows := list(itertools.islice(several, _DOCS_AT_ONCE)):
                 columns = zip(*rows, strict=True)
@@ -271,14 +268,8 @@ class _Table:
 
     def _opened(self) -> pq.ParquetWriter:
         if self._writer is None:
-            temporary = self._open.enter_context(_replacing(self._path))
             self._writer = self._open.enter_context(
-                pq.ParquetWriter(
-                    temporary,
-                    self._schema,
-                    compression="zstd",
-                    dictionary_pagesize_limit=_DICTIONARY_BYTES,
-                )
+                _parquet(self._path, self._schema, dictionary_pagesize_limit=_DICTIONARY_BYTES)
             )
         return self._writer
 
@@ -308,6 +299,18 @@ def _replacing(path: Path) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _parquet(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
+    """Writes a file with checksums of its pages and one of the whole."""
+    with _replacing(path) as temporary:
+        with pq.ParquetWriter(
+            temporary, schema, compression="zstd", write_page_checksum=True, **options
+        ) as writer:
+            yield writer
+            writer.add_key_value_metadata({sealing.KEY: sealing.OPEN})
+        sealing.seal(temporary)
 
 
 @contextmanager

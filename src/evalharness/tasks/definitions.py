@@ -41,7 +41,7 @@ def check_definition(
         TaskError: the first thing that is wrong, with file and field.
     """
     file = None
-    for member in dict.fromkeys(_members(name, index)):
+    for member in dict.fromkeys(members(name, index)):
         path = _check_one(member, index.get(member), definitions)
         file = path if member == name else file
     return file
@@ -64,17 +64,23 @@ def own_folder(name: str, index: Mapping[str, Entry]) -> Path | None:
     return None if path.is_relative_to(STOCK) else path.parent
 
 
-def _members(
+def members(
     name: str, index: Mapping[str, Entry], seen: AbstractSet[str] = frozenset()
 ) -> Iterator[str]:
+    """A name, and all that stands below it where it is a group or tag."""
     yield name
     entry = index.get(name)
     if entry is None or name in seen:  # a group that is in itself
         return
     below = (entry.cfg or {}).get("task") if entry.kind.name == "GROUP" else None
-    names = [m for m in below if isinstance(m, str)] if isinstance(below, list) else []
+    named = (
+        (m.get("task") if isinstance(m, dict) else m for m in below or ())
+        if isinstance(below, list)
+        else ()
+    )
+    names = [m for m in named if isinstance(m, str)]
     for member in [*names, *(sorted(entry.tags) if entry.kind.name == "TAG" else ())]:
-        yield from _members(member, index, {*seen, name})
+        yield from members(member, index, {*seen, name})
 
 
 def _check_one(name: str, entry: Entry | None, definitions: list[Definitions]) -> Path | None:

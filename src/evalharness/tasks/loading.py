@@ -25,7 +25,7 @@ from lm_eval.utils import handle_non_serializable
 from evalharness import paths
 from evalharness.config import Config, LimitFrom, StrategyConfig, SuiteConfig, TaskConfig
 from evalharness.errors import TaskError, UserError, did_you_mean, one_line
-from evalharness.tasks import local_rows, subsets
+from evalharness.tasks import local_rows, subsets, trust
 from evalharness.tasks.definitions import check_definition, hides, own_definitions
 from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.mirror import mirrored
@@ -355,13 +355,15 @@ def load_suite(config: Config) -> LoadedSuite:
     """Load every task of the suite, with its data; those that can't be loaded stand in `broken`.
 
     Raises:
-        TaskError: an unknown task, a metric or filter that doesn't exist, an unsafe task, or nothing that can be loaded.
+        TaskError: an unknown task, one that isn't trusted, a metric or filter that doesn't exist, an unsafe task, or
+            nothing that can be loaded.
     """
     read_source_below(paths.search("tasks"))
     forget_imported()
     manager = task_manager()
     definitions = own_definitions()
     check_names(config.suite, manager, definitions)
+    trust.require(config, manager.task_index)
     tasks: dict[str, LoadedTask] = {}
     groups: dict[str, Group] = {}
     broken: list[BrokenTask] = []

@@ -135,7 +135,7 @@ _NUMBERS = """
 def _groups(path: Path) -> tuple[Ints, Ints]:
     """Rows of each row group, and bytes of its prompts in memory."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             place = file.metadata.schema.names.index("prompt")
             groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
     except (OSError, ValueError, pa.ArrowException) as e:

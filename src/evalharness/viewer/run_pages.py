@@ -194,7 +194,7 @@ def _row(run_dir: Path, task: TaskSummary, metric: MetricRecord | None, is_membe
 def _notes(run: Manifest) -> list[str]:
     notes = [f"left out: {name}: {why}" for name, why in run.left_out.items()]
     if run.status == "running":
-        notes.append("running, or ended without a word: tasks appear when they are finished")
+        notes.append("running: tasks appear when they are finished")
     if note := subset_note(run.tasks):
         notes.append(note)
     if any(task.num_errors for task in run.tasks):

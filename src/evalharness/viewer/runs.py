@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evalharness.errors import StoreError
 from evalharness.records import Manifest, MetricRecord
 from evalharness.store import layout
-from evalharness.store.read import load_manifest, load_metrics, run_names
+from evalharness.store.read import as_seen, load_manifest, load_metrics, run_names
 
 Stamp = tuple[int, int]
 """When a file was written and how large it is: another one is another file."""
@@ -75,7 +75,8 @@ def get_metrics(run_dir: Path) -> Sequence[MetricRecord]:
 
 
 def _manifest(run_dir: Path) -> Manifest:
-    return _load_manifest(run_dir, stamp(run_dir / layout.MANIFEST))
+    found = _load_manifest(run_dir, stamp(run_dir / layout.MANIFEST))
+    return as_seen(run_dir.parent, found)
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,114 @@
+"""Tasks are code: their templates and functions run with the user's rights. Whose may run without a question.
+
+lm-eval's own tasks and those that ship with us are trusted. Every other folder of tasks (`./tasks` of wherever the user
+stands) is asked about once, in a terminal; the answer is remembered by the folder's path, a line each, in
+`<user's config folder>/trusted_tasks`. `tasks.trust=true`, or EVALHARNESS_TASKS_TRUST=true, answers it beforehand.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lm_eval.tasks._index import Entry
+
+from evalharness import paths
+from evalharness.config import Config
+from evalharness.errors import TaskError, WriteError, one_line
+from evalharness.tasks.definitions import members, own_folder
+
+VARIABLE = "EVALHARNESS_TASKS_TRUST"
+_YES = ("1", "true", "yes", "on")
+_MOST_NAMED = 3
+
+
+def require(config: Config, index: Mapping[str, Entry]) -> None:
+    """Refuse a suite with tasks that nobody has vouched for.
+
+    Args:
+        config: of the run; its suite's names are all in the index, or seem to be of a file of ours.
+        index: all that lm-eval knows.
+
+    Raises:
+        TaskError: says which, and how to go on.
+    """
+    for folder, names in _untrusted(config, index).items():
+        raise TaskError(
+            f"{_what(folder, names)} is code that runs with your rights, and the folder isn't trusted yet: read it, then "
+            f"give tasks.trust=true or {VARIABLE}=true, or answer once in a terminal"
+        )
+
+
+def ask(config: Config) -> None:
+    """Ask for what `require` would refuse, where there is a terminal to ask in; a yes is remembered.
+
+    Raises:
+        WriteError: the answer can't be remembered.
+    """
+    if not any(_is_asked_about(folder, config) for folder in paths.search("tasks")):
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    from evalharness.tasks.loading import task_manager
+
+    for folder, names in _untrusted(config, task_manager().task_index).items():
+        question = f"{_what(folder, names)} is code that runs with your rights. Trust this folder from now on?"
+        sys.stderr.write(f"{one_line(question)} [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            remember(folder)
+
+
+def remember(folder: Path) -> None:
+    """Trust a folder of tasks from now on.
+
+    Raises:
+        WriteError: the list can't be written.
+    """
+    path = _list()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(f"{folder}\n")
+    except OSError as e:
+        raise WriteError.of(e, path) from e
+
+
+def _untrusted(config: Config, index: Mapping[str, Entry]) -> dict[Path, list[str]]:
+    """Folder -> the suite's tasks in it, of the folders that are asked about."""
+    found: dict[Path, list[str]] = {}
+    roots = paths.search("tasks")
+    for name in _all_members(config.suite.tasks, index):
+        place = own_folder(name, index)
+        if place is not None:
+            folder = next((root for root in roots if place.is_relative_to(root)), place)
+            found.setdefault(folder, []).append(name)
+    return {folder: names for folder, names in found.items() if _is_asked_about(folder, config)}
+
+
+def _all_members(names: Iterable[str], index: Mapping[str, Entry]) -> dict[str, None]:
+    return dict.fromkeys(member for name in names for member in members(name, index))
+
+
+def _is_asked_about(folder: Path, config: Config) -> bool:
+    if config.tasks.trust or os.environ.get(VARIABLE, "").strip().lower() in _YES:
+        return False
+    return folder != paths.shipped("tasks").resolve() and str(folder) not in _remembered()
+
+
+def _remembered() -> list[str]:
+    try:
+        return _list().read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    except OSError:
+        return []
+
+
+def _list() -> Path:
+    return paths.config_folder() / "trusted_tasks"
+
+
+def _what(folder: Path, names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"task {', '.join(map(repr, names[:_MOST_NAMED]))}{more} in {str(folder)!r}"

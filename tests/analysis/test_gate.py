@@ -409,8 +409,11 @@ def test_bounds_of_sources_count_the_sources() -> None:
     a, b = 10 * rng(1).random((2, 60))
     result = paired_test(a, b, rng(), np.repeat(np.arange(12), 5))
     low, high = one_sided(result, 0.01)
-    reach = float(stats.t.ppf(0.99, 11)) * result.stderr
-    assert (low, high) == pytest.approx((result.difference - reach, result.difference + reach))
+    factor = stats.t.ppf(0.99, 11) / stats.t.ppf(0.95, 11)
+    ready = result.ci90_low - result.difference, result.ci90_high - result.difference
+    assert (low - result.difference, high - result.difference) == pytest.approx(
+        (factor * ready[0], factor * ready[1])
+    )
 
 
 def test_missing_docs_count_only_on_a_scale_of_shares() -> None:

@@ -11,11 +11,12 @@ from evalharness.analysis.paired import (
     detectable_share,
     docs_needed,
     from_normal,
+    mde_at,
     paired_binary_interval,
     paired_test,
-    permutation_p,
     unpaired_test,
 )
+from evalharness.analysis.sign_flips import sign_flip_p
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -100,7 +101,7 @@ def test_exact_permutation_counts_all_sign_changes() -> None:
     d = np.array([0.5, 0.2, 0.1])
     sums = [abs(x * 0.5 + y * 0.2 + z * 0.1) for x in (1, -1) for y in (1, -1) for z in (1, -1)]
     expected = np.mean([s >= 0.8 - 1e-9 for s in sums])
-    assert permutation_p(d, rng(), None, 100) == pytest.approx(expected)
+    assert sign_flip_p(d, rng(), None, 100) == pytest.approx(expected)
 
 
 def test_drawn_permutations_agree_with_scipy() -> None:
@@ -285,7 +286,8 @@ def test_intervals_of_students_t_and_of_the_normal_are_closed_forms() -> None:
     ):
         expected = stats.ttest_1samp(d, 0).confidence_interval(level)
         assert (low, high) == pytest.approx((expected.low, expected.high))
-    assert found.mde == pytest.approx((1.959964 + 0.841621) * found.stderr, rel=1e-5)
+    quantiles = stats.t.ppf(0.975, 24) + stats.t.ppf(0.8, 24)
+    assert found.mde == pytest.approx(quantiles * found.stderr)
     normal = from_normal(0.5, 0.6, 0.04, 10)
     assert (normal.ci_low, normal.ci_high) == pytest.approx(
         (0.1 - 1.959964 * 0.04, 0.1 + 1.959964 * 0.04), abs=1e-6
@@ -307,3 +309,42 @@ def test_binary_pairs_have_the_published_adjusted_wald_interval() -> None:
     assert paired_test(*binary(60, 14, 5, 21), rng()).mde == pytest.approx(
         (1.959964 + 0.841621) * math.sqrt(21 / 102 / 100), rel=1e-5
     )
+
+
+def test_the_least_difference_grows_with_the_number_of_tests() -> None:
+    found = paired_test(*binary(60, 14, 5, 21), rng())
+    quantile = stats.norm.isf(0.05 / 57 / 2) + stats.norm.ppf(0.8)
+    assert mde_at(found, 0.05 / 57) == pytest.approx(quantile * math.sqrt(21 / 102 / 100))
+    assert mde_at(found, 0.05) == found.mde < mde_at(found, 0.05 / 57)
+
+
+def test_a_difference_needs_docs_that_differ() -> None:
+    """Of 100 docs 1 differs; a difference that shows is of more docs than that, and all of them one way."""
+    found = paired_test(*binary(60, 1, 0, 39), rng())
+    quantile = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    assert found.mde == pytest.approx(quantile**2 / 100)
+    assert math.isnan(paired_test(*binary(3, 1, 1, 1), rng()).mde)  # 6 docs
+
+
+def test_no_difference_shows_where_no_p_is_small_enough() -> None:
+    """5 sources have 32 sign changes: p is 2/32 at least."""
+    values = rng(3).random((2, 50))
+    found = paired_test(*values, rng(), np.repeat(np.arange(5), 10))
+    assert found.least_p == 2 / 32
+    assert math.isnan(found.mde)
+    assert (found.ci_low, found.ci_high) == (-1.0, 1.0)
+    more = paired_test(*values, rng(), np.repeat(np.arange(10), 5))
+    assert more.mde > 0
+    assert math.isnan(mde_at(more, 2 / 1024))
+    assert math.isnan(paired_test(*(10 * values), rng(), np.repeat(np.arange(5), 10)).ci_low)
+
+
+def test_a_source_of_most_docs_decides_neither_test_nor_interval() -> None:
+    """9 sources of 10 docs without a difference, one of 500 docs that all differ: it may be chance, p is 1/2 at least."""
+    sources = np.r_[np.repeat(np.arange(9), 10), np.full(500, 9)]
+    a = np.full(590, 0.5)
+    b = np.where(sources == 9, 0.9, 0.5 + np.tile([0.1, -0.1], 295))
+    found = paired_test(a, b, rng(), sources)
+    assert found.p_value > 0.05
+    assert found.ci_low <= 0 <= found.ci_high
+    assert found.mde > found.difference

@@ -71,7 +71,7 @@ def test_two_repeats_of_a_doc_are_one_unit(here: Path) -> None:
             add(scorer, doc_id, float(repeat == 0 or doc_id == 2), repeat)
     found = metric(scorer.finish())
     assert (found.n, found.value) == (3, pytest.approx((0.5 + 0.5 + 1) / 3))
-    assert found.ci_high == estimate([0.5, 0.5, 1.0]).ci_high
+    assert found.ci_high == estimate([0.5, 0.5, 1.0], draws=2).ci_high < 1
 
 
 def test_clusters_of_repeats_are_those_of_their_docs(here: Path) -> None:

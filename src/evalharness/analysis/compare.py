@@ -16,7 +16,14 @@ from scipy import stats
 
 from evalharness.analysis.differing import other_questions, run_notes, task_notes
 from evalharness.analysis.hazards import is_hazard
-from evalharness.analysis.paired import PairedResult, from_normal, paired_test, unpaired_test
+from evalharness.analysis.multiple_tests import alphas
+from evalharness.analysis.paired import (
+    PairedResult,
+    from_normal,
+    mde_at,
+    paired_test,
+    unpaired_test,
+)
 from evalharness.records import Manifest, MetricRecord
 from evalharness.store.pairs import Pairs, Scored, load_pairs
 from evalharness.store.read import load_metrics
@@ -297,12 +304,16 @@ def _judged(rows: Sequence[TaskComparison], margin: float) -> list[TaskCompariso
     """The rows with their adjusted p and verdict; rows without a p stay outside the family."""
     known = [place for place, row in enumerate(rows) if not math.isnan(row.result.p_value)]
     adjusted = dict.fromkeys(range(len(rows)), math.nan)
+    left = dict.fromkeys(range(len(rows)), ALPHA)
     if known:
-        found = stats.false_discovery_control([rows[place].result.p_value for place in known])
+        p_values = [rows[place].result.p_value for place in known]
+        found = stats.false_discovery_control(p_values)
         adjusted.update(zip(known, map(float, found), strict=True))
+        left.update(zip(known, alphas(p_values, ALPHA), strict=True))
     return [
         replace(
             row,
+            result=replace(row.result, mde=mde_at(row.result, left[place])),
             p_adjusted=adjusted[place],
             verdict=verdict(
                 row.result, adjusted[place], margin, higher_is_better=row.higher_is_better

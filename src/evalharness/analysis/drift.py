@@ -19,7 +19,8 @@ from evalharness.analysis.compare import (
     is_share,
     mean_of,
 )
-from evalharness.analysis.paired import PairedResult
+from evalharness.analysis.multiple_tests import alphas
+from evalharness.analysis.paired import PairedResult, mde_at
 from evalharness.config import Domain
 from evalharness.records import Manifest
 
@@ -108,14 +109,15 @@ def lineage(
         notes: what a reader has to know of the whole.
     """
     found = [[_domain(link, name) for name in DOMAINS] for link in links]
-    adjusted = iter(_adjusted([domain.mean for domains in found for domain in domains]))
+    means = [domain.mean for domains in found for domain in domains]
+    adjusted = iter(zip(_adjusted(means), _left(means), strict=True))
     steps = [
         Step(
             parent=link.parent,
             child=link.child,
             is_whole=link.is_whole,
             comparisons=tuple(link.comparisons),
-            domains=tuple(_called(domain, next(adjusted), margin) for domain in domains),
+            domains=tuple(_called(domain, *next(adjusted), margin) for domain in domains),
             notes=tuple(link.notes),
         )
         for link, domains in zip(links, found, strict=True)
@@ -197,9 +199,11 @@ def _domain(link: Link, name: str) -> DomainDrift:
     )
 
 
-def _called(domain: DomainDrift, p: float, margin: float) -> DomainDrift:
+def _called(domain: DomainDrift, p: float, alpha: float, margin: float) -> DomainDrift:
+    mean = domain.mean
     return replace(
         domain,
+        mean=None if mean is None else replace(mean, mde=mde_at(mean, alpha)),
         p_adjusted=p,
         call=call(domain.mean, p, margin),
         is_within=domain.mean is not None and _is_within(domain.mean, margin),
@@ -211,6 +215,13 @@ def _adjusted(means: Iterable[PairedResult | None]) -> list[float]:
     known = [p for p in p_values if not math.isnan(p)]
     adjusted = iter(stats.false_discovery_control(known) if known else ())
     return [p if math.isnan(p) else float(next(adjusted)) for p in p_values]
+
+
+def _left(means: Sequence[PairedResult | None]) -> list[float]:
+    """The alpha of each mean's test that the correction leaves."""
+    p_values = [math.nan if mean is None else mean.p_value for mean in means]
+    left = iter(alphas([p for p in p_values if not math.isnan(p)], ALPHA))
+    return [ALPHA if math.isnan(p) else next(left) for p in p_values]
 
 
 def _is_within(mean: PairedResult, margin: float) -> bool:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from evalharness.analysis.sources import effective_docs, spread_of_mean
+
 Item = TypeVar("Item")
 
 LEVEL = 0.95
@@ -62,7 +64,7 @@ def wilson(num_correct: float, n: float, level: float = LEVEL) -> Interval:
 def mean_interval(
     values: Sequence[float], clusters: Sequence[Hashable] | None = None, level: float = LEVEL
 ) -> Interval:
-    """Student's t interval of a mean, n - 1 degrees of freedom; with clusters, C - 1 and the clustered error.
+    """Student's t interval of a mean, n - 1 degrees of freedom; with clusters, see `sources.spread_of_mean`.
 
     One value (or one cluster) has no interval: NaN. Values that are all equal show no spread, and a width of zero
     would claim certainty: when they lie in [0, 1] they are taken for scores on that scale, and the interval is the
@@ -82,10 +84,11 @@ def mean_interval(
     rounding = _ROUNDING * float(np.abs(scores).max())
     if np.ptp(scores) <= rounding:
         return _constant_interval(float(scores[0]), units, level)
-    error = standard_error(values, clusters)
+    variance, freedom = spread_of_mean(scores, clusters)
+    error = math.sqrt(variance)
     if error <= rounding:
         return NO_INTERVAL
-    reach = float(special.stdtrit(units - 1, (1 + level) / 2)) * error
+    reach = float(special.stdtrit(freedom, (1 + level) / 2)) * error
     return Interval(mean - reach, mean + reach)
 
 
@@ -149,19 +152,21 @@ def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None 
     return math.sqrt(float(sums @ sums) * units / (units - 1)) / n
 
 
-def estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
+def estimate(
+    values: Sequence[float], clusters: Sequence[Hashable] | None = None, draws: float = 1.0
+) -> Estimate:
     """Mean of the scores with its 95 % interval: Wilson's when all are 0 or 1, else t's.
 
-    Fractional scores from 0 to 1: see `share_interval`. On an open scale t's interval stands as it is, and equal scores
-    have none: nothing says how far another doc could lie from them. Clustered 0/1 scores: Wilson at the effective sample size p(1-p) / SE^2 (n at most; the number of clusters when
-    all are equal) with t's quantile for C - 1, which stays within [0, 1]. Sources of one doc each are no clusters. A NaN or infinite score makes all NaN
-    but n (and the value when infinite).
+    Where docs share sources, and where a score is the mean of answers that are 0 or 1, it is Wilson's at the number of
+    independent docs that say as much (`sources.effective_docs`), which stays within [0, 1]. Other scores from 0 to 1: see
+    `share_interval`. On an open scale t's interval stands as it is, and equal scores have none: nothing says how far
+    another doc could lie from them. Sources of one doc each are no clusters. A NaN or infinite score makes all NaN but n
+    (and the value when infinite).
 
     Args:
         values: score per doc.
         clusters: the source each doc shares with others, in the order of values.
-
-    Source: Korn & Graubard 1998, Survey Methodology 24:193 (effective sample size).
+        draws: answers per doc, on average, each 0 or 1, that a value is the mean (or another expectation) of.
     """
     scores = np.asarray(values, dtype=float)
     n = len(scores)
@@ -171,13 +176,16 @@ def estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None
         clusters = None
     value = float(scores.mean()) if not np.isinf(scores).any() else _infinite_mean(scores)
     error = standard_error(values, clusters)
-    if not np.isin(scores, (0.0, 1.0)).all():
+    if np.isin(scores, (0.0, 1.0)).all():
+        draws = 1.0  # whatever was drawn, it told nothing but right or wrong
+    elif draws == 1:
         return Estimate(value, *_score_interval(values, clusters, scores), error, n)
-    if clusters is None:
+    if clusters is None and draws == 1:
         return Estimate(value, *wilson(float(scores.sum()), n), error, n)
-    return Estimate(
-        value, *_clustered_wilson(value, n, num_units(scores, clusters), error), error, n
-    )
+    if num_units(scores, clusters) < 2 or not np.isfinite(scores).all():
+        return Estimate(value, *NO_INTERVAL, error, n)
+    docs = effective_docs(scores, clusters, draws).at(LEVEL)
+    return Estimate(value, *wilson(min(max(value, 0.0), 1.0) * docs, docs), error, n)
 
 
 def bootstrap_interval(
@@ -261,17 +269,6 @@ def _score_interval(
     if scores.min() >= 0 and scores.max() <= 1:
         return share_interval(values, clusters)
     return mean_interval(values, clusters)
-
-
-def _clustered_wilson(share: float, n: int, units: int, error: float) -> Interval:
-    if units < 2:
-        return NO_INTERVAL
-    is_constant = share in (0.0, 1.0)
-    effective = float(units) if is_constant else float(n)
-    if not is_constant and error > 0:
-        effective = min(effective, share * (1 - share) / error**2)
-    quantile = float(special.stdtrit(units - 1, (1 + LEVEL) / 2))
-    return wilson_by_quantile(share * effective, effective, quantile)
 
 
 def _constant_interval(value: float, units: int, level: float) -> Interval:

@@ -16,8 +16,8 @@ from evalharness.analysis.estimates import Interval
 from evalharness.analysis.gate_policy import TIERS, Policy, Rule, Tier, fits
 from evalharness.analysis.paired import (
     PairedResult,
-    detectable,
     docs_needed,
+    mde_at,
     paired_binary_interval,
 )
 from evalharness.records import Manifest
@@ -144,7 +144,7 @@ def one_sided(result: PairedResult, alpha: float) -> Interval:
     if result.test == "z":
         factor = float(special.ndtri(1 - alpha) / special.ndtri(1 - _READY_ALPHA))
     elif result.stderr > 0:
-        wanted, ready = special.stdtrit(units - 1, [1 - alpha, 1 - _READY_ALPHA])
+        wanted, ready = special.stdtrit(result.freedom, [1 - alpha, 1 - _READY_ALPHA])
         factor = float(wanted / ready)
     else:
         # No doc differs from another: the interval is of what n docs alone can say, 1 - alpha^(1/n) of the range.
@@ -181,6 +181,8 @@ def _adjusted(rows: Sequence[TaskComparison]) -> list[float]:
 
 
 def _judged(policy: Policy, suite: str, row: TaskComparison, rule: Rule, p: float) -> GateRow:
+    # Its own test is one-sided, and no other's.
+    row = replace(row, result=replace(row.result, mde=mde_at(row.result, 2 * policy.alpha)))
     result, margin = row.result, rule.allowed(row.result.value_a)
     low, high = one_sided(result, policy.alpha)
     worst, best = (low, high) if row.higher_is_better else (-high, -low)
@@ -222,7 +224,7 @@ def _worst_with_missing(row: TaskComparison, worst: float) -> float:
 
 def _needed(result: PairedResult, distance: float, alpha: float) -> int | None:
     """Docs that decide at 80 % power between a true difference and the margin, which lies so far from it."""
-    variance = (result.mde / detectable(1.0)) ** 2 * result.n
+    variance = result.spread**2 * result.n
     if math.isnan(variance) or distance == 0:
         return None
     return docs_needed(distance, variance, alpha=2 * alpha)

@@ -67,7 +67,7 @@ def gate_view(gate: Gate, names: tuple[str, str], *, width: int) -> Group:
             Text(f"at worst: one-sided {level} bound of the loss or gain, better being up; a task passes above -margin",
                  style="dim"),
             Text("difference: second - first on the same docs, 95 % CI; p: Benjamini-Hochberg over the rows; "
-                 "MDE: least true difference that would show at 80 % power", style="dim"),
+                 "MDE: least true difference that the one-sided test would show at 80 % power", style="dim"),
         ]  # fmt: skip
     return Group(*parts)
 

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -61,6 +61,8 @@ class TaskScores:
     """(metric, filter) -> the source of each of these; empty where the task declares none."""
     problems: dict[tuple[str, str], str] = field(default_factory=dict)
     """(metric, filter) -> why it has no value, or no interval."""
+    draws: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(metric, filter) -> answers per doc, on average, where they are all 0 or 1 and a value is their mean."""
     doubt: Doubt | None = None
     """Of the main metric, where answers were cut or are empty."""
 
@@ -160,17 +162,32 @@ class TaskScorer:
             for key, v in self._values.items()
             if (found := self._clusters(v.unit_docs(has_repeats=has_repeats)))
         }
+        draws = {key: v.draws() for key, v in self._values.items()} if has_repeats else {}
         main = self._loaded.main_metric()
         problems: dict[tuple[str, str], str] = {}
         metrics = [
-            _metric(self._loaded, *key, v, clusters.get(key), problems) for key, v in values.items()
+            _metric(
+                self._loaded, *key, v, self._units(key, clusters), draws.get(key, 1.0), problems
+            )
+            for key, v in values.items()
         ]
         if main not in values:
             metrics.append(no_metric(self._loaded))
             if values:
                 problems[main] = "no sample has a value"
         doubt = self._values[main].doubt(has_repeats=has_repeats) if main in values else None
-        return TaskScores(metrics, values, clusters, problems, doubt)
+        return TaskScores(metrics, values, clusters, problems, draws, doubt)
+
+    def _units(
+        self, key: tuple[str, str], clusters: Mapping[tuple[str, str], Sequence[str]]
+    ) -> Sequence[str] | None:
+        """The source of each value; the doc, where values are of samples and the task declares no source."""
+        if key in clusters or self._loaded.repeats == 1:
+            return clusters.get(key)
+        values = self._values[key]
+        if isinstance(values.values, array):
+            return None
+        return [f"doc {doc_id}" for doc_id in values.unit_docs(has_repeats=True)]
 
     def _clusters(self, doc_ids: Sequence[int]) -> Sequence[str]:
         found = [self._loaded.cluster(doc_id) for doc_id in doc_ids]
@@ -229,6 +246,12 @@ class _Values:
         _, place = np.unique(self.doc_ids, return_inverse=True)
         return float((np.bincount(place, weights=values) / np.bincount(place)).mean())
 
+    def draws(self) -> float:
+        """Answers per doc, on average; 1 where they aren't all 0 or 1, whose mean is a score like any other."""
+        if not isinstance(self.values, array) or not np.isin(self.values, (0.0, 1.0)).all():
+            return 1.0
+        return len(self.values) / len(np.unique(self.doc_ids))
+
     def in_order(self) -> Sequence[Any]:
         """Values by doc and repeat, so that the order of finishing changes nothing."""
         order = np.lexsort((self.repeats, self.doc_ids))
@@ -257,11 +280,12 @@ def _metric(
     filter_: str,
     values: Sequence[Any],
     clusters: Sequence[str] | None,
+    draws: float,
     problems: dict[tuple[str, str], str],
 ) -> MetricRecord:
     """A metric over all samples; what its aggregation can't do is noted in `problems`."""
     if isinstance(values, array):
-        e = estimate(values, clusters)
+        e = estimate(values, clusters, draws)
     else:
         try:
             with seeded(loaded.name, metric, filter_, "aggregate"):

@@ -254,12 +254,24 @@ def test_bootstrap_of_nothing_is_nan() -> None:
     assert found.n == 0
 
 
-def test_resamples_without_a_value_end_the_interval() -> None:
-    def only_with_a_one(items: list[int]) -> float:
-        return 1 / items.count(1)
+def inverse_share_of_ones(items: list[int]) -> float:
+    return len(items) / items.count(1)
 
+
+def test_resamples_without_a_value_are_left_out() -> None:
+    """A third of them, (3/4)^4, have none."""
     items = [1, 0, 0, 0]
-    assert is_nan(bootstrap_interval(items, only_with_a_one, np.random.default_rng(0), 200))
+    found = bootstrap_interval(items, inverse_share_of_ones, np.random.default_rng(0), 200)
+    assert found.low < 4 == found.high
+
+
+def test_more_than_half_of_them_end_the_interval() -> None:
+    def only_with_all(items: list[int]) -> float:
+        if len(set(items)) < 4:
+            raise ValueError("one is missing")
+        return float(items[0])
+
+    assert is_nan(bootstrap_interval([1, 2, 3, 4], only_with_all, np.random.default_rng(0), 200))
 
 
 def test_an_interval_of_shares_stays_on_their_scale() -> None:

@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from evalharness.analysis.sources import effective_docs, spread_of_mean
+from evalharness.analysis.resampling import resamples
+from evalharness.analysis.sources import effective_docs, numbered, spread_of_mean
 
 Item = TypeVar("Item")
 
 LEVEL = 0.95
 """Of all intervals that are shown."""
-_MAX_FAILED_RESAMPLES = 0.05
+MAX_WITHOUT_VALUE = 0.5
+"""Share of resamples without a value beyond which the others are no sample of what may be."""
 _ROUNDING = 1e-12
 """Relative spread below which values are equal but for rounding."""
 
@@ -148,7 +150,7 @@ def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None 
     residuals = scores - scores.mean()
     if clusters is None:
         return math.sqrt(float(residuals @ residuals) / (n * (n - 1)))
-    sums = np.bincount(_codes(clusters), weights=residuals)
+    sums = np.bincount(numbered(clusters), weights=residuals)
     return math.sqrt(float(sums @ sums) * units / (units - 1)) / n
 
 
@@ -198,8 +200,9 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile bootstrap interval of a metric that is no mean (F1, BLEU, perplexity).
 
-    NaN for fewer than two items, when all resamples agree, and when more than 5 % of them have no value (the
-    aggregation raises an ArithmeticError or ValueError, or returns NaN).
+    NaN for fewer than two items, when all resamples agree, and when more than half of them have no value (the
+    aggregation raises an ArithmeticError or ValueError, or returns NaN); fewer are left out. Pairs of labels: see
+    `resampling.resamples`.
 
     Args:
         items: what the aggregation takes, one per doc; any objects.
@@ -211,7 +214,7 @@ def bootstrap_interval(
 
     Source: Efron & Tibshirani 1993, chapter 13.
     """
-    return _percentiles(_resamples(items, aggregation, rng, iterations, clusters), level)
+    return _percentiles(resamples(items, aggregation, rng, iterations, clusters), level)
 
 
 def bootstrap_estimate(
@@ -225,11 +228,13 @@ def bootstrap_estimate(
     n = len(items)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
-    resamples = _resamples(items, aggregation, rng, iterations, clusters)
-    interval = _percentiles(resamples, LEVEL)
-    found = resamples[np.isfinite(resamples)]
-    error = math.nan if math.isnan(interval.low) else float(found.std(ddof=1))
-    return Estimate(float(aggregation(list(items))), *interval, error, n)
+    drawn = resamples(items, aggregation, rng, iterations, clusters)
+    value, interval = float(aggregation(list(items))), _percentiles(drawn, LEVEL)
+    error = math.nan
+    if not math.isnan(interval.low):
+        error = float(drawn[np.isfinite(drawn)].std(ddof=1))
+        interval = Interval(min(interval.low, value), max(interval.high, value))
+    return Estimate(value, *interval, error, n)
 
 
 def num_units(
@@ -281,45 +286,9 @@ def _infinite_mean(scores: npt.NDArray[np.float64]) -> float:
     return signs.pop() if len(signs) == 1 else math.nan
 
 
-def _codes(clusters: Sequence[Hashable]) -> npt.NDArray[np.int64]:
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
-
-
-def _resamples(
-    items: Sequence[Item],
-    aggregation: Callable[[list[Item]], float],
-    rng: np.random.Generator,
-    iterations: int,
-    clusters: Sequence[Hashable] | None,
-) -> npt.NDArray[np.float64]:
-    units: list[list[Item]] = [[item] for item in items]
-    if clusters is not None:
-        by_cluster: dict[Hashable, list[Item]] = {}
-        for cluster, item in zip(clusters, items, strict=True):
-            by_cluster.setdefault(cluster, []).append(item)
-        units = list(by_cluster.values())
-    n = len(units)
-    if n < 2:
-        return np.array([])
-    return np.array(
-        [
-            _value(aggregation, [item for i in rng.integers(n, size=n) for item in units[i]])
-            for _ in range(iterations)
-        ]
-    )
-
-
-def _value(aggregation: Callable[[list[Item]], float], items: list[Item]) -> float:
-    try:
-        return float(aggregation(items))
-    except (ArithmeticError, ValueError):
-        return math.nan
-
-
-def _percentiles(resamples: npt.NDArray[np.float64], level: float) -> Interval:
-    found = resamples[np.isfinite(resamples)]
-    if len(found) == 0 or len(found) < (1 - _MAX_FAILED_RESAMPLES) * len(resamples):
+def _percentiles(drawn: npt.NDArray[np.float64], level: float) -> Interval:
+    found = drawn[np.isfinite(drawn)]
+    if len(found) == 0 or len(found) < (1 - MAX_WITHOUT_VALUE) * len(drawn):
         return NO_INTERVAL
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high)) if low < high else NO_INTERVAL

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from scipy import special
 
 from evalharness.analysis.sign_flips import sign_flip_p
+from evalharness.analysis.sources import numbered
 
 
 class Flips(NamedTuple):
@@ -45,10 +46,8 @@ def flips(
     gained, lost = int((second > first).sum()), int((second < first).sum())
     if clusters is None:
         return Flips(gained, lost, mcnemar_exact(gained, lost))
-    numbers: dict[Hashable, int] = {}
-    codes = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
     rng = np.random.default_rng([len(first), gained, lost])
-    return Flips(gained, lost, sign_flip_p(np.sign(second - first), rng, codes))
+    return Flips(gained, lost, sign_flip_p(np.sign(second - first), rng, numbered(clusters)))
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:

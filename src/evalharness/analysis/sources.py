@@ -5,7 +5,7 @@ passage or a template that several docs share; sources are drawn, and with them 
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -91,6 +91,12 @@ def spread_of_mean(scores: Floats, clusters: Sequence[Hashable] | None = None) -
     return Spread(variance, max(1.0, 1 / float(weights @ weights) - 1))
 
 
+def numbered(clusters: Iterable[Hashable]) -> npt.NDArray[np.intp]:
+    """The sources as whole numbers, in the order in which they first come."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(c, len(numbers)) for c in clusters], dtype=np.intp)
+
+
 def effective_sources(clusters: npt.ArrayLike) -> float:
     """Sources of equal size that would tell as much as these: 1 / sum of squared shares of docs; NaN without docs.
 
@@ -133,8 +139,7 @@ def effective_docs(
 
 
 def _sources(scores: Floats, clusters: Sequence[Hashable]) -> _Sources:
-    numbers: dict[Hashable, int] = {}
-    codes = np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
+    codes = numbered(clusters)
     sizes = np.bincount(codes).astype(float)
     means = np.bincount(codes, weights=scores) / sizes
     weights = sizes / (1 + (sizes - 1) * _CORRELATION)

@@ -20,6 +20,7 @@ from lm_eval.api.instance import Instance
 
 from evalharness.analysis.estimates import Estimate, bootstrap_estimate, estimate
 from evalharness.records import Failure, MetricRecord
+from evalharness.running.likelihoods import likelihood_estimate
 from evalharness.running.metric_values import checked_scores, is_mean, to_number
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.random_state import seeded
@@ -165,12 +166,13 @@ class TaskScorer:
         draws = {key: v.draws() for key, v in self._values.items()} if has_repeats else {}
         main = self._loaded.main_metric()
         problems: dict[tuple[str, str], str] = {}
-        metrics = [
-            _metric(
-                self._loaded, *key, v, self._units(key, clusters), draws.get(key, 1.0), problems
-            )
-            for key, v in values.items()
-        ]
+        metrics = []
+        for key, v in values.items():
+            units, answers = self._units(key, clusters), draws.get(key, 1.0)
+            record = _metric(self._loaded, *key, v, units, answers, problems)
+            if has_repeats and record.n:
+                record = replace(record, n=len(np.unique(self._values[key].doc_ids)))
+            metrics.append(record)
         if main not in values:
             metrics.append(no_metric(self._loaded))
             if values:
@@ -327,10 +329,14 @@ def _aggregate(
         with loaded.bounds.contain(f"the aggregation of {metric}"):
             return to_number(metric, aggregation(items))
 
+    num_without = 0
+
     def of_resample(items: list[Any]) -> float:
+        nonlocal num_without
         try:
             return aggregate(items)
         except UserCodeError:  # some metrics have no value for some samples
+            num_without += 1
             return math.nan
 
     started = time.monotonic()
@@ -338,9 +344,15 @@ def _aggregate(
     if time.monotonic() - started > _SLOWEST_S:
         problems[metric, filter_] = "its aggregation is too slow for an interval"
         return Estimate(value, math.nan, math.nan, math.nan, len(values))
+    if found := likelihood_estimate(aggregation, values, clusters):
+        return found
     # Seeded by what is estimated: scoring the same samples again gives the same interval.
     rng = np.random.default_rng([len(values), *f"{loaded.name}/{metric}".encode()])
     e = bootstrap_estimate(values, of_resample, rng, BOOTSTRAP_ITERATIONS, clusters)
+    if num_without and not math.isnan(e.ci_low):
+        problems[metric, filter_] = (
+            f"{num_without} of {BOOTSTRAP_ITERATIONS} resamples have no value; its interval is of the others"
+        )
     return e._replace(value=value)
 
 

@@ -183,7 +183,9 @@ def test_a_metric_that_is_no_mean_is_compared_unpaired(tmp_path: Path) -> None:
     (row,) = compare_runs(tmp_path, *runs).tasks
     assert row.result.test == "z"
     assert row.result.difference == pytest.approx(0.4)
-    assert row.notes == ("unpaired: the metric is no mean of samples",)
+    assert row.notes == (
+        "unpaired: the metric is no mean of samples, and can't be computed from what is stored",
+    )
 
 
 def test_clusters_widen_the_interval(tmp_path: Path) -> None:

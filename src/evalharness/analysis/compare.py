@@ -24,7 +24,9 @@ from evalharness.analysis.paired import (
     paired_test,
     unpaired_test,
 )
+from evalharness.analysis.paired_metrics import metric_of, paired_metric_test
 from evalharness.records import Manifest, MetricRecord
+from evalharness.store.items import load_items
 from evalharness.store.pairs import Pairs, Scored, load_pairs
 from evalharness.store.read import load_metrics
 
@@ -33,6 +35,8 @@ Verdict = Literal["better", "worse", "equivalent", "no difference resolved"]
 ALPHA = 0.05
 MARGIN = 0.01
 """Differences up to this are taken for none: a point of 100."""
+_OF_SCORES = ("mcnemar", "permutation")
+"""Tests whose pairs are of scores, so that those of several tasks can be put together."""
 _AGREES = 1e-6
 _REACH_90 = 2 * 1.6448536269514722
 """Standard errors between the ends of a 90 % interval."""
@@ -102,6 +106,7 @@ def compare_runs(
     """
     dirs = results_dir / a.run_id, results_dir / b.run_id
     plan = _Plan(a, b, load_metrics(dirs[0]), load_metrics(dirs[1]), tasks, any_prompt)
+    plan.dirs = dirs
     pairs, damaged = load_pairs(*dirs, plan.scored)
     plan.drop_damaged(damaged, pairs)
     rows, members = [], []
@@ -157,6 +162,7 @@ class _Plan:
         any_prompt: bool,
     ) -> None:
         self.a, self.b = a, b
+        self.dirs = Path(), Path()
         self.tasks_a, self.tasks_b = ({t.task: t for t in run.tasks} for run in (a, b))
         self.metrics_a, self.metrics_b = (
             {(m.task, m.metric, m.filter): m for m in metrics} for metrics in (metrics_a, metrics_b)
@@ -231,10 +237,8 @@ class _Plan:
                 return None
             result = paired_test(pairs.a, pairs.b, _rng(name, len(pairs.a)), pairs.clusters)
         else:
-            notes += ("unpaired: the metric is no mean of samples",)
-            result = unpaired_test(
-                first.value, first.stderr, second.value, second.stderr, min(first.n, second.n)
-            )
+            result, more = _of_items(self.dirs, name, self.scored[name], first, second)
+            notes += more
             if math.isnan(result.difference):
                 self.left_out[name] = "no score in one of the runs"
                 return None
@@ -253,7 +257,9 @@ class _Plan:
         if record is None or not members:
             return None
         metric = (record.metric, record.filter)
-        used = [m for m in members if (m.metric, m.filter) == metric and m.result.test != "z"]
+        used = [
+            m for m in members if (m.metric, m.filter) == metric and m.result.test in _OF_SCORES
+        ]
         if len(used) < len(members):
             return None
         found = [pairs[m.task] for m in used]
@@ -270,6 +276,21 @@ class _Plan:
             a, b = (np.concatenate([getattr(p, side) for p in found]) for side in "ab")
             result = paired_test(a, b, _rng(group, len(a)), _pooled_clusters(found))
         return _row(group, len(used), record, result, only_a, only_b, notes)
+
+
+def _of_items(
+    dirs: tuple[Path, Path], name: str, scored: Scored, first: MetricRecord, second: MetricRecord
+) -> tuple[PairedResult, tuple[str, ...]]:
+    """A metric that is no mean: paired where its items are stored, else of both standard errors; and what to say of it."""
+    items = load_items(*dirs, name, scored)
+    metric = None if items is None else metric_of(items, first.value, second.value)
+    if items is not None and metric is not None and len(items.a.one) > 1:
+        return paired_metric_test(items, metric, _rng(name, len(items.a.one))), ()
+    n = min(first.n, second.n)
+    result = unpaired_test(first.value, first.stderr, second.value, second.stderr, n)
+    return result, (
+        "unpaired: the metric is no mean of samples, and can't be computed from what is stored",
+    )
 
 
 def _row(

@@ -24,7 +24,7 @@ from evalharness.analysis.sign_flips import (
 from evalharness.analysis.sources import effective_sources, spread_of_mean
 
 Floats = npt.NDArray[np.float64]
-Test = Literal["mcnemar", "permutation", "z"]
+Test = Literal["mcnemar", "permutation", "jackknife", "z"]
 
 POWER = 0.8
 _ALPHA = 0.05
@@ -55,7 +55,8 @@ class PairedResult:
     p_value: float
     """Two-sided, of no difference."""
     test: Test
-    """mcnemar (exact; scores of 0 and 1), permutation (of signs), or z (no pairs: from both standard errors)."""
+    """mcnemar (exact; scores of 0 and 1), permutation (of signs), jackknife (the same, of what docs add to a metric that is
+    no mean), or z (no pairs: from both standard errors)."""
     wins: int
     """Docs on which b scores more."""
     losses: int

@@ -81,12 +81,18 @@ def to_number(name: str, value: Any, *, may_be_nan: bool = False) -> float:
 
 
 def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The scores that are numbers; what other aggregations take isn't stored."""
+    """The scores that are numbers, and pairs of numbers as `metric[0]` and `metric[1]`; other items aren't stored."""
     found = {}
     for name, value in scores.items():
-        if isinstance(value, _NUMBERS):
+        is_pair = isinstance(value, tuple | list) and len(value) == 2
+        named = (
+            {f"{name}[{place}]": part for place, part in enumerate(value)}
+            if is_pair
+            else {name: value}
+        )
+        if all(isinstance(part, _NUMBERS) for part in named.values()):
             try:
-                found[name] = float(value)
+                found.update({key: float(part) for key, part in named.items()})
             except (OverflowError, ValueError):
                 continue
     return found

@@ -25,6 +25,7 @@ from evalharness.analysis.paired import (
     unpaired_test,
 )
 from evalharness.analysis.paired_metrics import metric_of, paired_metric_test
+from evalharness.analysis.sources import few_sources
 from evalharness.records import Manifest, MetricRecord
 from evalharness.store.items import load_items
 from evalharness.store.pairs import Pairs, Scored, load_pairs
@@ -236,6 +237,8 @@ class _Plan:
                 )
                 return None
             result = paired_test(pairs.a, pairs.b, _rng(name, len(pairs.a)), pairs.clusters)
+            if pairs.clusters is not None and (few := few_sources(pairs.clusters)):
+                notes += (few,)
         else:
             result, more = _of_items(self.dirs, name, self.scored[name], first, second)
             notes += more

@@ -106,6 +106,19 @@ def effective_sources(clusters: npt.ArrayLike) -> float:
     return float(sizes.sum() ** 2 / (sizes @ sizes)) if len(sizes) else math.nan
 
 
+def few_sources(clusters: npt.ArrayLike) -> str:
+    """What to say of docs that share fewer than 10 sources (or as few as if of equal size); empty for more."""
+    num, effective = len(np.unique(np.asarray(clusters))), effective_sources(clusters)
+    if not effective < FEW_SOURCES:
+        return ""
+    counted = (
+        f"{num} sources"
+        if effective > num - 0.5
+        else f"{num} sources, like {effective:.1f} of equal size"
+    )
+    return f"{counted}: too few to know how far others would differ"
+
+
 def effective_docs(
     scores: Floats, clusters: Sequence[Hashable] | None = None, draws: float = 1.0
 ) -> EffectiveDocs:

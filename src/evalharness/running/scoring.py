@@ -19,6 +19,7 @@ import numpy.typing as npt
 from lm_eval.api.instance import Instance
 
 from evalharness.analysis.estimates import Estimate, bootstrap_estimate, estimate
+from evalharness.analysis.sources import few_sources
 from evalharness.records import Failure, MetricRecord
 from evalharness.running.likelihoods import likelihood_estimate
 from evalharness.running.metric_values import checked_scores, is_mean, to_number
@@ -61,7 +62,7 @@ class TaskScores:
     clusters: dict[tuple[str, str], Sequence[str]] = field(default_factory=dict)
     """(metric, filter) -> the source of each of these; empty where the task declares none."""
     problems: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(metric, filter) -> why it has no value, or no interval."""
+    """(metric, filter) -> why it has no value, no interval, or an unsure one."""
     draws: dict[tuple[str, str], float] = field(default_factory=dict)
     """(metric, filter) -> answers per doc, on average, where they are all 0 or 1 and a value is their mean."""
     doubt: Doubt | None = None
@@ -288,6 +289,8 @@ def _metric(
     """A metric over all samples; what its aggregation can't do is noted in `problems`."""
     if isinstance(values, array):
         e = estimate(values, clusters, draws)
+        if clusters and (few := few_sources(clusters)):
+            problems[metric, filter_] = few
     else:
         try:
             with seeded(loaded.name, metric, filter_, "aggregate"):

@@ -115,6 +115,16 @@ def test_the_verification_gap_counts_sources() -> None:
 # repeats
 
 
+def test_answers_that_differ_within_docs_count_as_far_as_they_do() -> None:
+    attempts = [a for doc in range(40) for a in samples(doc, [1, 0, 1, 0])]
+    (point,) = arm(curve("t", "repeats", attempts), "mean")[:1]
+    expected = estimate([0.5] * 40, draws=4)
+    assert (point.ci_low, point.ci_high) == (expected.ci_low, expected.ci_high)
+    assert point.ci_high - point.ci_low < 0.8 * (
+        estimate([1.0, 0.0] * 20).ci_high - estimate([1.0, 0.0] * 20).ci_low
+    )
+
+
 def test_repeats_have_powers_of_two_and_all_samples() -> None:
     points = curve("t", "repeats", samples(0, [1, 0, 0, 0, 0, 0]))
     assert [point.x for point in arm(points, "pass")] == [1, 2, 4, 6]

@@ -166,7 +166,7 @@ class SampleRecord:
     answer: str
     """What the task's filter extracted."""
     scores: dict[str, float]
-    """Metric name -> this sample's score; empty when the sample failed."""
+    """Metric name -> this sample's score (a pair of numbers as `metric[0]`, `metric[1]`); empty when the sample failed."""
     finish_reason: str
     """stop | length | unclosed (thinking that never ended) | score | error | unknown (imported)"""
     num_prompt_tokens: int

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from evalharness.analysis.compare import Comparison, compare_runs
-from evalharness.analysis.paired import paired_test
+from evalharness.analysis.paired import mde_at, paired_test
 from evalharness.records import Manifest, MetricRecord
 from evalharness.store.layout import samples_path
 from evalharness.store.read import load_metrics
@@ -262,7 +262,27 @@ def test_a_metric_that_is_no_mean_is_compared_unpaired(tmp_path: Path) -> None:
     (row,) = compare_runs(tmp_path, *runs).tasks
     assert row.result.test == "z"
     assert row.result.difference == pytest.approx(0.4)
-    assert row.notes == ("unpaired: the metric is no mean of samples",)
+    assert row.notes == (
+        "unpaired: the metric is no mean of samples, and can't be computed from what is stored",
+    )
+
+
+def test_the_mde_is_that_of_the_corrected_verdict(tmp_path: Path) -> None:
+    """Of two rows nothing shows: each has half of alpha."""
+    rows = compare(tmp_path / "equal", {}, {"tasks": TASKS}).tasks
+    for row in rows:
+        assert row.result.mde == mde_at(row.result, 0.025) > mde_at(row.result, 0.05)
+    tasks = {"x": better(TASKS["x"], 25), "y": TASKS["y"]}
+    x, y = compare(tmp_path / "better", {}, {"tasks": tasks}).tasks
+    assert x.result.mde == mde_at(x.result, 0.025)
+    assert y.result.mde == mde_at(y.result, 0.05)  # x shows, whatever y does
+
+
+def test_few_sources_are_noted(tmp_path: Path) -> None:
+    few = {"clusters": {"x": [f"passage {i % 4}" for i in range(100)]}}
+    x, y = compare(tmp_path, few, few).tasks
+    assert x.notes == ("4 sources: too few to know how far others would differ",)
+    assert (y.notes, x.result.ci_low < -0.6, x.result.ci_high > 0.6) == ((), True, True)
 
 
 def test_clusters_widen_the_interval(tmp_path: Path) -> None:

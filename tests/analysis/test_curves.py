@@ -75,7 +75,54 @@ def values(points: Iterable[CurvePoint], name: str) -> list[float]:
     return [point.value for point in arm(points, name)]
 
 
+# sources
+
+
+def test_points_of_docs_that_share_a_source_are_as_wide_as_their_sources() -> None:
+    attempts = [a for doc in range(40) for a in samples(doc, [float(doc // 10 % 2)] * 2)]
+    alone, shared = (
+        curve("t", "repeats", attempts, sources)
+        for sources in (None, {doc: str(doc // 10) for doc in range(40)})
+    )
+    assert len(alone) == len(shared)
+    for one, other in zip(alone, shared, strict=True):
+        assert one.value == other.value
+        assert other.ci_high - other.ci_low > 2 * (one.ci_high - one.ci_low)
+
+
+def test_flips_of_a_source_are_one_change() -> None:
+    attempts = [attempt(doc, "budget", b, float(b > 8)) for doc in range(30) for b in (8, 16)]
+    sources = {doc: str(doc // 10) for doc in range(30)}
+    assert curve("t", "budget", attempts)[1].p_value == pytest.approx(2**-29)
+    assert curve("t", "budget", attempts, sources)[1].p_value == 2 / 8
+
+
+def test_a_doc_without_a_source_is_its_own() -> None:
+    attempts = [attempt(doc, "budget", b, float(b > 8)) for doc in range(10) for b in (8, 16)]
+    assert curve("t", "budget", attempts, {0: "a", 1: "a"})[1].p_value == 2 / 2**9
+
+
+def test_the_verification_gap_counts_sources() -> None:
+    drawn = [
+        a for doc in range(40) for a in judged(doc, [(1, 0.9), (0, 0.1 + 0.85 * (doc // 10 % 2))])
+    ]
+    alone = verification_gap(drawn)
+    shared = verification_gap(drawn, {doc: str(doc // 10) for doc in range(40)})
+    assert shared.value == alone.value
+    assert shared.ci_high - shared.ci_low > 2 * (alone.ci_high - alone.ci_low)
+
+
 # repeats
+
+
+def test_answers_that_differ_within_docs_count_as_far_as_they_do() -> None:
+    attempts = [a for doc in range(40) for a in samples(doc, [1, 0, 1, 0])]
+    (point,) = arm(curve("t", "repeats", attempts), "mean")[:1]
+    expected = estimate([0.5] * 40, draws=4)
+    assert (point.ci_low, point.ci_high) == (expected.ci_low, expected.ci_high)
+    assert point.ci_high - point.ci_low < 0.8 * (
+        estimate([1.0, 0.0] * 20).ci_high - estimate([1.0, 0.0] * 20).ci_low
+    )
 
 
 def test_repeats_have_powers_of_two_and_all_samples() -> None:

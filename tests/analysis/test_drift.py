@@ -16,7 +16,7 @@ from evalharness.analysis.drift import (
     parent_note,
 )
 from evalharness.analysis.missing import exactly, flipped
-from evalharness.analysis.paired import from_normal, paired_test
+from evalharness.analysis.paired import from_normal, mde_at, paired_test
 from evalharness.records import Manifest
 from stores import Scores, make_run
 
@@ -53,6 +53,17 @@ def one(
 ) -> DomainDrift:
     found = comparison(path, "s", "safety", {"x": BASE}, {"x": scores}, margin=margin, **options)
     return step(found, margin=margin).domain("safety")
+
+
+def test_the_mde_of_a_domain_is_that_of_the_corrected_test(tmp_path: Path) -> None:
+    found = step(
+        comparison(tmp_path, "cap", "capability", {"x": BASE}, {"x": BASE}),
+        comparison(tmp_path, "safe", "safety", {"x": BASE}, {"x": BASE}),
+    )
+    for name in ("capability", "safety"):
+        mean = found.domain(name).mean
+        assert mean is not None
+        assert mean.mde == mde_at(mean, 0.025) > mde_at(mean, 0.05)
 
 
 def test_capability_and_safety_are_told_apart_by_the_domain_of_the_suite(tmp_path: Path) -> None:

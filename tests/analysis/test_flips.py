@@ -63,3 +63,11 @@ def test_a_missing_score_is_refused(missing: float) -> None:
     for scores in ([0, missing], [1, 1]), ([1, 1], [0, missing]):
         with pytest.raises(ValueError, match="NaN"):
             flips(*scores)
+
+
+def test_docs_of_a_source_change_as_one() -> None:
+    """30 docs lost and none gained are 3 sources: p is 2/8, not 2^-29."""
+    before, after = [1.0] * 30, [0.0] * 30
+    assert flips(before, after).p_value < 1e-8
+    found = flips(before, after, [i // 10 for i in range(30)])
+    assert (found.gained, found.lost, found.p_value) == (0, 30, 2 / 8)

@@ -513,8 +513,11 @@ def test_bounds_of_sources_count_the_sources() -> None:
     a, b = 10 * rng(1).random((2, 60))
     result = paired_test(a, b, rng(), np.repeat(np.arange(12), 5))
     low, high = one_sided(result, 0.01)
-    reach = float(stats.t.ppf(0.99, 11)) * result.stderr
-    assert (low, high) == pytest.approx((result.difference - reach, result.difference + reach))
+    factor = stats.t.ppf(0.99, 11) / stats.t.ppf(0.95, 11)
+    ready = result.ci90_low - result.difference, result.ci90_high - result.difference
+    assert (low - result.difference, high - result.difference) == pytest.approx(
+        (factor * ready[0], factor * ready[1])
+    )
 
 
 def test_missing_docs_on_an_open_scale_could_be_anything() -> None:
@@ -547,8 +550,8 @@ BEYOND = binary(10, 65, 1000)
         ({"ci90_high": -0.0501}, ("fail", "beyond")),
         ({"ci90_high": -0.05}, ("inconclusive", "close")),
         ({"ci90_high": -0.05, "p_value": 0.0}, ("inconclusive", "close")),
-        ({"ci90_high": -0.0499, "mde": 0.05}, ("inconclusive", "close")),
-        ({"ci90_high": -0.0499, "mde": 0.0501}, ("inconclusive", "underpowered")),
+        ({"ci90_high": -0.0499, "spread": 0.0201}, ("inconclusive", "close")),
+        ({"ci90_high": -0.0499, "spread": 0.0202}, ("inconclusive", "underpowered")),
     ],
 )
 def test_a_loss_of_the_margin_itself_is_no_fail(

@@ -6,18 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from evalharness.analysis import paired
+from evalharness.analysis import sign_flips
 from evalharness.analysis.paired import (
     binary_posterior,
     detectable,
     detectable_share,
     docs_needed,
     from_normal,
+    mde_at,
     paired_binary_interval,
     paired_test,
-    permutation_p,
     unpaired_test,
 )
+from evalharness.analysis.sign_flips import sign_flip_p
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -102,7 +103,7 @@ def test_exact_permutation_counts_all_sign_changes() -> None:
     d = np.array([0.5, 0.2, 0.1])
     sums = [abs(x * 0.5 + y * 0.2 + z * 0.1) for x in (1, -1) for y in (1, -1) for z in (1, -1)]
     expected = np.mean([s >= 0.8 - 1e-9 for s in sums])
-    assert permutation_p(d, rng(), None, 100) == pytest.approx(expected)
+    assert sign_flip_p(d, rng(), None, 100) == pytest.approx(expected)
 
 
 def test_drawn_permutations_agree_with_scipy() -> None:
@@ -287,7 +288,8 @@ def test_intervals_of_students_t_and_of_the_normal_are_closed_forms() -> None:
     ):
         expected = stats.ttest_1samp(d, 0).confidence_interval(level)
         assert (low, high) == pytest.approx((expected.low, expected.high))
-    assert found.mde == pytest.approx((1.959964 + 0.841621) * found.stderr, rel=1e-5)
+    quantiles = stats.t.ppf(0.975, 24) + stats.t.ppf(0.8, 24)
+    assert found.mde == pytest.approx(quantiles * found.stderr)
     normal = from_normal(0.5, 0.6, 0.04, 10)
     assert (normal.ci_low, normal.ci_high) == pytest.approx(
         (0.1 - 1.959964 * 0.04, 0.1 + 1.959964 * 0.04), abs=1e-6
@@ -375,15 +377,15 @@ def test_an_error_of_0_is_no_certainty() -> None:
 
 
 def test_thirteen_units_are_looked_at_in_full_and_fourteen_drawn() -> None:
-    assert permutation_p(np.ones(13), rng(), None, 10) == 2 / 2**13
-    assert permutation_p(np.ones(14), rng(), None, 10) == 1 / 11
-    assert permutation_p(np.ones(1), rng(), None, 10) == 1.0
+    assert sign_flip_p(np.ones(13), rng(), None, 10) == 2 / 2**13
+    assert sign_flip_p(np.ones(14), rng(), None, 10) == 1 / 11
+    assert sign_flip_p(np.ones(1), rng(), None, 10) == 1.0
 
 
 @pytest.mark.parametrize("num_units", [2, 20, 3000])
 def test_each_permutation_is_drawn_once_in_chunks_or_not(num_units: int) -> None:
     # The sum is 0: all draws are as extreme, so p is (1 + draws) / (1 + permutations).
-    assert permutation_p(np.array([1.0, -1.0] * (num_units // 2)), rng(), None, 10_000) == 1.0
+    assert sign_flip_p(np.array([1.0, -1.0] * (num_units // 2)), rng(), None, 10_000) == 1.0
 
 
 class CountingBytes:
@@ -403,16 +405,16 @@ def test_a_chunk_holds_no_more_than_its_cells_and_at_least_a_row(
     monkeypatch: pytest.MonkeyPatch, cells: int, sizes: list[int]
 ) -> None:
     # 20 units: 3 bytes of signs a row
-    monkeypatch.setattr(paired, "_CHUNK_CELLS", cells)
+    monkeypatch.setattr(sign_flips, "_CHUNK_CELLS", cells)
     draws = CountingBytes()
-    assert permutation_p(np.array([1.0, -1.0] * 10), draws, None, 200) == 1.0  # type: ignore[arg-type]
+    assert sign_flip_p(np.array([1.0, -1.0] * 10), draws, None, 200) == 1.0  # type: ignore[arg-type]
     assert draws.sizes == sizes
 
 
 @pytest.mark.parametrize(("num_units", "extreme"), [(16, 1736), (17, 1865), (100, 534)])
 def test_a_seed_gives_the_same_draws_in_every_version(num_units: int, extreme: int) -> None:
     d = 0.3 * np.sin(np.arange(num_units)) + 0.04
-    assert permutation_p(d, rng(4), None, 10_000) == extreme / 10_001
+    assert sign_flip_p(d, rng(4), None, 10_000) == extreme / 10_001
 
 
 def test_docs_needed_count_the_spread_within_docs_by_their_repeats() -> None:
@@ -423,3 +425,42 @@ def test_docs_needed_count_the_spread_within_docs_by_their_repeats() -> None:
 def test_docs_needed_arent_one_more_by_rounding() -> None:
     assert docs_needed(detectable(1.0) / 2, 1.0) == 4
     assert docs_needed(detectable(0.1), 0.07) == 7
+
+
+def test_the_least_difference_grows_with_the_number_of_tests() -> None:
+    found = paired_test(*binary(60, 14, 5, 21), rng())
+    quantile = stats.norm.isf(0.05 / 57 / 2) + stats.norm.ppf(0.8)
+    assert mde_at(found, 0.05 / 57) == pytest.approx(quantile * math.sqrt(21 / 102 / 100))
+    assert mde_at(found, 0.05) == found.mde < mde_at(found, 0.05 / 57)
+
+
+def test_a_difference_needs_docs_that_differ() -> None:
+    """Of 100 docs 1 differs; a difference that shows is of more docs than that, and all of them one way."""
+    found = paired_test(*binary(60, 1, 0, 39), rng())
+    quantile = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    assert found.mde == pytest.approx(quantile**2 / 100)
+    assert math.isnan(paired_test(*binary(3, 1, 1, 1), rng()).mde)  # 6 docs
+
+
+def test_no_difference_shows_where_no_p_is_small_enough() -> None:
+    """5 sources have 32 sign changes: p is 2/32 at least."""
+    values = rng(3).random((2, 50))
+    found = paired_test(*values, rng(), np.repeat(np.arange(5), 10))
+    assert found.least_p == 2 / 32
+    assert math.isnan(found.mde)
+    assert (found.ci_low, found.ci_high) == (-1.0, 1.0)
+    more = paired_test(*values, rng(), np.repeat(np.arange(10), 5))
+    assert more.mde > 0
+    assert math.isnan(mde_at(more, 2 / 1024))
+    assert math.isnan(paired_test(*(10 * values), rng(), np.repeat(np.arange(5), 10)).ci_low)
+
+
+def test_a_source_of_most_docs_decides_neither_test_nor_interval() -> None:
+    """9 sources of 10 docs without a difference, one of 500 docs that all differ: it may be chance, p is 1/2 at least."""
+    sources = np.r_[np.repeat(np.arange(9), 10), np.full(500, 9)]
+    a = np.full(590, 0.5)
+    b = np.where(sources == 9, 0.9, 0.5 + np.tile([0.1, -0.1], 295))
+    found = paired_test(a, b, rng(), sources)
+    assert found.p_value > 0.05
+    assert found.ci_low <= 0 <= found.ci_high
+    assert found.mde > found.difference

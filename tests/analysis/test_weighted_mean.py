@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats import proportion
 
 from evalharness.analysis.estimates import Estimate, estimate, unseen_interval, wilson
 from evalharness.analysis.weighted_mean import Member, weighted_mean
@@ -113,8 +114,8 @@ def test_shared_sources_widen_the_interval() -> None:
     alone = weighted_mean([member(values), member(shares(50, 100))])
     clustered = weighted_mean([member(values, 1, sources), member(shares(50, 100))])
     assert clustered.ci_high - clustered.ci_low > 2 * (alone.ci_high - alone.ci_low)
-    # 10 sources, each all right or all wrong: 9 effective docs of the first task, t with 9 + 99 degrees of freedom.
-    size = 0.25 / (0.25 * 0.25 / 9 + 0.25 * 0.25 / 100)
+    # 10 sources, each all right or all wrong: 10 effective docs of the first task, t with 9 + 99 degrees of freedom.
+    size = 0.25 / (0.25 * 0.25 / 10 + 0.25 * 0.25 / 100)
     t = stats.t.ppf(0.975, 108)
     centre = (0.5 + t * t / (2 * size)) / (1 + t * t / size)
     reach = t / (1 + t * t / size) * math.sqrt(0.25 / size + t * t / (4 * size * size))
@@ -127,6 +128,14 @@ def test_one_source_counts_as_one_doc() -> None:
     t = stats.t.ppf(0.975, 3)
     assert found.ci_low == pytest.approx(size / (size + t * t))
     assert found.ci_high == 1.0
+
+
+def test_repeated_answers_count_as_far_as_they_differ() -> None:
+    """Two tasks of 40 docs, 8 answers each, alike for all docs: the group knows more than 80 answers would tell."""
+    values = [0.5] * 40
+    group = weighted_mean([Member(estimate(values, draws=8), 1.0, values, None, 8)] * 2)
+    least, most = (proportion.proportion_confint(n / 2, n, method="wilson") for n in (80, 640))
+    assert least[0] < group.ci_low <= most[0] + 1e-9
 
 
 def test_metrics_that_are_no_means_put_their_intervals_together() -> None:
@@ -231,15 +240,6 @@ def test_a_task_of_two_sources_has_the_size_that_its_error_says() -> None:
     p, q = (4 + 2 * value) / 8, (6 + 2 * value) / 12
     size = value * (1 - value) / (0.25 * p * (1 - p) / 2 + 0.25 * q * (1 - q) / 10)
     assert (found.ci_low, found.ci_high) == pytest.approx(t_wilson(value, size, 1 + 9))
-
-
-def test_sources_that_balance_count_no_more_than_their_docs() -> None:
-    values, sources = [1.0, 0.0] * 3 + [1.0, 1.0], [i // 2 for i in range(8)]
-    found = weighted_mean([member(values, 1, sources), member(shares(6, 10))])
-    value = (5 / 8 + 0.6) / 2
-    p, q = (5 + 2 * value) / 10, (6 + 2 * value) / 12
-    size = value * (1 - value) / (0.25 * p * (1 - p) / 8 + 0.25 * q * (1 - q) / 10)
-    assert (found.ci_low, found.ci_high) == pytest.approx(t_wilson(value, size, 3 + 9))
 
 
 def test_sources_that_all_agree_count_one_by_one() -> None:

@@ -1,5 +1,6 @@
 """Groups within groups: every level has lm-eval's value, an interval and a row."""
 
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from evalharness.config import (
     TaskConfig,
 )
 from evalharness.engines.fake import FakeEngine
+from evalharness.records import MetricRecord
 from evalharness.report.run_table import run_table
+from evalharness.running.group_scores import _member
 from evalharness.running.run import Outcome, run
+from evalharness.running.scoring import TaskScores
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loading import task_manager
 from own_tasks import CHOICE, write
@@ -134,3 +138,14 @@ def test_a_group_that_the_outer_does_not_aggregate_is_shown(here: Path, tiny_lla
     lines = table(found)
     assert any("inner (2 tasks)" in line for line in lines)
     assert any(line.strip().startswith("ga") for line in lines)
+
+
+def test_a_member_knows_how_often_its_docs_were_answered() -> None:
+    record = MetricRecord(
+        task="x", group="x", metric="acc", filter="none", value=0.5, ci_low=0.4, ci_high=0.6, stderr=0.0,
+        n=2, higher_is_better=True, is_main=True,
+    )  # fmt: skip
+    key = ("acc", "none")
+    scores = TaskScores([record], {key: array("d", [0.5, 0.5])}, draws={key: 8.0})
+    found = _member(scores, key, 1.0)
+    assert (found.draws, found.clusters, list(found.values or ())) == (8.0, None, [0.5, 0.5])

@@ -33,6 +33,7 @@ def only_other(doc, results): return {"f1": float(results[0])}
 def drawn(values): return random.random()
 def broken(values): raise KeyError("no such thing")
 def rms(values): return (sum(v * v for v in values) / len(values)) ** 0.5
+def where_none(values): return len(values) / sum(v == 1 for v in values)
 """
 
 
@@ -93,7 +94,7 @@ def test_two_repeats_of_a_doc_are_one_unit(here: Path) -> None:
             add(scorer, doc_id, float(repeat == 0 or doc_id == 2), repeat)
     found = metric(scorer.finish())
     assert (found.n, found.value) == (3, pytest.approx((0.5 + 0.5 + 1) / 3))
-    assert found.ci_high == estimate([0.5, 0.5, 1.0]).ci_high
+    assert found.ci_high == estimate([0.5, 0.5, 1.0], draws=2).ci_high < 1
 
 
 def test_clusters_of_repeats_are_those_of_their_docs(here: Path) -> None:
@@ -107,6 +108,14 @@ def test_clusters_of_repeats_are_those_of_their_docs(here: Path) -> None:
     assert len(set(clusters)) == 3
     ones = [float(i % 3 == 0) for i in range(12)]
     assert metric(scores).ci_low == estimate(ones, [i % 3 for i in range(12)]).ci_low
+
+
+def test_few_sources_are_told(here: Path) -> None:
+    loaded = load(here, cluster="{{source}}")
+    assert list(finish(loaded, [1.0, 0.0] * 6).problems.values()) == [
+        "3 sources: too few to know how far others would differ"
+    ]
+    assert not finish(load(here), [1.0, 0.0] * 6).problems
 
 
 def test_the_order_of_finishing_changes_nothing(here: Path) -> None:
@@ -127,6 +136,28 @@ def test_the_interval_of_an_aggregation_is_seeded_by_task_and_metric(here: Path)
     low, high = np.quantile([np.sqrt(np.mean(draw**2)) for draw in draws], [0.025, 0.975])
     assert found.value == pytest.approx(np.sqrt(np.mean(values**2)))
     assert (found.ci_low, found.ci_high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_an_aggregation_over_repeats_resamples_docs(here: Path) -> None:
+    """12 docs, 4 equal answers each: the interval is that of 12, and not half as wide."""
+    values = np.arange(12) / 12
+    scorer = TaskScorer(load(here, aggregation="!function code.rms", repeats=4))
+    for doc_id, value in enumerate(values):
+        for repeat in range(4):
+            add(scorer, doc_id, value, repeat)
+    found = metric(scorer.finish())
+    once = metric(finish(load(here, aggregation="!function code.rms"), list(values)))
+    assert (found.n, found.value) == (12, pytest.approx(once.value))
+    assert found.stderr == pytest.approx(once.stderr, rel=0.1)
+    assert found.ci_high - found.ci_low == pytest.approx(once.ci_high - once.ci_low, rel=0.15)
+
+
+def test_resamples_without_a_value_are_counted(here: Path) -> None:
+    scores = finish(load(here, aggregation="!function code.where_none"), [1.0] + [0.0] * 11)
+    (why,) = scores.problems.values()
+    assert "of 1000 resamples have no value; its interval is of the others" in why
+    assert 300 < int(why.split()[0]) < 400  # (11/12)^12 = 0.352
+    assert metric(scores).ci_low < metric(scores).value <= metric(scores).ci_high
 
 
 @pytest.mark.parametrize(("said", "is_better"), [("true", True), ("false", False), ("null", True)])

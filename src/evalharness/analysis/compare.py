@@ -15,7 +15,8 @@ from scipy import stats
 from evalharness.analysis.comparability import added_tasks, run_notes
 from evalharness.analysis.compare_rows import Plan, TaskComparison, Verdict
 from evalharness.analysis.missing import Bounds, mean_bounds, mean_of
-from evalharness.analysis.paired import PairedResult
+from evalharness.analysis.multiple_tests import alphas
+from evalharness.analysis.paired import PairedResult, mde_at
 from evalharness.records import Manifest
 from evalharness.store.pairs import load_pairs
 from evalharness.store.read import load_metrics
@@ -70,6 +71,7 @@ def compare_runs(
     """
     dirs = results_dir / a.run_id, results_dir / b.run_id
     plan = Plan(a, b, load_metrics(dirs[0]), load_metrics(dirs[1]), tasks, any_prompt)
+    plan.dirs = dirs
     pairs, damaged = load_pairs(
         *dirs, plan.scored, {name: plan.asked(name) for name in plan.scored}
     )
@@ -121,12 +123,16 @@ def _judged(rows: Sequence[TaskComparison], margin: float) -> list[TaskCompariso
     p_values = [math.nan if row.sure is None else row.sure.p_value for row in rows]
     known = [place for place, p in enumerate(p_values) if not math.isnan(p)]
     adjusted = dict.fromkeys(range(len(rows)), math.nan)
+    left = dict.fromkeys(range(len(rows)), ALPHA)
     if known:
-        found = stats.false_discovery_control([p_values[place] for place in known])
+        tested = [p_values[place] for place in known]
+        found = stats.false_discovery_control(tested)
         adjusted.update(zip(known, map(float, found), strict=True))
+        left.update(zip(known, alphas(tested, ALPHA), strict=True))
     return [
         replace(
             row,
+            result=replace(row.result, mde=mde_at(row.result, left[place])),
             p_adjusted=adjusted[place],
             verdict=verdict(
                 row.sure, adjusted[place], margin, higher_is_better=row.higher_is_better

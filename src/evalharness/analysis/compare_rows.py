@@ -32,14 +32,19 @@ from evalharness.analysis.missing import (
     pooled_clusters,
 )
 from evalharness.analysis.paired import PairedResult, paired_test, unpaired_test
+from evalharness.analysis.paired_metrics import metric_of, paired_metric_test
+from evalharness.analysis.sources import few_sources
 from evalharness.records import Manifest, MetricRecord
 from evalharness.scores.measured import NO_SHARES
+from evalharness.store.items import load_items
 from evalharness.store.layout import file_stem
 from evalharness.store.pairs import Asked, Pairs, Scored
 
 Verdict = Literal["better", "worse", "equivalent", "no difference resolved"]
 
 _AGREES = 1e-6
+_OF_SCORES = ("mcnemar", "permutation")
+"""Tests whose pairs are of scores, so that those of several tasks can be put together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,8 @@ class Plan:
         any_prompt: bool,
     ) -> None:
         self.a, self.b = a, b
+        self.dirs = Path(), Path()
+        """Of the two runs, for metrics that are computed again from stored items."""
         self.tasks_a, self.tasks_b = ({t.task: t for t in run.tasks} for run in (a, b))
         self.metrics_a, self.metrics_b = (
             {(m.task, m.metric, m.filter): m for m in metrics} for metrics in (metrics_a, metrics_b)
@@ -199,15 +206,30 @@ class Plan:
             result = paired_test(pairs.a, pairs.b, np.random.default_rng(seed), pairs.clusters)
             if _is_missing([pairs]) and _has_bounds(pairs, self.scored[name].metric):
                 bounds = bounds_of(pairs.possible, seed)
+            if pairs.clusters is not None and (few := few_sources(pairs.clusters)):
+                notes += (few,)
         else:
-            notes += ("unpaired: the metric is no mean of samples",)
-            result = unpaired_test(
-                first.value, first.stderr, second.value, second.stderr, min(first.n, second.n)
-            )
+            result, more = self._of_items(name, first, second)
+            notes += more
             if math.isnan(result.difference):
                 self.left_out[name] = "no score in one of the runs"
                 return None
         return _row(name, 1, first, result, [pairs], bounds, notes, self.tasks_a[name].group)
+
+    def _of_items(
+        self, name: str, first: MetricRecord, second: MetricRecord
+    ) -> tuple[PairedResult, tuple[str, ...]]:
+        """A metric that is no mean: paired where its items are stored, else of both standard errors; and what to say of it."""
+        items = load_items(*self.dirs, name, self.scored[name])
+        metric = None if items is None else metric_of(items, first.value, second.value)
+        if items is not None and metric is not None and len(items.a.one) > 1:
+            rng = np.random.default_rng(_seed(name, len(items.a.one)))
+            return paired_metric_test(items, metric, rng), ()
+        n = min(first.n, second.n)
+        result = unpaired_test(first.value, first.stderr, second.value, second.stderr, n)
+        return result, (
+            "unpaired: the metric is no mean of samples, and can't be computed from what is stored",
+        )
 
     def group_row(
         self,
@@ -221,7 +243,9 @@ class Plan:
         if record is None or not members:
             return None
         metric = (record.metric, record.filter)
-        used = [m for m in members if (m.metric, m.filter) == metric and m.result.test != "z"]
+        used = [
+            m for m in members if (m.metric, m.filter) == metric and m.result.test in _OF_SCORES
+        ]
         if len(used) < len(members):
             return None
         found = [pairs[m.task] for m in used]

@@ -8,14 +8,14 @@ Arms of the curves, by strategy:
   tokens` (as many draws as the tokens of the rounds so far allow), `random change` (as many answers changed, blindly).
 - `budget`, x = thinking tokens: `budget`.
 
-Docs are the unit: intervals are over docs, and a doc that was answered several times counts with its mean. All arms
-of a curve are over the same docs.
+Docs are the unit: intervals are over docs (or the sources that they share), and a doc that was answered several times
+counts with its mean. All arms of a curve are over the same docs.
 """
 
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -55,8 +55,12 @@ _Rule = Callable[[list[Attempt], list[int]], list[float]]
 
 class _Step(NamedTuple):
     x: float
+    docs: Sequence[int]
+    """(docs,) ids."""
     values: Floats
     """(docs,) score."""
+    draws: float
+    """Answers per doc, on average, that a value is made of; 1 where they aren't all 0 or 1."""
     num_tokens: float
     """Per doc."""
 
@@ -77,7 +81,12 @@ class _Correction(NamedTuple):
     """The first answer, then the votes."""
 
 
-def curve(task: str, strategy: str, attempts: Iterable[Attempt]) -> list[CurvePoint]:
+def curve(
+    task: str,
+    strategy: str,
+    attempts: Iterable[Attempt],
+    clusters: Mapping[int, str] | None = None,
+) -> list[CurvePoint]:
     """Points of a strategy's arms, in the order of the module's docstring and of x.
 
     Flips (gained, lost and their p) are given for `self_correct` and `budget`, between points of an arm whose scores
@@ -88,6 +97,7 @@ def curve(task: str, strategy: str, attempts: Iterable[Attempt]) -> list[CurvePo
         strategy: name of a strategy; one that has no curve has no points.
         attempts: all of the task, in any order. A doc that lacks a round or a budget which another has is left out of
             all arms; curves over samples end at the smallest number that any doc has.
+        clusters: doc id -> the source that the doc shares with others; None where the task declares none.
     """
     if strategy not in _KINDS:
         return []
@@ -95,12 +105,16 @@ def curve(task: str, strategy: str, attempts: Iterable[Attempt]) -> list[CurvePo
     return [
         point
         for arm in kind.arms(list(attempts))
-        for point in _points(arm, task, strategy, kind.x_name, kind.has_flips)
+        for point in _points(arm, task, strategy, kind, clusters)
     ]
 
 
-def verification_gap(attempts: Iterable[Attempt]) -> Gap:
+def verification_gap(attempts: Iterable[Attempt], clusters: Mapping[int, str] | None = None) -> Gap:
     """Generation-verification gap of a task's `verify` attempts at all samples; all NaN with n = 0 without any.
+
+    Args:
+        attempts: all of the task, in any order.
+        clusters: as `curve`'s.
 
     Source: Song et al. 2024, arXiv:2412.02674 (best-of-n by the model's own verification).
     """
@@ -115,26 +129,29 @@ def verification_gap(attempts: Iterable[Attempt]) -> Gap:
     )
     differences = bests - means
     # On the scale of scores, so that differences that are all equal get the interval of equal scores.
-    low, high = mean_interval(((differences + 1) / 2).tolist())
+    low, high = mean_interval(
+        ((differences + 1) / 2).tolist(), _sources(sorted(set(docs)), clusters)
+    )
     value, left = float(differences.mean()), 1 - float(means.mean())
     relative = value / left if left > 0 else math.nan
     return Gap(value, 2 * low - 1, 2 * high - 1, relative, len(means), k)
 
 
 def _points(
-    arm: _Arm, task: str, strategy: str, x_name: str, has_flips: bool
+    arm: _Arm, task: str, strategy: str, kind: "_Kind", clusters: Mapping[int, str] | None
 ) -> Iterator[CurvePoint]:
+    sources = _sources(arm.steps[0].docs, clusters) if arm.steps else None
     for place, step in enumerate(arm.steps):
-        found = estimate(step.values.tolist())
-        is_compared = has_flips and place > 0
-        since_first = _flips(arm.steps[0], step) if is_compared else None
-        since_last = _flips(arm.steps[place - 1], step) if is_compared else None
+        found = estimate(step.values.tolist(), sources, step.draws)
+        is_compared = kind.has_flips and place > 0
+        since_first = _flips(arm.steps[0], step, sources) if is_compared else None
+        since_last = _flips(arm.steps[place - 1], step, sources) if is_compared else None
         yield CurvePoint(
             task=task,
             strategy=strategy,
             arm=arm.name,
             x=step.x,
-            x_name=x_name,
+            x_name=kind.x_name,
             value=found.value,
             ci_low=found.ci_low,
             ci_high=found.ci_high,
@@ -149,11 +166,18 @@ def _points(
         )
 
 
-def _flips(before: _Step, after: _Step) -> Flips | None:
+def _flips(before: _Step, after: _Step, sources: Sequence[str] | None) -> Flips | None:
     """None where a doc is neither right nor wrong."""
     if not np.isin([before.values, after.values], (0.0, 1.0)).all():
         return None
-    return flips(before.values, after.values)
+    return flips(before.values, after.values, sources)
+
+
+def _sources(docs: Sequence[int], clusters: Mapping[int, str] | None) -> list[str] | None:
+    """The source of each doc; one that declares none is its own."""
+    if not clusters or not any(doc in clusters for doc in docs):
+        return None
+    return [clusters.get(doc, f"doc {doc}") for doc in docs]
 
 
 def _repeats_arms(attempts: list[Attempt]) -> list[_Arm]:
@@ -180,10 +204,14 @@ def _sample_arms(
     docs = [doc_id for doc_id, _ in samples]
     ks = _sizes(min(len(drawn) for _, drawn in samples))
     cost = np.array([np.mean([sample.num_tokens for sample in drawn]) for _, drawn in samples])
+    is_binary = _is_binary([sample.score for _, drawn in samples for sample in drawn])
+    draws = float(np.mean([len(drawn) for _, drawn in samples])) if is_binary else 1.0
     arms = []
     for name, rule in rules.items():
         columns = np.array([rule(drawn, ks) for _, drawn in samples]).T
-        steps = [_step(k, docs, column, k * cost) for k, column in zip(ks, columns, strict=True)]
+        steps = [
+            _step(k, docs, column, k * cost, draws) for k, column in zip(ks, columns, strict=True)
+        ]
         arms.append(_Arm(name, steps))
     return arms
 
@@ -298,8 +326,17 @@ def _attempt_steps(tracks: list[tuple[int, dict[int, Attempt]]]) -> list[_Step]:
     ]
 
 
-def _step(x: int, docs: list[int], values: npt.ArrayLike, tokens: npt.ArrayLike) -> _Step:
-    return _Step(float(x), _per_doc(docs, values), float(_per_doc(docs, tokens).mean()))
+def _step(
+    x: int, docs: list[int], values: npt.ArrayLike, tokens: npt.ArrayLike, draws: float = 1.0
+) -> _Step:
+    """One point; `draws` are the answers behind each of the values."""
+    known = sorted(set(docs))
+    num = draws * len(docs) / len(known) if draws > 1 or _is_binary(values) else 1.0
+    return _Step(float(x), known, _per_doc(docs, values), num, float(_per_doc(docs, tokens).mean()))
+
+
+def _is_binary(values: npt.ArrayLike) -> bool:
+    return bool(np.isin(np.asarray(values), (0.0, 1.0)).all())
 
 
 def _drawn(attempts: Iterable[Attempt], are_repeats_draws: bool) -> list[tuple[int, list[Attempt]]]:

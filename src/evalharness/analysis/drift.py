@@ -15,7 +15,8 @@ from evalharness.analysis.comparability import added_tasks
 from evalharness.analysis.compare import ALPHA, MARGIN, Comparison, is_share
 from evalharness.analysis.compare_rows import TaskComparison
 from evalharness.analysis.missing import Bounds, exactly, flipped, mean_bounds, mean_of
-from evalharness.analysis.paired import PairedResult
+from evalharness.analysis.multiple_tests import alphas
+from evalharness.analysis.paired import PairedResult, mde_at
 from evalharness.config import Domain
 from evalharness.records import Manifest
 
@@ -109,14 +110,15 @@ def lineage(
         notes: what a reader has to know of the whole.
     """
     found = [[_domain(link, name) for name in DOMAINS] for link in links]
-    adjusted = iter(_adjusted([domain.bounds for domains in found for domain in domains]))
+    bounds = [domain.bounds for domains in found for domain in domains]
+    adjusted = iter(zip(_adjusted(bounds), _left(bounds), strict=True))
     steps = [
         Step(
             parent=link.parent,
             child=link.child,
             is_whole=link.is_whole,
             comparisons=tuple(link.comparisons),
-            domains=tuple(_called(domain, next(adjusted), margin) for domain in domains),
+            domains=tuple(_called(domain, *next(adjusted), margin) for domain in domains),
             notes=tuple(link.notes),
         )
         for link, domains in zip(links, found, strict=True)
@@ -195,9 +197,11 @@ def _upward(found: Bounds | None, row: TaskComparison) -> Bounds | None:
     return Bounds(flipped(found.high), flipped(found.low))
 
 
-def _called(domain: DomainDrift, p: float, margin: float) -> DomainDrift:
+def _called(domain: DomainDrift, p: float, alpha: float, margin: float) -> DomainDrift:
+    mean = domain.mean
     return replace(
         domain,
+        mean=None if mean is None else replace(mean, mde=mde_at(mean, alpha)),
         p_adjusted=p,
         call="not measured" if domain.mean is None else call(domain.bounds, p, margin),
         is_within=domain.bounds is not None and domain.bounds.is_within(margin),
@@ -209,3 +213,10 @@ def _adjusted(bounds: Iterable[Bounds | None]) -> list[float]:
     known = [p for p in p_values if not math.isnan(p)]
     adjusted = iter(stats.false_discovery_control(known) if known else ())
     return [p if math.isnan(p) else float(next(adjusted)) for p in p_values]
+
+
+def _left(bounds: Sequence[Bounds | None]) -> list[float]:
+    """The alpha of each mean's test that the correction leaves."""
+    p_values = [math.nan if found is None else found.p_value for found in bounds]
+    left = iter(alphas([p for p in p_values if not math.isnan(p)], ALPHA))
+    return [ALPHA if math.isnan(p) else next(left) for p in p_values]

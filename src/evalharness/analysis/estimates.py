@@ -13,11 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from evalharness.analysis.resampling import resamples
+from evalharness.analysis.sources import effective_docs, numbered, spread_of_mean
+
 Item = TypeVar("Item")
 
 LEVEL = 0.95
 """Of all intervals that are shown."""
-_MAX_FAILED_RESAMPLES = 0.05
+MAX_WITHOUT_VALUE = 0.5
+"""Share of resamples without a value beyond which the others are no sample of what may be."""
 _ROUNDING = 1e-12
 """Relative spread below which values are equal but for rounding."""
 
@@ -62,7 +66,7 @@ def wilson(num_correct: float, n: float, level: float = LEVEL) -> Interval:
 def mean_interval(
     values: Sequence[float], clusters: Sequence[Hashable] | None = None, level: float = LEVEL
 ) -> Interval:
-    """Student's t interval of a mean, n - 1 degrees of freedom; with clusters, C - 1 and the clustered error.
+    """Student's t interval of a mean, n - 1 degrees of freedom; with clusters, see `sources.spread_of_mean`.
 
     One value (or one cluster) has no interval: NaN. Values that are all equal show no spread, and a width of zero
     would claim certainty: when they lie in [0, 1] they are taken for scores on that scale, and the interval is the
@@ -82,10 +86,11 @@ def mean_interval(
     rounding = _ROUNDING * float(np.abs(scores).max())
     if np.ptp(scores) <= rounding:
         return _constant_interval(float(scores[0]), units, level)
-    error = standard_error(values, clusters)
+    variance, freedom = spread_of_mean(scores, clusters)
+    error = math.sqrt(variance)
     if error <= rounding:
         return NO_INTERVAL
-    reach = float(special.stdtrit(units - 1, (1 + level) / 2)) * error
+    reach = float(special.stdtrit(freedom, (1 + level) / 2)) * error
     return Interval(mean - reach, mean + reach)
 
 
@@ -145,23 +150,25 @@ def standard_error(values: Sequence[float], clusters: Sequence[Hashable] | None 
     residuals = scores - scores.mean()
     if clusters is None:
         return math.sqrt(float(residuals @ residuals) / (n * (n - 1)))
-    sums = np.bincount(_codes(clusters), weights=residuals)
+    sums = np.bincount(numbered(clusters), weights=residuals)
     return math.sqrt(float(sums @ sums) * units / (units - 1)) / n
 
 
-def estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Estimate:
+def estimate(
+    values: Sequence[float], clusters: Sequence[Hashable] | None = None, draws: float = 1.0
+) -> Estimate:
     """Mean of the scores with its 95 % interval: Wilson's when all are 0 or 1, else t's.
 
-    Fractional scores from 0 to 1: see `share_interval`. On an open scale t's interval stands as it is, and equal scores
-    have none: nothing says how far another doc could lie from them. Clustered 0/1 scores: Wilson at the effective sample size p(1-p) / SE^2 (n at most; the number of clusters when
-    all are equal) with t's quantile for C - 1, which stays within [0, 1]. Sources of one doc each are no clusters. A NaN or infinite score makes all NaN
-    but n (and the value when infinite).
+    Where docs share sources, and where a score is the mean of answers that are 0 or 1, it is Wilson's at the number of
+    independent docs that say as much (`sources.effective_docs`), which stays within [0, 1]. Other scores from 0 to 1: see
+    `share_interval`. On an open scale t's interval stands as it is, and equal scores have none: nothing says how far
+    another doc could lie from them. Sources of one doc each are no clusters. A NaN or infinite score makes all NaN but n
+    (and the value when infinite).
 
     Args:
         values: score per doc.
         clusters: the source each doc shares with others, in the order of values.
-
-    Source: Korn & Graubard 1998, Survey Methodology 24:193 (effective sample size).
+        draws: answers per doc, on average, each 0 or 1, that a value is the mean (or another expectation) of.
     """
     scores = np.asarray(values, dtype=float)
     n = len(scores)
@@ -171,13 +178,16 @@ def estimate(values: Sequence[float], clusters: Sequence[Hashable] | None = None
         clusters = None
     value = float(scores.mean()) if not np.isinf(scores).any() else _infinite_mean(scores)
     error = standard_error(values, clusters)
-    if not np.isin(scores, (0.0, 1.0)).all():
+    if np.isin(scores, (0.0, 1.0)).all():
+        draws = 1.0  # whatever was drawn, it told nothing but right or wrong
+    elif draws == 1:
         return Estimate(value, *_score_interval(values, clusters, scores), error, n)
-    if clusters is None:
+    if clusters is None and draws == 1:
         return Estimate(value, *wilson(float(scores.sum()), n), error, n)
-    return Estimate(
-        value, *_clustered_wilson(value, n, num_units(scores, clusters), error), error, n
-    )
+    if num_units(scores, clusters) < 2 or not np.isfinite(scores).all():
+        return Estimate(value, *NO_INTERVAL, error, n)
+    docs = effective_docs(scores, clusters, draws).at(LEVEL)
+    return Estimate(value, *wilson(min(max(value, 0.0), 1.0) * docs, docs), error, n)
 
 
 def bootstrap_interval(
@@ -190,8 +200,9 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile bootstrap interval of a metric that is no mean (F1, BLEU, perplexity).
 
-    NaN for fewer than two items, when all resamples agree, and when more than 5 % of them have no value (the
-    aggregation raises an ArithmeticError or ValueError, or returns NaN).
+    NaN for fewer than two items, when all resamples agree, and when more than half of them have no value (the
+    aggregation raises an ArithmeticError or ValueError, or returns NaN); fewer are left out. Pairs of labels: see
+    `resampling.resamples`.
 
     Args:
         items: what the aggregation takes, one per doc; any objects.
@@ -203,7 +214,7 @@ def bootstrap_interval(
 
     Source: Efron & Tibshirani 1993, chapter 13.
     """
-    return _percentiles(_resamples(items, aggregation, rng, iterations, clusters), level)
+    return _percentiles(resamples(items, aggregation, rng, iterations, clusters), level)
 
 
 def bootstrap_estimate(
@@ -217,11 +228,13 @@ def bootstrap_estimate(
     n = len(items)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
-    resamples = _resamples(items, aggregation, rng, iterations, clusters)
-    interval = _percentiles(resamples, LEVEL)
-    found = resamples[np.isfinite(resamples)]
-    error = math.nan if math.isnan(interval.low) else float(found.std(ddof=1))
-    return Estimate(float(aggregation(list(items))), *interval, error, n)
+    drawn = resamples(items, aggregation, rng, iterations, clusters)
+    value, interval = float(aggregation(list(items))), _percentiles(drawn, LEVEL)
+    error = math.nan
+    if not math.isnan(interval.low):
+        error = float(drawn[np.isfinite(drawn)].std(ddof=1))
+        interval = Interval(min(interval.low, value), max(interval.high, value))
+    return Estimate(value, *interval, error, n)
 
 
 def num_units(
@@ -263,17 +276,6 @@ def _score_interval(
     return mean_interval(values, clusters)
 
 
-def _clustered_wilson(share: float, n: int, units: int, error: float) -> Interval:
-    if units < 2:
-        return NO_INTERVAL
-    is_constant = share in (0.0, 1.0)
-    effective = float(units) if is_constant else float(n)
-    if not is_constant and error > 0:
-        effective = min(effective, share * (1 - share) / error**2)
-    quantile = float(special.stdtrit(units - 1, (1 + LEVEL) / 2))
-    return wilson_by_quantile(share * effective, effective, quantile)
-
-
 def _constant_interval(value: float, units: int, level: float) -> Interval:
     return unseen_interval(value, units, level) if 0 <= value <= 1 else NO_INTERVAL
 
@@ -284,45 +286,9 @@ def _infinite_mean(scores: npt.NDArray[np.float64]) -> float:
     return signs.pop() if len(signs) == 1 else math.nan
 
 
-def _codes(clusters: Sequence[Hashable]) -> npt.NDArray[np.int64]:
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in clusters])
-
-
-def _resamples(
-    items: Sequence[Item],
-    aggregation: Callable[[list[Item]], float],
-    rng: np.random.Generator,
-    iterations: int,
-    clusters: Sequence[Hashable] | None,
-) -> npt.NDArray[np.float64]:
-    units: list[list[Item]] = [[item] for item in items]
-    if clusters is not None:
-        by_cluster: dict[Hashable, list[Item]] = {}
-        for cluster, item in zip(clusters, items, strict=True):
-            by_cluster.setdefault(cluster, []).append(item)
-        units = list(by_cluster.values())
-    n = len(units)
-    if n < 2:
-        return np.array([])
-    return np.array(
-        [
-            _value(aggregation, [item for i in rng.integers(n, size=n) for item in units[i]])
-            for _ in range(iterations)
-        ]
-    )
-
-
-def _value(aggregation: Callable[[list[Item]], float], items: list[Item]) -> float:
-    try:
-        return float(aggregation(items))
-    except (ArithmeticError, ValueError):
-        return math.nan
-
-
-def _percentiles(resamples: npt.NDArray[np.float64], level: float) -> Interval:
-    found = resamples[np.isfinite(resamples)]
-    if len(found) == 0 or len(found) < (1 - _MAX_FAILED_RESAMPLES) * len(resamples):
+def _percentiles(drawn: npt.NDArray[np.float64], level: float) -> Interval:
+    found = drawn[np.isfinite(drawn)]
+    if len(found) == 0 or len(found) < (1 - MAX_WITHOUT_VALUE) * len(drawn):
         return NO_INTERVAL
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high)) if low < high else NO_INTERVAL

@@ -19,8 +19,8 @@ from evalharness.analysis.gate_policy import TIERS, Policy, Rule, Tier, fits
 from evalharness.analysis.missing import Bounds, exactly
 from evalharness.analysis.paired import (
     PairedResult,
-    detectable,
     docs_needed,
+    mde_at,
     paired_binary_interval,
 )
 from evalharness.records import Manifest
@@ -153,7 +153,7 @@ def one_sided(result: PairedResult, alpha: float) -> Interval:
     if result.test == "z":
         factor = float(special.ndtri(1 - alpha) / special.ndtri(1 - _READY_ALPHA))
     elif result.stderr > 0:
-        wanted, ready = special.stdtrit(units - 1, [1 - alpha, 1 - _READY_ALPHA])
+        wanted, ready = special.stdtrit(result.freedom, [1 - alpha, 1 - _READY_ALPHA])
         factor = float(wanted / ready)
     else:
         # No doc differs from another: the interval is of what n docs alone can say, 1 - alpha^(1/n) of the range.
@@ -191,6 +191,8 @@ def _adjusted(rows: Sequence[TaskComparison]) -> list[float]:
 
 
 def _judged(policy: Policy, suite: str, row: TaskComparison, rule: Rule, p: float) -> GateRow:
+    # Its own test is one-sided, and no other's.
+    row = replace(row, result=replace(row.result, mde=mde_at(row.result, 2 * policy.alpha)))
     result = row.result
     # A share of the base's score, which missing docs leave open: the smaller one to pass, the larger one to fail.
     bases = [end.value_a for end in row.sure or exactly(result)]
@@ -241,7 +243,7 @@ def _gain(sure: Bounds | None, alpha: float, row: TaskComparison) -> Interval:
 
 def _needed(result: PairedResult, distance: float, alpha: float) -> int | None:
     """Docs that decide at 80 % power between a true difference and the margin, which lies so far from it."""
-    variance = (result.mde / detectable(1.0)) ** 2 * result.n
+    variance = result.spread**2 * result.n
     if math.isnan(variance) or distance == 0:
         return None
     return docs_needed(distance, variance, alpha=2 * alpha)

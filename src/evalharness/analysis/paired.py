@@ -6,7 +6,7 @@ source is the unit of every error and test.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,16 +15,19 @@ from scipy import special
 
 from evalharness.analysis.estimates import Interval, standard_error
 from evalharness.analysis.flips import mcnemar_exact
+from evalharness.analysis.sign_flips import (
+    PERMUTATIONS,
+    least_p,
+    sign_flip_intervals,
+    sign_flip_p,
+)
+from evalharness.analysis.sources import effective_sources, spread_of_mean
 
 Floats = npt.NDArray[np.float64]
-Test = Literal["mcnemar", "permutation", "z"]
+Test = Literal["mcnemar", "permutation", "jackknife", "z"]
 
-PERMUTATIONS = 10_000
 POWER = 0.8
 _ALPHA = 0.05
-_EXACT_UNITS = 13
-"""Up to this many units that differ, all 2^n sign changes are looked at."""
-_CHUNK_CELLS = 20_000_000
 _SAME = 1e-12
 _FEW_UNITS = 10
 """Below it the spread of differences is too little known to trust a small one."""
@@ -52,7 +55,8 @@ class PairedResult:
     p_value: float
     """Two-sided, of no difference."""
     test: Test
-    """mcnemar (exact; scores of 0 and 1), permutation (of signs), or z (no pairs: from both standard errors)."""
+    """mcnemar (exact; scores of 0 and 1), permutation (of signs), jackknife (the same, of what docs add to a metric that is
+    no mean), or z (no pairs: from both standard errors)."""
     wins: int
     """Docs on which b scores more."""
     losses: int
@@ -60,7 +64,14 @@ class PairedResult:
     p_b_above_a: float
     """Posterior probability that b's mean is the higher one."""
     mde: float
-    """Least true difference that n docs like these would show at 80 % power and alpha 0.05."""
+    """Least true difference that n docs like these would show at 80 % power and alpha 0.05, or the alpha that is left of it
+    where several are tested (`mde_at`); NaN where none would show."""
+    spread: float = math.nan
+    """Standard error that power is computed with; NaN where it is unknown."""
+    freedom: float = math.inf
+    """Its degrees of freedom."""
+    least_p: float = 0.0
+    """The smallest p that so many docs (or sources) can give."""
 
 
 def paired_test(
@@ -96,22 +107,26 @@ def paired_test(
     units = n if codes is None else len(np.unique(codes))
     both = np.concatenate([first, second])
     is_share = n > 0 and bool(both.min() >= 0 and both.max() <= 1)
-    stderr = standard_error(list(d), None if codes is None else list(codes))
+    stderr, freedom = _error(d, codes, units)
     test: Test
     if codes is None and np.isin(both, (0, 1)).all():
         test, p_value = "mcnemar", mcnemar_exact(wins, losses)
         p_b_above_a = binary_posterior(wins, losses)
         ci95, ci90 = (paired_binary_interval(wins, losses, n, level) for level in (0.95, 0.90))
-        spread = math.sqrt((wins + losses + 2) / (n + 2) / n) if n else math.nan
+        spread, freedom = math.sqrt((wins + losses + 2) / (n + 2) / n) if n else math.nan, math.inf
     else:
-        test, p_value = "permutation", permutation_p(d, rng, codes, permutations)
-        p_b_above_a = _t_posterior(float(d.mean()), stderr, units)
-        ci95, ci90 = (
-            _difference_interval(d, stderr, units, level, is_share=is_share)
-            for level in (0.95, 0.90)
-        )
+        test, p_value = "permutation", sign_flip_p(d, rng, codes, permutations)
+        p_b_above_a = _t_posterior(float(d.mean()), stderr, freedom)
+        if codes is None or not stderr > _SAME:
+            alone = units if codes is None else effective_sources(codes)
+            ci95, ci90 = (
+                _difference_interval(d, stderr, alone, level, is_share=is_share)
+                for level in (0.95, 0.90)
+            )
+        else:
+            ci95, ci90 = _source_intervals(d, rng, codes, permutations, is_share=is_share)
         spread = stderr if stderr > 0 else math.nan
-    return PairedResult(
+    found = PairedResult(
         n=n,
         num_clusters=None if codes is None else units,
         value_a=float(first.mean()) if n else math.nan,
@@ -128,8 +143,33 @@ def paired_test(
         losses=losses,
         ties=n - wins - losses,
         p_b_above_a=p_b_above_a if n else math.nan,
-        mde=detectable(spread),
+        mde=math.nan,
+        spread=spread,
+        freedom=freedom,
+        least_p=least_p(units, permutations),
     )
+    return replace(found, mde=mde_at(found, _ALPHA))
+
+
+def mde_at(result: PairedResult, alpha: float) -> float:
+    """Least true difference that a test at this alpha shows at 80 % power; NaN where it would show none.
+
+    Right or wrong answers differ on no fewer docs than the difference says, however few are seen to differ.
+
+    Source: Miller 2024, arXiv:2411.00640, section 5; Connor 1987, Biometrics 43:207 (McNemar's test).
+    """
+    if result.least_p >= alpha or not result.spread > 0:
+        return math.nan
+    quantiles = [1 - alpha / 2, POWER]
+    if math.isinf(result.freedom):
+        factor = float(special.ndtri(quantiles).sum())
+    else:
+        factor = float(special.stdtrit(result.freedom, quantiles).sum())
+    least = factor * result.spread
+    if result.test == "mcnemar" and least > result.spread**2 * result.n:
+        least = factor**2 / result.n
+        return least if least <= 1 else math.nan
+    return least
 
 
 def unpaired_test(
@@ -168,6 +208,7 @@ def from_normal(value_a: float, value_b: float, stderr: float, n: int) -> Paired
         ties=0,
         p_b_above_a=float(special.ndtr(z)),
         mde=detectable(stderr if stderr > 0 else math.nan),
+        spread=stderr if stderr > 0 else math.nan,
     )
 
 
@@ -192,30 +233,6 @@ def binary_posterior(wins: int, losses: int) -> float:
     if wins == losses:
         return 0.5
     return float(special.betainc(losses + 0.5, wins + 0.5, 0.5))
-
-
-def permutation_p(
-    d: Floats, rng: np.random.Generator, codes: npt.NDArray[np.intp] | None, permutations: int
-) -> float:
-    """Two-sided p of a mean difference of 0: signs of units (docs, or sources) are exchangeable under it.
-
-    Exact up to 13 units that differ; else (1 + draws as extreme) / (1 + draws), which is never 0.
-
-    Source: Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9:39 (the added one).
-    """
-    sums: Floats = d if codes is None else np.bincount(codes, weights=d).astype(float)
-    sums = sums[np.abs(sums) > _SAME]
-    # Sums that are equal but for rounding are as extreme.
-    observed = abs(float(sums.sum())) * (1 - 1e-5)
-    if len(sums) <= _EXACT_UNITS:
-        signs = 1 - 2 * ((np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1)
-        return float((np.abs(signs @ sums) >= observed).mean())
-    extreme = 0
-    chunk = max(1, min(permutations, _CHUNK_CELLS // len(sums)))
-    for start in range(0, permutations, chunk):
-        rows = min(chunk, permutations - start)
-        extreme += int((np.abs(_flipped_sums(sums, rows, rng)) >= observed).sum())
-    return (1 + extreme) / (1 + permutations)
 
 
 def detectable(stderr: float, power: float = POWER, alpha: float = _ALPHA) -> float:
@@ -251,25 +268,44 @@ def docs_needed(
     return math.ceil(z**2 * total / effect**2 - 1e-9)
 
 
-def _flipped_sums(sums: Floats, rows: int, rng: np.random.Generator) -> Floats:
-    """`rows` sums with random signs: twice the sum of a random half less the whole. A random bit is a sign."""
-    width = (len(sums) + 7) // 8
-    bits = np.frombuffer(rng.bytes(rows * width), dtype=np.uint8).reshape(rows, width)
-    chosen = np.unpackbits(bits, axis=1, count=len(sums)).astype(np.float32)
-    half: Floats = (chosen @ sums.astype(np.float32)).astype(float)
-    return 2 * half - float(sums.sum())
+def _error(d: Floats, codes: npt.NDArray[np.intp] | None, units: int) -> tuple[float, float]:
+    """Standard error of the mean difference and its degrees of freedom."""
+    if codes is None or units < 2:
+        clusters = None if codes is None else list(codes)
+        return standard_error(list(d), clusters), max(1.0, units - 1.0)
+    variance, freedom = spread_of_mean(d, list(codes))
+    return math.sqrt(variance), freedom
 
 
-def _t_posterior(difference: float, stderr: float, units: int) -> float:
+def _source_intervals(
+    d: Floats,
+    rng: np.random.Generator,
+    codes: npt.NDArray[np.intp],
+    permutations: int,
+    *,
+    is_share: bool,
+) -> list[Interval]:
+    """What the test by sources leaves, at 95 and 90 %: all of -1 to 1 with 5 sources or fewer, none on an open scale."""
+    found = []
+    for low, high in sign_flip_intervals(d, rng, codes, (0.95, 0.90), permutations):
+        if is_share:
+            found.append(Interval(max(low, -1.0), min(high, 1.0)))
+        else:
+            is_known = math.isfinite(low) and low < high
+            found.append(Interval(low, high) if is_known else Interval(math.nan, math.nan))
+    return found
+
+
+def _t_posterior(difference: float, stderr: float, freedom: float) -> float:
     if difference == 0:
         return 0.5
     if not stderr > 0:
         return math.nan
-    return float(special.stdtr(units - 1, difference / stderr))
+    return float(special.stdtr(freedom, difference / stderr))
 
 
 def _difference_interval(
-    d: Floats, stderr: float, units: int, level: float, *, is_share: bool
+    d: Floats, stderr: float, units: float, level: float, *, is_share: bool
 ) -> Interval:
     """Student's t over the units, on a scale from -1 to 1 for shares.
 

@@ -20,6 +20,7 @@ from evalharness.analysis.estimates import (
     unseen_interval,
     wilson_by_quantile,
 )
+from evalharness.analysis.sources import EffectiveDocs, effective_docs, spread_of_mean
 
 _SAME = 1e-12
 _ADDED = 2
@@ -36,6 +37,8 @@ class Member(NamedTuple):
     """Score per doc; None where the task's metric is no mean of them."""
     clusters: Sequence[Hashable] | None = None
     """The source each doc shares with others of its task, in the order of values."""
+    draws: float = 1.0
+    """Answers per doc, on average, each 0 or 1, that a value is the mean of."""
 
 
 class _Part(NamedTuple):
@@ -50,8 +53,8 @@ class _Part(NamedTuple):
 def weighted_mean(members: Sequence[Member]) -> Estimate:
     """The group's mean with its 95 % interval and standard error.
 
-    - Scores that are all 0 or 1: Wilson at the effective sample size m(1-m) / SE^2, or Kish's 1 / sum(w^2 / n) where all
-      docs are scored alike. It stays within [0, 1]. For SE each task's share is drawn to the group's mean by two docs, so
+    - Scores that are all 0 or 1, or means of such answers: Wilson at the effective sample size m(1-m) / SE^2, or Kish's
+      1 / sum(w^2 / n) where all docs are scored alike. It stays within [0, 1]. For SE each task's share is drawn to the group's mean by two docs, so
       that a task of few docs which all agree isn't taken for certain.
     - Other scores from 0 to 1: Student's t with Satterthwaite's degrees of freedom, but never narrower than what Kish's
       number of docs can say alone (`estimates.unseen_interval`), cut at 0 and 1.
@@ -84,7 +87,7 @@ def weighted_mean(members: Sequence[Member]) -> Estimate:
     variance = math.fsum(part.variance for part in parts)
     error = math.sqrt(variance)
     scores = np.concatenate([m.values or () for m in members])
-    if np.isin(scores, (0.0, 1.0)).all():
+    if all(m.draws > 1 or np.isin(m.values or (), (0.0, 1.0)).all() for m in members):
         interval = _of_right_and_wrong(members, weights, value)
     else:
         is_share = bool(scores.min() >= 0 and scores.max() <= 1)
@@ -100,7 +103,9 @@ def _parts(members: Sequence[Member], weights: Sequence[float], value: float) ->
     for member, weight in zip(members, weights, strict=True):
         units = num_units(member.values or (), member.clusters)
         if units > 1:
-            parts.append(_Part((weight * member.estimate.stderr) ** 2, units - 1))
+            values = np.asarray(member.values, dtype=float)
+            spread = spread_of_mean(values, member.clusters)
+            parts.append(_Part(weight**2 * spread.variance, spread.freedom))
         else:
             lonely.append((weight * (member.estimate.value - value)) ** 2)
     if lonely:
@@ -122,7 +127,8 @@ def _kish(weights: Sequence[float], sizes: Sequence[float]) -> float:
 def _of_right_and_wrong(
     members: Sequence[Member], weights: Sequence[float], value: float
 ) -> Interval:
-    sizes = [_effective_size(member) for member in members]
+    found = [_effective_docs(member) for member in members]
+    sizes = [min(max(docs.num, docs.least), docs.most) for docs in found]
     value = min(max(value, 0.0), 1.0)
     variance = 0.0
     for weight, member, size in zip(weights, members, sizes, strict=True):
@@ -130,26 +136,25 @@ def _of_right_and_wrong(
         share = (n * member.estimate.value + _ADDED * value) / (n + _ADDED)
         variance += weight**2 * share * (1 - share) / size
     docs = value * (1 - value) / variance if variance > 0 else _kish(weights, sizes)
-    return wilson_by_quantile(value * docs, docs, _quantile(members))
+    return wilson_by_quantile(value * docs, docs, _quantile(members, found))
 
 
-def _effective_size(member: Member) -> float:
-    """Independent docs that say as much as the member's: all of them, fewer where they share sources."""
-    share, error, docs = member.estimate.value, member.estimate.stderr, float(member.estimate.n)
-    if member.clusters is None:
-        return docs
-    units = float(num_units(member.values or (), member.clusters))
-    if not error > 0:
-        return units
-    return min(docs, share * (1 - share) / error**2)
+def _effective_docs(member: Member) -> EffectiveDocs:
+    scores, n = np.asarray(member.values, dtype=float), float(member.estimate.n)
+    units = num_units(scores, member.clusters)
+    if units < 2:
+        return EffectiveDocs(1.0, 0.0, 1.0, n)
+    return effective_docs(scores, member.clusters, member.draws)
 
 
-def _quantile(members: Sequence[Member]) -> float:
-    """The normal one; Student's for the sources less one for each task where any shares them."""
+def _quantile(members: Sequence[Member], found: Sequence[EffectiveDocs]) -> float:
+    """The normal one; Student's for the degrees of freedom of all tasks where any shares sources."""
     if all(member.clusters is None for member in members):
         return float(special.ndtri((1 + LEVEL) / 2))
-    units = sum(num_units(member.values or (), member.clusters) - 1 for member in members)
-    return float(special.stdtrit(max(1, units), (1 + LEVEL) / 2))
+    freedom = math.fsum(
+        docs.freedom if math.isfinite(docs.freedom) else docs.least - 1 for docs in found
+    )
+    return float(special.stdtrit(max(1, freedom), (1 + LEVEL) / 2))
 
 
 def _of_scores(

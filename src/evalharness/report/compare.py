@@ -42,7 +42,7 @@ _LONGEST_ANSWER = 600
 _LONGEST_PROMPT = 240
 _FOOT = (
     "difference: second - first on the docs that both have a score for, 95 % CI; p: exact McNemar or permutation, Benjamini-Hochberg over the rows (of the mean: normal); missing scores count at their worst for the verdict",
-    "MDE: least true difference that would show at 80 % power; P(>): posterior probability that the second is higher",
+    "MDE: least true difference that this verdict, corrected for all rows, would show at 80 % power; P(>): posterior probability that the second is higher",
 )
 
 

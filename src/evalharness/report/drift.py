@@ -43,7 +43,7 @@ _ROOMY = 76
 """Columns of a table from which names are rather whole than its numbers complete."""
 _FOOT = (
     "difference: second - first on the same docs, 95 % CI; p: Benjamini-Hochberg over the rows of a suite, of the means "
-    "over steps and domains; MDE: least true difference that would show at 80 % power",
+    "over steps and domains; MDE: least true difference that the corrected test would show at 80 % power",
     "mean: equal weight per row, 1 - score where lower is better; up and down are significant, kept is shown to be within "
     "the margin by its 90 % interval, not worse by the lower end of it; each whatever the missing scores are",
 )

@@ -71,7 +71,8 @@ def gate_view(gate: Gate, names: tuple[str, str], *, width: int) -> Group:
             Text(f"at worst: one-sided {level} bound of the loss or gain, better being up, missing scores at their worst; a task "
                  "passes above -margin and fails where the other bound is below it", style="dim"),
             Text("difference: second - first on the docs that both have a score for, 95 % CI; p: of no difference, "
-                 "Benjamini-Hochberg over the rows, decides nothing; MDE: least true difference that would show at 80 % power",
+                 "Benjamini-Hochberg over the rows, decides nothing; MDE: least true difference that the one-sided test would show at "
+                 "80 % power",
                  style="dim"),
         ]  # fmt: skip
     return Group(*parts)

@@ -17,7 +17,9 @@ from evalharness.tasks.loading import LoadedTask
 def strategy_curve(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[CurvePoint]:
     """The points of the task's curves; none without a strategy."""
     kind = loaded.strategy.kind
-    points = [] if kind is StrategyKind.single else curve(loaded.name, kind.value, attempts)
+    if kind is StrategyKind.single:
+        return []
+    points = curve(loaded.name, kind.value, attempts, _clusters(loaded, attempts))
     ends = [_ends(loaded, point) for point in points]
     return [
         replace(point, ci_low=low, ci_high=high)
@@ -40,7 +42,7 @@ def strategy_metrics(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Me
     """`verification_gap` of strategy=verify: best by P(yes) less the mean of the same draws, paired by doc."""
     if loaded.strategy.kind is not StrategyKind.verify:
         return []
-    gap = verification_gap(attempts)
+    gap = verification_gap(attempts, _clusters(loaded, attempts))
     low, high = _ends(loaded, gap)
     return [
         MetricRecord(
@@ -57,3 +59,9 @@ def strategy_metrics(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Me
             is_main=False,
         )
     ]
+
+
+def _clusters(loaded: LoadedTask, attempts: Sequence[Attempt]) -> dict[int, str]:
+    """Doc id -> its source; docs without one are left out."""
+    docs = {tried.doc_id for tried in attempts}
+    return {doc_id: found for doc_id in docs if (found := loaded.cluster(doc_id))}

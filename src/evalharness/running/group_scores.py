@@ -109,7 +109,8 @@ def _member(scores: TaskScores, key: Key, weight: float) -> Member:
     record = next(m for m in scores.metrics if (m.metric, m.filter) == key)
     estimate = Estimate(record.value, record.ci_low, record.ci_high, record.stderr, record.n)
     full = narrowed(estimate, 1 / _factor(scores, key))
-    return Member(full, weight, _numbers(scores, key), scores.clusters.get(key) or None)
+    clusters, draws = scores.clusters.get(key) or None, scores.draws.get(key, 1.0)
+    return Member(full, weight, _numbers(scores, key), clusters, draws)
 
 
 def _factor(scores: TaskScores, key: Key) -> float:

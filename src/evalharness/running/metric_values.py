@@ -44,11 +44,11 @@ def checked_scores(
             raise TypeError(f"process_results gave the metric {reprlib.repr(name)}, not a name")
         aggregation = aggregations.get(name)
         if is_mean(aggregation):
-            number = to_number(name, value, may_be_nan=_name(aggregation) == "nanmean")
+            number = to_number(name, value, may_be_nan=aggregation_name(aggregation) == "nanmean")
             if not math.isnan(number):
                 scores[name] = number
         else:
-            if _is_lm_evals(aggregation) and (value is None or isinstance(value, _NUMBERS)):
+            if is_lm_evals(aggregation) and (value is None or isinstance(value, _NUMBERS)):
                 to_number(name, value)
             scores[name] = value
     return scores
@@ -56,7 +56,7 @@ def checked_scores(
 
 def is_mean(aggregation: Callable[[list[Any]], Any] | None) -> bool:
     """Whether a metric is the mean of its samples' values."""
-    return aggregation is None or _name(aggregation) in ("mean", "nanmean")
+    return aggregation is None or aggregation_name(aggregation) in ("mean", "nanmean")
 
 
 def to_number(name: str, value: Any, *, may_be_nan: bool = False) -> float:
@@ -81,21 +81,28 @@ def to_number(name: str, value: Any, *, may_be_nan: bool = False) -> float:
 
 
 def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The scores that are numbers; what other aggregations take isn't stored."""
+    """The scores that are numbers, and pairs of numbers as `metric[0]` and `metric[1]`; other items aren't stored."""
     found = {}
     for name, value in scores.items():
-        if isinstance(value, _NUMBERS):
+        is_pair = isinstance(value, tuple | list) and len(value) == 2
+        named = (
+            {f"{name}[{place}]": part for place, part in enumerate(value)}
+            if is_pair
+            else {name: value}
+        )
+        if all(isinstance(part, _NUMBERS) for part in named.values()):
             try:
-                found[name] = float(value)
+                found.update({key: float(part) for key, part in named.items()})
             except (OverflowError, ValueError):
                 continue
     return found
 
 
-def _name(aggregation: object) -> str:
+def aggregation_name(aggregation: object) -> str:
+    """The name of its function; empty for what has none."""
     return str(getattr(aggregation, "__name__", ""))
 
 
-def _is_lm_evals(aggregation: object) -> bool:
-    """It takes what lm-eval's metrics give; a task's own may take None for what doesn't apply."""
+def is_lm_evals(aggregation: object) -> bool:
+    """Whether it takes what lm-eval's metrics give; a task's own may take None for what doesn't apply."""
     return str(getattr(aggregation, "__module__", "")).startswith("lm_eval.api")

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -20,7 +20,9 @@ from lm_eval.api.instance import Instance
 
 from evalharness.analysis.estimates import Estimate, bootstrap_estimate, estimate
 from evalharness.analysis.finite import correction, narrowed
+from evalharness.analysis.sources import few_sources
 from evalharness.records import Failure, MetricRecord
+from evalharness.running.likelihoods import likelihood_estimate
 from evalharness.running.metric_values import checked_scores, is_mean, to_number
 from evalharness.tasks.loading import LoadedTask
 from evalharness.tasks.random_state import seeded
@@ -61,7 +63,9 @@ class TaskScores:
     clusters: dict[tuple[str, str], Sequence[str]] = field(default_factory=dict)
     """(metric, filter) -> the source of each of these; empty where the task declares none."""
     problems: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(metric, filter) -> why it has no value, or no interval."""
+    """(metric, filter) -> why it has no value, no interval, or an unsure one."""
+    draws: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(metric, filter) -> answers per doc, on average, where they are all 0 or 1 and a value is their mean."""
     doubt: Doubt | None = None
     """Of the main metric, where answers were cut or are empty."""
     corrections: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -156,31 +160,54 @@ class TaskScorer:
 
     def finish(self) -> TaskScores:
         """The task's metrics over all that was scored."""
+        has_repeats = self._loaded.repeats > 1
         values = {key: v.per_unit() for key, v in self._values.items()}
         clusters: dict[tuple[str, str], Sequence[str]] = {
             key: found
             for key, v in self._values.items()
             if (found := self._clusters(v.unit_docs()))
         }
+        draws = {key: v.draws() for key, v in self._values.items()} if has_repeats else {}
         main = self._loaded.main_metric()
         problems: dict[tuple[str, str], str] = {}
         corrections = {key: self._correction(v) for key, v in self._values.items()}
-        metrics = [
-            _metric(self._loaded, *key, v, clusters.get(key), problems, corrections[key])
-            for key, v in values.items()
-        ]
+        metrics = []
+        for key, v in values.items():
+            units, answers = self._units(key, clusters), draws.get(key, 1.0)
+            record = _metric(self._loaded, *key, v, units, answers, problems, corrections[key])
+            if has_repeats and record.n:
+                record = replace(record, n=self._values[key].num_docs)
+            metrics.append(record)
         if main not in values:
             metrics.append(no_metric(self._loaded))
             if values:
                 problems[main] = "no sample has a value"
-        doubt = self._values[main].doubt() if main in values else None
         subset = self._loaded.subset
-        docs_per_draw = subset.num_available / len(subset.doc_ids) if subset.is_random else 1.0
-        return TaskScores(metrics, values, clusters, problems, doubt, corrections, docs_per_draw)
+        return TaskScores(
+            metrics,
+            values,
+            clusters,
+            problems,
+            draws=draws,
+            doubt=self._values[main].doubt() if main in values else None,
+            corrections=corrections,
+            docs_per_draw=subset.num_available / len(subset.doc_ids) if subset.is_random else 1.0,
+        )
 
     def _correction(self, values: _Values) -> float:
         subset = self._loaded.subset
         return correction(values.num_docs, subset.num_available) if subset.is_random else 1.0
+
+    def _units(
+        self, key: tuple[str, str], clusters: Mapping[tuple[str, str], Sequence[str]]
+    ) -> Sequence[str] | None:
+        """The source of each value; the doc, where values are of samples and the task declares no source."""
+        if key in clusters or self._loaded.repeats == 1:
+            return clusters.get(key)
+        values = self._values[key]
+        if isinstance(values.values, array):
+            return None
+        return [f"doc {doc_id}" for doc_id in values.unit_docs()]
 
     def _clusters(self, doc_ids: Sequence[int]) -> Sequence[str]:
         found = [self._loaded.cluster(doc_id) for doc_id in doc_ids]
@@ -239,6 +266,12 @@ class _Values:
         )
         return Doubt(num_cut, num_scored, low, high)
 
+    def draws(self) -> float:
+        """Answers per doc, on average; 1 where they aren't all 0 or 1, whose mean is a score like any other."""
+        if not isinstance(self.values, array) or not np.isin(self.values, (0.0, 1.0)).all():
+            return 1.0
+        return len(self.values) / self.num_docs
+
     def per_unit(self) -> Sequence[Any]:
         """A value per doc, the mean of its repeats, in the order of docs; where the metric is no mean, one per sample.
 
@@ -266,12 +299,15 @@ def _metric(
     filter_: str,
     values: Sequence[Any],
     clusters: Sequence[str] | None,
+    draws: float,
     problems: dict[tuple[str, str], str],
     factor: float,
 ) -> MetricRecord:
     """A metric over all samples; what its aggregation can't do is noted in `problems`."""
     if isinstance(values, array):
-        e = estimate(values, clusters)
+        e = estimate(values, clusters, draws)
+        if clusters and (few := few_sources(clusters)):
+            problems[metric, filter_] = few
     else:
         try:
             with seeded(loaded.name, metric, filter_, "aggregate"):
@@ -314,10 +350,14 @@ def _aggregate(
         with loaded.bounds.contain(f"the aggregation of {metric}"):
             return to_number(metric, aggregation(items))
 
+    num_without = 0
+
     def of_resample(items: list[Any]) -> float:
+        nonlocal num_without
         try:
             return aggregate(items)
         except UserCodeError:  # some metrics have no value for some samples
+            num_without += 1
             return math.nan
 
     started = time.monotonic()
@@ -325,9 +365,15 @@ def _aggregate(
     if time.monotonic() - started > _SLOWEST_S:
         problems[metric, filter_] = "its aggregation is too slow for an interval"
         return Estimate(value, math.nan, math.nan, math.nan, len(values))
+    if found := likelihood_estimate(aggregation, values, clusters):
+        return found
     # Seeded by what is estimated: scoring the same samples again gives the same interval.
     rng = np.random.default_rng([len(values), *f"{loaded.name}/{metric}".encode()])
     e = bootstrap_estimate(values, of_resample, rng, BOOTSTRAP_ITERATIONS, clusters)
+    if num_without and not math.isnan(e.ci_low):
+        problems[metric, filter_] = (
+            f"{num_without} of {BOOTSTRAP_ITERATIONS} resamples have no value; its interval is of the others"
+        )
     return e._replace(value=value)
 
 

@@ -1,0 +1,241 @@
+"""How often 95 % intervals hold the truth, how often equals are told apart, and the power at the printed MDE.
+
+    python scripts/bench/coverage.py [--draws 1000] [--only repeats,sources,...] [--markdown]
+
+Scores are simulated, estimates and comparisons are the program's own. One JSON line: per table its rows; `--markdown`
+prints the least, mean and greatest of each table's cells instead. `docs/statistics.md`
+shows them, and `tests/analysis/test_coverage.py` holds them to their bounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from evalharness.analysis.estimates import bootstrap_estimate, estimate
+from evalharness.analysis.flips import mcnemar_exact
+from evalharness.analysis.multiple_tests import alphas
+from evalharness.analysis.paired import mde_at, paired_test
+from evalharness.analysis.resampling import ratio
+from evalharness.analysis.weighted_mean import Member, weighted_mean
+
+Floats = npt.NDArray[np.float64]
+
+SHARES = (0.03, 0.2, 0.5, 0.97)
+CORRELATIONS = (0.1, 0.5)
+"""Of a doc's answers, and of a source's docs."""
+PER_SOURCE = 5
+DISCORDANCE = 0.2
+"""Share of docs on which equal models differ."""
+
+
+class Row(NamedTuple):
+    """One cell of a table."""
+
+    what: str
+    p: float
+    n: int
+    """Docs, or sources where docs share them."""
+    value: float
+    """Share of draws."""
+
+
+def abilities(rng: np.random.Generator, p: float, correlation: float, size: int) -> Floats:
+    """Chances to be right, of mean p: beta, so that two answers of one doc (two docs of one source) correlate so."""
+    spread = (1 - correlation) / correlation
+    return rng.beta(p * spread, (1 - p) * spread, size=size)
+
+
+def sizes(rng: np.random.Generator, kind: str, num: int) -> npt.NDArray[np.int64]:
+    """Docs of each source: all 5, or geometric of mean 5."""
+    return np.full(num, PER_SOURCE) if kind == "equal" else rng.geometric(1 / PER_SOURCE, size=num)
+
+
+def covered(draws: int, p: float, found: Callable[[], tuple[float, ...]]) -> float:
+    """Share of draws whose interval (second and third field) holds p."""
+    return sum(low <= p <= high for _, low, high, *_ in (found() for _ in range(draws))) / draws
+
+
+def repeats(draws: int) -> Iterator[Row]:
+    """Mean over docs of k answers each."""
+    for p, n, k, correlation in product(SHARES, (30, 100, 300), (2, 8, 32), CORRELATIONS):
+        rng = np.random.default_rng([n, k, round(100 * p), round(100 * correlation)])
+
+        def found() -> tuple[float, ...]:
+            values = rng.binomial(k, abilities(rng, p, correlation, n)) / k  # noqa: B023
+            return estimate(values.tolist(), draws=k)  # noqa: B023
+
+        yield Row(f"k {k}, correlation {correlation}", p, n, covered(draws, p, found))
+
+
+def sources(draws: int) -> Iterator[Row]:
+    """Mean over docs that share sources."""
+    for kind, p, num, k, correlation in product(
+        ("equal", "geometric"), SHARES, (30, 100), (1, 8), CORRELATIONS
+    ):
+        rng = np.random.default_rng([num, k, round(100 * p), round(100 * correlation)])
+
+        def found() -> tuple[float, ...]:
+            docs = sizes(rng, kind, num)  # noqa: B023
+            codes = np.repeat(np.arange(num), docs)  # noqa: B023
+            chances = abilities(rng, p, correlation, num)[codes]  # noqa: B023
+            values = rng.binomial(k, chances) / k  # noqa: B023
+            return estimate(values.tolist(), codes.tolist(), k)  # noqa: B023
+
+        what = f"{kind}, k {k}, correlation {correlation}"
+        yield Row(what, p, num, covered(draws, p, found))
+
+
+def differences(draws: int) -> Iterator[Row]:
+    """Difference of two equal models on docs that share sources, paired: its interval, and p >= 0.05."""
+    for kind, p, num, correlation in product(
+        ("equal", "geometric"), (0.2, 0.5), (30, 100), CORRELATIONS
+    ):
+        rng = np.random.default_rng([num, round(100 * p), round(100 * correlation)])
+        hits = kept = 0
+        for _ in range(draws):
+            codes = np.repeat(np.arange(num), sizes(rng, kind, num))
+            a, b = (
+                (rng.random(len(codes)) < abilities(rng, p, correlation, num)[codes]).astype(float)
+                for _ in range(2)
+            )
+            result = paired_test(a, b, rng, codes, permutations=999)
+            hits += result.ci_low <= 0 <= result.ci_high
+            kept += result.p_value >= 0.05
+        what = f"{kind}, correlation {correlation}"
+        yield Row(what, p, num, hits / draws)
+        yield Row(f"{what}, test", p, num, kept / draws)
+
+
+def groups(draws: int) -> Iterator[Row]:
+    """Mean of three tasks of n, n / 2 and n / 5 docs, with equal weight; 8 answers a doc, or one."""
+    for p, n, k in product(SHARES, (30, 100, 300), (1, 8)):
+        rng = np.random.default_rng([n, k, round(100 * p)])
+
+        def found() -> tuple[float, ...]:
+            members = []
+            for size in (n, n // 2, n // 5):  # noqa: B023
+                values = (rng.binomial(k, abilities(rng, p, 0.5, size)) / k).tolist()  # noqa: B023
+                members.append(Member(estimate(values, draws=k), 1.0, values, None, k))  # noqa: B023
+            return weighted_mean(members)
+
+        yield Row(f"k {k}", p, n, covered(draws, p, found))
+
+
+def perplexities(draws: int) -> Iterator[Row]:
+    """Log-likelihood per word over docs of 10 to some hundred words, normal or skewed (p is its standard deviation)."""
+    for law, n in product(("normal", "gamma"), (30, 100, 300)):
+        rng = np.random.default_rng([n, len(law)])
+
+        def found() -> tuple[float, ...]:
+            words = rng.lognormal(4, 0.5, size=n).round() + 10  # noqa: B023
+            nats = rng.normal(2, 0.5, size=n) if law == "normal" else rng.gamma(4, 0.5, size=n)  # noqa: B023
+            return ratio((words * nats).tolist(), words.tolist())
+
+        yield Row(law, 0.5 if law == "normal" else 1.0, n, covered(draws, 2.0, found))
+
+
+def f1s(draws: int) -> Iterator[Row]:
+    """F1 of a class of share p of which 70 % are found; sets without one of the class are drawn again."""
+
+    def f1(pairs: list[tuple[int, int]]) -> float:
+        table = np.asarray(pairs)
+        return 2 * float((table[:, 0] & table[:, 1]).sum()) / max(1, int(table.sum()))
+
+    for p, n in product((0.03, 0.1, 0.4), (30, 100, 300)):
+        rng = np.random.default_rng([n, round(100 * p)])
+        truth = 2 * 0.7 * p / (p + 0.7 * p + 0.05 * (1 - p))
+
+        def found() -> tuple[float, ...]:
+            gold = np.zeros(n, dtype=int)  # noqa: B023
+            while not gold.any():
+                gold = (rng.random(n) < p).astype(int)  # noqa: B023
+            said = (rng.random(n) < np.where(gold, 0.7, 0.05)).astype(int)  # noqa: B023
+            pairs = list(zip(gold.tolist(), said.tolist(), strict=True))
+            return bootstrap_estimate(pairs, f1, rng, 300)  # noqa: B023
+
+        yield Row("F1", p, n, covered(max(1, draws // 5), truth, found))
+
+
+def verdicts(draws: int, num_docs: int = 1000) -> Iterator[Row]:
+    """Of several rows of right and wrong answers: any told apart where all are equal, and one that differs by the MDE."""
+    for num_rows in (1, 5, 20, 57):
+        rng = np.random.default_rng(num_rows)
+        told, least = 0, []
+        for _ in range(draws):
+            p_values = _equal(rng, num_rows, num_docs)
+            told += min(stats.false_discovery_control(p_values)) < 0.05
+            if len(least) < 100:
+                least.append(_printed(rng, p_values, num_docs))
+        mde = float(np.median(least))
+        found = 0
+        for _ in range(draws):
+            differ = rng.binomial(num_docs, DISCORDANCE)
+            wins = rng.binomial(differ, (1 + mde / DISCORDANCE) / 2)
+            p_values = [mcnemar_exact(wins, differ - wins), *_equal(rng, num_rows - 1, num_docs)]
+            found += stats.false_discovery_control(p_values)[0] < 0.05
+        yield Row("told apart, equal", mde, num_rows, told / draws)
+        yield Row("found, different by the MDE", mde, num_rows, found / draws)
+
+
+def _equal(rng: np.random.Generator, num_rows: int, num_docs: int) -> list[float]:
+    differ = rng.binomial(num_docs, DISCORDANCE, size=num_rows)
+    wins = rng.binomial(differ, 0.5)
+    return [mcnemar_exact(int(w), int(d - w)) for w, d in zip(wins, differ, strict=True)]
+
+
+def _printed(rng: np.random.Generator, p_values: list[float], num_docs: int) -> float:
+    """The MDE of the first of equal rows."""
+    a = (rng.random(num_docs) < 0.5).astype(float)
+    b = np.where(rng.random(num_docs) < DISCORDANCE, 1 - a, a)
+    result = paired_test(a, b, rng)
+    return mde_at(result, alphas([result.p_value, *p_values[1:]], 0.05)[0])
+
+
+TABLES = {
+    table.__name__: table
+    for table in (repeats, sources, differences, groups, perplexities, f1s, verdicts)
+}
+
+
+def as_markdown(tables: dict[str, list[Row]]) -> str:
+    """A line for each table and number of docs."""
+    lines = [
+        "| table | docs (sources, rows) | cells | least | mean | greatest |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, rows in tables.items():
+        parts: dict[tuple[str, int], list[float]] = {}
+        for row in rows:
+            what = row.what if name == "verdicts" else "test" if row.what.endswith("test") else ""
+            parts.setdefault((f"{name} {what}".strip(), row.n), []).append(row.value)
+        lines += [
+            f"| {what} | {n} | {len(values)} | {min(values):.3f} | {np.mean(values):.3f} | {max(values):.3f} |"
+            for (what, n), values in parts.items()
+        ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--only", default=",".join(TABLES))
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args()
+    tables = {name: list(TABLES[name](options.draws)) for name in options.only.split(",")}
+    if options.markdown:
+        print(as_markdown(tables))
+        return
+    found = {name: [row._asdict() for row in rows] for name, rows in tables.items()}
+    print(json.dumps({"draws": options.draws, **found}))
+
+
+if __name__ == "__main__":
+    main()

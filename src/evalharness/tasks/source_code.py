@@ -120,4 +120,9 @@ def _is_task_code(path: str) -> bool:
 
 
 def _lies_below(path: str) -> bool:
-    return any(path == folder or path.startswith(folder + os.sep) for folder in _FOLDERS)
+    while path not in _FOLDERS:
+        above = os.path.dirname(path)  # noqa: PTH120  a `Path` costs more, and there are many
+        if above == path:
+            return False
+        path = above
+    return True

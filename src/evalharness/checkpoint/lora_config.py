@@ -147,7 +147,7 @@ class _Reader:
         kind, rank = content.get("peft_type", "LORA"), content.get("r")
         if kind != "LORA" or type(rank) is not int or not 0 < rank < 2**20:
             raise self._error(
-                f"says peft_type={kind!r}, r={str(rank)[:20]}; only LoRA adapters can be loaded: {BY_PEFT}"
+                f"says peft_type={kind!r}, r={str(rank)[:20]!r}; only LoRA adapters can be loaded: {BY_PEFT}"
             )
         self._check_followed()
         patterns = (*self._names("modules_to_save"), *self._names("layers_pattern"))

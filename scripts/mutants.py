@@ -39,15 +39,24 @@ EQUIVALENT = Path(__file__).with_name("mutants_equivalent.yaml")
 
 MODULES = {
     "analysis/calibration.py": ["analysis/test_calibration.py"],
+    "analysis/comparability.py": ["analysis/test_comparability.py"],
     "analysis/compare.py": ["analysis/test_compare_verdicts.py", "analysis/test_compare.py"],
+    "analysis/compare_rows.py": ["analysis/test_compare_verdicts.py", "analysis/test_compare.py"],
     "analysis/composite.py": ["analysis/test_composite.py"],
     "analysis/curves.py": ["analysis/test_curves.py"],
     "analysis/estimates.py": ["analysis/test_estimates.py"],
+    "analysis/finite.py": ["analysis/test_finite.py"],
     "analysis/flips.py": ["analysis/test_flips.py"],
     "analysis/gate.py": ["analysis/test_gate.py"],
+    "analysis/missing.py": ["analysis/test_missing.py"],
+    "analysis/multiple_tests.py": ["analysis/test_multiple_tests.py"],
     "analysis/noise.py": ["analysis/test_noise.py"],
     "analysis/paired.py": ["analysis/test_paired.py"],
+    "analysis/paired_metrics.py": ["analysis/test_paired_metrics.py"],
     "analysis/repeats.py": ["analysis/test_repeats.py"],
+    "analysis/resampling.py": ["analysis/test_resampling.py"],
+    "analysis/sign_flips.py": ["analysis/test_sign_flips.py", "analysis/test_paired.py"],
+    "analysis/sources.py": ["analysis/test_sources.py", "analysis/test_estimates.py"],
     "analysis/weighted_mean.py": ["analysis/test_weighted_mean.py"],
     "checkpoint/scale.py": ["checkpoint/test_scale_fields.py", "checkpoint/test_scale.py"],
     "checkpoint/weights.py": ["checkpoint/test_weights.py", "checkpoint/test_weights_bounds.py"],
@@ -63,6 +72,7 @@ MODULES = {
     "tasks/fitting.py": ["tasks/test_fitting.py"],
     "tasks/lm.py": ["tasks/test_lm_plans.py", "tasks/test_lm.py"],
     "tasks/sampling.py": ["tasks/test_sampling.py"],
+    "tasks/subsets.py": ["tasks/test_subsets.py"],
     "../../tasks/math500_boxed/utils.py": ["custom_tasks/test_math500_boxed.py"],
 }
 """Module of the package -> its tests (those that are there). In-process tests only: a program that a test starts has no

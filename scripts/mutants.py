@@ -65,7 +65,7 @@ MODULES = {
     "running/executing.py": ["running/test_executing.py"],
     "running/group_scores.py": ["running/test_group_records.py"],
     "running/journal.py": ["running/test_journal.py", "running/test_journal_lines.py"],
-    "running/resuming.py": ["running/test_resuming.py"],
+    "running/resuming.py": ["running/test_resuming.py", "running/test_prompts.py"],
     "running/scoring.py": ["running/test_scoring.py"],
     "running/summarizing.py": ["running/test_summarizing.py"],
     "store/pairs.py": ["store/test_pairs.py"],

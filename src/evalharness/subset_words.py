@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from evalharness.records import TaskSummary
 
 NOT_COMPARABLE = "not comparable with published scores"
-ESTIMATED = "estimates of the scores over all docs, their intervals narrowed by sqrt(1 - n/N)"
+ESTIMATED = "estimates of the scores over all docs, intervals narrowed by sqrt(1 - n/N) where every doc has a score"
 
 
 def limited(tasks: Iterable[TaskSummary]) -> list[TaskSummary]:

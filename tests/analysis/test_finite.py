@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from evalharness.analysis.estimates import Estimate, estimate
-from evalharness.analysis.finite import correction, group_correction, narrowed
+from evalharness.analysis.finite import correction, correction_of_draw, group_correction, narrowed
 from evalharness.analysis.weighted_mean import Member, weighted_mean
 
 FINITE = st.floats(-1e6, 1e6)
@@ -92,3 +92,8 @@ def test_a_group_of_equally_sampled_tasks_narrows_as_they_do() -> None:
     assert narrowed(group, factor).ci_high - group.value == pytest.approx(
         0.6 * (group.ci_high - group.value)
     )
+
+
+def test_a_draw_with_a_doc_missing_is_no_draw() -> None:
+    assert correction_of_draw(50, 50, 200) == pytest.approx(math.sqrt(0.75))
+    assert correction_of_draw(49, 50, 200) == 1.0

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from evalharness.analysis.board_scores import range_of
 from evalharness.analysis.leaderboard import Board, build_boards
 from evalharness.analysis.ranking import Ranks
 from evalharness.records import Manifest
@@ -275,3 +276,21 @@ def test_missing_docs_on_an_open_scale_leave_no_rank(store: Store) -> None:
     ranks = {row.label: row.ranks for row in store.board("t").rows}
     assert ranks["a"] is not None
     assert ranks["b"] is None
+
+
+def test_ranks_are_of_models_and_not_of_the_docs_that_a_random_subset_left_out(
+    store: Store,
+) -> None:
+    """The interval of 100 of 150 random docs is narrowed for the 150; whether a model is better is as open as before."""
+    run = store.add("a", {"t": FAIR})
+    (metric,) = load_main_metrics(store.folder, [run.run_id]).of_run[run.run_id]
+    (whole,) = run.tasks
+    drawn = replace(whole, limit_from="random", limit_seed=0, num_docs_available=150)
+    factor = math.sqrt(1 - 100 / 150)
+    low, high = (0.5 + factor * (end - 0.5) for end in (metric.ci_low, metric.ci_high))
+    narrow = replace(metric, ci_low=low, ci_high=high)
+    assert range_of(narrow, [drawn], [0.5]) == pytest.approx(range_of(metric, [whole], [0.5]))
+    first = replace(drawn, limit_from="first", limit_seed=None)
+    assert range_of(narrow, [first], [0.5])[1::2] == pytest.approx((low, high))
+    failed = replace(drawn, num_samples=99)  # never narrowed
+    assert range_of(narrow, [failed], [0.5]).ci_low < low

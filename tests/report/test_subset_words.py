@@ -54,7 +54,7 @@ def said(verb: Callable[..., Any], results_dir: Path, *arguments: str) -> str:
         (results, [], "70 of 610*"),
         (results, [], "* random docs only (n of N)"),
         (results, ["--json"], f'"subset": "{WORDS}"'),
-        (results, ["r-base"], f"{WORDS}: estimates of the scores over all docs, their intervals"),
+        (results, ["r-base"], f"{WORDS}: estimates of the scores over all docs, intervals"),
         (results, ["r-base"], "60/600"),
         (results, ["r-base", "--json"], f'"subset": "{WORDS}"'),
         (results, ["r-base", "--json"], '"subset": "random 60, seed 0"'),
@@ -90,7 +90,7 @@ def test_words(results_dir: Path) -> None:
     assert subset_words([one]) == "random 60 of 600 docs (seed 0)"
     by = replace(one, stratified_by="category")
     assert subset_words([by]) == "random 60 of 600 docs (seed 0, by category)"
-    assert subset_note([by]).endswith("narrowed by sqrt(1 - n/N)")
+    assert subset_note([by]).endswith("narrowed by sqrt(1 - n/N) where every doc has a score")
     first = replace(one, limit_from="first", limit_seed=None)
     assert subset_note([first]) == "first 60 of 600 docs: not comparable with published scores"
     both = "first and random 120 of 1200 docs in 2 of 3 tasks (seed 0)"

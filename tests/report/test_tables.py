@@ -138,7 +138,7 @@ def test_limited_run_is_not_comparable() -> None:
 def test_a_run_of_random_docs_says_what_its_intervals_are_for() -> None:
     some = {"num_docs": 40, "num_docs_available": 1319, "limit_from": "random", "limit_seed": 0}
     text = show_run([task("t", **some, stratified_by="category")], [replace(METRIC, n=40)])
-    words = "random 40 of 1319 docs (seed 0, by category): estimates of the scores over all docs, their intervals narrowed"
+    words = "random 40 of 1319 docs (seed 0, by category): estimates of the scores over all docs, intervals narrowed"
     assert words in " ".join(text.split())
     assert "40/1319" in text
     two = show_run([task("t", **some), TASK], [replace(METRIC, n=40)])

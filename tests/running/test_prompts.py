@@ -222,6 +222,27 @@ def test_a_run_that_is_continued_on_another_day_keeps_the_day_of_its_start(
     assert again.manifest.identity == died.manifest.identity
 
 
+def test_of_several_days_the_latest_run_is_continued(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evalharness.running import resuming, summarizing
+
+    monkeypatch.setattr(resuming, "_NUMBERS_DONT_DEPEND_ON", ("extra",))
+    died = []
+    for day, after in (("2025-12-30", 1), ("2025-12-31", 2)):
+        monkeypatch.setattr(summarizing, "now", lambda day=day: f"{day}T12:00:00+00:00")
+        set_day = {"template_date": day}
+        died.append(
+            run(make("qwen", template=DATED, model=set_day, engine={"extra": {"die_after": after}}))
+        )
+    assert [one.manifest.template_date for one in died] == ["2025-12-30", "2025-12-31"]
+    first, second = (one.manifest for one in died)
+    assert first.run_id != second.run_id
+    monkeypatch.setattr(templates, "today", lambda: "2026-01-01")
+    again = run(make("qwen", template=DATED, resume=Resume.must))
+    assert again.manifest.run_id == second.run_id
+
+
 def test_a_day_that_is_set_is_another_experiment_than_a_run_of_another_day(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

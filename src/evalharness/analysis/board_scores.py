@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from evalharness.analysis.finite import correction
 from evalharness.records import MetricRecord, TaskSummary
 from evalharness.scores.measured import NO_SHARES
 
@@ -85,7 +86,7 @@ def range_of(
         tasks: the task, or the group's.
         values: the score of each of these; None where it isn't known.
     """
-    score, missing = score_of(metric), missing_share(tasks)
+    score, missing = _of_more_docs(score_of(metric), tasks), missing_share(tasks)
     if not missing:
         return Range(score.value, score.ci_low, score.value, score.ci_high)
     if metric.metric in NO_SHARES or not 0 <= score.value <= 1:
@@ -105,6 +106,25 @@ def range_of(
     below = math.hypot((score.value - score.ci_low) * kept, drawn * score.value)
     above = math.hypot((score.ci_high - score.value) * kept, drawn * (1 - score.value))
     return Range(low, low - below, high, high + above)
+
+
+def _of_more_docs(score: Score, tasks: Sequence[TaskSummary]) -> Score:
+    """The score with its interval as wide as for docs that the task doesn't have.
+
+    Of a random subset it is narrowed to say what the task's own docs would give (`analysis.finite`); ranks are of models,
+    and as `compare` and `gate` do they take the docs for a draw of more. A group's is widened by its narrowest task.
+    """
+    drawn = [t for t in tasks if t.is_limited and t.limit_from == "random"]
+    factors = [correction(t.num_docs, t.num_docs_available) for t in drawn if _is_whole(t)]
+    if not factors:
+        return score
+    wide = 1 / min(factors)
+    low, high = (score.value + wide * (end - score.value) for end in (score.ci_low, score.ci_high))
+    return score._replace(ci_low=low, ci_high=high)
+
+
+def _is_whole(task: TaskSummary) -> bool:
+    return _num_scored(task) == task.num_docs * task.repeats
 
 
 def _num_scored(task: TaskSummary) -> int:

@@ -29,6 +29,20 @@ def correction(num_scored: int, num_available: int) -> float:
     return math.sqrt(1 - num_scored / num_available)
 
 
+def correction_of_draw(num_scored: int, num_drawn: int, num_available: int) -> float:
+    """The same of a random draw, of which all docs must have a score: those without one are no random part of it.
+
+    Args:
+        num_scored: docs with a score.
+        num_drawn: docs that the run takes.
+        num_available: N, docs that the full task has.
+
+    Returns:
+        1 where a doc of the draw has no score.
+    """
+    return correction(num_drawn, num_available) if num_scored == num_drawn else 1.0
+
+
 def narrowed(estimate: Estimate, factor: float) -> Estimate:
     """The estimate with its interval's ends nearer to its value; the standard error stays.
 

@@ -242,11 +242,10 @@ def _row(
         own_mean = score_of(own[0]) if own else NO_SCORE
         mean = own_mean if composite else mean_score([score_of(scores[task]) for task in kept])
         is_whole = not any(task in missing for task in kept)
-        mean_of_all = (
-            Range(mean.value, mean.ci_low, mean.value, mean.ci_high)
-            if is_whole
-            else mean_range([ranges[task] for task in kept])
-        )
+        if own and is_whole:
+            mean_of_all = range_of(own[0], [t for task in kept for t in members.get(task, ())], [])
+        else:
+            mean_of_all = mean_range([ranges[task] for task in kept])
     return Row(
         run=run,
         label=row_label(run),

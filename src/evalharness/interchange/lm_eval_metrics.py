@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from evalharness.analysis.estimates import Estimate, Interval, estimate
+from evalharness.analysis.finite import correction_of_draw, narrowed
 from evalharness.interchange.lm_eval_files import Key, Reported, TaskResult
 from evalharness.records import MetricRecord
 
@@ -32,6 +33,9 @@ def metric_record(
     """
     reported = result.metrics[key]
     found = _estimate(reported, scores, n)
+    if result.drawn and result.num_docs_available and result.num_docs:
+        factor = correction_of_draw(found.n, result.num_docs, result.num_docs_available)
+        found = narrowed(found, factor)
     return MetricRecord(
         task=result.name,
         group=result.group,

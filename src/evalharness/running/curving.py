@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from evalharness.analysis.curves import Gap, curve, verification_gap
 from evalharness.analysis.estimates import Estimate
-from evalharness.analysis.finite import correction, narrowed
+from evalharness.analysis.finite import correction_of_draw, narrowed
 from evalharness.config import StrategyKind
 from evalharness.records import Attempt, CurvePoint, MetricRecord
 from evalharness.tasks.loading import LoadedTask
@@ -33,8 +33,9 @@ def _ends(loaded: LoadedTask, point: CurvePoint | Gap) -> tuple[float, float]:
         Estimate(point.value, point.ci_low, point.ci_high, math.nan, point.n),
         loaded.subset,
     )
-    if subset.is_random:
-        found = narrowed(found, correction(point.n, subset.num_available))
+    if subset.is_random and not subset.num_empty:
+        factor = correction_of_draw(point.n, len(subset.doc_ids), subset.num_available)
+        found = narrowed(found, factor)
     return found.ci_low, found.ci_high
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lm_eval.api.instance import Instance
 
 from evalharness.analysis.estimates import Estimate, bootstrap_estimate, estimate
-from evalharness.analysis.finite import correction, narrowed
+from evalharness.analysis.finite import correction_of_draw, narrowed
 from evalharness.analysis.sources import few_sources
 from evalharness.records import Failure, MetricRecord
 from evalharness.running.likelihoods import likelihood_estimate
@@ -196,7 +196,9 @@ class TaskScorer:
 
     def _correction(self, values: _Values) -> float:
         subset = self._loaded.subset
-        return correction(values.num_docs, subset.num_available) if subset.is_random else 1.0
+        if not subset.is_random or subset.num_empty:
+            return 1.0
+        return correction_of_draw(values.num_docs, len(subset.doc_ids), subset.num_available)
 
     def _units(
         self, key: tuple[str, str], clusters: Mapping[tuple[str, str], Sequence[str]]

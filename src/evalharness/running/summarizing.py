@@ -197,6 +197,11 @@ def _on_subset(loaded: LoadedTask) -> Iterator[str]:
             f"{subset.num_raised} of {len(subset.counts)} categories have at least twice their share of the "
             f"{len(subset.doc_ids)} docs, so that each has one"
         )
+    if subset.num_empty:
+        yield (
+            f"{subset.num_empty} of {len(subset.counts)} categories have no doc among the {len(subset.doc_ids)}: the score "
+            "says nothing of them, and its interval isn't narrowed; a larger run.limit has all"
+        )
 
 
 def _on_prompts(counts: Counts) -> Iterator[str]:

@@ -43,6 +43,11 @@ class Subset(NamedTuple):
         share = len(self.doc_ids) / self.num_available
         return sum(num >= 2 * share * self.counts[name] for name, num in self.seats.items() if num)
 
+    @property
+    def num_empty(self) -> int:
+        """Categories that no doc was taken of, because there are more of them than docs to take."""
+        return sum(not num for num in self.seats.values())
+
 
 def first(num_available: int, limit: int | None) -> Subset:
     """The first docs, as lm-eval takes them; all without a limit."""

@@ -19,6 +19,7 @@ utils = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(utils)
 
 EQUAL = [
+    ("1, 2", r"First x = \boxed{1}. The other root comes from the second factor: y = \boxed{2}."),
     ("5", "So $\\boxed{5}$. I put it in \\boxed{}."),
     ("5", "$\\boxed{5}$. Done as asked, in \\boxed"),
     ("5", "\\boxed{5} as in \\boxed {}"),
@@ -188,3 +189,13 @@ def test_scores_outside_the_main_thread(caplog: pytest.LogCaptureFixture) -> Non
     thread.start()
     thread.join()
     assert found == [True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "num"),
+    [("7", 1), ("1, 2", 2), ("[1, 2]", 1), ("(1, 2)", 1), ("\\{1, 2\\}", 1), ("1{,}000", 1), ("1,000", 1), ("(1, 2), (3, 4)", 2)],
+)  # fmt: skip
+def test_values_of_an_answer_are_parted_by_commas_outside_of_brackets(
+    answer: str, num: int
+) -> None:
+    assert utils._num_values(answer) == num

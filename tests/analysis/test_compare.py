@@ -159,7 +159,7 @@ def test_what_cant_be_compared_is_left_out_and_told(
 def test_other_prompts_are_compared_when_asked_for_and_told(tmp_path: Path) -> None:
     change = {"on_task": {"x": {"num_fewshot": 5, "repeats": 4}}}
     x, y = compare(tmp_path, {}, change, {"any_prompt": True}).tasks
-    assert (x.notes, y.notes) == (("1 repeats against 4", "0 shots against 5"), ())
+    assert (x.notes, y.notes) == (("1 repeat against 4", "0 shots against 5"), ())
 
 
 @pytest.mark.parametrize(

@@ -194,10 +194,22 @@ def markdown(comparisons: Sequence[Comparison], *, show_all: bool) -> str:
                 f"{difference(r)}{f'; {over_all(row)}' if row.is_missing else ''} | "
                 f"{p_value(row.p_adjusted)} | {mde(r)} | {row.verdict} |"
             )
-        notes = _told(found)
+        notes = [*_subsets(found), *_row_notes(rows), *_told(found)]
         lines += ["", *(f"- {markdown_cell(note)}" for note in notes)] if notes else []
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
+
+
+def _subsets(found: Comparison) -> Iterator[str]:
+    """Which docs a run took, where it took fewer than there are; a terminal has it in the heading."""
+    for run in (found.a, found.b):
+        if words := subset_words(run.tasks):
+            yield f"{run.run_id}: {words}"
+
+
+def _row_notes(rows: Sequence[tuple[str, TaskComparison]]) -> Iterator[str]:
+    """What has to be known of each row, a line each; a terminal has it in the row."""
+    return (f"{row_name(row)}: {', '.join(row.notes)}" for _, row in rows if row.notes)
 
 
 def _heading(found: Comparison, first: str, second: str) -> Table:

@@ -66,6 +66,7 @@ def test_a_new_task_filled_in_passes_its_check(evalharness: Cli, here: Path, kin
     made = evalharness("task", "new", "mine", "--kind", kind)
     assert made.code == 0
     assert "evalharness task check mine" in made.out
+    assert "without a terminal, set EVALHARNESS_TASKS_TRUST=true" in made.out
     assert evalharness("task", "check", "mine").code == 1
     fill_in(here / "tasks" / "mine")
     checked = evalharness("task", "check", "mine", "--strict")

@@ -83,7 +83,9 @@ def new_command(
         f"\nWrite your docs and what is marked FILL IN, then\n"
         f"  evalharness task check {name}\n"
         f"  evalharness task preview {name} {_ANY_MODEL}\n"
-        f"  evalharness run {_ANY_MODEL} suite={name}"
+        f"  evalharness run {_ANY_MODEL} suite={name}\n"
+        "Until the folder of tasks is trusted they ask whether its code may run; without a terminal, set "
+        "EVALHARNESS_TASKS_TRUST=true"
     )
 
 

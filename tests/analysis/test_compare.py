@@ -1,4 +1,5 @@
 import math
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -159,7 +160,7 @@ def test_what_cant_be_compared_is_left_out_and_told(
 def test_other_prompts_are_compared_when_asked_for_and_told(tmp_path: Path) -> None:
     change = {"on_task": {"x": {"num_fewshot": 5, "repeats": 4}}}
     x, y = compare(tmp_path, {}, change, {"any_prompt": True}).tasks
-    assert (x.notes, y.notes) == (("1 repeats against 4", "0 shots against 5"), ())
+    assert (x.notes, y.notes) == (("1 repeat against 4", "0 shots against 5"), ())
 
 
 @pytest.mark.parametrize(
@@ -529,6 +530,24 @@ def test_what_only_b_has_is_told_unless_tasks_are_named(tmp_path: Path) -> None:
     assert found.left_out == {"z": "only in b"}
     named = compare_runs(tmp_path, found.a, found.b, tasks=["y"])
     assert ([row.task for row in named.tasks], named.left_out) == (["y"], {})
+
+
+@pytest.mark.parametrize(
+    ("status", "host", "told"),
+    [
+        ("running", "elsewhere", "only in b; a is still running"),
+        ("running", "", "only in b; a is interrupted: `evalharness resume a` continues it"),
+        ("partial", "", "only in b; a is partial: `evalharness resume a` continues it"),
+    ],
+)
+def test_what_a_run_that_hasnt_finished_lacks_is_told_with_the_way_on(
+    tmp_path: Path, status: str, host: str, told: str
+) -> None:
+    hardware = {"host": host or socket.gethostname()}
+    a = {"tasks": {"x": TASKS["x"]}, "status": status, "hardware": hardware}
+    found = compare(tmp_path, a, {})
+    assert found.left_out == {"y": told}
+    assert compare_runs(tmp_path, found.b, found.a).left_out == {"y": told}
 
 
 @pytest.mark.parametrize(("names", "rows"), [(["g"], ["g"]), (["g", "x"], ["x", "y"])])

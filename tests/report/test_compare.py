@@ -163,6 +163,22 @@ def test_markdown_escapes_names(tmp_path: Path) -> None:
     assert "m\\|\\<b\\>b" in text
 
 
+def test_markdown_says_below_the_table_what_the_heading_and_the_rows_say(tmp_path: Path) -> None:
+    x = {"num_docs_available": 60, "limit_from": "random", "limit_seed": 0, "repeats": 3}
+    on_b = {"x": {**x, "repeats": 1, "status": "partial"}}
+    runs = [
+        make_run(tmp_path, name, name, "s", {"x": [1.0, 0.0] * 20}, on_task=on_task)
+        for name, on_task in (("a", {"x": x}), ("b", on_b))
+    ]
+    table, notes = markdown([compare_runs(tmp_path, *runs)], show_all=False).split("|\n\n")
+    assert "| x | 40 |" in table
+    assert notes.splitlines()[:3] == [
+        "- a: random 40 of 60 docs (seed 0)",
+        "- b: random 40 of 60 docs (seed 0)",
+        "- x: partial in the second run, 3 repeats against 1",
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -88,6 +88,16 @@ def test_markdown_marks_the_call_and_the_means(found: Lineage) -> None:
     assert "| safety | **mean of 2** | 400 | 0.500 | 0.375 | -0.125 [" in text
 
 
+def test_markdown_says_below_the_table_what_the_rows_say(tmp_path: Path) -> None:
+    half: dict[str, Any] = {"x": {"status": "partial"}}
+    runs = [
+        make_run(tmp_path, name, name, "s", {"x": BASE}, on_task=on_task)
+        for name, on_task in (("a", {}), ("b", half))
+    ]
+    whole = lineage(["a", "b"], [Link("a", "b", [compare_runs(tmp_path, *runs)], [])], 0.01, [])
+    assert "\n- x: partial in the second run\n" in markdown(whole)
+
+
 def test_names_of_others_cannot_reach_the_terminal(tmp_path: Path) -> None:
     evil = "\x1b[31mx|<b>[bold]\u202e"
     runs: list[Any] = [make_run(tmp_path, n, evil + n, "s", {evil: BASE, "y": BASE}) for n in "ab"]

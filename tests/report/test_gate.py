@@ -84,6 +84,16 @@ def test_markdown_has_a_row_per_task_and_the_reasons(gate: Gate) -> None:
     assert "- fail: lost (critical): loses more than" in text
 
 
+def test_markdown_says_below_the_table_what_the_rows_say(tmp_path: Path) -> None:
+    half = {"same": {"status": "partial"}}
+    runs = [
+        make_run(tmp_path, name, name, "s", {"same": SCORES}, on_task=on_task)
+        for name, on_task in (("a", {}), ("b", half))
+    ]
+    text = markdown(judge(parse_policy(POLICY, "p"), [compare_runs(tmp_path, *runs)]), NAMES)
+    assert "\n- same: partial in the second run\n" in text
+
+
 def test_names_of_others_cannot_reach_the_terminal_or_a_table(tmp_path: Path) -> None:
     evil = "\x1b[31mx|<b>[bold]\u202e"
     runs = [make_run(tmp_path, name, evil + name, "s", {evil: SCORES}) for name in "ab"]

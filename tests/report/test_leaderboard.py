@@ -91,6 +91,12 @@ def test_other_numbers_of_docs_are_said_in_the_cell(tmp_path: Path) -> None:
     assert "n: t" not in shown(found)
 
 
+def test_a_limited_task_of_other_numbers_says_from_what_to_what(tmp_path: Path) -> None:
+    of_100 = {"on_task": {"t": {"num_docs_available": 100}}}
+    found = boards(tmp_path, ("a", {"t": FAIR}, of_100), ("b", {"t": GOOD[:40]}, of_100))
+    assert "n: t 40 to 100 of 100" in shown(found)
+
+
 def test_what_is_missing_is_said_and_never_zero(tmp_path: Path) -> None:
     found = boards(
         tmp_path, ("a", {"t": FAIR, "u": FAIR}, {}), ("b", {"t": FAIR, "u": [None] * 3}, {})

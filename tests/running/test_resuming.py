@@ -112,6 +112,15 @@ def test_resume_must_refuses_when_there_is_nothing_to_continue(
         run(config(tiny_llama, tmp_path, run=RunConfig(resume=Resume.must)))
 
 
+def test_a_run_that_is_another_by_now_is_named(
+    died: Outcome, tiny_llama: Path, tmp_path: Path
+) -> None:
+    wanted = RunConfig(resume=Resume.must, id=died.manifest.run_id)
+    fewer = SuiteConfig(name="test", tasks={"arc_easy_sample": TaskConfig(limit=4)})
+    with pytest.raises(StoreError, match=f"^run '{died.manifest.run_id}' can't go on: .* docs"):
+        run(config(tiny_llama, tmp_path, run=wanted, suite=fewer))
+
+
 def test_a_complete_run_isnt_continued_but_its_responses_are_reused(
     tiny_llama: Path, tmp_path: Path
 ) -> None:

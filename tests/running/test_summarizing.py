@@ -133,6 +133,15 @@ def test_failures_are_counted_by_reason_without_their_numbers() -> None:
     }
 
 
+def test_the_limit_of_a_reason_stays_in_it() -> None:
+    slow = Failure(
+        kind="scoring", message="scoring took longer than 0.5 s (run.scorer_timeout_s), doc 7"
+    )
+    assert counted(sample(slow), sample(slow))["reasons"] == {
+        "scoring: scoring took longer than 0.5 s (run.scorer_timeout_s), doc N": 2
+    }
+
+
 def test_a_hundred_reasons_are_kept_of_200_characters_each() -> None:
     counts = Counts()
     names = [chr(0x4E00 + i) for i in range(101)]

@@ -186,3 +186,14 @@ def test_one_damaged_file_of_a_folder_is_left_out_alone(results_dir: Path) -> No
     assert damaged_files(results_dir, "FROM samples") == [damaged]
     assert damaged_files(results_dir, "FROM metrics") == []
     assert query_intact(results_dir, "SELECT count(*) FROM samples").fetchall() == [(4,)]
+
+
+@pytest.mark.parametrize("view", ["runs", "metrics"])
+def test_a_run_that_cant_be_read_is_told_once_a_query(
+    results_dir: Path, caplog: pytest.LogCaptureFixture, view: str
+) -> None:
+    (results_dir / "r1" / "manifest.json").write_text("{")
+    (results_dir / "r2" / "metrics.parquet").write_bytes(b"PAR1 no more PAR1")
+    for num in (1, 2):
+        query_intact(results_dir, f"FROM {view}")
+        assert caplog.text.count("run skipped") == num

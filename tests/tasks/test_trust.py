@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from evalharness import paths
 from evalharness.cli import app as cli
 from evalharness.config import Config, ModelConfig, SuiteConfig, TaskConfig, TasksConfig
-from evalharness.errors import TaskError
+from evalharness.errors import ConfigError, TaskError
 from evalharness.run_cli import stored_config
 from evalharness.tasks import trust
 from evalharness.tasks.loading import load_suite
@@ -54,7 +54,7 @@ def test_a_task_from_elsewhere_is_refused_in_one_line_that_says_the_way_out(here
     line = str(refused.value)
     assert f"task 'sums' in {str(here / 'tasks')!r}" in line
     assert "tasks.trust=true" in line
-    assert "EVALHARNESS_TASKS_TRUST=true" in line
+    assert "set EVALHARNESS_TASKS_TRUST=true (`run` and `task` take " in line
     assert "\n" not in line
 
 
@@ -76,6 +76,15 @@ def test_it_runs_where_it_was_vouched_for(here: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv(trust.VARIABLE, "no")
     with pytest.raises(TaskError, match="isn't trusted"):
         load_suite(config("sums"))
+
+
+def test_a_word_that_is_neither_yes_nor_no_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(trust.VARIABLE, "banana")
+    for refused in (lambda: trust.ask(config("sums")), lambda: load_suite(config("sums"))):
+        with pytest.raises(ConfigError, match=r"^EVALHARNESS_TASKS_TRUST='banana': true or false$"):
+            refused()
 
 
 def test_what_ships_with_us_is_trusted_beside_it(here: Path) -> None:

@@ -155,13 +155,13 @@ OF_TASK: tuple[Field, ...] = tuple(name for name in NAMES if name not in OF_RUN)
 def task_notes(first: TaskSummary, second: TaskSummary) -> tuple[str, ...]:
     """What a reader has to know of a task's answers in two runs, beside what differs in its settings."""
     notes = []
-    for run, task in (("a", first), ("b", second)):
+    for run, task in (("first", first), ("second", second)):
         if task.status != "complete":
-            notes.append(f"{task.status} in {run}")
+            notes.append(f"{task.status} in the {run} run")
     if first.strategy != second.strategy:
         notes.append(f"strategy {first.strategy} against {second.strategy}")
     if first.repeats != second.repeats:
-        notes.append(f"{first.repeats} repeats against {second.repeats}")
+        notes.append(f"{first.repeats} repeat{'s' * (first.repeats != 1)} against {second.repeats}")
     return tuple(notes)
 
 

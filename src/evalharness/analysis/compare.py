@@ -19,7 +19,7 @@ from evalharness.analysis.multiple_tests import alphas
 from evalharness.analysis.paired import PairedResult, mde_at
 from evalharness.records import Manifest
 from evalharness.store.pairs import load_pairs
-from evalharness.store.read import load_metrics
+from evalharness.store.read import as_seen, load_metrics
 
 __all__ = ["Comparison", "TaskComparison", "Verdict", "compare_runs", "is_share", "verdict"]
 
@@ -69,6 +69,7 @@ def compare_runs(
     Raises:
         StoreError: metrics of one can't be read.
     """
+    a, b = as_seen(results_dir, a), as_seen(results_dir, b)
     dirs = results_dir / a.run_id, results_dir / b.run_id
     plan = Plan(a, b, load_metrics(dirs[0]), load_metrics(dirs[1]), tasks, any_prompt)
     plan.dirs = dirs

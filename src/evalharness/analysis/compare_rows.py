@@ -125,12 +125,12 @@ class Plan:
         if not only:
             for name in self.tasks_b:
                 if name not in self.tasks_a:
-                    self.left_out[name] = f"only in {b.run_id}"
+                    self.left_out[name] = _only_in(b, a)
 
     def _why_not(self, name: str, any_prompt: bool) -> str | None:
         first, second = self.tasks_a[name], self.tasks_b.get(name)
         if second is None:
-            return f"only in {self.a.run_id}"
+            return _only_in(self.a, self.b)
         for run, task in ((self.a, first), (self.b, second)):
             if task.status == "failed":
                 return f"failed in {run.run_id}"
@@ -313,6 +313,16 @@ def _row(
         bounds=bounds,
         notes=notes,
     )
+
+
+def _only_in(has: Manifest, lacks: Manifest) -> str:
+    """Why a task has no counterpart; of a run that hasn't finished, that it may have one yet."""
+    only = f"only in {has.run_id}"
+    if lacks.status == "complete" or lacks.rescored_from or "import" in lacks.config:
+        return only
+    if lacks.status == "running":
+        return f"{only}; {lacks.run_id} is still running"
+    return f"{only}; {lacks.run_id} is {lacks.status}: `evalharness resume {lacks.run_id}` continues it"
 
 
 def _is_missing(pairs: Sequence[Pairs]) -> bool:

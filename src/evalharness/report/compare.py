@@ -32,6 +32,7 @@ from evalharness.report.paired_cells import (
     over_all,
     p_value,
     row_name,
+    row_notes,
 )
 from evalharness.report.text import number, params, plain, styled
 from evalharness.store.pairs import DocChange
@@ -194,10 +195,17 @@ def markdown(comparisons: Sequence[Comparison], *, show_all: bool) -> str:
                 f"{difference(r)}{f'; {over_all(row)}' if row.is_missing else ''} | "
                 f"{p_value(row.p_adjusted)} | {mde(r)} | {row.verdict} |"
             )
-        notes = _told(found)
+        notes = [*_subsets(found), *row_notes(row for _, row in rows), *_told(found)]
         lines += ["", *(f"- {markdown_cell(note)}" for note in notes)] if notes else []
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
+
+
+def _subsets(found: Comparison) -> Iterator[str]:
+    """Which docs a run took, where it took fewer than there are; a terminal has it in the heading."""
+    for run in (found.a, found.b):
+        if words := subset_words(run.tasks):
+            yield f"{run.run_id}: {words}"
 
 
 def _heading(found: Comparison, first: str, second: str) -> Table:

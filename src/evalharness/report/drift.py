@@ -26,6 +26,7 @@ from evalharness.report.paired_cells import (
     name_cell,
     p_value,
     row_name,
+    row_notes,
     suite_of,
 )
 from evalharness.report.text import number, plain
@@ -119,7 +120,8 @@ def markdown(found: Lineage) -> str:
             lines += [
                 _markdown_row(domain.domain, *cells) for cells in _row_texts(domain, found.margin)
             ]
-        told = [f"- {markdown_cell(note)}" for note in _notes(step)]
+        rows = [row for domain in step.domains for _, row in domain.rows]
+        told = [f"- {markdown_cell(note)}" for note in (*row_notes(rows), *_notes(step))]
         blocks += [title, "\n".join(lines), *(["\n".join(told)] if told else [])]
     if found.notes:
         blocks.append("\n".join(f"- {markdown_cell(note)}" for note in found.notes))

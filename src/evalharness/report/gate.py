@@ -24,6 +24,7 @@ from evalharness.report.paired_cells import (
     over_all,
     p_value,
     row_name,
+    row_notes,
     suite_of,
 )
 from evalharness.report.text import number, plain, signed
@@ -201,7 +202,8 @@ def markdown(gate: Gate, names: tuple[str, str]) -> str:
         f"- {row.outcome}: {markdown_cell(f'{row.task} ({row.tier}): {reason(row, gate.policy.alpha)}')}"
         for row in told
     ]
-    reasons += [f"- {markdown_cell(note)}" for note in notes(gate)]
+    rows = [row.row for row in gate.rows if row.row is not None]
+    reasons += [f"- {markdown_cell(note)}" for note in (*row_notes(rows), *notes(gate))]
     return "\n".join([*lines, *(["", *reasons] if reasons else [])]) + "\n"
 
 

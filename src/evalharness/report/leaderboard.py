@@ -277,7 +277,8 @@ def _notes(board: Board, shape: _Shape, top: int) -> list[str]:
         lines.append("n: " + ", ".join(f"{task} {n}{of_all[task]}" for task, n in equal.items()))
     for task in shape.tasks:
         if task not in shape.equal_n and (of := _of_all(board, task)):
-            lines.append(f"n: {task}{of}")
+            nums = [row.scores[task].n for row in board.rows if task in row.scores]
+            lines.append(f"n: {task} {min(nums)} to {max(nums)}{of}")
     if board.averaged and not board.composite:
         num = len(board.averaged)
         over = "one task" if num == 1 else f"{num} tasks with equal weight; a group is one"

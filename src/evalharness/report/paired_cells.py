@@ -1,7 +1,7 @@
 """What tables of paired comparisons share: a row's name, its difference, p and MDE as a reader sees them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -40,6 +40,11 @@ def name_cell(row: TaskComparison, suite: str = "") -> Text:
     for note in row.notes:
         cell += Text("\n") + Text(note, style="yellow")
     return cell
+
+
+def row_notes(rows: Iterable[TaskComparison]) -> Iterator[str]:
+    """What has to be known of each row, a line each, for tables that have no room for it in the row."""
+    return (f"{row_name(row)}: {', '.join(row.notes)}" for row in rows if row.notes)
 
 
 def suite_of(suite: str, task: str, among: Iterable[tuple[str, str]]) -> str:

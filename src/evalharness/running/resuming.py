@@ -116,11 +116,22 @@ def open_run(prepared: Prepared, manifest: Manifest, config_yaml: str) -> RunWri
             f"{busy.hardware.get('host')}; wait for it or end it"
         )
     if config.run.resume is Resume.must:
-        raise StoreError(
-            "run.resume=must: no unfinished run of the same weights, tasks and settings in "
-            f"{str(results_dir)!r}; run.resume=auto starts a new one"
-        )
+        raise _nothing_to_continue(results_dir, config.run.id)
     return _create(results_dir, manifest, config_yaml, is_named=config.run.id is not None)
+
+
+def _nothing_to_continue(results_dir: Path, run_id: str | None) -> StoreError:
+    """The error of a run that must go on and can't."""
+    if any(run.run_id == run_id and run.status != "complete" for run in list_runs(results_dir)):
+        return StoreError(
+            f"run {run_id!r} can't go on: its weights, tasks, their docs or settings aren't those that it began with; "
+            "put them back, or start a new run"
+        )
+    named = f" {run_id!r}" if run_id else ""
+    return StoreError(
+        f"run.resume=must: no unfinished run{named} of the same weights, tasks and settings in "
+        f"{str(results_dir)!r}; run.resume=auto starts a new one"
+    )
 
 
 def _create(

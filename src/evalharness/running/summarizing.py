@@ -34,7 +34,8 @@ CUT_REASONS = ("length", "unclosed")
 """How a generation ends that its limit ended."""
 _MAX_IN_DOUBT = 0.01
 """With a larger share of answers cut or empty, a score is shown with its bounds."""
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"(took longer than \S+ s)|\d+")
+"""A number of a reason; a limit is the same for all samples, and stays."""
 _REASON_LENGTH = 200
 _REASONS_KEPT = 100
 """Different reasons that a running task remembers; memory must not grow with the run."""
@@ -140,7 +141,8 @@ class Counts:
 
     def _add_reason(self, failure: Failure) -> None:
         """Numbers differ from sample to sample of one reason, so they are left out of it."""
-        reason = _NUMBER.sub("N", one_line(f"{failure.kind}: {failure.message}"))[:_REASON_LENGTH]
+        reason = _NUMBER.sub(lambda m: m[1] or "N", one_line(f"{failure.kind}: {failure.message}"))
+        reason = reason[:_REASON_LENGTH]
         if reason in self.reasons or len(self.reasons) < _REASONS_KEPT:
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
 

@@ -51,6 +51,24 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def told_once() -> Iterator[None]:
+    """What is read several times is warned of once."""
+    told: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        is_told = message in told
+        told.add(message)
+        return not is_told
+
+    logger.addFilter(is_new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_new)
+
+
 @_uncollected()
 def list_runs(results_dir: Path) -> list[Manifest]:
     """All runs, newest first. What can't be read is logged as a warning and left out."""

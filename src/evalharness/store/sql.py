@@ -15,7 +15,7 @@ from evalharness.errors import UserError
 from evalharness.records import SCHEMA_VERSION
 from evalharness.store import layout, sealing
 from evalharness.store.columns import RESPONSES, RUNS, TABLES, Column, run_row
-from evalharness.store.read import as_seen, list_runs, run_versions
+from evalharness.store.read import as_seen, list_runs, run_versions, told_once
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ def query(connection: duckdb.DuckDBPyConnection, statement: str) -> duckdb.DuckD
         raise UserError(f"sql: {_one_line(str(e))}") from e
 
 
+@told_once()
 def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection:
     """`query` over a new connection; files that are damaged are left out, with a warning.
 

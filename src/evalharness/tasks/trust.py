@@ -16,11 +16,11 @@ from lm_eval.tasks._index import Entry
 
 from evalharness import paths
 from evalharness.config import Config
-from evalharness.errors import TaskError, WriteError, one_line
+from evalharness.errors import ConfigError, TaskError, WriteError, one_line
 from evalharness.tasks.definitions import members, own_folder
 
 VARIABLE = "EVALHARNESS_TASKS_TRUST"
-_YES = ("1", "true", "yes", "on")
+_YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _MOST_NAMED = 3
 
 
@@ -33,11 +33,12 @@ def require(config: Config, index: Mapping[str, Entry]) -> None:
 
     Raises:
         TaskError: says which, and how to go on.
+        ConfigError: the variable says neither yes nor no.
     """
     for folder, names in _untrusted(config, index).items():
         raise TaskError(
             f"{_what(folder, names)} is code that runs with your rights, and the folder isn't trusted yet: read it, then "
-            f"give tasks.trust=true or {VARIABLE}=true, or answer once in a terminal"
+            f"set {VARIABLE}=true (`run` and `task` take tasks.trust=true, too), or answer once in a terminal"
         )
 
 
@@ -46,6 +47,7 @@ def ask(config: Config) -> None:
 
     Raises:
         WriteError: the answer can't be remembered.
+        ConfigError: the variable says neither yes nor no.
     """
     if not any(_is_asked_about(folder, config) for folder in paths.search("tasks")):
         return
@@ -93,9 +95,17 @@ def _all_members(names: Iterable[str], index: Mapping[str, Entry]) -> dict[str, 
 
 
 def _is_asked_about(folder: Path, config: Config) -> bool:
-    if config.tasks.trust or os.environ.get(VARIABLE, "").strip().lower() in _YES:
+    if _is_given() or config.tasks.trust:
         return False
     return folder != paths.shipped("tasks").resolve() and str(folder) not in _remembered()
+
+
+def _is_given() -> bool:
+    """The variable says yes."""
+    value = os.environ.get(VARIABLE, "").strip().lower()
+    if value not in (*_YES, *_NO):
+        raise ConfigError(f"{VARIABLE}={value!r}: true or false")
+    return value in _YES
 
 
 def _remembered() -> list[str]:

@@ -66,7 +66,7 @@ MODULES = {
     "running/group_scores.py": ["running/test_group_records.py"],
     "running/journal.py": ["running/test_journal.py", "running/test_journal_lines.py"],
     "running/resuming.py": ["running/test_resuming.py", "running/test_prompts.py"],
-    "running/scoring.py": ["running/test_scoring.py"],
+    "running/scoring.py": ["running/test_scoring.py", "running/test_likelihoods.py"],
     "running/summarizing.py": ["running/test_summarizing.py"],
     "store/pairs.py": ["store/test_pairs.py"],
     "tasks/fitting.py": ["tasks/test_fitting.py"],

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evalharness.viewer.conversation import Said, chat_turns, choices, question
@@ -50,6 +50,7 @@ def test_plain_text_has_no_turns() -> None:
 
 
 @given(st.text())
+@example("a\x85b\u2028c\u2029d\r\n")
 def test_any_text_can_be_looked_at(text: str) -> None:
     chat_turns(text)
     choices("[[" + text)

@@ -7,7 +7,7 @@ from rich.text import Text
 
 
 def plain(text: str, *, keep_lines: bool = False) -> Text:
-    """Untrusted text, safe for a terminal: control characters and direction marks out, no markup read."""
+    """Untrusted text, safe for a terminal: control characters, line separators and direction marks out, no markup read."""
     return Text("".join(_safe(char, keep_lines) for char in text))
 
 
@@ -88,4 +88,4 @@ def _safe(char: str, keep_lines: bool) -> str:
     if char in "\n\t":
         return " "
     category = unicodedata.category(char)
-    return "�" if category == "Cs" else "" if category in ("Cc", "Cf") else char
+    return "�" if category == "Cs" else "" if category in ("Cc", "Cf", "Zl", "Zp") else char

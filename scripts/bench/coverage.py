@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold the truth, how often equals are told apart, and the power at the printed MDE.
+"""How often 95 % intervals hold the truth, how often equals are found to differ, and the power at the printed MDE.
 
     python scripts/bench/coverage.py [--draws 1000] [--only repeats,sources,...] [--markdown]
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from evalharness.analysis.estimates import bootstrap_estimate, estimate
+from evalharness.analysis.estimates import Estimate, bootstrap_estimate, estimate
 from evalharness.analysis.flips import mcnemar_exact
 from evalharness.analysis.multiple_tests import alphas
 from evalharness.analysis.paired import mde_at, paired_test
-from evalharness.analysis.resampling import ratio
+from evalharness.analysis.resampling import Ratio, ratio
 from evalharness.analysis.weighted_mean import Member, weighted_mean
 
 Floats = npt.NDArray[np.float64]
@@ -58,21 +58,18 @@ def sizes(rng: np.random.Generator, kind: str, num: int) -> npt.NDArray[np.int64
     return np.full(num, PER_SOURCE) if kind == "equal" else rng.geometric(1 / PER_SOURCE, size=num)
 
 
-def covered(draws: int, p: float, found: Callable[[], tuple[float, ...]]) -> float:
-    """Share of draws whose interval (second and third field) holds p."""
-    return sum(low <= p <= high for _, low, high, *_ in (found() for _ in range(draws))) / draws
+def covered(truth: float, estimates: Iterable[tuple[float, ...]]) -> float:
+    """Share of estimates whose interval (second and third field) holds the truth."""
+    return float(np.mean([low <= truth <= high for _, low, high, *_ in estimates]))
 
 
 def repeats(draws: int) -> Iterator[Row]:
     """Mean over docs of k answers each."""
     for p, n, k, correlation in product(SHARES, (30, 100, 300), (2, 8, 32), CORRELATIONS):
         rng = np.random.default_rng([n, k, round(100 * p), round(100 * correlation)])
-
-        def found() -> tuple[float, ...]:
-            values = rng.binomial(k, abilities(rng, p, correlation, n)) / k  # noqa: B023
-            return estimate(values.tolist(), draws=k)  # noqa: B023
-
-        yield Row(f"k {k}, correlation {correlation}", p, n, covered(draws, p, found))
+        answers = (rng.binomial(k, abilities(rng, p, correlation, n)) / k for _ in range(draws))
+        found = covered(p, (estimate(values.tolist(), draws=k) for values in answers))
+        yield Row(f"k {k}, correlation {correlation}", p, n, found)
 
 
 def sources(draws: int) -> Iterator[Row]:
@@ -81,16 +78,16 @@ def sources(draws: int) -> Iterator[Row]:
         ("equal", "geometric"), SHARES, (30, 100), (1, 8), CORRELATIONS
     ):
         rng = np.random.default_rng([num, k, round(100 * p), round(100 * correlation)])
+        found = covered(p, (_of_sources(rng, kind, p, num, k, correlation) for _ in range(draws)))
+        yield Row(f"{kind}, k {k}, correlation {correlation}", p, num, found)
 
-        def found() -> tuple[float, ...]:
-            docs = sizes(rng, kind, num)  # noqa: B023
-            codes = np.repeat(np.arange(num), docs)  # noqa: B023
-            chances = abilities(rng, p, correlation, num)[codes]  # noqa: B023
-            values = rng.binomial(k, chances) / k  # noqa: B023
-            return estimate(values.tolist(), codes.tolist(), k)  # noqa: B023
 
-        what = f"{kind}, k {k}, correlation {correlation}"
-        yield Row(what, p, num, covered(draws, p, found))
+def _of_sources(
+    rng: np.random.Generator, kind: str, p: float, num: int, k: int, correlation: float
+) -> Estimate:
+    codes = np.repeat(np.arange(num), sizes(rng, kind, num))
+    values = rng.binomial(k, abilities(rng, p, correlation, num)[codes]) / k
+    return estimate(values.tolist(), codes.tolist(), k)
 
 
 def differences(draws: int) -> Iterator[Row]:
@@ -118,60 +115,62 @@ def groups(draws: int) -> Iterator[Row]:
     """Mean of three tasks of n, n / 2 and n / 5 docs, with equal weight; 8 answers a doc, or one."""
     for p, n, k in product(SHARES, (30, 100, 300), (1, 8)):
         rng = np.random.default_rng([n, k, round(100 * p)])
+        yield Row(f"k {k}", p, n, covered(p, (_of_group(rng, p, n, k) for _ in range(draws))))
 
-        def found() -> tuple[float, ...]:
-            members = []
-            for size in (n, n // 2, n // 5):  # noqa: B023
-                values = (rng.binomial(k, abilities(rng, p, 0.5, size)) / k).tolist()  # noqa: B023
-                members.append(Member(estimate(values, draws=k), 1.0, values, None, k))  # noqa: B023
-            return weighted_mean(members)
 
-        yield Row(f"k {k}", p, n, covered(draws, p, found))
+def _of_group(rng: np.random.Generator, p: float, n: int, k: int) -> Estimate:
+    members = []
+    for size in (n, n // 2, n // 5):
+        values = (rng.binomial(k, abilities(rng, p, 0.5, size)) / k).tolist()
+        members.append(Member(estimate(values, draws=k), 1.0, values, None, k))
+    return weighted_mean(members)
 
 
 def perplexities(draws: int) -> Iterator[Row]:
     """Log-likelihood per word over docs of 10 to some hundred words, normal or skewed (p is its standard deviation)."""
     for law, n in product(("normal", "gamma"), (30, 100, 300)):
         rng = np.random.default_rng([n, len(law)])
+        found = covered(2.0, (_of_words(rng, law, n) for _ in range(draws)))
+        yield Row(law, 0.5 if law == "normal" else 1.0, n, found)
 
-        def found() -> tuple[float, ...]:
-            words = rng.lognormal(4, 0.5, size=n).round() + 10  # noqa: B023
-            nats = rng.normal(2, 0.5, size=n) if law == "normal" else rng.gamma(4, 0.5, size=n)  # noqa: B023
-            return ratio((words * nats).tolist(), words.tolist())
 
-        yield Row(law, 0.5 if law == "normal" else 1.0, n, covered(draws, 2.0, found))
+def _of_words(rng: np.random.Generator, law: str, n: int) -> Ratio:
+    words = rng.lognormal(4, 0.5, size=n).round() + 10
+    nats = rng.normal(2, 0.5, size=n) if law == "normal" else rng.gamma(4, 0.5, size=n)
+    return ratio((words * nats).tolist(), words.tolist())
 
 
 def f1s(draws: int) -> Iterator[Row]:
     """F1 of a class of share p of which 70 % are found; sets without one of the class are drawn again."""
-
-    def f1(pairs: list[tuple[int, int]]) -> float:
-        table = np.asarray(pairs)
-        return 2 * float((table[:, 0] & table[:, 1]).sum()) / max(1, int(table.sum()))
-
     for p, n in product((0.03, 0.1, 0.4), (30, 100, 300)):
         rng = np.random.default_rng([n, round(100 * p)])
         truth = 2 * 0.7 * p / (p + 0.7 * p + 0.05 * (1 - p))
+        num = max(1, draws // 5)
+        yield Row("F1", p, n, covered(truth, (_of_labels(rng, p, n) for _ in range(num))))
 
-        def found() -> tuple[float, ...]:
-            gold = np.zeros(n, dtype=int)  # noqa: B023
-            while not gold.any():
-                gold = (rng.random(n) < p).astype(int)  # noqa: B023
-            said = (rng.random(n) < np.where(gold, 0.7, 0.05)).astype(int)  # noqa: B023
-            pairs = list(zip(gold.tolist(), said.tolist(), strict=True))
-            return bootstrap_estimate(pairs, f1, rng, 300)  # noqa: B023
 
-        yield Row("F1", p, n, covered(max(1, draws // 5), truth, found))
+def _of_labels(rng: np.random.Generator, p: float, n: int) -> Estimate:
+    gold = np.zeros(n, dtype=int)
+    while not gold.any():
+        gold = (rng.random(n) < p).astype(int)
+    predicted = (rng.random(n) < np.where(gold, 0.7, 0.05)).astype(int)
+    pairs = list(zip(gold.tolist(), predicted.tolist(), strict=True))
+    return bootstrap_estimate(pairs, _f1, rng, 300)
+
+
+def _f1(pairs: list[tuple[int, int]]) -> float:
+    table = np.asarray(pairs)
+    return 2 * float((table[:, 0] & table[:, 1]).sum()) / max(1, int(table.sum()))
 
 
 def verdicts(draws: int, num_docs: int = 1000) -> Iterator[Row]:
-    """Of several rows of right and wrong answers: any told apart where all are equal, and one that differs by the MDE."""
+    """Of several rows of right and wrong answers: any found to differ where all are equal, and one that differs by the MDE."""
     for num_rows in (1, 5, 20, 57):
         rng = np.random.default_rng(num_rows)
-        told, least = 0, []
+        rejected, least = 0, []
         for _ in range(draws):
             p_values = _equal(rng, num_rows, num_docs)
-            told += min(stats.false_discovery_control(p_values)) < 0.05
+            rejected += min(stats.false_discovery_control(p_values)) < 0.05
             if len(least) < 100:
                 least.append(_printed(rng, p_values, num_docs))
         mde = float(np.median(least))
@@ -181,8 +180,8 @@ def verdicts(draws: int, num_docs: int = 1000) -> Iterator[Row]:
             wins = rng.binomial(differ, (1 + mde / DISCORDANCE) / 2)
             p_values = [mcnemar_exact(wins, differ - wins), *_equal(rng, num_rows - 1, num_docs)]
             found += stats.false_discovery_control(p_values)[0] < 0.05
-        yield Row("told apart, equal", mde, num_rows, told / draws)
-        yield Row("found, different by the MDE", mde, num_rows, found / draws)
+        yield Row("found to differ, equal", mde, num_rows, rejected / draws)
+        yield Row("found to differ, by the MDE", mde, num_rows, found / draws)
 
 
 def _equal(rng: np.random.Generator, num_rows: int, num_docs: int) -> list[float]:

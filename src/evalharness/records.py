@@ -453,11 +453,10 @@ class Manifest:
 
     @property
     def is_fake(self) -> bool:
-        """Its answers are made up by the fake engine: it never stands for a model."""
-        asked = (self.config.get("engine") or {}).get(
-            "kind"
-        )  # all that a run has before its engine answers
-        return (self.engine.get("kind") or asked) == "fake"
+        """Its answers are made up, by the fake engine or by lm-eval's `dummy` model: it never stands for a model."""
+        # Before its engine answers, a run has only what was asked for; an import has lm-eval's `model` as its backend.
+        engine = self.engine or self.config.get("engine") or {}
+        return engine.get("kind") == "fake" or engine.get("backend") in ("fake", "dummy")
 
     @property
     def domain(self) -> str:

@@ -11,6 +11,7 @@ from evalharness.analysis.comparability import (
     differences,
     run_notes,
     settings,
+    task_notes,
     unknown,
 )
 from evalharness.records import Manifest, TaskSummary
@@ -153,3 +154,11 @@ def test_a_group_is_scored_otherwise_where_one_of_its_tasks_is() -> None:
 def test_a_run_that_ended_before_its_engine_answered_is_fake_if_that_was_asked_for() -> None:
     assert other(engine={}, config={"engine": {"kind": "fake"}}).is_fake
     assert not other(engine={"kind": "hf"}, config={"engine": {"kind": "fake"}}).is_fake
+
+
+def test_answers_that_were_cut_are_reported_beside_a_verdict() -> None:
+    cut = replace(TASK, bound_low=0.25, bound_high=1.0)
+    assert task_notes(TASK, TASK) == ()
+    assert task_notes(TASK, cut) == (
+        "cut or empty answers in the second run: its score is between 0.250 and 1.000",
+    )

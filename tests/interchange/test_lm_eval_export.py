@@ -128,6 +128,13 @@ def test_where_it_came_from_is_said(store_run: Any) -> None:
     assert said["intervals"] == {"gsm8k": {"exact_match,strict-match": [0.301, 0.954]}}
 
 
+def test_made_up_answers_stay_so_on_the_way_out_and_back(store_run: Any, tmp_path: Path) -> None:
+    once = _back(store_run(engine={"kind": "fake"}), tmp_path)
+    assert once.manifest.is_fake
+    assert _back(once, tmp_path / "twice").manifest.is_fake
+    assert not _back(store_run(run_id="real"), tmp_path / "real").manifest.is_fake
+
+
 @pytest.mark.parametrize("text", ["[[", "[1, 2]", '[["one"]]', "", "[[[[", '{"a": 1}'])
 def test_a_generation_that_looks_like_json_is_text(
     store_run: Any, tmp_path: Path, sample: SampleRecord, text: str

@@ -158,6 +158,10 @@ def task_notes(first: TaskSummary, second: TaskSummary) -> tuple[str, ...]:
     for run, task in (("first", first), ("second", second)):
         if task.status != "complete":
             notes.append(f"{task.status} in the {run} run")
+        if task.bound_low is not None and task.bound_high is not None:
+            notes.append(
+                f"cut or empty answers in the {run} run: its score is between {task.bound_low:.3f} and {task.bound_high:.3f}"
+            )
     if first.strategy != second.strategy:
         notes.append(f"strategy {first.strategy} against {second.strategy}")
     if first.repeats != second.repeats:

@@ -17,6 +17,7 @@ from evalharness.interchange.lm_eval_files import (
     Key,
     Results,
     TaskResult,
+    as_number,
     find_results,
     part,
     read_results,
@@ -194,6 +195,8 @@ def _read_task(
             writer.write_samples(task.name, read_samples(path, task, main[1], read))
         except OSError as e:
             raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
+    if task.num_docs is None and (why := _beyond_limit(results, task.num_docs_derived)):
+        return why
     n = next((n for n in (task.num_docs, task.num_docs_derived) if n is not None), len(read.hashes))
     if not n:
         return _NO_N
@@ -209,6 +212,14 @@ def _read_task(
         notes=[*filter(None, notes), *_about_samples(task, path, read, n)],
         is_derived=task.num_docs is None and n != len(read.hashes),
     )
+
+
+def _beyond_limit(results: Results, derived: int | None) -> str:
+    """Why a derived number of docs can't be: the run was limited to fewer (from 1 on docs, below it a share of them)."""
+    limit = as_number(part(results.content, "config").get("limit"))
+    if derived is None or not 1 <= limit < derived:
+        return ""
+    return f"value and standard error say {derived} docs, but the run was limited to {limit:g} of each task"
 
 
 def _about_samples(task: TaskResult, path: Path | None, read: SamplesRead, n: int) -> list[str]:

@@ -141,6 +141,20 @@ def test_a_suites_composite_is_its_mean(store: Store) -> None:
     assert board.rows[0].mean.value == 0.42
 
 
+def test_a_composite_over_random_docs_is_ranked_by_its_interval_of_more_docs(store: Store) -> None:
+    config = {"suite": {"tasks": {"t": {}}, "composite": {"name": "c", "parts": ["t"]}}}
+    drawn = {"limit_from": "random", "limit_seed": 0, "num_docs_available": 400}
+    run = store.add("a", {"t": FAIR}, config=config, on_task={"t": drawn})
+    metrics = load_main_metrics(store.folder, [run.run_id]).of_run[run.run_id]
+    own = replace(
+        metrics[0], task="c", group="c", metric="composite", value=0.5, ci_low=0.4, ci_high=0.6
+    )
+    (board,) = build_boards([run], {run.run_id: [*metrics, own]})
+    wide = 0.1 / math.sqrt(1 - 100 / 400)
+    assert board.rows[0].mean[:3] == (0.5, 0.4, 0.6)
+    assert board.rows[0].mean_range == pytest.approx((0.5, 0.5 - wide, 0.5, 0.5 + wide))
+
+
 def test_suites_and_versions_are_boards_of_their_own(store: Store) -> None:
     store.add("a", {"t": FAIR}, suite="two")
     store.add("a", {"t": FAIR}, suite="one", suite_version="1")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from evalharness.analysis.estimates import wilson
 from evalharness.interchange.lm_eval_export import results_json, write_lm_eval
 from evalharness.interchange.lm_eval_import import import_path
 from evalharness.interchange.stored import Stored
@@ -151,6 +152,12 @@ def test_how_random_docs_were_drawn_comes_back(
     (back,) = _back(store_run(tasks=(some,)), tmp_path).manifest.tasks
     assert back.subset == some.subset == "random 4, seed 3"
     assert back.stratified_by == "category"
+    (metric,) = (
+        m
+        for m in _back(store_run(tasks=(some,), run_id="again"), tmp_path / "b").metrics
+        if m.is_main
+    )
+    assert metric.ci_low == pytest.approx(0.75 - math.sqrt(1 - 4 / 99) * (0.75 - wilson(3, 4).low))
     first = replace(some, limit_from="first", limit_seed=None)
     assert "limit_from" not in results_json(store_run(tasks=(first,), run_id="first"))
 

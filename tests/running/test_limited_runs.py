@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import own_tasks as own
+from evalharness.analysis.estimates import wilson
 from evalharness.config import (
     Config,
     EngineConfig,
@@ -19,9 +20,10 @@ from evalharness.config import (
     SuiteConfig,
     TaskConfig,
 )
-from evalharness.records import TaskSummary
+from evalharness.records import CurvePoint, TaskSummary
 from evalharness.run_cli import stored_config
 from evalharness.running.building import Prompting, Sample, build_samples
+from evalharness.running.curving import ends
 from evalharness.running.rescoring import rescore
 from evalharness.running.run import Outcome, run
 from evalharness.running.walking import Chance, chance_of
@@ -209,6 +211,39 @@ def test_intervals_of_random_docs_are_narrowed_and_no_others(tiny_llama: Path) -
     assert narrow.ci_high - narrow.value == pytest.approx(factor * (wide.ci_high - wide.value))
     assert narrow.value - narrow.ci_low == pytest.approx(factor * (wide.value - wide.ci_low))
     assert wide.ci_high > wide.ci_low
+
+
+def test_a_draw_with_a_doc_that_has_no_score_is_not_narrowed(tiny_llama: Path, here: Path) -> None:
+    own.write(here, "mine", TASKS["a description that fails"][0], DOCS, dev=OTHERS)
+    outcome = run(config(RunConfig(limit=25, max_error_rate=1), tiny_llama))
+    (metric,), task = outcome.metrics, summary(outcome)
+    assert 0 < task.num_errors < 25
+    assert metric.n == 25 - task.num_errors
+    assert (metric.ci_low, metric.ci_high) == wilson(round(metric.n * metric.value), metric.n)
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_draw_without_a_doc_of_some_categories_says_so_and_is_not_narrowed(
+    tiny_llama: Path,
+) -> None:
+    outcome = run(config(RunConfig(limit=3), tiny_llama, stratify="a"))
+    (metric,) = outcome.metrics
+    assert (metric.ci_low, metric.ci_high) == wilson(round(3 * metric.value), 3)
+    (remark,) = summary(outcome).remarks
+    assert remark.startswith("2 of 5 categories have no doc among the 3")
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_curves_intervals_are_narrowed_where_every_doc_of_the_draw_has_a_point() -> None:
+    point = CurvePoint(
+        task="mine", strategy="repeats", arm="a", x=1, x_name="samples", value=0.5, ci_low=0.25,
+        ci_high=0.75, n=LIMIT, num_tokens=1,
+    )  # fmt: skip
+    reach = 0.25 * math.sqrt(1 - LIMIT / NUM_DOCS)
+    loaded = load(LIMIT)
+    assert ends(loaded, point) == pytest.approx((0.5 - reach, 0.5 + reach))
+    assert ends(loaded, replace(point, n=LIMIT - 1)) == (0.25, 0.75)
+    assert ends(load(LIMIT, limit_from=LimitFrom.first), point) == (0.25, 0.75)
 
 
 @pytest.mark.usefixtures("mine")

@@ -20,14 +20,14 @@ def strategy_curve(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Curv
     if kind is StrategyKind.single:
         return []
     points = curve(loaded.name, kind.value, attempts, _clusters(loaded, attempts))
-    ends = [_ends(loaded, point) for point in points]
+    ends = [ends(loaded, point) for point in points]
     return [
         replace(point, ci_low=low, ci_high=high)
         for point, (low, high) in zip(points, ends, strict=True)
     ]
 
 
-def _ends(loaded: LoadedTask, point: CurvePoint | Gap) -> tuple[float, float]:
+def ends(loaded: LoadedTask, point: CurvePoint | Gap) -> tuple[float, float]:
     """Of the interval, for all docs where random ones were taken."""
     found, subset = (
         Estimate(point.value, point.ci_low, point.ci_high, math.nan, point.n),
@@ -44,7 +44,7 @@ def strategy_metrics(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Me
     if loaded.strategy.kind is not StrategyKind.verify:
         return []
     gap = verification_gap(attempts, _clusters(loaded, attempts))
-    low, high = _ends(loaded, gap)
+    low, high = ends(loaded, gap)
     return [
         MetricRecord(
             task=loaded.name,

@@ -69,7 +69,7 @@ class WriteError(EvalHarnessError):
     def of(cls, error: OSError, path: Path) -> Self:
         """What the system said of a file that can't be written, and the way out."""
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "free space" if is_full else "mend that"
+        what = "free space" if is_full else "fix that"
         why = os.strerror(error.errno) if error.errno else error
         return cls(f"{why}: {str(path)!r}; {what} and give the same command again")
 

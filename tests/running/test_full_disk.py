@@ -142,7 +142,7 @@ def test_a_disk_that_is_full_as_soon_as(
     pattern = MOMENTS[moment]
     with (
         full_when(lambda: any((tmp_path / "full").glob(pattern))),
-        pytest.raises(WriteError, match=r"File too large: .*; mend that and give the same command"),
+        pytest.raises(WriteError, match=r"File too large: .*; fix that and give the same command"),
     ):
         run(made)
     (left,) = list_runs(tmp_path / "full")

@@ -167,3 +167,12 @@ def test_a_stored_yes_is_nobodys_word(here: Path) -> None:
     (here / "run").mkdir()
     (here / "run" / "config.yaml").write_text("tasks: {trust: true}\nmodel: {name: m}\nsuite: {name: s}\n")  # fmt: skip
     assert stored_config(here / "run").tasks.trust is False
+
+
+def test_a_folder_with_a_line_break_in_its_name_vouches_for_no_other(
+    here: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    trust.remember(Path(f"{tmp_path}/odd\n{other}"))
+    assert trust._is_asked_about(other, config())
+    assert not trust._is_asked_about(Path(f"{tmp_path}/odd\n{other}"), config())

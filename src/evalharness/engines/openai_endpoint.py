@@ -1,7 +1,7 @@
 """A server that speaks OpenAI's `/v1/completions`, over HTTP: one request at a time in, one answer or one error out.
 
 The `openai` client keeps the connections and sends again what was refused for now (429, 5xx), timed out or was lost,
-with growing pauses or those the server names (Retry-After). What it can't mend becomes an error of ours here:
+with growing pauses or those the server names (Retry-After). What it can't fix becomes an error of ours here:
 
     RequestError  the server said no to this request, or answered with something that is no completion
                   (`openai_schema`, `openai_client`); BusyError when it had no answer for now, and all retries were in vain

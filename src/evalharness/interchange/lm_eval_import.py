@@ -3,6 +3,7 @@
 A results file is imported once: its sha256 is the run's identity.
 """
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -216,7 +217,8 @@ def _read_task(
 
 def _beyond_limit(results: Results, derived: int | None) -> str:
     """Why a derived number of docs can't be: the run was limited to fewer (from 1 on docs, below it a share of them)."""
-    limit = as_number(part(results.content, "config").get("limit"))
+    given = part(results.content, "config").get("limit")
+    limit = math.nan if isinstance(given, bool) else as_number(given)
     if derived is None or not 1 <= limit < derived:
         return ""
     return f"value and standard error say {derived} docs, but the run was limited to {limit:g} of each task"

@@ -92,7 +92,7 @@ def run(config: Config) -> Outcome:
         with bars.step(f"preparing {config.model.name} and suite {config.suite.name}"):
             prepared = prepare(config)
         for name, why in prepared.suite.broken:
-            # At once, not only in the table: whoever started a long run may want to mend it first.
+            # At once, not only in the table: whoever started a long run may want to fix it first.
             line = f"warning: {name} is left out: {why}"
             capture.console.print(line, markup=False, highlight=False, soft_wrap=True)
         for remark in prepared.remarks:

@@ -1,4 +1,4 @@
-"""The cells of a row of scores: text in, values out. What doesn't read as its column's kind is refused, never mended."""
+"""The cells of a row of scores: text in, values out. What doesn't read as its column's kind is refused, never corrected."""
 
 from __future__ import annotations
 

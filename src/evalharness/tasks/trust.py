@@ -7,6 +7,7 @@ stands) is asked about once, in a terminal; the answer is remembered by the fold
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -72,8 +73,8 @@ def remember(folder: Path) -> None:
     path = _list()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(f"{folder}\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{_line(folder)}\n")
     except OSError as e:
         raise WriteError.of(e, path) from e
 
@@ -97,7 +98,7 @@ def _all_members(names: Iterable[str], index: Mapping[str, Entry]) -> dict[str, 
 def _is_asked_about(folder: Path, config: Config) -> bool:
     if _is_given() or config.tasks.trust:
         return False
-    return folder != paths.shipped("tasks").resolve() and str(folder) not in _remembered()
+    return folder != paths.shipped("tasks").resolve() and _line(folder) not in _remembered()
 
 
 def _is_given() -> bool:
@@ -110,9 +111,14 @@ def _is_given() -> bool:
 
 def _remembered() -> list[str]:
     try:
-        return _list().read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+        return _list().read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return []
+
+
+def _line(folder: Path) -> str:
+    """The folder in the list. As JSON: a name with a line break would be two folders otherwise."""
+    return json.dumps(str(folder))
 
 
 def _list() -> Path:

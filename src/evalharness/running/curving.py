@@ -20,10 +20,10 @@ def strategy_curve(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Curv
     if kind is StrategyKind.single:
         return []
     points = curve(loaded.name, kind.value, attempts, _clusters(loaded, attempts))
-    ends = [ends(loaded, point) for point in points]
+    intervals = [ends(loaded, point) for point in points]
     return [
         replace(point, ci_low=low, ci_high=high)
-        for point, (low, high) in zip(points, ends, strict=True)
+        for point, (low, high) in zip(points, intervals, strict=True)
     ]
 
 

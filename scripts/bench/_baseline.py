@@ -35,7 +35,8 @@ from evalharness.running.building import Prompting, Sample
 from evalharness.running.executing import Sender, TaskProgress, execute
 from evalharness.running.journal import Journal
 from evalharness.tasks.lm import EngineLM
-from evalharness.tasks.loading import LoadedTask, load_suite
+from evalharness.tasks.loaded import LoadedTask
+from evalharness.tasks.loading import load_suite
 
 os.environ.setdefault(
     "VLLM_LOGGING_STREAM", "ext://sys.stderr"

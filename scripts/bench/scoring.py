@@ -36,7 +36,7 @@ from _baseline import MODEL, PROMPTING, Pair, Turn, differences, load_pair, say
 from evalharness.config import TaskConfig
 from evalharness.records import ScoreRequest
 from evalharness.running.building import build_samples
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 
 TASKS = {
     "mmlu": {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evalharness.config import Config
     from evalharness.running.previewing import Previewer
     from evalharness.tasks.authoring.checking import Defect
-    from evalharness.tasks.loading import LoadedTask
+    from evalharness.tasks.loaded import LoadedTask
 
 app = typer.Typer(no_args_is_help=True, help="Tasks: write, list, preview and check them.")
 

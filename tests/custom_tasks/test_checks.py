@@ -9,7 +9,8 @@ from evalharness.errors import TaskError
 from evalharness.tasks.authoring.checking import examine
 from evalharness.tasks.authoring.documenting import check_folder
 from evalharness.tasks.authoring.prompt_sizes import DEFAULT_LIMIT, check_sizes, estimated_sizes
-from evalharness.tasks.loading import LoadedTask, load_suite, task_manager
+from evalharness.tasks.loaded import LoadedTask
+from evalharness.tasks.loading import load_suite, task_manager
 from evalharness.tasks.validating import validate
 
 ROOT = Path(__file__).parents[2]

@@ -413,7 +413,7 @@ def test_older_files_are_read(tmp_path: Path, store: Path) -> None:
     (metric,) = run.metrics
     assert (metric.metric, metric.filter, metric.value, metric.n) == ("acc", "none", 0.5, 2)
     assert run.manifest.model == "org/model"
-    from evalharness.tasks.loading import doc_hash
+    from evalharness.tasks.loaded import doc_hash
 
     first, second = iter_samples(store / run.manifest.run_id, "sums")
     assert first.response == "[[-1.0, false], [-0.5, true]]"

@@ -45,7 +45,7 @@ from evalharness.running.run import run
 from evalharness.store.read import iter_samples
 from evalharness.tasks.dialogue import Tried, Turn, Where
 from evalharness.tasks.lm import EngineLM
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.plans import Plan
 
 REQUEST = GenerateRequest(prompt_token_ids=(1, 2, 3), sampling=SamplingParams())

@@ -29,7 +29,8 @@ from evalharness.running.run import Outcome, run
 from evalharness.running.walking import Chance, chance_of
 from evalharness.store.read import iter_samples, load_manifest
 from evalharness.tasks.lm import EngineLM
-from evalharness.tasks.loading import LoadedTask, load_suite
+from evalharness.tasks.loaded import LoadedTask
+from evalharness.tasks.loading import load_suite
 
 NUM_DOCS, LIMIT = 40, 7
 DOCS = [{"q": f"what is {i}", "a": str(i % 5)} for i in range(NUM_DOCS - 1)] + [

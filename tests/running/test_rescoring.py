@@ -24,7 +24,7 @@ from evalharness.run_cli import stored_config
 from evalharness.running.rescoring import Rescored, rescore
 from evalharness.running.run import run
 from evalharness.store.read import iter_docs, iter_samples, list_runs, load_metrics
-from evalharness.tasks.loading import doc_hash
+from evalharness.tasks.loaded import doc_hash
 
 TASK = """
 task: sums

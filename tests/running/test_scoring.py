@@ -17,7 +17,7 @@ from evalharness.records import Failure, MetricRecord
 from evalharness.running import scoring
 from evalharness.running.metric_values import checked_scores
 from evalharness.running.scoring import Answer, Scored, TaskScorer, TaskScores, no_metric
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 
 DOCS = [{"id": str(i), "q": f"Say {i}", "a": "1", "source": f"s{i % 3}"} for i in range(12)]
 YAML = own_tasks.GENERATE.replace(

@@ -48,7 +48,8 @@ from evalharness.running.summarizing import (
     with_scores,
     without_score_remarks,
 )
-from evalharness.tasks.loading import BrokenTask, LoadedTask
+from evalharness.tasks.loaded import LoadedTask
+from evalharness.tasks.loading import BrokenTask
 from evalharness.tasks.plans import Plan
 
 SAID = Generation(text="4", token_ids=(5, 6, 7), num_prompt_tokens=11, num_cached_tokens=2)

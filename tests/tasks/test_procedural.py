@@ -16,7 +16,7 @@ from lm_eval.tasks import TaskManager
 from evalharness.config import TaskConfig
 from evalharness.errors import TaskError
 from evalharness.tasks import generators
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.procedural import FRESH_SEED, ProceduralTask, extract_answer
 
 GCD = {"generator": "gcd", "size": 4, "seed": 1}

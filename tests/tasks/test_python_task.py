@@ -13,7 +13,7 @@ from evalharness.errors import TaskError
 from evalharness.records import Failure, GenerateRequest
 from evalharness.running.scoring import TaskScorer
 from evalharness.tasks.index import CachedTaskManager
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.python_task import PythonTask
 from scripted_model import ScriptedModel, dialogue
 

@@ -19,7 +19,8 @@ from evalharness.config import (
     TaskConfig,
 )
 from evalharness.errors import TaskError
-from evalharness.tasks.loading import LoadedTask, load_suite
+from evalharness.tasks.loaded import LoadedTask
+from evalharness.tasks.loading import load_suite
 from evalharness.tasks.subsets import Subset, allocate, category, category_field, draw, first
 
 

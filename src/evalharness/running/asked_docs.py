@@ -17,7 +17,7 @@ from lm_eval.utils import handle_non_serializable
 from evalharness.errors import TaskError
 from evalharness.records import DocRecord, TaskSummary
 from evalharness.store.read import iter_docs, load_samples
-from evalharness.tasks.loading import LoadedTask, doc_hash
+from evalharness.tasks.loaded import LoadedTask, doc_hash
 from evalharness.tasks.subsets import Subset
 
 

@@ -26,7 +26,7 @@ from evalharness.running.walking import (
 )
 from evalharness.tasks.dialogue import Dialogue, Send, Solve, Tried, Turn, Where
 from evalharness.tasks.lm import EngineLM
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.plans import Plan
 from evalharness.tasks.random_state import seeded
 from evalharness.tasks.user_code import Bounds, UserCodeError

@@ -11,7 +11,7 @@ from evalharness.analysis.estimates import Estimate
 from evalharness.analysis.finite import correction_of_draw, narrowed
 from evalharness.config import StrategyKind
 from evalharness.records import Attempt, CurvePoint, MetricRecord
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 
 
 def strategy_curve(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[CurvePoint]:

@@ -28,7 +28,7 @@ from evalharness.running.responses import Found, Responses
 from evalharness.running.scoring_ahead import score_ahead
 from evalharness.tasks.dialogue import TurnError
 from evalharness.tasks.lm import EngineLM
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.plans import send
 from evalharness.tasks.random_state import seeded
 from evalharness.tasks.user_code import Stepwise, UserCodeError

@@ -16,7 +16,7 @@ from evalharness.analysis.finite import group_correction, narrowed
 from evalharness.analysis.weighted_mean import Member, weighted_mean
 from evalharness.records import MetricRecord
 from evalharness.running.scoring import TaskScores, is_higher_better
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 
 Key = tuple[str, str]
 """Metric and filter."""

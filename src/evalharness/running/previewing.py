@@ -20,7 +20,7 @@ from evalharness.running.building import Prompting, Sample, build_samples
 from evalharness.running.preparing import is_chat_model, load_tokenizer
 from evalharness.tasks.authoring.prompt_sizes import DEFAULT_LIMIT, PromptSize
 from evalharness.tasks.lm import EngineLM
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.mirror import go_offline
 from evalharness.tasks.subsets import Subset
 from evalharness.tasks.templates import Template, check_template, template_remarks

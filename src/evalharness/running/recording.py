@@ -19,7 +19,7 @@ from evalharness.running.metric_values import numbers
 from evalharness.running.scoring import Answer, Scored, TaskScorer, TaskScores
 from evalharness.running.summarizing import CUT_REASONS, Counts
 from evalharness.store.write import SampleWriter, TurnWriter
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 
 
 class Recorder:

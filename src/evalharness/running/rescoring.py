@@ -41,7 +41,8 @@ from evalharness.running.summarizing import (
 from evalharness.store import layout
 from evalharness.store.read import iter_docs, iter_samples, load_metrics
 from evalharness.store.write import RunWriter
-from evalharness.tasks.loading import LoadedSuite, LoadedTask, load_suite
+from evalharness.tasks.loaded import LoadedTask
+from evalharness.tasks.loading import LoadedSuite, load_suite
 from evalharness.tasks.mirror import go_offline
 from evalharness.tasks.user_code import UserCodeError
 

@@ -24,7 +24,7 @@ from evalharness.analysis.sources import few_sources
 from evalharness.records import Failure, MetricRecord
 from evalharness.running.likelihoods import likelihood_estimate
 from evalharness.running.metric_values import checked_scores, is_mean, to_number
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.random_state import seeded
 from evalharness.tasks.user_code import UserCodeError
 

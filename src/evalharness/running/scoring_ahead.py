@@ -10,7 +10,7 @@ import contextlib
 from dataclasses import replace
 
 from evalharness.running.building import Sample
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.user_code import UserCodeError
 
 

@@ -28,7 +28,7 @@ from evalharness.running.group_scores import inner_groups
 from evalharness.running.preparing import Prepared
 from evalharness.running.resuming import run_identity
 from evalharness.running.scoring import Doubt, TaskScores, is_higher_better
-from evalharness.tasks.loading import OWN_FEWSHOT, LoadedTask
+from evalharness.tasks.loaded import OWN_FEWSHOT, LoadedTask
 
 CUT_REASONS = ("length", "unclosed")
 """How a generation ends that its limit ended."""

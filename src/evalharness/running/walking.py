@@ -14,7 +14,7 @@ from typing import Any
 from lm_eval.api.samplers import FirstNSampler
 from lm_eval.api.task import ConfigurableTask
 
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.user_code import Bounds
 
 _WRITES_PROMPTS = ("doc_to_text", "doc_to_target", "doc_to_choice")

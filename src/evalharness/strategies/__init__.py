@@ -15,7 +15,7 @@ from evalharness.strategies.repeats import repeats
 from evalharness.strategies.self_correct import self_correct
 from evalharness.strategies.verify import verify
 from evalharness.tasks.dialogue import Solve
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 
 logger = logging.getLogger(__name__)
 

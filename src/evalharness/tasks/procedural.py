@@ -38,7 +38,7 @@ from typing import Any
 from evalharness.errors import TaskError, did_you_mean
 from evalharness.tasks import generators
 from evalharness.tasks.generators import Generator
-from evalharness.tasks.loading import doc_hash
+from evalharness.tasks.loaded import doc_hash
 from evalharness.tasks.python_adapter import ServedTask
 from evalharness.tasks.python_task import Doc, PythonTask
 

@@ -25,7 +25,7 @@ from evalharness.tasks.authoring.answers import (
     score,
     stop_strings,
 )
-from evalharness.tasks.loading import OWN_FEWSHOT, LoadedTask, doc_hash
+from evalharness.tasks.loaded import OWN_FEWSHOT, LoadedTask, doc_hash
 
 ID_FIELDS = ("id", "unique_id", "doc_id", "task_id", "question_id", "uid", "idx")
 """Fields that must tell docs apart where a task has them."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evalharness.tasks.authoring.answers import chance_score
 from evalharness.tasks.authoring.checking import Defect
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.mirror import BUILDERS
 
 LABELS = ("Source", "Licence", "Docs (n)", "Chance score", "Few-shots", "Output", "Version")

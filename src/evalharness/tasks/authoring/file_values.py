@@ -13,7 +13,7 @@ from typing import Any
 
 from evalharness.errors import TaskError
 from evalharness.tasks.authoring.checking import Defect
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.local_rows import read_rows
 
 _REMEDY = "`custom_dataset: !function evalharness.tasks.local_rows.load` keeps values as they are"

@@ -10,7 +10,7 @@ from evalharness.checkpoint import DEMO_PATH
 from evalharness.config import SamplingConfig
 from evalharness.tasks.authoring.answers import choices_of
 from evalharness.tasks.authoring.checking import Defect
-from evalharness.tasks.loading import LoadedTask
+from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.sampling import sampling_params
 
 DEFAULT_LIMIT = 4096

@@ -7,6 +7,7 @@ never text); a *generation* or a set of *continuation scores* is what comes back
 from __future__ import annotations
 
 import hashlib
+import operator
 from array import array
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -140,11 +141,12 @@ def request_key(request: Request, identity: str) -> str:
 
 def changed_settings(sampling: SamplingParams) -> list[tuple[str, object]]:
     """The settings that aren't neutral: one that comes with a later version leaves the keys of all others as they are."""
-    values = ((name, getattr(sampling, name)) for name in SamplingParams.__slots__)
-    return [(name, value) for name, value in values if value != getattr(_NEUTRAL, name)]
+    values = zip(SamplingParams.__slots__, _settings(sampling), _NEUTRAL, strict=True)
+    return [(name, value) for name, value, neutral in values if value != neutral]
 
 
-_NEUTRAL = SamplingParams()
+_settings = operator.attrgetter(*SamplingParams.__slots__)
+_NEUTRAL = _settings(SamplingParams())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

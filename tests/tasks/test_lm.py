@@ -182,7 +182,7 @@ def test_stop_strings_wait_until_the_thinking_is_over(tokenizer: Any) -> None:
     assert isinstance(request, GenerateRequest)
     assert request.sampling.stop == ()
     said = Generation(text="<think>one\n\ntwo</think>4\n\nQ: next")
-    assert plan.resolve([said]) == ["4"]
+    assert plan.resolve(plan.finish([said])) == ["4"]
 
 
 def test_unclosed_thinking_is_no_answer(tokenizer: Any) -> None:
@@ -195,7 +195,7 @@ def test_thinking_that_the_prompt_opened_and_nothing_closed_is_no_answer(tokeniz
     lm = EngineLM(tokenizer, 1000, model=THINKING)
     plan = lm.plan([instance("generate_until", "Q: 2+2?<think>\n", {"until": []})])
     said = Generation(text="two and two", finish_reason="length")
-    assert plan.resolve([said]) == [""]
+    assert plan.resolve(plan.finish([said])) == [""]
     (finished,) = plan.finish([said])
     assert isinstance(finished, Generation)
     assert (finished.finish_reason, finished.thinking) == ("unclosed", "two and two")
@@ -204,7 +204,7 @@ def test_thinking_that_the_prompt_opened_and_nothing_closed_is_no_answer(tokeniz
 def test_thinking_that_the_prompt_closed_is_answered_directly(tokenizer: Any) -> None:
     lm = EngineLM(tokenizer, 1000, model=THINKING)
     plan = lm.plan([instance("generate_until", "Q: 2+2?<think></think>\n", {"until": []})])
-    assert plan.resolve([Generation(text="4")]) == ["4"]
+    assert plan.resolve(plan.finish([Generation(text="4")])) == ["4"]
 
 
 def finished(tokenizer: Any, said: Generation, prompt: str = "a", **kwargs: Any) -> Generation:
@@ -213,7 +213,7 @@ def finished(tokenizer: Any, said: Generation, prompt: str = "a", **kwargs: Any)
     plan = EngineLM(tokenizer, 1000, model=model).plan([instance("generate_until", prompt, kwargs)])
     (generation,) = plan.finish([said])
     assert isinstance(generation, Generation)
-    assert plan.resolve([said]) == [generation.text]
+    assert plan.resolve(plan.finish([said])) == [generation.text]
     return generation
 
 
@@ -254,7 +254,7 @@ def test_each_generation_of_a_sample_ends_at_its_own_stop_strings(tokenizer: Any
     )
     said = [Generation(text="1y2x3"), Generation(text="1y2x3")]
     assert [r.text for r in plan.finish(said) if isinstance(r, Generation)] == ["1y2", "1"]
-    assert plan.resolve(said) == ["1y2", "1"]
+    assert plan.resolve(plan.finish(said)) == ["1y2", "1"]
 
 
 def special(tokenizer: Any, text: str) -> Generation:

@@ -36,7 +36,6 @@ def check_response(request: Request, response: Generation | Scores) -> None:
 
 def find_problem(request: Request, response: Generation | Scores) -> str | None:
     """What is wrong with a response; None when it is one."""
-    counts = [response.num_prompt_tokens, response.num_cached_tokens]
     if isinstance(request, GenerateRequest):
         if not isinstance(response, Generation):
             return f"the engine answered {type(response).__name__} to a prompt"
@@ -45,9 +44,14 @@ def find_problem(request: Request, response: Generation | Scores) -> str | None:
         if not isinstance(response, Scores):
             return f"the engine answered {type(response).__name__} to continuations"
         problem = _of_scores(request, response)
-    if problem is None and not all(type(n) is int and n >= 0 for n in counts):
-        problem = f"the engine counts {counts[0]!r} prompt and {counts[1]!r} cached tokens"
+    prompt, cached = response.num_prompt_tokens, response.num_cached_tokens
+    if problem is None and not (_is_count(prompt) and _is_count(cached)):
+        problem = f"the engine counts {prompt!r} prompt and {cached!r} cached tokens"
     return problem
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _of_generation(response: Generation) -> str | None:
@@ -55,7 +59,7 @@ def _of_generation(response: Generation) -> str | None:
         return f"the engine's text is a {type(response.text).__name__}"
     if response.finish_reason not in _REASONS:
         return f"the engine gives the finish reason {response.finish_reason!r}"
-    if not all(type(token) is int for token in response.token_ids):
+    if not set(map(type, response.token_ids)) <= {int}:
         return "the engine gives tokens that are no whole numbers"
     if response.cumulative_logprob is None:
         return None

@@ -81,8 +81,8 @@ class Sample:
     attempts: list[Tried] = field(default_factory=list)
     """Answers of its conversation that are scored for the strategy's curve."""
     is_without_system: bool = False
-    is_own_fewshot: bool = False
     """Its system text was left out, because the chat template takes none."""
+    is_own_fewshot: bool = False
     is_cut: bool = False
     """A prompt of it lost its oldest tokens."""
 

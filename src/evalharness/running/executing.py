@@ -14,11 +14,9 @@ from evalharness.engines.soundness import UnsoundResponseError, find_problem
 from evalharness.records import (
     Failure,
     GenerateRequest,
-    Generation,
     Request,
     Response,
     ScoreRequest,
-    Scores,
     request_key,
 )
 from evalharness.running.building import Conversation, Prompting, Sample, build_samples
@@ -219,10 +217,10 @@ async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:
             responses = [await sender(plan.requests[0])]
         else:
             responses = await asyncio.gather(*map(sender, plan.requests))
-        sample.responses += plan.finish(responses)
+        finished = plan.finish(responses)
+        sample.responses += finished
         if sample.failure is None:
-            good = [r for r in responses if isinstance(r, (Generation, Scores))]
-            for instance, answer in zip(sample.instances, plan.resolve(good), strict=True):
+            for instance, answer in zip(sample.instances, plan.resolve(finished), strict=True):
                 instance.resps.append(answer)
 
 

@@ -66,6 +66,8 @@ def to_number(name: str, value: Any, *, may_be_nan: bool = False) -> float:
         TypeError: no number.
         ValueError: NaN, infinite, or too large for a float.
     """
+    if type(value) is float and math.isfinite(value):
+        return value
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         value = value.item()
     if not isinstance(value, _NUMBERS):
@@ -84,6 +86,9 @@ def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
     """The scores that are numbers, and pairs of numbers as `metric[0]` and `metric[1]`; other items aren't stored."""
     found = {}
     for name, value in scores.items():
+        if type(value) is float:
+            found[name] = value
+            continue
         is_pair = isinstance(value, tuple | list) and len(value) == 2
         named = (
             {f"{name}[{place}]": part for place, part in enumerate(value)}

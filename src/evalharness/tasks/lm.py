@@ -229,7 +229,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             if isinstance(request, Failure):
                 raise RequestError(f"{request.kind}: {request.message}")
             responses.append(await send(engine, request))
-        answers: list[Any] = plan.resolve(responses)
+        answers: list[Any] = plan.resolve(plan.finish(responses))
         return answers
 
     # -- instances to requests ----------------------------------------------------------------
@@ -337,7 +337,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             return [asked.finish(r) if isinstance(r, Generation) else r for r in responses]
 
         def resolve(responses: Sequence[Response]) -> list[Any]:
-            (generation,) = finish(responses)
+            (generation,) = responses
             assert isinstance(generation, Generation)
             return [generation.text]
 
@@ -419,16 +419,17 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             reason = "unclosed"
         elif split.is_stopped:
             reason = "stop"
-        return replace(
-            generation,
-            text=self._without_special(split.answer, generation, is_plain),
-            thinking=split.thinking,
-            finish_reason=reason,
-        )
+        found = self._without_special(split.answer, generation, is_plain), split.thinking, reason
+        if found == (generation.text, generation.thinking, generation.finish_reason):
+            return generation
+        text, thinking, finish_reason = found
+        return replace(generation, text=text, thinking=thinking, finish_reason=finish_reason)
 
     def _without_special(self, text: str, generation: Generation, is_plain: bool) -> str:
         """Without BOS, EOS and padding, or without any special token; their like in plain text stays."""
         dropped = self._special if is_plain else self._ends
+        if dropped.keys().isdisjoint(generation.token_ids):
+            return text
         for token_id in dropped.keys() & set(generation.token_ids):
             text = text.replace(dropped[token_id], "")
         return text

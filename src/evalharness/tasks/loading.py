@@ -27,6 +27,7 @@ from evalharness.tasks.index import CachedTaskManager
 from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.mirror import mirrored
 from evalharness.tasks.random_state import seeded_with
+from evalharness.tasks.rendering import render_once
 from evalharness.tasks.sampling import check_settings
 from evalharness.tasks.source_code import forget_imported, read_source_below
 from evalharness.tasks.task_files import Definitions, read
@@ -240,6 +241,7 @@ def _configure(
         task.set_config("generation_kwargs", check_settings(name, group, own, overrides.gen_kwargs))
     task.set_fewshot_seed(config.run.seed)
     limits = [limit for limit in (config.run.limit, overrides.limit) if limit is not None]
+    render_once(task)
     loaded = LoadedTask(
         name=name,
         task=task,

@@ -20,7 +20,7 @@ class Plan:
     requests: tuple[Request | Failure, ...]
     """A `Failure` stands for a request that can't be sent (a prompt longer than the context)."""
     resolve: Resolve
-    """Responses in the order of `requests`, none of them a Failure -> lm-eval responses, one per instance."""
+    """Finished responses in the order of `requests`, none of them a Failure -> lm-eval responses, one per instance."""
     finish: Callable[[Sequence[Response]], list[Response]] = list
     """Responses as they are counted and shown: of generations the thinking apart, the answer ended."""
     num_split_tokens: int = 0

@@ -1,0 +1,65 @@
+"""A doc's text, target and choices, rendered once: lm-eval renders them several times a sample, and for each repeat."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any
+
+from lm_eval.api.task import ConfigurableTask, Task
+
+KEPT = 1024
+"""Docs: those on their way through the engine, and the few-shots."""
+_FIELDS = ("doc_to_text", "doc_to_target", "doc_to_choice")
+
+
+def render_once(task: Task) -> None:
+    """Let a task remember what its templates gave for the docs of late.
+
+    Only lm-eval's own methods: what a task's code does instead may differ from call to call.
+    """
+    for name in _FIELDS:
+        if getattr(type(task), name, None) is getattr(ConfigurableTask, name):
+            setattr(task, name, _Remembered(task, name))
+
+
+class _Remembered:
+    """One of these methods."""
+
+    def __init__(self, task: Any, name: str) -> None:
+        self._task, self._name = task, name
+        self._render = getattr(ConfigurableTask, name).__get__(task)
+        self._kept = functools.lru_cache(maxsize=KEPT)(lambda doc, own: self._render(doc.doc, own))
+
+    def __call__(self, doc: Any, own: Any = None) -> Any:
+        """What the task's method gives.
+
+        Args:
+            doc: a doc of the task.
+            own: another template than the task's, as few-shots may have.
+        """
+        template = getattr(self._task.config, self._name) if own is None else own
+        if not self._is_fixed(template):
+            return self._render(doc, own)
+        value = self._kept(_Same(doc), template)
+        return value if isinstance(value, (str, int)) else copy.deepcopy(value)
+
+    def _is_fixed(self, template: Any) -> bool:
+        """Whether it gives the same for one doc each time, and isn't a field that needs no template."""
+        is_template = isinstance(template, str) and "{" in template
+        return is_template and "random" not in template and self._task.prompt is None
+
+
+class _Same:
+    """A doc that equals itself alone; while it is kept no other has its id."""
+
+    __slots__ = ("doc",)
+
+    def __init__(self, doc: Any) -> None:
+        self.doc = doc
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.doc is other.doc
+
+    def __hash__(self) -> int:
+        return id(self.doc)

@@ -97,7 +97,7 @@ def test_what_may_differ_from_call_to_call_is_asked_each_time(
     make: Callable[..., Any], rendered: list[str]
 ) -> None:
     task = make(doc_to_text="{{choices | random}}", doc_to_target=lambda doc: len(rendered))
-    assert [task.doc_to_text(DOC) in DOC["choices"] for _ in range(3)] == 3 * [True]
+    assert {str(task.doc_to_text(DOC)) for _ in range(3)} <= {"3", "4"}
     assert len(rendered) == 3
     assert task.doc_to_target(DOC) == 3
     rendered.append("")

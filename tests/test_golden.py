@@ -6,7 +6,6 @@ Numbers are held to six digits, since the last ones depend on the processor; of 
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,7 +42,7 @@ NOT_OFFERED = {
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("golden")
     (folder / "results").mkdir()
     write_store(folder / "results")
@@ -60,7 +59,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             clusters={"chess": [f"game {doc // 4}" for doc in range(40)]},
         )  # fmt: skip
         run(folder / "results", 20 + place, model, "kind", {"refusal": right}, domain="safety")
-    yield folder
+    return folder
 
 
 def _printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

@@ -76,7 +76,11 @@ MODULES = {
     "store/pairs.py": ["store/test_pairs.py"],
     "tasks/fitting.py": ["tasks/test_fitting.py"],
     "tasks/lm.py": ["tasks/test_lm_plans.py", "tasks/test_lm.py"],
-    "tasks/loaded.py": ["tasks/test_loaded.py", "tasks/test_identities.py", "tasks/test_fixed_docs.py"],
+    "tasks/loaded.py": [
+        "tasks/test_loaded.py",
+        "tasks/test_identities.py",
+        "tasks/test_fixed_docs.py",
+    ],
     "tasks/loading.py": ["tasks/test_loading.py"],
     "tasks/rendering.py": ["tasks/test_rendering.py"],
     "tasks/sampling.py": ["tasks/test_sampling.py"],

@@ -81,7 +81,7 @@ MODULES = {
         "tasks/test_identities.py",
         "tasks/test_fixed_docs.py",
     ],
-    "tasks/loading.py": ["tasks/test_loading.py"],
+    "tasks/loading.py": ["tasks/test_loading.py", "tasks/test_validating.py"],
     "tasks/rendering.py": ["tasks/test_rendering.py"],
     "tasks/sampling.py": ["tasks/test_sampling.py"],
     "tasks/subsets.py": ["tasks/test_subsets.py"],

@@ -178,3 +178,10 @@ def test_runs_without_items_are_not_and_say_so(tmp_path: Path) -> None:
     assert row.notes == (
         "unpaired: the metric is no mean of samples, and can't be computed from what is stored",
     )
+
+
+def test_one_doc_in_both_is_no_pair_of_runs(tmp_path: Path) -> None:
+    score = lm_eval.f1_score([(1, 1)])
+    runs = [written(tmp_path, name, [{"f1[0]": 1.0, "f1[1]": 1.0}], score) for name in "ab"]
+    (row,) = compare_runs(tmp_path, *runs).tasks
+    assert (row.result.test, row.result.n, len(row.notes)) == ("z", 1, 1)

@@ -119,6 +119,13 @@ def test_what_a_row_says_of_its_responses(
         assert (row.answer, row.scores) == ("", {})
 
 
+def test_the_prompt_of_a_sample_is_that_of_its_first_request(loaded: LoadedTask) -> None:
+    asked = sample(SCORED)
+    other = Instance("loglikelihood", DOC, ("another", " choice"), 1, ("sums", 1, 1))
+    asked.instances.append(other)
+    assert {row.prompt for row in sample_rows(loaded, asked, {})} == {"What is 2 plus 2?"}
+
+
 def test_a_failure_is_its_kind_and_message() -> None:
     assert failure_text(None) is None
     assert failure_text(Failure(kind="prompt", message="none")) == "prompt: none"

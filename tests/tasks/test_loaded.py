@@ -149,6 +149,14 @@ def test_a_docs_own_category_field_is_that_of_the_first_doc(mine: LoadedTask) ->
     docs = [{"subject": 1}, {"group": 1}, {"category": 1}]
     assert fresh(mine, docs).stratified_by == "subject"
     assert fresh(mine, []).stratified_by == ""
+    assert told(mine, docs, metadata=None).stratified_by == "subject"
+
+
+def test_a_category_is_the_suites_or_else_the_tasks(mine: LoadedTask) -> None:
+    said = told(mine, [{"subject": 1}], metadata={"stratify": "kind"})
+    assert said.stratified_by == "kind"
+    for of_suite in ("q", ""):
+        assert replace(said, config=TaskConfig(stratify=of_suite)).stratified_by == of_suite
 
 
 def test_a_category_that_the_first_doc_has_may_be_missing_elsewhere(mine: LoadedTask) -> None:

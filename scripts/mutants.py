@@ -77,7 +77,7 @@ MODULES = {
     "running/resuming.py": ["running/test_resuming.py", "running/test_prompts.py"],
     "running/scoring.py": ["running/test_scoring.py", "running/test_likelihoods.py"],
     "running/summarizing.py": ["running/test_summarizing.py"],
-    "store/pairs.py": ["store/test_pairs.py"],
+    "store/pairs.py": ["store/test_possible_scores.py", "store/test_pairs.py"],
     "tasks/fitting.py": ["tasks/test_fitting.py"],
     "tasks/lm.py": ["tasks/test_lm_plans.py", "tasks/test_lm.py"],
     "tasks/loaded.py": [

@@ -7,7 +7,7 @@ import pytest
 
 from evalharness.errors import StoreError
 from evalharness.records import Manifest, SampleRecord
-from evalharness.store import layout
+from evalharness.store import sealing
 from evalharness.store.pairs import Scored, load_changes, load_pairs
 from evalharness.store.write import RunWriter
 from stores import _sample, make_run
@@ -180,14 +180,13 @@ def test_changes_of_a_task_that_cannot_be_read_are_an_error(tmp_path: Path) -> N
         load_changes(tmp_path / "a", tmp_path / "a", "y", ACC, 1)
 
 
-def test_files_without_checksums_that_cannot_be_read_cost_only_their_task(
+def test_a_file_without_a_checksum_that_cannot_be_read_costs_only_its_task(
     runs: tuple[Path, Path],
 ) -> None:
-    for run_dir in runs:
-        (run_dir / layout.CHECKSUMS).unlink(missing_ok=True)
     path = runs[1] / "samples" / "y.parquet"
-    content = path.read_bytes()
+    content = path.read_bytes().replace(sealing.KEY.encode(), b"x" * len(sealing.KEY))
     size = int.from_bytes(content[-8:-4], "little")  # of the footer, which stays
     path.write_bytes(content[:4] + b"\xff" * (len(content) - size - 12) + content[-size - 8 :])
+    assert sealing.problem(path) is None
     found, damaged = load_pairs(*runs, dict.fromkeys("xyz", ACC))
     assert (list(found), damaged) == (["x", "z"], [path])

@@ -41,14 +41,18 @@ MODULES = {
     "analysis/calibration.py": ["analysis/test_calibration.py"],
     "analysis/comparability.py": ["analysis/test_comparability.py"],
     "analysis/compare.py": ["analysis/test_compare_verdicts.py", "analysis/test_compare.py"],
-    "analysis/compare_rows.py": ["analysis/test_compare_verdicts.py", "analysis/test_compare.py"],
+    "analysis/compare_rows.py": [
+        "analysis/test_compare_verdicts.py",
+        "analysis/test_paired_metrics.py",
+        "analysis/test_compare.py",
+    ],
     "analysis/composite.py": ["analysis/test_composite.py"],
     "analysis/curves.py": ["analysis/test_curves.py"],
     "analysis/estimates.py": ["analysis/test_estimates.py"],
     "analysis/finite.py": ["analysis/test_finite.py"],
     "analysis/flips.py": ["analysis/test_flips.py"],
     "analysis/gate.py": ["analysis/test_gate.py"],
-    "analysis/missing.py": ["analysis/test_missing.py"],
+    "analysis/missing.py": ["analysis/test_missing_bounds.py", "analysis/test_missing.py"],
     "analysis/multiple_tests.py": ["analysis/test_multiple_tests.py"],
     "analysis/noise.py": ["analysis/test_noise.py"],
     "analysis/paired.py": ["analysis/test_paired.py"],
@@ -60,17 +64,29 @@ MODULES = {
     "analysis/weighted_mean.py": ["analysis/test_weighted_mean.py"],
     "checkpoint/scale.py": ["checkpoint/test_scale_fields.py", "checkpoint/test_scale.py"],
     "checkpoint/weights.py": ["checkpoint/test_weights.py", "checkpoint/test_weights_bounds.py"],
+    "engines/soundness.py": ["engines/test_soundness.py"],
     "engines/trie.py": ["engines/test_trie.py"],
     "engines/vllm_logprobs.py": ["engines/test_vllm_logprobs.py"],
     "running/executing.py": ["running/test_executing.py"],
     "running/group_scores.py": ["running/test_group_records.py"],
     "running/journal.py": ["running/test_journal.py", "running/test_journal_lines.py"],
+    "running/journal_lines.py": ["running/test_journal_lines.py"],
+    "running/metric_values.py": ["running/test_metric_values.py"],
+    "running/recording.py": ["running/test_recording.py"],
+    "running/rescoring.py": ["running/test_rescoring.py"],
     "running/resuming.py": ["running/test_resuming.py", "running/test_prompts.py"],
     "running/scoring.py": ["running/test_scoring.py", "running/test_likelihoods.py"],
     "running/summarizing.py": ["running/test_summarizing.py"],
-    "store/pairs.py": ["store/test_pairs.py"],
+    "store/pairs.py": ["store/test_possible_scores.py", "store/test_pairs.py"],
     "tasks/fitting.py": ["tasks/test_fitting.py"],
     "tasks/lm.py": ["tasks/test_lm_plans.py", "tasks/test_lm.py"],
+    "tasks/loaded.py": [
+        "tasks/test_loaded.py",
+        "tasks/test_identities.py",
+        "tasks/test_fixed_docs.py",
+    ],
+    "tasks/loading.py": ["tasks/test_loading.py", "tasks/test_validating.py"],
+    "tasks/rendering.py": ["tasks/test_rendering.py"],
     "tasks/sampling.py": ["tasks/test_sampling.py"],
     "tasks/subsets.py": ["tasks/test_subsets.py"],
     "../../tasks/math500_boxed/utils.py": ["custom_tasks/test_math500_boxed.py"],
@@ -96,6 +112,8 @@ _WARM_HEAVY = (
     "omegaconf",
     "math_verify",
 )
+_WARM_FOR = {"engines/vllm_logprobs.py": ("vllm.sampling_params",)}
+"""What only one module's tests load, and slowly."""
 _COMPARE = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
@@ -338,6 +356,14 @@ def _replace(path: Path, source: str) -> None:
     loader.get_code = get_code  # type: ignore[assignment,method-assign]
 
 
+def _warm(names: Sequence[str]) -> None:
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            print(f"not loaded before: {name}", file=sys.stderr)
+
+
 def known_equivalents() -> dict[str, dict[str, str]]:
     """Module -> key of a change -> why it changes nothing that can be seen."""
     return yaml.safe_load(EQUIVALENT.read_text()) or {} if EQUIVALENT.is_file() else {}
@@ -348,6 +374,7 @@ def measure(name: str, args: argparse.Namespace, equivalent: dict[str, str]) -> 
     tests = [f"tests/{test}" for test in MODULES[name] if (ROOT / "tests" / test).is_file()]
     if not path.is_file() or not tests:
         return {"module": name, "problem": "no such module" if not path.is_file() else "no tests"}
+    _warm(_WARM_FOR.get(name, ()))
     started = time.monotonic()
     if run_tests(path, None, tests, 600) != "passed":
         return {"module": name, "problem": "its tests fail without a change"}
@@ -398,11 +425,7 @@ def main() -> None:
             for mutant in mutants((PACKAGE / name).read_text(encoding="utf-8")):
                 print(f"{name}:{mutant.line}: {mutant.key}")
         return
-    for warm in (*_WARM, *_WARM_HEAVY):
-        try:
-            importlib.import_module(warm)
-        except ImportError:
-            print(f"not loaded before: {warm}", file=sys.stderr)
+    _warm((*_WARM, *_WARM_HEAVY))
     equivalent = known_equivalents()
     with ThreadPoolExecutor(args.workers) as pool:
         results = pool.map(lambda name: measure(name, args, equivalent.get(name, {})), names)

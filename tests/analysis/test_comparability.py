@@ -162,3 +162,11 @@ def test_answers_that_were_cut_are_reported_beside_a_verdict() -> None:
     assert task_notes(TASK, cut) == (
         "cut or empty answers in the second run: its score is between 0.250 and 1.000",
     )
+    half = replace(TASK, bound_high=1.0)
+    assert task_notes(half, half) == ()
+
+
+def test_few_shots_of_one_task_are_drawn_for_its_group() -> None:
+    tasks = [TASK, replace(TASK, task="b", num_fewshot=5)]
+    assert (settings(RUN, tasks).draw, settings(RUN, tasks[:1]).draw) == ("1", "none")
+    assert settings(RUN, [replace(TASK, num_fewshot=2)] * 2).draw == "1"

@@ -1,9 +1,12 @@
 """What a paired result is called, and the mean of several: boundaries on both sides, without any run."""
 
+from dataclasses import replace
+
 import pytest
 
 from evalharness.analysis.compare import is_share, verdict
-from evalharness.analysis.missing import exactly, mean_of
+from evalharness.analysis.compare_rows import TaskComparison
+from evalharness.analysis.missing import Bounds, exactly, mean_of
 from evalharness.analysis.paired import PairedResult, from_normal
 
 
@@ -66,3 +69,17 @@ def test_the_mean_of_three_is_of_equal_weight() -> None:
     assert (found.value_a, found.value_b) == pytest.approx((0.4, 0.3))
     assert found.stderr == pytest.approx(0.13 / 3)  # 3, 4, 12 and 13
     assert found.n == 60
+
+
+def test_a_row_of_which_nothing_else_is_said_lacks_nothing() -> None:
+    row = TaskComparison(
+        task="x", num_members=1, metric="acc", filter="none", higher_is_better=True, result=result(), p_adjusted=0.5,
+        verdict="no difference resolved",
+    )  # fmt: skip
+    assert (row.is_missing, row.sure, row.notes) == (False, exactly(result()), ())
+    for lacks in ("missing_a", "missing_b", "num_only_a", "num_only_b"):
+        less = replace(row, **{lacks: 1})
+        assert (less.is_missing, less.sure) == (True, None)
+    bounds = Bounds(result(-0.1), result(0.1))
+    assert replace(row, missing_a=0.1, bounds=bounds).sure is bounds
+    assert not replace(row, num_neither=1).is_missing

@@ -1,6 +1,7 @@
 import math
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -304,6 +305,18 @@ def test_a_draw_paid_for_in_part_moves_its_own_doc_only() -> None:
     tried = correction(0, [1, 1], [1, 1], [1] * 3, 40) + correction(1, [0, 0], [0, 0], [1] * 3, 40)
     point = arm(curve("t", "self_correct", tried), "majority, equal tokens")[1]
     assert (point.value, point.ci_low, point.ci_high) == estimate([1, 0.25])[:3]
+
+
+def test_the_tokens_of_a_draw_paid_for_in_part_are_its_own_docs() -> None:
+    # Doc 0 is answered twice, doc 1 once, with a draw that 30 tokens pay for in part: all have spent 30.
+    twice = correction(0, [1, 1], [1, 1], [1] * 3)
+    tried = [
+        *twice,
+        *(replace(a, repeat=1) for a in twice),
+        *correction(1, [0, 0], [0, 0], [1], 40),
+    ]
+    points = arm(curve("t", "self_correct", tried), "majority, equal tokens")
+    assert [point.num_tokens for point in points] == [10, 30]
 
 
 def test_the_first_answer_votes_even_beyond_the_budget() -> None:

@@ -36,7 +36,7 @@ def test_both_ends_come_nearer_by_the_factor(
 
 
 def test_without_a_correction_not_a_digit_changes() -> None:
-    wide = estimate([1.0, 0.0, 1.0])
+    wide = Estimate(1.0, 1e-20, 1 + 1e-15, 0.5, 30)
     assert narrowed(wide, 1.0) == wide
     unknown = narrowed(Estimate(0.5, math.nan, math.nan, math.nan, 1), 0.5)
     assert math.isnan(unknown.ci_low)

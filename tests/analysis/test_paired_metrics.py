@@ -139,6 +139,18 @@ def test_exchanging_the_models_mirrors_it() -> None:
     )
 
 
+def test_no_doc_wins_or_loses_a_metric_that_is_none_of_its_own() -> None:
+    items = both(pairs(GOLD, A), pairs(GOLD, B))
+    metric = metric_of(both(items.a, items.a), *[lm_eval.f1_score(list(zip(GOLD, A, strict=True)))] * 2)  # fmt: skip
+    assert metric is not None
+    for two in (items, both(items.a, items.a)):
+        found = paired_metric_test(two, metric, rng())
+        assert (found.wins, found.losses, found.ties, found.test) == (0, 0, 0, "jackknife")
+    for a, b in ((pairs(GOLD, A), pairs(GOLD, A / 2)), (pairs(GOLD, A / 2), pairs(GOLD, A))):
+        with pytest.raises(ValueError, match="200 docs with items of f1 in both"):
+            paired_metric_test(both(a, b), metric, rng())
+
+
 def written(
     folder: Path, run_id: str, items: Sequence[Mapping[str, float]], value: float
 ) -> Manifest:
@@ -178,3 +190,10 @@ def test_runs_without_items_are_not_and_say_so(tmp_path: Path) -> None:
     assert row.notes == (
         "unpaired: the metric is no mean of samples, and can't be computed from what is stored",
     )
+
+
+def test_one_doc_in_both_is_no_pair_of_runs(tmp_path: Path) -> None:
+    score = lm_eval.f1_score([(1, 1)])
+    runs = [written(tmp_path, name, [{"f1[0]": 1.0, "f1[1]": 1.0}], score) for name in "ab"]
+    (row,) = compare_runs(tmp_path, *runs).tasks
+    assert (row.result.test, row.result.n, len(row.notes)) == ("z", 1, 1)

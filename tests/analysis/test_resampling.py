@@ -82,6 +82,35 @@ def test_pairs_of_labels_are_drawn_from_two_docs_more() -> None:
     assert drawn.mean() == pytest.approx(100 * 2 / 102 / 2, rel=0.06)
 
 
+@pytest.mark.parametrize(("num", "share"), [(4, 2 / 6), (3, 0.0)])
+def test_two_labels_need_four_docs_to_be_told_apart(num: int, share: float) -> None:
+    """Of fewer, nothing is drawn that wasn't seen."""
+    pairs = of_counts(2, 0, 0, num - 2)
+    wrong = resamples(
+        pairs, lambda items: sum(g != p for g, p in items), np.random.default_rng(1), 4000, None
+    )
+    assert wrong.mean() == pytest.approx(num * share / 2, rel=0.06)
+
+
+def test_docs_of_one_source_are_drawn_together() -> None:
+    items = [("a", 1), ("b", 2), ("c", 3), ("d", 4)]
+    drawn: list[list[tuple[str, int]]] = []
+    resamples(items, lambda one: drawn.append(one) or 0.0, np.random.default_rng(0), 20, "xyxz")
+    blocks = ([("a", 1), ("c", 3)], [("b", 2)], [("d", 4)])
+    for one in drawn:
+        names = "".join(name for name, _ in one)
+        assert sorted(one) == sorted(i for b in blocks for i in b * names.count(b[0][0]))
+        assert "a" not in names.replace("ac", "")
+        assert len(names.replace("ac", "x")) == 3
+
+
+@pytest.mark.parametrize(("num", "found"), [(0, 0), (1, 0), (2, 7), (3, 7)])
+def test_resamples_need_two_docs(num: int, found: int) -> None:
+    values = resamples([1.0] * num, sum, np.random.default_rng(0), 7, None)
+    assert len(values) == found
+    assert (values == num).all()
+
+
 @pytest.mark.parametrize(
     "items",
     [

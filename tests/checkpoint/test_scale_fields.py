@@ -86,3 +86,21 @@ def test_a_tokenizers_limit_of_nothing_is_none() -> None:
 
 def test_packed_weights_of_unknown_bits_are_not_counted() -> None:
     assert logical_params(Tensor("model.layers.0.q_proj.qweight", "I32", (4, 4), 64, 0), None) == 0
+
+
+def test_one_number_that_sees_is_enough() -> None:
+    found = measure({}, [tensor("vision_tower.logit_scale", 1, 1)])
+    assert (found.params_vision, found.is_multimodal) == (1, True)
+
+
+def test_without_heads_a_head_has_no_width() -> None:
+    found = measure({"hidden_size": 32}, [])
+    assert (found.num_attention_heads, found.head_dim) == (0, 0)
+
+
+def test_experts_whose_number_nobody_says_are_none() -> None:
+    routed = tensor("model.layers.0.block_sparse_moe.input_linear.weight", 4, 4)
+    for config, num in (({}, 0), ({"num_local_experts": 3}, 3)):
+        found = measure(config | {"num_experts_per_tok": 1}, [routed])
+        assert found.num_experts == num
+        assert found.params_active == (None if num == 0 else 16 // 3)

@@ -89,6 +89,7 @@ def test_tensors_are_told_in_the_headers_order_wherever_they_lie(tmp_path: Path)
         ({"a": entry(0, 1, 1), "b": entry(2, 3, 1)}, "tensor 'b' leaves a gap behind 'a'"),
         ({"a": entry(1, 3, 2)}, "tensor 'a' leaves a gap behind the header"),
         ({"a": entry(0, 3, -1, -3)}, "with shape (-1, -3)"),
+        ({"a": entry(0, 3, -1, -1, 3)}, "with shape (-1, -1, 3)"),
         ({"a": entry(0, 3, True, 3)}, "with shape (True, 3)"),
         ({"a": entry(0, 3, 3.0)}, "with shape (3.0,)"),
         ({"a": entry(0, 0, 0, 2**63), "b": entry(0, 3, 3)}, "tensor 'a' at 0..0"),

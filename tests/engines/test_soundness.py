@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from evalharness.engines.soundness import MAX_ROUNDING, find_problem
+from evalharness.engines.soundness import (
+    MAX_ROUNDING,
+    UnsoundResponseError,
+    check_response,
+    find_problem,
+)
 from evalharness.records import (
     ContinuationScore,
     GenerateRequest,
@@ -52,7 +57,10 @@ def test_the_ends_of_what_a_model_can_give_are_taken(logprob: float) -> None:
     assert scored(logprob=logprob) is None
 
 
-def test_rounding_is_allowed_for_each_token() -> None:
+def test_rounding_is_a_ten_thousandth_for_each_token() -> None:
+    for num_tokens in (0, 1):
+        assert scored(logprob=1e-4, num_tokens=num_tokens) is None
+        assert scored(logprob=1.01e-4, num_tokens=num_tokens) is not None
     assert scored(logprob=1.5 * MAX_ROUNDING, num_tokens=2) is None
     assert scored(logprob=2.5 * MAX_ROUNDING, num_tokens=2) is not None
 
@@ -90,3 +98,26 @@ def test_a_response_is_of_its_requests_kind() -> None:
 )
 def test_fields_of_other_types_make_a_generation_none(changes: dict[str, Any]) -> None:
     assert generated(**changes) is not None
+
+
+def test_a_response_that_is_none_is_refused_with_the_reason() -> None:
+    check_response(PROMPT, TEXT)
+    check_response(ASKED, Scores(continuations=(GOOD, GOOD)))
+    with pytest.raises(
+        UnsoundResponseError, match=r"^the engine answered Generation to continuations$"
+    ):
+        check_response(ASKED, TEXT)
+    with pytest.raises(UnsoundResponseError, match=r"^the engine answered Scores to a prompt$"):
+        check_response(PROMPT, Scores(continuations=(GOOD, GOOD)))
+
+
+def test_a_response_without_tokens_is_one() -> None:
+    assert scored(num_tokens=0) is None
+    nothing = {"token_ids": (), "cumulative_logprob": None, "num_prompt_tokens": 0}
+    assert generated(text="", **nothing) is None
+    assert "counts 3 prompt and -1 cached" in str(
+        generated(num_prompt_tokens=3, num_cached_tokens=-1)
+    )
+    assert "no whole numbers" in str(generated(token_ids=(True,)))
+    assert "the log-likelihood is positive" in str(generated(cumulative_logprob=2.5e-4))
+    assert generated(cumulative_logprob=1.5e-4) is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalharness.engines.trie import TokenScore
-from evalharness.engines.vllm_logprobs import read_answer, scoring_settings
+from evalharness.engines.vllm_logprobs import read_answer, scoring_params, scoring_settings
 
 PROMPT = (11, 12, 13, 14, 15, 16)
 
@@ -148,23 +148,21 @@ def test_the_first_known_position_is_the_one_after_the_cached_ones(cached: int, 
     }
 
 
-@pytest.mark.vllm
-def test_rows_and_start_are_as_many_as_the_newer_runner_wants() -> None:
-    pytest.importorskip("vllm")
-    from evalharness.engines.vllm_logprobs import scoring_params
-
-    params = scoring_params(PROMPT, 4, (7,), may_read_cache=True, by_token=True)
-    assert params.prompt_logprob_token_ids == [[15], [16]]
-    # vLLM's check: one row per position after the start, but for the last.
-    assert len(params.prompt_logprob_token_ids) == len(PROMPT) - 1 - params.prompt_logprob_start
-    assert (params.prompt_logprobs, params.skip_reading_prefix_cache) == (None, False)
-
-
-@pytest.mark.vllm
-def test_nothing_inside_is_asked_when_only_the_next_token_is_wanted() -> None:
-    pytest.importorskip("vllm")
-    from evalharness.engines.vllm_logprobs import scoring_params
-
-    for by_token in (False, True):
-        params = scoring_params(PROMPT, 6, (7,), may_read_cache=True, by_token=by_token)
-        assert (params.prompt_logprobs, params.prompt_logprob_token_ids) == (None, None)
+@pytest.mark.parametrize("by_token", [False, True])
+@pytest.mark.parametrize(
+    ("start", "token_ids", "may_read_cache"), [(4, (7,), True), (4, (), False), (6, (7, 8), True)]
+)
+def test_vllm_takes_every_setting_of_a_question(
+    start: int, token_ids: tuple[int, ...], may_read_cache: bool, by_token: bool
+) -> None:
+    sampling = pytest.importorskip("vllm.sampling_params")
+    how = {"may_read_cache": may_read_cache, "by_token": by_token}
+    params = scoring_params(PROMPT, start, token_ids, **how)
+    asked = scoring_settings(PROMPT, start, token_ids, **how)
+    assert {name: getattr(params, name) for name in asked} == asked
+    assert params.output_kind is sampling.RequestOutputKind.FINAL_ONLY
+    if "prompt_logprobs" not in asked:
+        assert params.prompt_logprobs is None
+    if rows := params.prompt_logprob_token_ids:
+        # vLLM's check: one row per position after the start, but for the last.
+        assert len(rows) == len(PROMPT) - 1 - params.prompt_logprob_start

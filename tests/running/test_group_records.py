@@ -184,3 +184,62 @@ def test_a_groups_main_metric_is_that_of_the_first_of_its_members(suite: LoadedS
     tasks = [replace(t, config=TaskConfig(metric="f1")) if t.name == "gb" else t for t in suite.tasks]  # fmt: skip
     made = [m for m in score_groups(suite.groups, tasks, SCORES) if m.task == "both"]
     assert {(m.metric, m.is_main) for m in made} == {("acc", False), ("f1", True)}
+
+
+PARTIAL = {"ga": [0.0, 0.25, 0.5, 0.75], "gc": [0.25, 0.5, 0.5, 1.0, 0.75, 0.0]}
+
+
+@pytest.mark.parametrize("draws", [1.0, 4.0])
+def test_partial_scores_are_means_of_right_answers_only_where_docs_were_answered_again(
+    suite: LoadedSuite, draws: float
+) -> None:
+    key, members, scores = ("acc", "none"), [], dict(SCORES)
+    for name in ("ga", "gb", "gc"):
+        values = PARTIAL.get(name, values_of(name))
+        metrics = [record(name, "acc", estimate(values))]
+        said = {key: draws} if draws > 1 else {}
+        scores[name] = TaskScores(metrics, {key: array("d", values)}, draws=said)
+        members.append(Member(estimate(values), 1.0, values, None, draws))
+    (made,) = found(suite, "three", scores)
+    expected = weighted_mean(members)
+    assert (made.ci_low, made.ci_high) == pytest.approx((expected.ci_low, expected.ci_high))
+
+
+def test_members_of_which_random_docs_were_taken_weigh_by_the_docs_they_have(
+    suite: LoadedSuite,
+) -> None:
+    drawn = {name: replace(SCORES[name], docs_per_draw=times) for name, times in (("ga", 5.0), ("gb", 1.5))}  # fmt: skip
+    (made,) = found(suite, "sized", SCORES | drawn)
+    expected = weighted_mean([member("ga", 4 * 5), member("gb", 10 * 1.5)])
+    assert (made.value, made.stderr, made.n) == pytest.approx((expected.value, expected.stderr, 14))
+
+
+def corrected(name: str, factor: float) -> TaskScores:
+    """As a draw gives it: records of narrowed intervals, and by how much."""
+    scores = SCORES[name]
+    metrics = [
+        replace(m, ci_low=m.value - factor * (m.value - m.ci_low), ci_high=m.value + factor * (m.ci_high - m.value))
+        for m in scores.metrics
+    ]  # fmt: skip
+    return replace(scores, metrics=metrics, corrections=dict.fromkeys(scores.values, factor))
+
+
+@pytest.mark.parametrize("name", ["three", "other"])
+def test_a_group_of_members_drawn_alike_narrows_as_they_do(suite: LoadedSuite, name: str) -> None:
+    (wide,) = found(suite, name)
+    (made,) = found(suite, name, {task: corrected(task, 0.5) for task in SIZES})
+    assert (made.value, made.stderr, made.n) == (wide.value, wide.stderr, wide.n)
+    assert made.value - made.ci_low == pytest.approx(0.5 * (wide.value - wide.ci_low))
+    assert made.ci_high - made.value == pytest.approx(0.5 * (wide.ci_high - wide.value))
+
+
+def test_a_group_narrows_by_the_part_of_its_variance_that_is_of_drawn_members(
+    suite: LoadedSuite,
+) -> None:
+    """Weights 4 and 10 of 14; nearly all of gb's docs are known."""
+    (wide,) = found(suite, "sized")
+    (made,) = found(suite, "sized", SCORES | {"gb": corrected("gb", 0.0625)})
+    ga, gb = ((SIZES[n] * member(n, 1).estimate.stderr) ** 2 for n in ("ga", "gb"))
+    factor = math.sqrt((ga + gb * 0.0625**2) / (ga + gb))
+    assert made.ci_high - made.value == pytest.approx(factor * (wide.ci_high - wide.value))
+    assert made.value - made.ci_low == pytest.approx(factor * (wide.value - wide.ci_low))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalharness.records import ContinuationScore, Generation, Scores
-from evalharness.running.journal_lines import KEY, parse_line, to_line
+from evalharness.running.journal_lines import KEY, is_intact, parse_line, to_line
 
 NAME = hashlib.sha256(b"a").hexdigest()
 GENERATION = Generation(
@@ -64,6 +64,36 @@ def test_every_field_comes_back_bit_for_bit(response: Generation | Scores) -> No
     line = to_line(NAME, response)
     assert parse_line(line) == (NAME, response)
     assert line.count(b"\n") == 1
+
+
+GOLDEN = {
+    b'","crc":"5e4941d8","type":"Scores","response":{"continuations":[{"logprob":-0.5,"is_greedy":true,"num_tokens":2}],'
+    b'"num_prompt_tokens":9,"num_cached_tokens":0,"latency_s":0.25}}\n': Scores(
+        continuations=(ContinuationScore(logprob=-0.5, is_greedy=True, num_tokens=2),),
+        num_prompt_tokens=9,
+        latency_s=0.25,
+    ),
+    b'","crc":"b775b492","type":"Generation","response":{"text":"\\u00e9","thinking":null,"token_ids":[1,2],'
+    b'"finish_reason":"stop","cumulative_logprob":null,"num_prompt_tokens":9,"num_cached_tokens":0,"latency_s":0.25}}\n': Generation(
+        text="é", token_ids=(1, 2), num_prompt_tokens=9, latency_s=0.25
+    ),
+}  # fmt: skip
+"""Made once: lines of other bytes would be lost to whoever wrote these."""
+
+
+@pytest.mark.parametrize(("rest", "response"), GOLDEN.items())
+def test_a_lines_bytes_are_golden(rest: bytes, response: Generation | Scores) -> None:
+    line = b'{"key":"' + b"0" * 64 + rest
+    assert to_line("0" * 64, response) == line
+    assert parse_line(line) == ("0" * 64, response)
+
+
+def test_a_line_is_intact_from_its_first_byte_to_its_last() -> None:
+    old = LINE[: KEY.stop] + b'","type":"Scores","response":{}}\n'
+    for line in (LINE, old):
+        assert is_intact(line)
+        for damaged in (line[:-1], line[1:], line + b" ", b"", line[:-3] + b"\n"):
+            assert not is_intact(damaged)
 
 
 def test_a_line_has_its_key_at_a_fixed_place() -> None:

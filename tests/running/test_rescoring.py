@@ -1,6 +1,8 @@
 """Stored responses scored again: the same task gives the same numbers, a changed one says what changed."""
 
 import json
+import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 
 from evalharness.analysis.compare import compare_runs
 from evalharness.config import (
+    CompositeConfig,
     Config,
     EngineConfig,
     EngineKind,
@@ -64,11 +67,16 @@ def write_task(folder: Path, pattern: str, prompt: str = "{{question}}") -> None
     path.write_text(text)
 
 
-def run_it(checkpoint: Path, tasks: dict[str, TaskConfig] | None = None, **extra: Any) -> Manifest:
+def run_it(
+    checkpoint: Path,
+    tasks: dict[str, TaskConfig] | None = None,
+    composite: CompositeConfig | None = None,
+    **extra: Any,
+) -> Manifest:
     config = Config(
         model=ModelConfig(name="tiny", path=str(checkpoint), variant=Variant.instruct),
         engine=EngineConfig(kind=EngineKind.fake, extra=extra),
-        suite=SuiteConfig(name="test", tasks=tasks or {"sums": TaskConfig()}),
+        suite=SuiteConfig(name="test", tasks=tasks or {"sums": TaskConfig()}, composite=composite),
         run=RunConfig(max_error_rate=1.0),
         results_dir="results",
     )
@@ -291,3 +299,48 @@ def test_a_run_without_request_hashes_is_refused(folder: Path, tiny_llama: Path)
     old = replace(manifest, tasks=tuple(replace(t, request_hash="") for t in manifest.tasks))
     with pytest.raises(TaskError, match="run it again"):
         again(old)
+
+
+def test_a_rescored_run_is_one_of_its_own_that_took_no_engine(
+    folder: Path, tiny_llama: Path
+) -> None:
+    used = {"load_s": 9.0, "serve_s": 9.0, "energy_j": 9.0, "load_energy_j": 9.0, "peak_gpu_memory_gib": 9.0, "cost_usd": 9.0}  # fmt: skip
+    old = replace(
+        run_it(tiny_llama), **used, num_gpus=2, reason="odd", started_at="2020-01-01", finished_at="2020-01-02",
+        packages={"old": "1"}, hardware={"gpu": "x", "pid": 1, "host": "h"},
+    )  # fmt: skip
+    assert old.identity
+    write_task(folder, WHOLE_NUMBER)
+    first, second = (again(old) for _ in range(2))
+    names = [one.manifest.run_id for one in (first, second)]
+    assert names == [f"{old.run_id}-rescored", f"{old.run_id}-rescored-2"]
+    made = first.manifest
+    assert [getattr(made, name) for name in used] == [None] * len(used)
+    assert (made.status, made.reason, made.identity, made.num_gpus) == ("complete", None, "", 0)
+    assert "2020-01-02" < made.started_at <= str(made.finished_at)
+    assert made.packages.keys() > {"old", "lm-eval"}
+    assert made.hardware == {"gpu": "x", "pid": os.getpid(), "host": socket.gethostname()}
+    assert made.wall_s is not None
+    assert stored_config(folder / "results" / made.run_id) == stored_config(
+        folder / "results" / old.run_id
+    )
+
+
+def test_answers_that_were_cut_leave_the_new_score_open_too(folder: Path, tiny_llama: Path) -> None:
+    manifest = run_it(tiny_llama, {"sums": TaskConfig(gen_kwargs={"max_gen_toks": 3})})
+    (before,) = manifest.tasks
+    assert before.num_truncated == 30
+    write_task(folder, WHOLE_NUMBER)
+    (after,) = again(manifest).manifest.tasks
+    assert (
+        (after.bound_low, after.bound_high) == (before.bound_low, before.bound_high) == (0.0, 1.0)
+    )
+
+
+def test_a_composite_is_computed_again(folder: Path, tiny_llama: Path) -> None:
+    manifest = run_it(tiny_llama, composite=CompositeConfig(name="whole", parts=["sums"]))
+    write_task(folder, WHOLE_NUMBER)
+    rescored = again(manifest)
+    for metrics in (rescored.metrics_before, rescored.metrics_after):
+        assert [m.task for m in metrics] == ["sums", "whole"]
+        assert metrics[0].value == metrics[1].value

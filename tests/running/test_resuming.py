@@ -33,12 +33,15 @@ from evalharness.running.resuming import (
     claim_run,
     find_unfinished,
     journals,
+    open_run,
     request_identity,
     run_identity,
 )
 from evalharness.running.run import Outcome, run
 from evalharness.running.summarizing import begin_manifest
 from evalharness.store.claim import SILENT_S
+from evalharness.store.read import list_runs
+from evalharness.store.write import RunWriter
 
 TASKS = {
     "arc_easy_sample": TaskConfig(limit=8),
@@ -418,3 +421,51 @@ def test_journals_to_be_read_are_those_of_the_same_weights_with_the_runs_own_las
     assert journals(alone, first.run_dir) == [own]
     strange = replace(prepared, info=replace(prepared.info, fingerprint="others"))
     assert journals(strange, first.run_dir) == [own]
+
+
+def opened(prepared: Prepared, folder: Path, **settings: Any) -> RunWriter:
+    changed = replace(prepared.config, results_dir=str(folder), run=RunConfig(**settings))
+    made = replace(prepared, config=changed)
+    return open_run(made, begin_manifest(made), "")
+
+
+def test_a_name_that_is_taken_is_refused(prepared: Prepared, tmp_path: Path) -> None:
+    opened(prepared, tmp_path, id="mine", resume=Resume.never).release()
+    with pytest.raises(StoreError, match="mine"):
+        opened(prepared, tmp_path, id="mine", resume=Resume.never)
+    assert [run.run_id for run in list_runs(tmp_path)] == ["mine"]
+
+
+def test_a_folder_that_cant_be_written_is_refused_at_once(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="is a file, not a folder"):
+        opened(prepared, tmp_path / "file", resume=Resume.never)
+
+
+def test_a_run_that_must_go_on_and_isnt_there_is_told_by_its_name(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    for name, said in (("mine", "run 'mine' of"), (None, "run of")):
+        with pytest.raises(StoreError, match=f"no unfinished {said} the same weights"):
+            opened(prepared, tmp_path, id=name, resume=Resume.must)
+
+
+def test_a_run_that_goes_on_keeps_its_beginning(prepared: Prepared, tmp_path: Path) -> None:
+    first = opened(prepared, tmp_path, id="mine")
+    (first.run_dir / ".manifest.json.7.tmp").write_text("half")
+    begun = replace(
+        first.manifest, status="partial", started_at="2020-01-01", num_starts=3, engine={"kind": "fake"}
+    )  # fmt: skip
+    first.update(begun)
+    first.release()
+    second = opened(prepared, tmp_path, id="mine")
+    again = second.manifest
+    assert (again.started_at, again.num_starts, again.engine) == ("2020-01-01", 4, {"kind": "fake"})
+    assert (again.status, again.identity) == ("running", begun.identity)
+    assert not list(first.run_dir.glob(".*.tmp"))
+    second.update(replace(again, status="partial", packages={"other": "1"}))
+    second.release()
+    third = opened(prepared, tmp_path, resume=Resume.must).manifest
+    assert (third.run_id, third.num_starts, third.engine) == ("mine", 5, {})

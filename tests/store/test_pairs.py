@@ -7,6 +7,7 @@ import pytest
 
 from evalharness.errors import StoreError
 from evalharness.records import Manifest, SampleRecord
+from evalharness.store import sealing
 from evalharness.store.pairs import Scored, load_changes, load_pairs
 from evalharness.store.write import RunWriter
 from stores import _sample, make_run
@@ -177,3 +178,15 @@ def test_changes_of_a_task_that_cannot_be_read_are_an_error(tmp_path: Path) -> N
     make_run(tmp_path, "a", "a", "s", {"x": [1.0]})
     with pytest.raises(StoreError, match="samples of task 'y': can't be read"):
         load_changes(tmp_path / "a", tmp_path / "a", "y", ACC, 1)
+
+
+def test_a_file_without_a_checksum_that_cannot_be_read_costs_only_its_task(
+    runs: tuple[Path, Path],
+) -> None:
+    path = runs[1] / "samples" / "y.parquet"
+    content = path.read_bytes().replace(sealing.KEY.encode(), b"x" * len(sealing.KEY))
+    size = int.from_bytes(content[-8:-4], "little")  # of the footer, which stays
+    path.write_bytes(content[:4] + b"\xff" * (len(content) - size - 12) + content[-size - 8 :])
+    assert sealing.problem(path) is None
+    found, damaged = load_pairs(*runs, dict.fromkeys("xyz", ACC))
+    assert (list(found), damaged) == (["x", "z"], [path])

@@ -120,7 +120,11 @@ def test_an_own_method_stays(make: Callable[..., Any]) -> None:
 def test_old_docs_are_forgotten(make: Callable[..., Any], rendered: list[str]) -> None:
     task = make()
     task.doc_to_text(DOC)
+    for _ in range(KEPT - 1):
+        task.doc_to_text(dict(DOC))
+    task.doc_to_text(DOC)
+    assert len(rendered) == KEPT
     for _ in range(KEPT):
         task.doc_to_text(dict(DOC))
     task.doc_to_text(DOC)
-    assert len(rendered) == KEPT + 2
+    assert len(rendered) == 2 * KEPT + 1

@@ -222,6 +222,13 @@ def test_what_the_suite_says_of_drawing_is_done(
     assert params(**check_settings("t", "t", own, of_suite)).temperature == temperature
 
 
+def test_an_answer_may_have_to_be_as_long_as_it_may_be() -> None:
+    settings = {"min_tokens": 8, "max_gen_toks": 8}
+    assert check_settings("t", "g", settings, {}) == settings
+    with pytest.raises(TaskError, match="min_tokens: got 9; max_gen_toks is 8"):
+        check_settings("t", "g", settings, {"min_tokens": 9})
+
+
 def test_a_run_with_less_room_than_min_tokens_asks_for_no_more_than_there_is() -> None:
     sampling = params(SamplingConfig(max_gen_toks=4), min_tokens=9, max_gen_toks=10)
     assert (sampling.min_tokens, sampling.max_gen_toks) == (4, 4)

@@ -107,6 +107,11 @@ def test_shares_are_proportional_whole_and_of_no_order(counts: dict[str, int], d
         ({"a": 96, "b": 2, "c": 2}, 10, {"a": 8, "b": 1, "c": 1}),  # 9.6, .2, .2: each has one
         ({"a": 96, "b": 2, "c": 2}, 2, {"a": 2, "b": 0, "c": 0}),  # fewer than categories
         ({"a": 9, "none": 0}, 3, {"a": 3, "none": 0}),
+        (
+            {"a": 2, "b": 7, "c": 1},
+            2,
+            {"a": 0, "b": 2, "c": 0},
+        ),  # .4, 1.4, .2: the larger of equals
     ],
 )
 def test_shares(counts: dict[str, int], num: int, seats: dict[str, int]) -> None:
@@ -121,6 +126,15 @@ def test_a_draw_gives_each_category_its_share() -> None:
     assert {kind: taken.count(kind) for kind in set(kinds)} == dict(subset.seats)
     assert subset.num_raised == 1  # once: 1 of 20 where its share is .4
     assert draw(hashes_of(DOCS), kinds, 2, 0).num_raised == 0
+    twice = draw(hashes_of(DOCS), ["often"] * 95 + ["seldom"] * 5, 10, 0)
+    assert (twice.seats["seldom"], twice.num_raised) == (1, 1)  # its share is .5
+
+
+def test_categories_without_a_doc_are_counted() -> None:
+    kinds = ["often"] * 60 + ["seldom"] * 30 + ["once"] * 10
+    found = [draw(hashes_of(DOCS), kinds, limit, 0).num_empty for limit in (1, 2, 3)]
+    assert found == [2, 1, 0]
+    assert first(10, 4).num_empty == first(10, 4).num_raised == 0
 
 
 def test_categories_of_equal_claim_are_chosen_by_the_seed_not_by_name() -> None:
@@ -154,6 +168,10 @@ def test_which_field_says_the_category() -> None:
 
 def test_first_docs() -> None:
     assert first(10, 4) == Subset(range(4), 10)
+    assert (first(10, 4).is_random, draw(hashes_of(DOCS), [""] * 100, 4, 0).is_random) == (
+        False,
+        True,
+    )
     assert first(10, 40).doc_ids == first(10, None).doc_ids == range(10)
 
 

@@ -187,12 +187,12 @@ def summarize(
         remarks=(*remarks, *_on_prompts(counts), *_on_subset(loaded)),
         limit_from="random" if loaded.subset.is_random else "first",
         limit_seed=loaded.limit_seed if loaded.subset.is_random else None,
-        stratified_by=loaded.stratified_by if len(loaded.subset.counts) > 1 else "",
+        stratified_by=loaded.stratified_by if loaded.subset.is_stratified else "",
     )
 
 
 def _on_subset(loaded: LoadedTask) -> Iterator[str]:
-    """What of a stratified draw isn't proportional."""
+    """What of a draw from categories isn't proportional."""
     subset = loaded.subset
     if subset.num_raised:
         yield (
@@ -201,8 +201,8 @@ def _on_subset(loaded: LoadedTask) -> Iterator[str]:
         )
     if subset.num_empty:
         yield (
-            f"{subset.num_empty} of {len(subset.counts)} categories have no doc among the {len(subset.doc_ids)}: the score "
-            "says nothing of them, and its interval isn't narrowed; a larger run.limit has all"
+            f"{subset.num_empty} of {len(subset.counts)} categories have no doc: the limit of {len(subset.doc_ids)} is smaller "
+            "than their number, so docs were drawn without regard to them; a larger run.limit has all"
         )
 
 

@@ -139,6 +139,10 @@ def test_failed_samples_are_left_out_and_counted(tmp_path: Path) -> None:
         ({"on_task": {"x": {"version": "2.0"}}}, "task version 1.0 against 2.0"),
         ({"on_task": {"x": {"num_fewshot": 5}}}, "0 shots against 5"),
         ({"on_task": {"x": {"request_hash": "other"}}}, "another prompt"),
+        (
+            {"on_task": {"x": {"sampling": "temperature 0.6"}}},
+            "sampling greedy, max_gen_toks 256 against temperature 0.6",
+        ),
         ({"on_task": {"x": {"task_hash": "other"}}}, "scored otherwise (filter or metric changed"),
         ({"on_task": {"x": {"dataset_fingerprint": "other"}}}, "other docs (all 100 each)"),
         ({"checkpoint": {"is_chat": False}}, "prompted with a chat template against as plain text"),
@@ -236,6 +240,20 @@ def test_a_group_is_one_row_over_all_its_docs(tmp_path: Path) -> None:
     (row,) = found.tasks
     assert (row.task, row.num_members, row.result.n, row.result.wins) == ("g", 2, 200, 20)
     assert [member.task for member in found.members] == ["x", "y"]
+
+
+def test_a_group_says_in_what_its_tasks_differ_that_are_compared_all_the_same(
+    tmp_path: Path,
+) -> None:
+    b = {
+        "on_task": {
+            "x": {"repeats": 3, "sampling": "temperature 1, max_gen_toks 256", "task_hash": ""}
+        }
+    }
+    groups = {"groups": {"g": ["x", "y"]}}
+    (row,) = compare(tmp_path, groups, groups | b, {"any_prompt": True}).tasks
+    told = ("1 repeat against 3", "sampling greedy against temperature 1", "unverified: scoring")
+    assert row.notes == told
 
 
 def test_a_group_whose_tasks_weigh_the_same_is_told_so(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Two manifests with their metrics in, a row per task or group out; what can't be 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from evalharness.analysis.comparability import (
     Field,
     Settings,
     differences,
+    drawn_otherwise,
     settings,
     task_notes,
     unknown,
@@ -136,20 +137,21 @@ class Plan:
                 return f"failed in {run.run_id}"
         if name not in self.main:
             return f"no score in {self.a.run_id}"
-        found = differences(*self._settings(name))
+        found = differences(*self._settings([name]))
         if final := [one.text for one in found if one.is_final]:
             return "; ".join(final)
         if found and not any_prompt:
             return f"{', '.join(one.text for one in found)}; {HINT}"
         return None
 
-    def _settings(self, name: str) -> tuple[Settings, Settings]:
-        return settings(self.a, [self.tasks_a[name]]), settings(self.b, [self.tasks_b[name]])
+    def _settings(self, names: Sequence[str]) -> tuple[Settings, Settings]:
+        first, second = ([of[name] for name in names] for of in (self.tasks_a, self.tasks_b))
+        return settings(self.a, first), settings(self.b, second)
 
     def asked(self, name: str) -> Asked:
         """What of a task the two runs were asked."""
         first, second = self.tasks_a[name], self.tasks_b[name]
-        found = differences(*self._settings(name))
+        found = differences(*self._settings([name]))
         return Asked(
             num_docs=(first.num_docs, second.num_docs),
             repeats=(first.repeats, second.repeats),
@@ -158,15 +160,20 @@ class Plan:
 
     def notes(self, name: str) -> tuple[str, ...]:
         """What a reader has to know of a task that is compared: what differs all the same, and what isn't known."""
-        notes = list(task_notes(self.tasks_a[name], self.tasks_b[name]))
-        pair = self._settings(name)
-        notes += [one.text for one in differences(*pair) if one.field in OF_TASK]
-        if doubts := unknown(*pair, _OF_PAIR):
-            notes.append(f"unverified: {', '.join(doubts)}")
+        notes = [*task_notes(self.tasks_a[name], self.tasks_b[name]), *self._on_settings([name])]
         own = self.main_b.get(name)
         if own is not None and (own.metric, own.filter) != tuple(self.scored[name]):
             notes.append(f"{self.b.run_id} itself shows {own.metric} ({own.filter})")
         return tuple(notes)
+
+    def _on_settings(self, names: Sequence[str]) -> Iterator[str]:
+        """In what tasks that are compared differ all the same, and what isn't known of them."""
+        pairs = ((self.tasks_a[name], self.tasks_b[name]) for name in names)
+        yield from dict.fromkeys(note for pair in pairs for note in drawn_otherwise(*pair))
+        both = self._settings(names)
+        yield from (one.text for one in differences(*both) if one.field in OF_TASK)
+        if doubts := unknown(*both, _OF_PAIR):
+            yield f"unverified: {', '.join(doubts)}"
 
     def drop_damaged(self, damaged: Sequence[Path], pairs: Mapping[str, Pairs]) -> None:
         """Say which planned tasks have no pairs."""
@@ -250,9 +257,9 @@ class Plan:
             return None
         found = [pairs[m.task] for m in used]
         size = sum(task.group == group for task in self.a.tasks)
-        notes: tuple[str, ...] = ()
+        notes = tuple(self._on_settings([m.task for m in used]))
         if len(used) < size:
-            notes = (f"{len(used)} of {size} tasks",)
+            notes = (f"{len(used)} of {size} tasks", *notes)
         other = self.metrics_b.get((group, *metric))
         bounds = None
         if other is not None and len(used) == size and not _is_pooled(found, record, other):

@@ -126,6 +126,49 @@ def test_docs_are_joined_by_hash_and_the_others_are_counted(tmp_path: Path) -> N
     assert (row.result.n, row.num_only_a, row.num_only_b) == (60, 40, 40)
 
 
+def with_other_content(path: Path, num: int, **on_x: Any) -> tuple[Manifest, Manifest]:
+    """Two runs of which the second was asked docs of another content at the task's first places."""
+    runs = [make_run(path, name, "m", "s", {"x": TASKS["x"]}) for name in "a"]
+    runs.append(make_run(path, "b", "m", "s", {"x": TASKS["x"]}, on_task={"x": on_x}))
+    rows = [
+        replace(_sample("x", doc + 1000 * (doc < num), score, None), doc_id=doc)
+        for doc, score in enumerate(TASKS["x"])
+    ]
+    RunWriter(path / "b", runs[1]).write_samples("x", rows)
+    return runs[0], runs[1]
+
+
+@pytest.mark.parametrize(
+    ("num", "fingerprint", "why"),
+    [
+        (10, "", "other docs: 10 with other content in the same place; --any-prompt compares the 90 in common"),
+        (10, "other", "other docs (all 100 each): 10 with other content in the same place; --any-prompt compares the 90 in common"),
+        (100, "", "other docs: 100 with other content in the same place; none in common: run one again over the other's docs"),
+        (100, "other", "other docs (all 100 each): 100 with other content in the same place; none in common: run one again over the other's docs"),
+        (0, "other", "other docs (all 100 each); --any-prompt compares the 100 in common"),
+    ],
+)  # fmt: skip
+def test_docs_of_another_content_are_called_so_and_not_missing(
+    tmp_path: Path, num: int, fingerprint: str, why: str
+) -> None:
+    runs = with_other_content(tmp_path, num, dataset_fingerprint=fingerprint)
+    assert compare_runs(tmp_path, *runs).left_out == {"x": why}
+
+
+@pytest.mark.parametrize("fingerprint", ["", "f", "other"])
+def test_the_docs_in_common_are_compared_when_asked_for(tmp_path: Path, fingerprint: str) -> None:
+    runs = with_other_content(tmp_path, 10, dataset_fingerprint=fingerprint)
+    (row,) = compare_runs(tmp_path, *runs, any_prompt=True).tasks
+    assert (row.result.n, row.is_missing) == (90, False)
+    assert "without 10 docs with other content in the same place" in row.notes
+
+
+def test_docs_of_which_none_are_common_are_no_comparison(tmp_path: Path) -> None:
+    runs = with_other_content(tmp_path, 100)
+    why = "no docs in common (100 with other content in the same place, 0 only in a, 0 only in b)"
+    assert compare_runs(tmp_path, *runs, any_prompt=True).left_out == {"x": why}
+
+
 def test_failed_samples_are_left_out_and_counted(tmp_path: Path) -> None:
     scores: list[float | None] = [None, None, *TASKS["x"][2:]]
     (row,) = compare(tmp_path, {"tasks": {"x": TASKS["x"]}}, {"tasks": {"x": scores}}).tasks

@@ -39,10 +39,11 @@ from evalharness.records import Manifest, MetricRecord
 from evalharness.scores.measured import NO_SHARES
 from evalharness.store.items import load_items
 from evalharness.store.layout import file_stem
-from evalharness.store.pairs import Asked, Pairs, Scored
+from evalharness.store.pairs import Asked, Common, Pairs, Scored
 
 Verdict = Literal["better", "worse", "equivalent", "no difference resolved"]
 
+_WITH_OTHER_CONTENT = "with other content in the same place"
 _AGREES = 1e-6
 _OF_SCORES = ("mcnemar", "permutation")
 """Tests whose pairs are of scores, so that those of several tasks can be put together."""
@@ -110,12 +111,15 @@ class Plan:
         self.main, self.main_b = (
             {m.task: m for m in metrics if m.is_main} for metrics in (metrics_a, metrics_b)
         )
+        self.any_prompt = any_prompt
         self.left_out: dict[str, str] = {}
+        self.of_other_docs: dict[str, str] = {}
+        """Of those, which only the docs keep apart -> what differs."""
         self.scored: dict[str, Scored] = {}
         for name, task in self.tasks_a.items():
             if only and name not in only and task.group not in only:
                 continue
-            if why := self._why_not(name, any_prompt):
+            if why := self._why_not(name):
                 self.left_out[name] = why
             else:
                 # A group's own metric decides for its members, which may show another.
@@ -128,7 +132,7 @@ class Plan:
                 if name not in self.tasks_a:
                     self.left_out[name] = _only_in(b, a)
 
-    def _why_not(self, name: str, any_prompt: bool) -> str | None:
+    def _why_not(self, name: str) -> str | None:
         first, second = self.tasks_a[name], self.tasks_b.get(name)
         if second is None:
             return _only_in(self.a, self.b)
@@ -140,7 +144,9 @@ class Plan:
         found = differences(*self._settings([name]))
         if final := [one.text for one in found if one.is_final]:
             return "; ".join(final)
-        if found and not any_prompt:
+        if found and not self.any_prompt:
+            if [one.field for one in found] == ["docs"]:
+                self.of_other_docs[name] = found[0].text
             return f"{', '.join(one.text for one in found)}; {HINT}"
         return None
 
@@ -175,6 +181,11 @@ class Plan:
         if doubts := unknown(*both, _OF_PAIR):
             yield f"unverified: {', '.join(doubts)}"
 
+    def count_other_docs(self, common: Mapping[str, Common]) -> None:
+        """Say how many docs the runs have in common of tasks that only the docs keep apart."""
+        for name, of in common.items():
+            self.left_out[name] = _other_docs(self.of_other_docs[name], *of)
+
     def drop_damaged(self, damaged: Sequence[Path], pairs: Mapping[str, Pairs]) -> None:
         """Say which planned tasks have no pairs."""
         for name in self.scored:
@@ -201,11 +212,17 @@ class Plan:
             )
             return None
         notes = self.notes(name)
+        if pairs.num_other:
+            if not self.any_prompt:
+                self.left_out[name] = _other_docs("other docs", len(pairs.a), pairs.num_other)
+                return None
+            notes += (f"without {pairs.num_other} docs {_WITH_OTHER_CONTENT}",)
         bounds = None
         if _is_mean(pairs, first, second):
             if len(pairs.a) == 0:
+                told = f"{pairs.num_other} {_WITH_OTHER_CONTENT}, " if pairs.num_other else ""
                 self.left_out[name] = (
-                    f"no docs in common ({pairs.num_only_a} only in {self.a.run_id}, "
+                    f"no docs in common ({told}{pairs.num_only_a} only in {self.a.run_id}, "
                     f"{pairs.num_only_b} only in {self.b.run_id})"
                 )
                 return None
@@ -330,6 +347,15 @@ def _only_in(has: Manifest, lacks: Manifest) -> str:
     if lacks.status == "running":
         return f"{only}; {lacks.run_id} is still running"
     return f"{only}; {lacks.run_id} is {lacks.status}: `evalharness resume {lacks.run_id}` continues it"
+
+
+def _other_docs(text: str, num_common: int, num_other: int) -> str:
+    """What differs, with how many docs it is about and the way out."""
+    if num_other:
+        text += f": {num_other} {_WITH_OTHER_CONTENT}"
+    if not num_common:
+        return f"{text}; none in common: run one again over the other's docs"
+    return f"{text}; --any-prompt compares the {num_common} in common"
 
 
 def _is_missing(pairs: Sequence[Pairs]) -> bool:

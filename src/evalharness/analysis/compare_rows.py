@@ -191,9 +191,8 @@ class Plan:
         for name in self.scored:
             if name not in pairs:
                 runs = [path.parents[1].name for path in damaged if path.stem == file_stem(name)]
-                self.left_out[name] = (
-                    f"damaged samples in {' and '.join(runs)}" if runs else "no samples"
-                )
+                told = f"damaged samples in {' and '.join(runs)}; `evalharness results verify {' '.join(runs)}`"
+                self.left_out[name] = f"{told} tells more" if runs else "no samples"
 
     def groups(self) -> dict[str, list[str]]:
         """Group -> its planned tasks; a task by itself is its own group."""

@@ -242,18 +242,29 @@ def test_a_model_has_its_entrys_name_however_it_was_named(
     assert str(run.manifest.config["model"]["release_date"]) == "2024-01-02"
 
 
-def test_a_derived_n_beyond_the_runs_limit_is_no_n(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [10, 10.0, "10", " 10.0"])
+def test_a_derived_n_beyond_the_runs_limit_is_no_n(tmp_path: Path, limit: Any) -> None:
     content = v03(x=share(100, 200), y=share(3, 8))
-    content["config"]["limit"] = 10
+    content["config"]["limit"] = limit
     run = import_one(write(tmp_path / "limited.json", content), tmp_path / "store")
     assert [metric.task for metric in run.metrics] == ["y"]
     (why,) = run.manifest.left_out.values()
     assert (
         why == "value and standard error say 200 docs, but the run was limited to 10 of each task"
     )
+    assert any(remark.startswith("first docs only (limit 10), ") for remark in run.manifest.remarks)
     content["config"]["limit"] = 0.5  # a share of the docs
     run = import_one(write(tmp_path / "half.json", content), tmp_path / "store")
     assert [metric.n for metric in run.metrics] == [200, 8]
+
+
+@pytest.mark.parametrize("limit", [None, True, "None", "", [10], 10**400])
+def test_what_is_no_limit_is_none(tmp_path: Path, limit: Any) -> None:
+    content = v03(x=share(100, 200))
+    content["config"]["limit"] = limit
+    run = import_one(write(tmp_path / "odd.json", content), tmp_path / "store")
+    assert [metric.n for metric in run.metrics] == [200]
+    assert not any("limit" in remark for remark in run.manifest.remarks)
 
 
 def test_answers_of_lm_evals_dummy_model_are_made_up(tmp_path: Path) -> None:

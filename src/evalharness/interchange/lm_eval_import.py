@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -18,7 +18,6 @@ from evalharness.interchange.lm_eval_files import (
     Key,
     Results,
     TaskResult,
-    as_number,
     find_results,
     part,
     read_results,
@@ -196,7 +195,8 @@ def _read_task(
             writer.write_samples(task.name, read_samples(path, task, main[1], read))
         except OSError as e:
             raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
-    if task.num_docs is None and (why := _beyond_limit(results, task.num_docs_derived)):
+    who = "value and standard error say"
+    if task.num_docs is None and (why := _beyond_limit(results, task.num_docs_derived, who)):
         return why
     n = next((n for n in (task.num_docs, task.num_docs_derived) if n is not None), len(read.hashes))
     if not n:
@@ -215,13 +215,21 @@ def _read_task(
     )
 
 
-def _beyond_limit(results: Results, derived: int | None) -> str:
-    """Why a derived number of docs can't be: the run was limited to fewer (from 1 on docs, below it a share of them)."""
-    given = part(results.content, "config").get("limit")
-    limit = math.nan if isinstance(given, bool) else as_number(given)
-    if derived is None or not 1 <= limit < derived:
+def _beyond_limit(results: Results, n: int | None, who: str) -> str:
+    """Why a number of docs that the file doesn't say can't be: the run was limited to fewer."""
+    limit = _limit(results)
+    if n is None or not 1 <= limit < n:
         return ""
-    return f"value and standard error say {derived} docs, but the run was limited to {limit:g} of each task"
+    return f"{who} {n} docs, but the run was limited to {limit:g} of each task"
+
+
+def _limit(results: Results) -> float:
+    """From 1 on docs of each task, below it a share of them; NaN without, however the file writes it."""
+    given: Any = part(results.content, "config").get("limit")
+    try:
+        return math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _about_samples(task: TaskResult, path: Path | None, read: SamplesRead, n: int) -> list[str]:
@@ -250,9 +258,9 @@ def _remarks(results: Results, derived: Sequence[str]) -> Iterator[str]:
         which = ", ".join(derived[:_MOST_NAMED])
         more = f" and {len(derived) - _MOST_NAMED} more" if len(derived) > _MOST_NAMED else ""
         yield f"n is derived from value and standard error, the file doesn't say it: {which}{more}"
-    limit = part(results.content, "config").get("limit")
-    if limit and any(task.num_docs_available is None for task in results.tasks):
-        yield f"first docs only (limit {limit}), of how many the file doesn't say: not comparable with published scores"
+    limit = _limit(results)
+    if 0 < limit < math.inf and any(task.num_docs_available is None for task in results.tasks):
+        yield f"first docs only (limit {limit:g}), of how many the file doesn't say: not comparable with published scores"
 
 
 def _inner_groups(results: Results, read: Mapping[str, _TaskRead]) -> dict[str, list[str]]:

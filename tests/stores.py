@@ -86,6 +86,7 @@ def _summary(task: str, group: str, scores: Scores) -> TaskSummary:
         num_errors=sum(s is None for s in scores), num_truncated=0, num_empty=0, num_context_overflow=0,
         num_prompt_tokens=100, num_cached_tokens=0, num_generated_tokens=10, wall_s=1.0, dataset="d",
         dataset_fingerprint="f", task_hash="h", status="complete", request_hash="r",
+        sampling="greedy, max_gen_toks 256",
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def gate(
         bool,
         typer.Option(
             "--any-prompt",
-            help="Also compare tasks whose prompts, docs or scoring differ; says what differs.",
+            help="Also compare tasks whose prompts, sampling, docs or scoring differ; says what differs.",
         ),
     ] = False,
     results_dir: ResultsDir = Path("results"),

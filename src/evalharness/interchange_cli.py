@@ -55,13 +55,22 @@ def import_(
             "--suite", help="Name of the suite; its main metrics count where there is one."
         ),
     ] = "imported",
+    num_docs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--num-docs",
+            metavar="TASK=N",
+            help="Over how many docs a task's scores are, where the file doesn't say; again for more.",
+        ),
+    ] = None,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
     """Take lm-eval's results into the store, with the samples beside them (--log_samples).
 
     The runs then count in tables and comparisons; their weights stay unverified. A file is imported once. Where a file
-    doesn't say over how many docs, as before lm-eval 0.4.3, n follows from value and standard error, and the run says so.
+    doesn't say over how many docs, as before lm-eval 0.4.3, n follows from value and standard error, and the run says so;
+    of perplexities alone --num-docs has to say it.
     Exit code: 0 done, 2 nothing imported, 3 some files of the folder are bad.
 
     \b
@@ -70,7 +79,8 @@ def import_(
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     from evalharness.interchange.lm_eval_import import import_path
 
-    outcome = import_path(path, results_dir, model=model, suite=suite)
+    given = dict(map(_num_docs, num_docs or ()))
+    outcome = import_path(path, results_dir, model=model, suite=suite, num_docs=given)
     if as_json:
         from evalharness.report.export import run_as_json
 
@@ -83,6 +93,13 @@ def import_(
         from evalharness.run_cli import EXIT_PARTIAL
 
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _num_docs(text: str) -> tuple[str, int]:
+    task, _, num = text.rpartition("=")
+    if not task or not num.isascii() or not num.isdigit() or not 0 < int(num) < 2**63:
+        raise UserError(f"--num-docs {text!r}: TASK=N, such as wikitext=62")
+    return task, int(num)
 
 
 def export(

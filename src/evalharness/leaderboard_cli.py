@@ -54,7 +54,8 @@ def leaderboard(
     any_prompt: Annotated[
         bool,
         typer.Option(
-            "--any-prompt", help="Also rank scores whose prompts, docs or scoring differ."
+            "--any-prompt",
+            help="Also rank scores whose prompts, sampling, docs or scoring differ.",
         ),
     ] = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Rows shown of each table.")] = 50,

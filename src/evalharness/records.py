@@ -357,6 +357,8 @@ class TaskSummary:
     """Its share of the run's; null without a price."""
     strategy: str = "single"
     """How requests became answers; a run's strategy applies to its generative tasks only."""
+    sampling: str = ""
+    """How its answers were drawn (`tasks.sampling.sampling_words`); empty where it generates none, and where nobody kept it."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why samples failed -> how many, the most frequent first; at most `MAX_REASONS`."""
     bound_low: float | None = None

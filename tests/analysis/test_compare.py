@@ -126,6 +126,49 @@ def test_docs_are_joined_by_hash_and_the_others_are_counted(tmp_path: Path) -> N
     assert (row.result.n, row.num_only_a, row.num_only_b) == (60, 40, 40)
 
 
+def with_other_content(path: Path, num: int, **on_x: Any) -> tuple[Manifest, Manifest]:
+    """Two runs of which the second was asked docs of another content at the task's first places."""
+    runs = [make_run(path, name, "m", "s", {"x": TASKS["x"]}) for name in "a"]
+    runs.append(make_run(path, "b", "m", "s", {"x": TASKS["x"]}, on_task={"x": on_x}))
+    rows = [
+        replace(_sample("x", doc + 1000 * (doc < num), score, None), doc_id=doc)
+        for doc, score in enumerate(TASKS["x"])
+    ]
+    RunWriter(path / "b", runs[1]).write_samples("x", rows)
+    return runs[0], runs[1]
+
+
+@pytest.mark.parametrize(
+    ("num", "fingerprint", "why"),
+    [
+        (10, "", "other docs: 10 with other content in the same place; --any-prompt compares the 90 in common"),
+        (10, "other", "other docs (all 100 each): 10 with other content in the same place; --any-prompt compares the 90 in common"),
+        (100, "", "other docs: 100 with other content in the same place; none in common: run one again over the other's docs"),
+        (100, "other", "other docs (all 100 each): 100 with other content in the same place; none in common: run one again over the other's docs"),
+        (0, "other", "other docs (all 100 each); --any-prompt compares the 100 in common"),
+    ],
+)  # fmt: skip
+def test_docs_of_another_content_are_called_so_and_not_missing(
+    tmp_path: Path, num: int, fingerprint: str, why: str
+) -> None:
+    runs = with_other_content(tmp_path, num, dataset_fingerprint=fingerprint)
+    assert compare_runs(tmp_path, *runs).left_out == {"x": why}
+
+
+@pytest.mark.parametrize("fingerprint", ["", "f", "other"])
+def test_the_docs_in_common_are_compared_when_asked_for(tmp_path: Path, fingerprint: str) -> None:
+    runs = with_other_content(tmp_path, 10, dataset_fingerprint=fingerprint)
+    (row,) = compare_runs(tmp_path, *runs, any_prompt=True).tasks
+    assert (row.result.n, row.is_missing) == (90, False)
+    assert "without 10 docs with other content in the same place" in row.notes
+
+
+def test_docs_of_which_none_are_common_are_no_comparison(tmp_path: Path) -> None:
+    runs = with_other_content(tmp_path, 100)
+    why = "no docs in common (100 with other content in the same place, 0 only in a, 0 only in b)"
+    assert compare_runs(tmp_path, *runs, any_prompt=True).left_out == {"x": why}
+
+
 def test_failed_samples_are_left_out_and_counted(tmp_path: Path) -> None:
     scores: list[float | None] = [None, None, *TASKS["x"][2:]]
     (row,) = compare(tmp_path, {"tasks": {"x": TASKS["x"]}}, {"tasks": {"x": scores}}).tasks
@@ -139,6 +182,10 @@ def test_failed_samples_are_left_out_and_counted(tmp_path: Path) -> None:
         ({"on_task": {"x": {"version": "2.0"}}}, "task version 1.0 against 2.0"),
         ({"on_task": {"x": {"num_fewshot": 5}}}, "0 shots against 5"),
         ({"on_task": {"x": {"request_hash": "other"}}}, "another prompt"),
+        (
+            {"on_task": {"x": {"sampling": "temperature 0.6"}}},
+            "sampling greedy, max_gen_toks 256 against temperature 0.6",
+        ),
         ({"on_task": {"x": {"task_hash": "other"}}}, "scored otherwise (filter or metric changed"),
         ({"on_task": {"x": {"dataset_fingerprint": "other"}}}, "other docs (all 100 each)"),
         ({"checkpoint": {"is_chat": False}}, "prompted with a chat template against as plain text"),
@@ -202,11 +249,15 @@ def test_a_damaged_file_costs_its_task_only(tmp_path: Path) -> None:
     found = compare(tmp_path, {}, {})
     (tmp_path / "b" / "samples" / "x.parquet").write_bytes(b"PAR1 and nothing PAR1")
     found = compare_runs(tmp_path, found.a, found.b)
-    assert found.left_out == {"x": "damaged samples in b"}
+    assert found.left_out == {
+        "x": "damaged samples in b; `evalharness results verify b` tells more"
+    }
     assert [row.task for row in found.tasks] == ["y"]
     (tmp_path / "a" / "samples" / "x.parquet").write_bytes(b"PAR1 and nothing PAR1")
     found = compare_runs(tmp_path, found.a, found.b)
-    assert found.left_out == {"x": "damaged samples in a and b"}
+    assert found.left_out == {
+        "x": "damaged samples in a and b; `evalharness results verify a b` tells more"
+    }
     (tmp_path / "a" / "samples" / "x.parquet").unlink()
     assert compare_runs(tmp_path, found.a, found.b).left_out == {"x": "no samples"}
 
@@ -215,7 +266,9 @@ def test_damage_to_a_task_of_an_odd_name_is_told(tmp_path: Path) -> None:
     found = compare(tmp_path, *({"tasks": {"my/task": TASKS["x"]}},) * 2)
     samples_path(tmp_path / "b", "my/task").write_bytes(b"PAR1 and nothing PAR1")
     found = compare_runs(tmp_path, found.a, found.b)
-    assert found.left_out == {"my/task": "damaged samples in b"}
+    assert found.left_out == {
+        "my/task": "damaged samples in b; `evalharness results verify b` tells more"
+    }
 
 
 def test_damage_within_a_file_is_blamed_on_the_run_that_has_it(tmp_path: Path) -> None:
@@ -226,7 +279,9 @@ def test_damage_within_a_file_is_blamed_on_the_run_that_has_it(tmp_path: Path) -
         content[place] ^= 255
     path.write_bytes(content)
     found = compare_runs(tmp_path, found.a, found.b)
-    assert found.left_out == {"x": "damaged samples in b"}
+    assert found.left_out == {
+        "x": "damaged samples in b; `evalharness results verify b` tells more"
+    }
 
 
 def test_a_group_is_one_row_over_all_its_docs(tmp_path: Path) -> None:
@@ -236,6 +291,20 @@ def test_a_group_is_one_row_over_all_its_docs(tmp_path: Path) -> None:
     (row,) = found.tasks
     assert (row.task, row.num_members, row.result.n, row.result.wins) == ("g", 2, 200, 20)
     assert [member.task for member in found.members] == ["x", "y"]
+
+
+def test_a_group_says_in_what_its_tasks_differ_that_are_compared_all_the_same(
+    tmp_path: Path,
+) -> None:
+    b = {
+        "on_task": {
+            "x": {"repeats": 3, "sampling": "temperature 1, max_gen_toks 256", "task_hash": ""}
+        }
+    }
+    groups = {"groups": {"g": ["x", "y"]}}
+    (row,) = compare(tmp_path, groups, groups | b, {"any_prompt": True}).tasks
+    told = ("1 repeat against 3", "sampling greedy against temperature 1", "unverified: scoring")
+    assert row.notes == told
 
 
 def test_a_group_whose_tasks_weigh_the_same_is_told_so(tmp_path: Path) -> None:

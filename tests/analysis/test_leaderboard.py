@@ -173,6 +173,7 @@ DIFFERING: list[tuple[dict[str, Any], str]] = [
     ({"on_task": {"t": {"version": "2.0"}}}, "t: task version 1.0 against 2.0: odd"),
     ({"on_task": {"t": {"num_fewshot": 5}}}, "t: 0 shots against 5: odd"),
     ({"on_task": {"t": {"request_hash": "x"}}}, "t: another prompt or other generation settings: odd"),
+    ({"on_task": {"t": {"sampling": "temperature 0.6, max_gen_toks 256"}}}, "t: sampling greedy against temperature 0.6: odd"),
     ({"on_task": {"t": {"task_hash": "x"}}}, "t: scored otherwise (filter or metric changed: task h against x): odd"),
     ({"on_task": {"t": {"num_docs": 50, "num_samples": 50, "dataset_fingerprint": "x"}}}, "t: all 100 docs against 50 of 100: odd"),
     ({"on_task": {"t": {"dataset_fingerprint": "x"}}}, "t: other docs (all 100 each): odd"),
@@ -195,6 +196,16 @@ def test_what_isnt_asked_or_scored_as_most_rows_is_shown_and_not_ranked(
     assert board.rows[-1].scores["t"].value == 0.9
     assert math.isnan(board.rows[-1].mean.value)
     assert note in board.notes
+
+
+def test_other_numbers_of_repeats_are_ranked_and_told(store: Store) -> None:
+    store.add("a", {"t": FAIR, "u": FAIR, "v": FAIR})
+    more = {task: {"repeats": 3, "num_samples": 300} for task in "tu"}
+    store.add("b", {"t": GOOD, "u": GOOD, "v": GOOD}, on_task=more)
+    board = store.board()
+    assert all(row.ranks for row in board.rows)
+    note = "t, u: numbers of repeats differ, which all estimate the same mean: 1: a; 3: b"
+    assert board.notes == (note,)
 
 
 def test_a_column_of_two_metrics_ranks_one(store: Store) -> None:

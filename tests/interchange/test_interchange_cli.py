@@ -64,6 +64,19 @@ def test_a_bad_file_among_good_is_named_and_the_exit_code_says_so(
     assert "n is derived from value and standard error" in result.stdout
 
 
+def test_the_number_of_docs_is_given_by_task(store: Path, tmp_path: Path) -> None:
+    scores = {"word_perplexity": 12.5}
+    path = tmp_path / "old.json"
+    path.write_text(
+        json.dumps({"results": {"a=b": scores, "c": scores}, "versions": {}, "config": {}})
+    )
+    told = output("import", path, "--num-docs", "a=b=62", "--num-docs", "c=5")
+    assert "2 tasks, 67 docs, complete" in told
+    for odd in ("62", "c=", "c=0", "c=-1", "c=many", "=5"):
+        error = call("import", path, "--num-docs", odd).exception
+        assert str(error) == f"--num-docs {odd!r}: TASK=N, such as wikitext=62"
+
+
 def test_import_twice_is_one_line(lm_eval_output: Path, store: Path) -> None:
     output("import", lm_eval_output)
     error = call("import", lm_eval_output).exception

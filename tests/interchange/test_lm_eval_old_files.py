@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evalharness.errors import StoreError
+from evalharness.errors import EvalHarnessError, StoreError, UserError
 from evalharness.interchange.lm_eval_files import Reported, num_docs_behind
 from evalharness.interchange.lm_eval_import import Imported, import_path
 from evalharness.report.export import run_as_json
@@ -242,18 +242,64 @@ def test_a_model_has_its_entrys_name_however_it_was_named(
     assert str(run.manifest.config["model"]["release_date"]) == "2024-01-02"
 
 
-def test_a_derived_n_beyond_the_runs_limit_is_no_n(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [10, 10.0, "10", " 10.0"])
+def test_a_derived_n_beyond_the_runs_limit_is_no_n(tmp_path: Path, limit: Any) -> None:
     content = v03(x=share(100, 200), y=share(3, 8))
-    content["config"]["limit"] = 10
+    content["config"]["limit"] = limit
     run = import_one(write(tmp_path / "limited.json", content), tmp_path / "store")
     assert [metric.task for metric in run.metrics] == ["y"]
     (why,) = run.manifest.left_out.values()
     assert (
         why == "value and standard error say 200 docs, but the run was limited to 10 of each task"
     )
+    assert any(remark.startswith("first docs only (limit 10), ") for remark in run.manifest.remarks)
     content["config"]["limit"] = 0.5  # a share of the docs
     run = import_one(write(tmp_path / "half.json", content), tmp_path / "store")
     assert [metric.n for metric in run.metrics] == [200, 8]
+
+
+def perplexities(**config: Any) -> dict[str, Any]:
+    content = v03(x=share(3, 8))
+    scores = {"word_perplexity": 12.5, "byte_perplexity": 1.7, "bits_per_byte": 0.8}
+    return content | {"results": {"wikitext": scores}, "config": content["config"] | config}
+
+
+def test_of_perplexities_alone_the_user_says_n(tmp_path: Path) -> None:
+    path = write(tmp_path / "old.json", perplexities())
+    with pytest.raises(StoreError, match=r"--num-docs TASK=N says it$"):
+        import_path(path, tmp_path / "store")
+    run = import_one(path, tmp_path / "store", num_docs={"wikitext": 62})
+    assert {metric.n for metric in run.metrics} == {62}
+    assert run.manifest.tasks[0].num_docs == 62
+    assert run.manifest.remarks == ("n is what --num-docs said, the file doesn't say it: wikitext",)
+    assert run.manifest.config["import"]["n_given"] == ["wikitext"]
+    with pytest.raises(UserError, match="remove that folder to import it with --num-docs"):
+        import_path(path, tmp_path / "store", num_docs={"wikitext": 63})
+
+
+@pytest.mark.parametrize(
+    ("content", "num_docs", "why"),
+    [
+        (perplexities(), {"wikitxt": 62}, "no task 'wikitxt' in what is imported; did you mean 'wikitext'?"),
+        (perplexities(limit="10"), {"wikitext": 62}, "--num-docs says 62 docs, but the run was limited to 10 of each task"),
+        (v03(x=share(3, 8)), {"x": 9}, "--num-docs says 9 docs, the file (or its samples) 8"),
+    ],
+)  # fmt: skip
+def test_an_n_that_cant_be_is_refused(
+    tmp_path: Path, content: dict[str, Any], num_docs: dict[str, int], why: str
+) -> None:
+    with pytest.raises(EvalHarnessError) as error:
+        import_path(write(tmp_path / "old.json", content), tmp_path / "store", num_docs=num_docs)
+    assert why in str(error.value)
+
+
+@pytest.mark.parametrize("limit", [None, True, "None", "", [10], 10**400])
+def test_what_is_no_limit_is_none(tmp_path: Path, limit: Any) -> None:
+    content = v03(x=share(100, 200))
+    content["config"]["limit"] = limit
+    run = import_one(write(tmp_path / "odd.json", content), tmp_path / "store")
+    assert [metric.n for metric in run.metrics] == [200]
+    assert not any("limit" in remark for remark in run.manifest.remarks)
 
 
 def test_answers_of_lm_evals_dummy_model_are_made_up(tmp_path: Path) -> None:

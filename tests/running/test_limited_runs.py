@@ -1,6 +1,7 @@
 """A run of some docs asks what a run of all asks of them, and its score estimates that run's."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -224,14 +225,16 @@ def test_a_draw_with_a_doc_that_has_no_score_is_not_narrowed(tiny_llama: Path, h
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_draw_without_a_doc_of_some_categories_says_so_and_is_not_narrowed(
-    tiny_llama: Path,
-) -> None:
+def test_a_draw_of_fewer_docs_than_categories_is_a_plain_one_and_says_so(tiny_llama: Path) -> None:
     outcome = run(config(RunConfig(limit=3), tiny_llama, stratify="a"))
-    (metric,) = outcome.metrics
-    assert (metric.ci_low, metric.ci_high) == wilson(round(3 * metric.value), 3)
-    (remark,) = summary(outcome).remarks
-    assert remark.startswith("2 of 5 categories have no doc among the 3")
+    (metric,), task = outcome.metrics, summary(outcome)
+    low, high = wilson(round(3 * metric.value), 3)
+    factor = math.sqrt(1 - 3 / NUM_DOCS)
+    assert metric.value - metric.ci_low == pytest.approx(factor * (metric.value - low))
+    assert metric.ci_high - metric.value == pytest.approx(factor * (high - metric.value))
+    (remark,) = task.remarks
+    assert re.match(r"[234] of 5 categories have no doc: the limit of 3 is smaller", remark)
+    assert task.stratified_by == ""
 
 
 @pytest.mark.usefixtures("mine")

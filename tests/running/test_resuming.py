@@ -28,6 +28,7 @@ from evalharness.config import (
 )
 from evalharness.engines import EngineInfo
 from evalharness.errors import StoreError
+from evalharness.running.changed import describe_changes
 from evalharness.running.preparing import Prepared, prepare
 from evalharness.running.resuming import (
     claim_run,
@@ -42,6 +43,7 @@ from evalharness.running.summarizing import begin_manifest
 from evalharness.store.claim import SILENT_S
 from evalharness.store.read import list_runs
 from evalharness.store.write import RunWriter
+from stores import _summary
 
 TASKS = {
     "arc_easy_sample": TaskConfig(limit=8),
@@ -115,13 +117,55 @@ def test_resume_must_refuses_when_there_is_nothing_to_continue(
         run(config(tiny_llama, tmp_path, run=RunConfig(resume=Resume.must)))
 
 
-def test_a_run_that_is_another_by_now_is_named(
-    died: Outcome, tiny_llama: Path, tmp_path: Path
+FEWER = {**TASKS, "arc_easy_sample": TaskConfig(limit=4)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"suite": SuiteConfig(name="test", tasks=FEWER)},
+            "suite.tasks.arc_easy_sample.limit 8 -> 4, docs of arc_easy_sample (8 -> 4, or other ones)",
+        ),
+        (
+            {"sampling": SamplingConfig(temperature=0.6, seed=1)},
+            "sampling.temperature null -> 0.6, sampling.seed 0 -> 1",
+        ),
+        ({"suite": SuiteConfig(name="test", version="2", tasks=TASKS)}, 'suite.version "1" -> "2"'),
+    ],
+)
+def test_a_run_that_is_another_by_now_says_what_changed(
+    died: Outcome, tiny_llama: Path, tmp_path: Path, changes: dict[str, Any], told: str
 ) -> None:
     wanted = RunConfig(resume=Resume.must, id=died.manifest.run_id)
-    fewer = SuiteConfig(name="test", tasks={"arc_easy_sample": TaskConfig(limit=4)})
-    with pytest.raises(StoreError, match=f"^run '{died.manifest.run_id}' can't go on: .* docs"):
-        run(config(tiny_llama, tmp_path, run=wanted, suite=fewer))
+    with pytest.raises(StoreError) as error:
+        run(config(tiny_llama, tmp_path, run=wanted, **changes))
+    said = f"run '{died.manifest.run_id}' can't go on, what it began with has changed: {told}; put it back"
+    assert str(error.value).startswith(said)
+
+
+def test_what_changed_of_weights_tasks_and_older_runs(tiny_llama: Path, tmp_path: Path) -> None:
+    prepared = prepare(config(tiny_llama, tmp_path))
+    now = begin_manifest(prepared)
+
+    def told(**changes: Any) -> str:
+        return describe_changes(replace(now, **changes), now, prepared.suite.tasks, ["extra"])
+
+    assert told(config={**now.config, "engine": {**now.config["engine"], "extra": {"a": 1}}}) == (
+        "a task or its docs (which one isn't kept of tasks that didn't end)"
+    )
+    engine = {k: v for k, v in now.config["engine"].items() if k != "deterministic"}
+    assert told(config={**now.config, "engine": engine}) == "engine.deterministic none -> false"
+    other = {**now.checkpoint, "fingerprint": "0123456789abcdef"}
+    prints = f"weights 0123456789ab -> {str(now.checkpoint['fingerprint'])[:12]}"
+    assert told(checkpoint=other, model="x") == f"model x -> tiny, {prints}"
+    assert told(template_date="2026-01-01").startswith(
+        f"date in the chat template 2026-01-01 -> {now.template_date}"
+    )
+    task = replace(_summary("weekday_arithmetic", "g", [1.0]), version="0")
+    assert told(tasks=(task,)).startswith("task weekday_arithmetic (version 0 -> ")
+    settings = {**now.config, "engine": {}}
+    assert told(config=settings).endswith(" more")
 
 
 def test_a_complete_run_isnt_continued_but_its_responses_are_reused(

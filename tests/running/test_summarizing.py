@@ -18,6 +18,8 @@ from evalharness.config import (
     ModelConfig,
     RunConfig,
     SamplingConfig,
+    StrategyConfig,
+    StrategyKind,
     SuiteConfig,
     TaskConfig,
 )
@@ -196,7 +198,7 @@ def test_a_summary_says_what_the_task_is_and_came_to(loaded: LoadedTask) -> None
         wall_s=4.5, dataset="the task's own folder", status="complete", strategy="single",
         reasons={"b": 2, "a": 1}, remarks=("first",),
         dataset_fingerprint="a8fdf39d52a4d3c275fc6e8e1f138934a4f45319fed7c50b1d2d21ff44302ee0",
-        limit_from="random", limit_seed=0,
+        limit_from="random", limit_seed=0, sampling="greedy, max_gen_toks 8",
         task_hash="aaa183631e3cb70656a6abd43d952afc6e51cf8f0c059e44ae34dbf3b2790811",
         request_hash="f16647f5cca8ee2902c651daf2d53200b9bd5a25361470abd241966a20940fce",
     )  # fmt: skip
@@ -208,6 +210,17 @@ def test_few_shots_and_strategy_of_a_summary_are_the_tasks(tmp_path: Path) -> No
     assert summarize(few, Counts(), wall_s=0.0, max_error_rate=0).num_fewshot == 3
     found = summarize(replace(few, group="g"), Counts(num_samples=7), wall_s=0.0, max_error_rate=0)
     assert (found.num_docs, found.group, found.status, found.remarks) == (8, "g", "partial", ())
+
+
+def test_how_answers_are_drawn_is_the_runs_and_the_strategys_word(loaded: LoadedTask) -> None:
+    def sampling(loaded: LoadedTask, **own: Any) -> str:
+        given = SamplingConfig(**own)
+        return summarize(loaded, COUNTS, wall_s=1.0, max_error_rate=1, sampling=given).sampling
+
+    drawing = replace(loaded, strategy=StrategyConfig(kind=StrategyKind.repeats, temperature=0.8))
+    assert sampling(loaded, temperature=0.6).startswith("temperature 0.6, ")
+    assert sampling(drawing).startswith("temperature 0.8, ")
+    assert sampling(drawing, temperature=0.6).startswith("temperature 0.6, ")
 
 
 PROMPTS = {

@@ -140,11 +140,23 @@ def test_metrics_of_an_unfinished_run_are_empty(tmp_path: Path) -> None:
     assert load_metrics(tmp_path / "r1") == []
 
 
+def test_a_damaged_manifest_and_one_of_a_newer_version_say_the_way_out(results_dir: Path) -> None:
+    for text, way in (
+        ("{", "put a copy of it back"),
+        ('{"schema_version": 9}', "update evalharness"),
+    ):
+        (results_dir / "2026-a" / "manifest.json").write_text(text)
+        with pytest.raises(StoreError, match=way):
+            load_manifest(results_dir / "2026-a")
+
+
 def test_damaged_metrics_are_one_line(results_dir: Path) -> None:
     (results_dir / "2026-a" / "metrics.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(StoreError, match="is damaged") as error:
         load_metrics(results_dir / "2026-a")
     assert "\n" not in str(error.value)
+    assert "put a copy of it back, or run the same again" in str(error.value)
+    assert "`evalharness results verify 2026-a`" in str(error.value)
 
 
 def test_unknown_task_has_no_samples(results_dir: Path) -> None:

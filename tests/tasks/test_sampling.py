@@ -17,6 +17,7 @@ from evalharness.tasks.sampling import (
     merge_settings,
     sampling_params,
     sampling_seed,
+    sampling_words,
 )
 
 
@@ -383,3 +384,21 @@ def test_a_draws_seed_is_golden_and_greedy_has_none() -> None:
     of_task = drawn(SamplingParams(temperature=1.0, seed=7), *sample)
     assert of_task.seed == sampling_seed(*sample, 7) != 605129846
     assert drawn(SamplingParams(seed=7), *sample).seed is None
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "own", "draws", "words"),
+    [
+        ({}, {}, 0.0, "greedy, max_gen_toks 256"),
+        ({"temperature": 0, "top_p": 0.9}, {}, 0.0, "greedy, max_gen_toks 256"),  # top_p says nothing then
+        ({}, {"temperature": 0.0, "max_gen_toks": 9}, 0.0, "greedy, max_gen_toks 9"),
+        ({}, {"temperature": 0.6, "top_p": 0.95, "seed": 7}, 0.7, "temperature 0.6, top_p 0.95, max_gen_toks 256"),
+        ({"do_sample": True}, {}, 0.0, "temperature 1, max_gen_toks 256"),
+        ({}, {}, 0.7, "temperature 0.7, max_gen_toks 256"),  # a strategy's draws
+        ({}, {"repetition_penalty": 1.1}, 0.0, "greedy, repetition_penalty 1.1, max_gen_toks 256"),
+    ],
+)  # fmt: skip
+def test_sampling_in_words_is_what_a_score_depends_on(
+    kwargs: dict[str, Any], own: dict[str, Any], draws: float, words: str
+) -> None:
+    assert sampling_words(sampling_params(kwargs, SamplingConfig(**own)), draws) == words

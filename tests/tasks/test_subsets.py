@@ -1,6 +1,7 @@
 """Which docs a limited run takes."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,17 @@ def test_of_equal_docs_the_first_are_taken() -> None:
     assert drawn(["same"] * 10, 3) == [0, 1, 2]
 
 
-def test_each_doc_is_as_likely_as_any_other() -> None:
+UNEQUAL = [str(math.isqrt(6 * i)) for i in range(len(DOCS))]
+
+
+@pytest.mark.parametrize("kinds", [[""] * len(DOCS), UNEQUAL])
+def test_each_doc_is_as_likely_as_any_other(kinds: Sequence[str]) -> None:
+    """Also where there are more categories, some of one doc and some of eight, than docs to take."""
+    assert len(set(kinds)) in (1, 24)
     num_seeds = 400
     times = [0] * len(DOCS)
     for seed in range(num_seeds):
-        for doc_id in drawn(DOCS, 20, seed):
+        for doc_id in drawn(DOCS, 20, seed, kinds):
             times[doc_id] += 1
     chi2 = sum((n - 0.2 * num_seeds) ** 2 / (0.2 * 0.8 * num_seeds) for n in times)
     assert 60 < chi2 < 150  # 99 degrees of freedom: .0005 to .9993
@@ -87,13 +94,12 @@ Counts = st.dictionaries(st.text(max_size=3), st.integers(0, 40), min_size=1, ma
 @given(Counts.filter(lambda counts: sum(counts.values()) > 0), st.data())
 def test_shares_are_proportional_whole_and_of_no_order(counts: dict[str, int], data: Any) -> None:
     total = sum(counts.values())
-    num = data.draw(st.integers(1, total))
-    seats = allocate(counts, num)
     filled = [name for name, count in counts.items() if count]
+    num = data.draw(st.integers(len(filled), total))
+    seats = allocate(counts, num)
     assert sum(seats.values()) == num
     assert all(0 <= seats[name] <= counts[name] for name in counts)
-    if num >= len(filled):
-        assert all(seats[name] for name in filled)
+    assert all(seats[name] for name in filled)
     if not any(seats[name] == 1 > num * counts[name] / total for name in filled):
         assert all(abs(seats[name] - num * counts[name] / total) < 1 for name in counts)
     assert allocate(dict(reversed(counts.items())), num) == seats
@@ -105,13 +111,7 @@ def test_shares_are_proportional_whole_and_of_no_order(counts: dict[str, int], d
         ({"a": 50, "b": 30, "c": 20}, 10, {"a": 5, "b": 3, "c": 2}),
         ({"a": 47, "b": 33, "c": 20}, 10, {"a": 5, "b": 3, "c": 2}),  # 4.7, 3.3, 2
         ({"a": 96, "b": 2, "c": 2}, 10, {"a": 8, "b": 1, "c": 1}),  # 9.6, .2, .2: each has one
-        ({"a": 96, "b": 2, "c": 2}, 2, {"a": 2, "b": 0, "c": 0}),  # fewer than categories
         ({"a": 9, "none": 0}, 3, {"a": 3, "none": 0}),
-        (
-            {"a": 2, "b": 7, "c": 1},
-            2,
-            {"a": 0, "b": 2, "c": 0},
-        ),  # .4, 1.4, .2: the larger of equals
     ],
 )
 def test_shares(counts: dict[str, int], num: int, seats: dict[str, int]) -> None:
@@ -125,21 +125,26 @@ def test_a_draw_gives_each_category_its_share() -> None:
     taken = [kinds[i] for i in subset.doc_ids]
     assert {kind: taken.count(kind) for kind in set(kinds)} == dict(subset.seats)
     assert subset.num_raised == 1  # once: 1 of 20 where its share is .4
-    assert draw(hashes_of(DOCS), kinds, 2, 0).num_raised == 0
     twice = draw(hashes_of(DOCS), ["often"] * 95 + ["seldom"] * 5, 10, 0)
     assert (twice.seats["seldom"], twice.num_raised) == (1, 1)  # its share is .5
 
 
-def test_categories_without_a_doc_are_counted() -> None:
-    kinds = ["often"] * 60 + ["seldom"] * 30 + ["once"] * 10
-    found = [draw(hashes_of(DOCS), kinds, limit, 0).num_empty for limit in (1, 2, 3)]
-    assert found == [2, 1, 0]
-    assert first(10, 4).num_empty == first(10, 4).num_raised == 0
+def test_fewer_docs_than_categories_are_drawn_without_regard_to_them() -> None:
+    kinds = ["often"] * 90 + ["seldom"] * 8 + ["once"] * 2
+    subset = draw(hashes_of(DOCS), kinds, 2, 0)
+    assert list(subset.doc_ids) == drawn(DOCS, 2)
+    assert sum(subset.seats.values()) == 2
+    assert subset.num_empty >= 1
+    assert not subset.is_stratified
+    assert subset.num_raised == 0
 
 
 def test_categories_of_equal_claim_are_chosen_by_the_seed_not_by_name() -> None:
     kinds = [f"kind {i % 50}" for i in range(100)]
-    found = {frozenset(kinds[i] for i in drawn(DOCS, 5, seed, kinds)) for seed in range(20)}
+    found = set()
+    for seed in range(20):
+        seats = draw(hashes_of(DOCS), kinds, 55, seed).seats
+        found.add(frozenset(kind for kind in seats if seats[kind] == 2))
     assert len(found) > 15
 
 

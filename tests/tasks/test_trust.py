@@ -31,6 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(trust.VARIABLE)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(trust, "_trusted_now", set())
     write(tmp_path, "sums", GENERATE)
     return tmp_path
 
@@ -117,6 +118,20 @@ def test_a_yes_is_remembered_for_the_folder(here: Path, monkeypatch: pytest.Monk
     assert load_suite(config("sums")).tasks
     assert load_suite(config("other")).tasks
     assert ask(monkeypatch, "", "sums") == ""
+
+
+def test_a_yes_that_cant_be_written_down_holds_for_this_time_and_says_so(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "home").write_text("a file where the folder has to be")
+    asked = ask(monkeypatch, "y\n", "sums")
+    kept = "warning: trusted for this time only, the answer can't be kept: "
+    assert asked.splitlines()[0].split("[y/N] ")[1].startswith(kept)
+    assert "trusted_tasks" in asked
+    assert load_suite(config("sums")).tasks
+    monkeypatch.setattr(trust, "_trusted_now", set())  # another process
+    with pytest.raises(TaskError, match="isn't trusted"):
+        load_suite(config("sums"))
 
 
 def test_the_same_names_in_another_folder_are_asked_about_again(

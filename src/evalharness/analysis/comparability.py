@@ -14,6 +14,8 @@ from evalharness.records import Manifest, TaskSummary
 HINT = "--any-prompt compares it all the same"
 _IMPORTED = "lm-eval"
 """How the engine is called of a run that lm-eval made."""
+_GENERATES = "generate_until"
+"""The kind of a task whose answers are drawn."""
 _SHORT = 8
 
 
@@ -32,6 +34,8 @@ class Settings:
     """The seed that few-shots are drawn with; the same for all where there are none."""
     prompt: str
     """Hash of all that requests follow from."""
+    sampling: str
+    """How answers are drawn, "none" where none are generated; of older runs what was set over the tasks' own (`_SET`)."""
     scoring: str
     """Hash of the whole task: with equal prompts, of filters and metrics."""
     docs: str
@@ -48,7 +52,7 @@ class Settings:
 
 
 Field = Literal[
-    "engine", "metric", "filter", "version", "shots", "draw", "prompt", "scoring", "docs", "chat", "template", "date",
+    "engine", "metric", "filter", "version", "shots", "draw", "prompt", "sampling", "scoring", "docs", "chat", "template", "date",
     "lm_eval",
 ]  # fmt: skip
 
@@ -64,6 +68,7 @@ NAMES: dict[Field, str] = {
     "shots": "shots",
     "draw": "few-shot draws",
     "prompt": "prompt or generation settings",
+    "sampling": "sampling",
     "scoring": "scoring",
     "docs": "docs",
     "chat": "chat template on or off",
@@ -118,6 +123,7 @@ def settings(
         shots=shots,
         draw="none" if not has_shots else "" if seed is None else str(seed),
         prompt=_hashes(task.request_hash for task in tasks),
+        sampling=_sampling(run, tasks),
         scoring=_hashes(task.task_hash for task in tasks),
         docs=_hashes(f"{t.task} {t.dataset_fingerprint}" if t.dataset_fingerprint else "" for t in tasks),
         num_docs=f"all {available}" if num >= available else f"{num} of {available}",
@@ -144,7 +150,9 @@ def unknown(a: Settings, b: Settings, among: Sequence[Field]) -> list[str]:
         NAMES[name]
         for name in among
         if name != "date"  # most templates write none
-        and (not getattr(a, name) or not getattr(b, name))
+        and (
+            not getattr(a, name) or not getattr(b, name) or (name == "sampling" and _is_mixed(a, b))
+        )
         and not any(_differs(a, b, cause) for cause in _FOLLOWS.get(name, ()))
     ]
 
@@ -162,6 +170,12 @@ def task_notes(first: TaskSummary, second: TaskSummary) -> tuple[str, ...]:
             notes.append(
                 f"cut or empty answers in the {run} run: its score is between {task.bound_low:.3f} and {task.bound_high:.3f}"
             )
+    return tuple(notes)
+
+
+def drawn_otherwise(first: TaskSummary, second: TaskSummary) -> tuple[str, ...]:
+    """In what a task's answers differ that are compared all the same: another number of repeats estimates the same mean."""
+    notes = []
     if first.strategy != second.strategy:
         notes.append(f"strategy {first.strategy} against {second.strategy}")
     if first.repeats != second.repeats:
@@ -192,10 +206,6 @@ def run_notes(a: Manifest, b: Manifest) -> tuple[str, ...]:
         one, other = (run.engine.get(what) for run in (a, b))
         if one != other and a.engine and b.engine:
             notes.append(f"engine {what} {one} against {other}")
-    sampling = [run.config.get("sampling") or {} for run in (a, b)]
-    for what in sorted({*sampling[0]} & {*sampling[1]} - {"seed"}):
-        if sampling[0][what] != sampling[1][what]:
-            notes.append(f"sampling.{what} {sampling[0][what]} against {sampling[1][what]}")
     return tuple(notes)
 
 
@@ -217,6 +227,8 @@ def added_tasks(run: Manifest) -> frozenset[str]:
 
 def _differs(a: Settings, b: Settings, name: Field) -> bool:
     first, second = getattr(a, name), getattr(b, name)
+    if name == "sampling" and _is_mixed(a, b):
+        return False
     if name == "docs" and a.num_docs != b.num_docs and a.num_docs and b.num_docs:
         return not (first and first == second)  # the same docs of a set that has grown
     return bool(first and second and first != second)
@@ -234,6 +246,8 @@ def _text(name: Field, a: Settings, b: Settings) -> str:
         case "scoring":
             own, other = (_short(x, y) for x, y in ((first, second), (second, first)))
             return f"scored otherwise (filter or metric changed: task {own} against {other})"
+        case "sampling":
+            return f"sampling {_other_parts(first, second)} against {_other_parts(second, first)}"
         case "docs" if a.num_docs != b.num_docs:
             return f"{a.num_docs} docs against {b.num_docs}"
         case "docs":
@@ -245,6 +259,37 @@ def _text(name: Field, a: Settings, b: Settings) -> str:
         case "date":
             return f"the chat template writes {first} against {second} as today's date"
     return f"{NAMES[name]} {first} against {second}"
+
+
+_SET, _OR = "as set: ", " or "
+
+
+def _sampling(run: Manifest, tasks: Sequence[TaskSummary]) -> str:
+    own = run.config.get("sampling")
+    given = {k: v for k, v in (own or {}).items() if v is not None and k != "seed"}
+    set_ = _SET + (", ".join(f"{name} {value}" for name, value in given.items()) or "nothing")
+    found = set()
+    for task in tasks:
+        if task.sampling or not task.kind:
+            found.add(task.sampling)
+        elif task.kind != _GENERATES:
+            found.add("none")
+        else:
+            found.add(set_ if own else "")
+    return "" if "" in found else _OR.join(sorted(found))
+
+
+def _is_mixed(a: Settings, b: Settings) -> bool:
+    """Only one says how answers were drawn, the other just what was set over the tasks' own."""
+    return (_SET in a.sampling) != (_SET in b.sampling)
+
+
+def _other_parts(sampling: str, other: str) -> str:
+    """What of it the other hasn't."""
+    own, others = sampling.split(_OR), other.split(_OR)
+    found = ([one for one in own if one not in others] or own)[0]
+    theirs = ([one for one in others if one not in own] or others)[0].split(", ")
+    return ", ".join(part for part in found.split(", ") if part not in theirs) or "without"
 
 
 def _template(run: Manifest, *, is_chat: bool) -> str:

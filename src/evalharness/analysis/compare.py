@@ -18,7 +18,7 @@ from evalharness.analysis.missing import Bounds, mean_bounds, mean_of
 from evalharness.analysis.multiple_tests import alphas
 from evalharness.analysis.paired import PairedResult, mde_at
 from evalharness.records import Manifest
-from evalharness.store.pairs import load_pairs
+from evalharness.store.pairs import load_common, load_pairs
 from evalharness.store.read import as_seen, load_metrics
 
 __all__ = ["Comparison", "TaskComparison", "Verdict", "compare_runs", "is_share", "verdict"]
@@ -77,6 +77,7 @@ def compare_runs(
         *dirs, plan.scored, {name: plan.asked(name) for name in plan.scored}
     )
     plan.drop_damaged(damaged, pairs)
+    plan.count_other_docs(load_common(*dirs, plan.of_other_docs))
     rows, members = [], []
     for group, names in plan.groups().items():
         found = {name: pairs[name] for name in names if name in pairs}

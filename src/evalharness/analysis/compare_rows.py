@@ -4,7 +4,7 @@ Two manifests with their metrics in, a row per task or group out; what can't be 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from evalharness.analysis.comparability import (
     Field,
     Settings,
     differences,
+    drawn_otherwise,
     settings,
     task_notes,
     unknown,
@@ -38,10 +39,11 @@ from evalharness.records import Manifest, MetricRecord
 from evalharness.scores.measured import NO_SHARES
 from evalharness.store.items import load_items
 from evalharness.store.layout import file_stem
-from evalharness.store.pairs import Asked, Pairs, Scored
+from evalharness.store.pairs import Asked, Common, Pairs, Scored
 
 Verdict = Literal["better", "worse", "equivalent", "no difference resolved"]
 
+_WITH_OTHER_CONTENT = "with other content in the same place"
 _AGREES = 1e-6
 _OF_SCORES = ("mcnemar", "permutation")
 """Tests whose pairs are of scores, so that those of several tasks can be put together."""
@@ -109,12 +111,15 @@ class Plan:
         self.main, self.main_b = (
             {m.task: m for m in metrics if m.is_main} for metrics in (metrics_a, metrics_b)
         )
+        self.any_prompt = any_prompt
         self.left_out: dict[str, str] = {}
+        self.of_other_docs: dict[str, str] = {}
+        """Of those, which only the docs keep apart -> what differs."""
         self.scored: dict[str, Scored] = {}
         for name, task in self.tasks_a.items():
             if only and name not in only and task.group not in only:
                 continue
-            if why := self._why_not(name, any_prompt):
+            if why := self._why_not(name):
                 self.left_out[name] = why
             else:
                 # A group's own metric decides for its members, which may show another.
@@ -127,7 +132,7 @@ class Plan:
                 if name not in self.tasks_a:
                     self.left_out[name] = _only_in(b, a)
 
-    def _why_not(self, name: str, any_prompt: bool) -> str | None:
+    def _why_not(self, name: str) -> str | None:
         first, second = self.tasks_a[name], self.tasks_b.get(name)
         if second is None:
             return _only_in(self.a, self.b)
@@ -136,20 +141,23 @@ class Plan:
                 return f"failed in {run.run_id}"
         if name not in self.main:
             return f"no score in {self.a.run_id}"
-        found = differences(*self._settings(name))
+        found = differences(*self._settings([name]))
         if final := [one.text for one in found if one.is_final]:
             return "; ".join(final)
-        if found and not any_prompt:
+        if found and not self.any_prompt:
+            if [one.field for one in found] == ["docs"]:
+                self.of_other_docs[name] = found[0].text
             return f"{', '.join(one.text for one in found)}; {HINT}"
         return None
 
-    def _settings(self, name: str) -> tuple[Settings, Settings]:
-        return settings(self.a, [self.tasks_a[name]]), settings(self.b, [self.tasks_b[name]])
+    def _settings(self, names: Sequence[str]) -> tuple[Settings, Settings]:
+        first, second = ([of[name] for name in names] for of in (self.tasks_a, self.tasks_b))
+        return settings(self.a, first), settings(self.b, second)
 
     def asked(self, name: str) -> Asked:
         """What of a task the two runs were asked."""
         first, second = self.tasks_a[name], self.tasks_b[name]
-        found = differences(*self._settings(name))
+        found = differences(*self._settings([name]))
         return Asked(
             num_docs=(first.num_docs, second.num_docs),
             repeats=(first.repeats, second.repeats),
@@ -158,24 +166,33 @@ class Plan:
 
     def notes(self, name: str) -> tuple[str, ...]:
         """What a reader has to know of a task that is compared: what differs all the same, and what isn't known."""
-        notes = list(task_notes(self.tasks_a[name], self.tasks_b[name]))
-        pair = self._settings(name)
-        notes += [one.text for one in differences(*pair) if one.field in OF_TASK]
-        if doubts := unknown(*pair, _OF_PAIR):
-            notes.append(f"unverified: {', '.join(doubts)}")
+        notes = [*task_notes(self.tasks_a[name], self.tasks_b[name]), *self._on_settings([name])]
         own = self.main_b.get(name)
         if own is not None and (own.metric, own.filter) != tuple(self.scored[name]):
             notes.append(f"{self.b.run_id} itself shows {own.metric} ({own.filter})")
         return tuple(notes)
+
+    def _on_settings(self, names: Sequence[str]) -> Iterator[str]:
+        """In what tasks that are compared differ all the same, and what isn't known of them."""
+        pairs = ((self.tasks_a[name], self.tasks_b[name]) for name in names)
+        yield from dict.fromkeys(note for pair in pairs for note in drawn_otherwise(*pair))
+        both = self._settings(names)
+        yield from (one.text for one in differences(*both) if one.field in OF_TASK)
+        if doubts := unknown(*both, _OF_PAIR):
+            yield f"unverified: {', '.join(doubts)}"
+
+    def count_other_docs(self, common: Mapping[str, Common]) -> None:
+        """Say how many docs the runs have in common of tasks that only the docs keep apart."""
+        for name, of in common.items():
+            self.left_out[name] = _other_docs(self.of_other_docs[name], *of)
 
     def drop_damaged(self, damaged: Sequence[Path], pairs: Mapping[str, Pairs]) -> None:
         """Say which planned tasks have no pairs."""
         for name in self.scored:
             if name not in pairs:
                 runs = [path.parents[1].name for path in damaged if path.stem == file_stem(name)]
-                self.left_out[name] = (
-                    f"damaged samples in {' and '.join(runs)}" if runs else "no samples"
-                )
+                told = f"damaged samples in {' and '.join(runs)}; `evalharness results verify {' '.join(runs)}`"
+                self.left_out[name] = f"{told} tells more" if runs else "no samples"
 
     def groups(self) -> dict[str, list[str]]:
         """Group -> its planned tasks; a task by itself is its own group."""
@@ -194,11 +211,17 @@ class Plan:
             )
             return None
         notes = self.notes(name)
+        if pairs.num_other:
+            if not self.any_prompt:
+                self.left_out[name] = _other_docs("other docs", len(pairs.a), pairs.num_other)
+                return None
+            notes += (f"without {pairs.num_other} docs {_WITH_OTHER_CONTENT}",)
         bounds = None
         if _is_mean(pairs, first, second):
             if len(pairs.a) == 0:
+                told = f"{pairs.num_other} {_WITH_OTHER_CONTENT}, " if pairs.num_other else ""
                 self.left_out[name] = (
-                    f"no docs in common ({pairs.num_only_a} only in {self.a.run_id}, "
+                    f"no docs in common ({told}{pairs.num_only_a} only in {self.a.run_id}, "
                     f"{pairs.num_only_b} only in {self.b.run_id})"
                 )
                 return None
@@ -250,9 +273,9 @@ class Plan:
             return None
         found = [pairs[m.task] for m in used]
         size = sum(task.group == group for task in self.a.tasks)
-        notes: tuple[str, ...] = ()
+        notes = tuple(self._on_settings([m.task for m in used]))
         if len(used) < size:
-            notes = (f"{len(used)} of {size} tasks",)
+            notes = (f"{len(used)} of {size} tasks", *notes)
         other = self.metrics_b.get((group, *metric))
         bounds = None
         if other is not None and len(used) == size and not _is_pooled(found, record, other):
@@ -323,6 +346,15 @@ def _only_in(has: Manifest, lacks: Manifest) -> str:
     if lacks.status == "running":
         return f"{only}; {lacks.run_id} is still running"
     return f"{only}; {lacks.run_id} is {lacks.status}: `evalharness resume {lacks.run_id}` continues it"
+
+
+def _other_docs(text: str, num_common: int, num_other: int) -> str:
+    """What differs, with how many docs it is about and the way out."""
+    if num_other:
+        text += f": {num_other} {_WITH_OTHER_CONTENT}"
+    if not num_common:
+        return f"{text}; none in common: run one again over the other's docs"
+    return f"{text}; --any-prompt compares the {num_common} in common"
 
 
 def _is_missing(pairs: Sequence[Pairs]) -> bool:

@@ -39,6 +39,7 @@ from evalharness.analysis.peers import (
     doubts,
     find_reference,
     is_ranked,
+    repeat_notes,
     standard,
 )
 from evalharness.analysis.ranking import Ranks, rank_intervals
@@ -316,6 +317,7 @@ def _notes(
         any_prompt=any_prompt,
     )
     yield from doubts({names[row.run.run_id]: settled[row.run.run_id] for row in rows})
+    yield from repeat_notes({names[row.run.run_id]: _repeats(row) for row in rows})
     for row in rows:
         name = names[row.run.run_id]
         if row.missing:
@@ -323,6 +325,12 @@ def _notes(
             yield f"{name}: scores are missing ({shares}); they count at their worst and at their best for the ranks"
         if text := suite_changes(row.run):
             yield f"{name}: {text}"
+
+
+def _repeats(row: Row) -> dict[str, str]:
+    members = _of_units(row.run)
+    found = {task: {t.repeats for t in members.get(task, ())} for task in row.scores}
+    return {task: "/".join(map(str, sorted(nums))) for task, nums in found.items() if nums}
 
 
 def _of_units(run: Manifest) -> dict[str, list[TaskSummary]]:

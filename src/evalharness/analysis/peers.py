@@ -139,6 +139,25 @@ def doubts(rows: Mapping[str, Settled]) -> Iterator[str]:
         yield f"unverified: {', '.join(what)}: {_some(list(of_label))}"
 
 
+def repeat_notes(rows: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """A line for all tasks that the same rows answered another number of times: it estimates the same mean, more closely.
+
+    Args:
+        rows: label -> task -> its number of repeats.
+    """
+    of_task: dict[str, dict[str, list[str]]] = {}
+    for label, repeats in rows.items():
+        for task, num in repeats.items():
+            of_task.setdefault(task, {}).setdefault(num, []).append(label)
+    tasks: dict[str, list[str]] = {}
+    for task, labels in of_task.items():
+        if len(labels) > 1:
+            who = "; ".join(f"{num}: {_some(labels[num])}" for num in sorted(labels))
+            tasks.setdefault(who, []).append(task)
+    for who, names in tasks.items():
+        yield f"{_some(names)}: numbers of repeats differ, which all estimate the same mean: {who}"
+
+
 @lru_cache(maxsize=10_000)
 def _differences(a: Settings, b: Settings) -> tuple[Difference, ...]:
     return tuple(differences(a, b))

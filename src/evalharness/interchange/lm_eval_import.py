@@ -8,17 +8,16 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
-from evalharness.errors import StoreError, UserError, one_line, shortened
+from evalharness.errors import StoreError, UserError, did_you_mean, one_line, shortened
 from evalharness.interchange import known
 from evalharness.interchange.lm_eval_files import (
     Key,
     Results,
     TaskResult,
-    as_number,
     find_results,
     part,
     read_results,
@@ -37,7 +36,10 @@ from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.store.read import list_runs
 from evalharness.store.write import RunWriter
 
-_NO_N = "the file doesn't say over how many docs, no share with a standard error tells it, and there are no samples"
+_NO_N = (
+    "the file doesn't say over how many docs, no share with a standard error tells it, and there are no samples; "
+    "--num-docs TASK=N says it"
+)
 _MOST_NAMED = 5
 
 
@@ -59,6 +61,8 @@ class _TaskRead(NamedTuple):
     notes: list[str]
     is_derived: bool
     """Its n is in neither results nor samples."""
+    is_given: bool
+    """Only the user says it."""
 
 
 @dataclass(slots=True)
@@ -73,7 +77,12 @@ class Outcome:
 
 
 def import_path(
-    path: Path, results_dir: Path, *, model: str | None = None, suite: str = SUITE
+    path: Path,
+    results_dir: Path,
+    *,
+    model: str | None = None,
+    suite: str = SUITE,
+    num_docs: Mapping[str, int] | None = None,
 ) -> Outcome:
     """Import a results file, or all below a folder; a run for each, oldest first. A bad file stops no other one.
 
@@ -82,20 +91,25 @@ def import_path(
         results_dir: where the runs go.
         model: name to give the model; None for the file's, or the model entry's with that Hub id.
         suite: name to give the suite.
+        num_docs: task -> over how many docs its scores are, where a file doesn't say.
 
     Raises:
-        UserError: nothing could be imported, or all was before.
+        UserError: nothing could be imported, or all was before; or `num_docs` names a task that no file has.
     """
     files = find_results(path)
     outcome = Outcome()
+    read = sorted(_read_all(files, outcome), key=started_at)
+    _check_names(num_docs or {}, read)
     there = {run.identity: run.run_id for run in list_runs(results_dir) if run.status != "running"}
-    for results in sorted(_read_all(files, outcome), key=started_at):
+    for results in read:
         run_id = there.get(results.sha256)
         if run_id is not None:
             outcome.already[str(results.path)] = run_id
             continue
         try:
-            imported = import_results(results, results_dir, model=model, suite=suite)
+            imported = import_results(
+                results, results_dir, model=model, suite=suite, num_docs=num_docs
+            )
         except StoreError as e:
             outcome.unreadable.append(shortened(one_line(e)))
             continue
@@ -103,12 +117,17 @@ def import_path(
         outcome.runs.append(imported)
     if not outcome.runs:
         error = UserError if outcome.already else StoreError
-        raise error(shortened(_nothing_new(path, outcome)))
+        raise error(shortened(_nothing_new(path, outcome, bool(num_docs))))
     return outcome
 
 
 def import_results(
-    results: Results, results_dir: Path, *, model: str | None = None, suite: str = SUITE
+    results: Results,
+    results_dir: Path,
+    *,
+    model: str | None = None,
+    suite: str = SUITE,
+    num_docs: Mapping[str, int] | None = None,
 ) -> Imported:
     """Make one run; nothing of it stays when it can't be finished.
 
@@ -120,7 +139,7 @@ def import_results(
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     writer = RunWriter.create(results_dir, begun, text)
     try:
-        return _write(results, writer, begun)
+        return _write(results, writer, begun, num_docs or {})
     except BaseException:
         shutil.rmtree(writer.run_dir, ignore_errors=True)
         raise
@@ -136,7 +155,16 @@ def _read_all(files: Sequence[Path], outcome: Outcome) -> Iterator[Results]:
             outcome.unreadable.append(shortened(one_line(e)))
 
 
-def _nothing_new(path: Path, outcome: Outcome) -> str:
+def _check_names(num_docs: Mapping[str, int], read: Sequence[Results]) -> None:
+    known = {task.name for results in read for task in results.tasks}
+    for name in num_docs:
+        if read and name not in known:
+            raise UserError(
+                f"--num-docs: no task {name!r} in what is imported{did_you_mean(name, known)}"
+            )
+
+
+def _nothing_new(path: Path, outcome: Outcome, has_num_docs: bool) -> str:
     if not outcome.already:
         num = len(outcome.unreadable)
         several = f"import: none of {num} files can be imported: " if num > 1 else ""
@@ -147,16 +175,19 @@ def _nothing_new(path: Path, outcome: Outcome) -> str:
     return (
         f"import: {first!r} is in the store already, as run {run_id!r}{more}; "
         f"`evalharness results {run_id}` shows it"
+        + ("; remove that folder to import it with --num-docs" if has_num_docs else "")
     )
 
 
-def _write(results: Results, writer: RunWriter, begun: Manifest) -> Imported:
+def _write(
+    results: Results, writer: RunWriter, begun: Manifest, num_docs: Mapping[str, int]
+) -> Imported:
     declared = known.declared_metrics(begun.suite)
     read: dict[str, _TaskRead] = {}
     left_out: dict[str, str] = {}
     for task in results.tasks:
         wanted = declared.get(task.name) or declared.get(task.group) or known.Declared()
-        found = _read_task(results, task, wanted, writer)
+        found = _read_task(results, task, wanted, writer, num_docs.get(task.name))
         if isinstance(found, str):
             left_out[task.name] = found
         else:
@@ -167,6 +198,7 @@ def _write(results: Results, writer: RunWriter, begun: Manifest) -> Imported:
     metrics += _group_metrics(results, declared, read)
     notes = [note for task_read in read.values() for note in task_read.notes]
     derived = [name for name, task_read in read.items() if task_read.is_derived]
+    given = [name for name, task_read in read.items() if task_read.is_given]
     writer.write_metrics(metrics)
     ended = replace(
         begun,
@@ -176,15 +208,22 @@ def _write(results: Results, writer: RunWriter, begun: Manifest) -> Imported:
         tasks=tuple(task_read.summary for task_read in read.values()),
         groups=_inner_groups(results, read),
         config=begun.config
-        | {"import": begun.config["import"] | {"notes": notes, "n_derived": derived}},
-        remarks=tuple(_remarks(results, derived)),
+        | {
+            "import": begun.config["import"]
+            | {"notes": notes, "n_derived": derived, "n_given": given}
+        },
+        remarks=tuple(_remarks(results, derived, given)),
     )
     writer.update(ended)
     return Imported(manifest=ended, metrics=metrics, notes=tuple(notes))
 
 
 def _read_task(
-    results: Results, task: TaskResult, wanted: known.Declared, writer: RunWriter
+    results: Results,
+    task: TaskResult,
+    wanted: known.Declared,
+    writer: RunWriter,
+    given: int | None,
 ) -> _TaskRead | str:
     """A task's samples written, its metrics made; or why it has no score."""
     if not task.metrics:
@@ -196,9 +235,16 @@ def _read_task(
             writer.write_samples(task.name, read_samples(path, task, main[1], read))
         except OSError as e:
             raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
-    if task.num_docs is None and (why := _beyond_limit(results, task.num_docs_derived)):
+    who = "value and standard error say"
+    if task.num_docs is None and (why := _beyond_limit(results, task.num_docs_derived, who)):
         return why
     n = next((n for n in (task.num_docs, task.num_docs_derived) if n is not None), len(read.hashes))
+    if n and given not in (None, n):
+        return f"--num-docs says {given} docs, the file (or its samples) {n}"
+    if not n and (why := _beyond_limit(results, given, "--num-docs says")):
+        return why
+    is_given = not n and given is not None
+    n = n or given or 0
     if not n:
         return _NO_N
     scores = {key: found.per_doc() for key, found in read.scores.items()}
@@ -211,17 +257,26 @@ def _read_task(
         ],
         scores=scores,
         notes=[*filter(None, notes), *_about_samples(task, path, read, n)],
-        is_derived=task.num_docs is None and n != len(read.hashes),
+        is_derived=not is_given and task.num_docs is None and n != len(read.hashes),
+        is_given=is_given,
     )
 
 
-def _beyond_limit(results: Results, derived: int | None) -> str:
-    """Why a derived number of docs can't be: the run was limited to fewer (from 1 on docs, below it a share of them)."""
-    given = part(results.content, "config").get("limit")
-    limit = math.nan if isinstance(given, bool) else as_number(given)
-    if derived is None or not 1 <= limit < derived:
+def _beyond_limit(results: Results, n: int | None, who: str) -> str:
+    """Why a number of docs that the file doesn't say can't be: the run was limited to fewer."""
+    limit = _limit(results)
+    if n is None or not 1 <= limit < n:
         return ""
-    return f"value and standard error say {derived} docs, but the run was limited to {limit:g} of each task"
+    return f"{who} {n} docs, but the run was limited to {limit:g} of each task"
+
+
+def _limit(results: Results) -> float:
+    """From 1 on docs of each task, below it a share of them; NaN without, however the file writes it."""
+    given: Any = part(results.content, "config").get("limit")
+    try:
+        return math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _about_samples(task: TaskResult, path: Path | None, read: SamplesRead, n: int) -> list[str]:
@@ -244,15 +299,19 @@ def _no_score(results: Results, left_out: Mapping[str, str]) -> str:
     return f"{str(results.path)!r}: no task with a score: {name!r}{more}: {why}"
 
 
-def _remarks(results: Results, derived: Sequence[str]) -> Iterator[str]:
+def _remarks(results: Results, derived: Sequence[str], given: Sequence[str]) -> Iterator[str]:
     """What the file doesn't say of all that a reader takes for granted."""
-    if derived:
-        which = ", ".join(derived[:_MOST_NAMED])
-        more = f" and {len(derived) - _MOST_NAMED} more" if len(derived) > _MOST_NAMED else ""
-        yield f"n is derived from value and standard error, the file doesn't say it: {which}{more}"
-    limit = part(results.content, "config").get("limit")
-    if limit and any(task.num_docs_available is None for task in results.tasks):
-        yield f"first docs only (limit {limit}), of how many the file doesn't say: not comparable with published scores"
+    for names, how in (
+        (derived, "is derived from value and standard error"),
+        (given, "is what --num-docs said"),
+    ):
+        if names:
+            which = ", ".join(names[:_MOST_NAMED])
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            yield f"n {how}, the file doesn't say it: {which}{more}"
+    limit = _limit(results)
+    if 0 < limit < math.inf and any(task.num_docs_available is None for task in results.tasks):
+        yield f"first docs only (limit {limit:g}), of how many the file doesn't say: not comparable with published scores"
 
 
 def _inner_groups(results: Results, read: Mapping[str, _TaskRead]) -> dict[str, list[str]]:

@@ -112,6 +112,7 @@ def markdown(found: Lineage) -> str:
         blocks.append(" → ".join(f"**{markdown_cell(model)}**" for model in found.models))
     for step in found.steps:
         title = f"### {markdown_cell(_title(step))}\n\n**{call_text(step, found.margin)}**"
+        runs = "\n".join(f"- {markdown_cell(line)}" for line in _run_lines(step))
         lines = [
             "| domain | task | n | first | second | difference [95 % CI] | p (BH) | MDE | verdict |",
             "|---|---|--:|--:|--:|---|--:|--:|---|",
@@ -122,7 +123,12 @@ def markdown(found: Lineage) -> str:
             ]
         rows = [row for domain in step.domains for _, row in domain.rows]
         told = [f"- {markdown_cell(note)}" for note in (*row_notes(rows), *_notes(step))]
-        blocks += [title, "\n".join(lines), *(["\n".join(told)] if told else [])]
+        blocks += [
+            title,
+            *([runs] if runs else []),
+            "\n".join(lines),
+            *(["\n".join(told)] if told else []),
+        ]
     if found.notes:
         blocks.append("\n".join(f"- {markdown_cell(note)}" for note in found.notes))
     return "\n\n".join(blocks) + "\n"
@@ -142,12 +148,8 @@ def _step(step: Step, margin: float, width: int) -> Iterator[RenderableType]:
     yield (
         plain(_title(step)) + Text("  ") + Text(f" {call_text(step, margin)} ", style=_style(step))
     )
-    for c in step.comparisons:
-        first, second = (
-            " ".join(filter(None, (run.run_id, subset_words(run.tasks)))) for run in (c.a, c.b)
-        )
-        runs = f"{c.a.suite} ({c.a.domain}): first {first}, second {second}"
-        line = plain(runs)
+    for told in _run_lines(step):
+        line = plain(told)
         line.stylize("dim")
         yield line
     yield Text()
@@ -166,6 +168,15 @@ def _step(step: Step, margin: float, width: int) -> Iterator[RenderableType]:
         yield from tables
     notes = [Text(note, style="yellow") for note in _notes(step)]
     yield from [*notes, Text()] if notes else []
+
+
+def _run_lines(step: Step) -> Iterator[str]:
+    """Which runs of each suite are compared, over which docs."""
+    for c in step.comparisons:
+        first, second = (
+            " ".join(filter(None, (run.run_id, subset_words(run.tasks)))) for run in (c.a, c.b)
+        )
+        yield f"{c.a.suite} ({c.a.domain}): first {first}, second {second}"
 
 
 def _style(step: Step) -> str:

@@ -137,12 +137,6 @@ def notes(gate: Gate) -> list[str]:
         for c in gate.comparisons
         for note in c.notes
     ]
-    found += [
-        f"{side} {run.run_id}: {words}"
-        for c in gate.comparisons
-        for side, run in (("first", c.a), ("second", c.b))
-        if (words := subset_words(run.tasks))
-    ]
     found += [f"suite {plain(u.run.suite).plain} isn't compared: {u.why}" for u in gate.unmatched]
     seen = {c.a.domain for c in gate.comparisons} | {u.run.domain for u in gate.unmatched}
     found += [f"no {domain} suite was run" for domain in gate.policy.domains if domain not in seen]
@@ -166,7 +160,10 @@ def gate_as_json(gate: Gate, names: tuple[str, str]) -> dict[str, Any]:
                 "min_pairs": gate.policy.min_pairs,
             },
             "runs": [
-                {"suite": c.a.suite, "domain": c.a.domain, "base": c.a.run_id, "candidate": c.b.run_id}
+                {
+                    "suite": c.a.suite, "domain": c.a.domain, "base": c.a.run_id, "candidate": c.b.run_id,
+                    "base_subset": subset_words(c.a.tasks), "candidate_subset": subset_words(c.b.tasks),
+                }
                 for c in gate.comparisons
             ],
             "rows": [_fields(row, gate.policy.alpha) for row in gate.rows],
@@ -184,6 +181,8 @@ def markdown(gate: Gate, names: tuple[str, str]) -> str:
         "",
         f"Policy `{plain(gate.policy.path).plain.replace('`', '')}` (sha256 `{gate.policy.sha256[:_SHORT_SHA]}`), "
         f"alpha {gate.policy.alpha:g}, one-sided.",
+        "",
+        *(f"- {markdown_cell(' '.join(line).strip())}" for line in _runs(gate)),
         "",
         f"| task | tier | n | {first} | {second} | difference [95 % CI] | at worst | margin | p (BH) | MDE | verdict |",
         "|---|---|--:|--:|--:|---|--:|--:|--:|--:|---|",
@@ -217,12 +216,17 @@ def _heading(gate: Gate) -> Table:
         plain(policy.path),
         Text(f"sha256 {policy.sha256[:_SHORT_SHA]}, alpha {policy.alpha:g}"),
     )
-    for c in gate.comparisons:
-        table.add_row(
-            Text("first", style="dim"), plain(c.a.run_id), plain(f"{c.a.suite}, {c.a.domain}")
-        )
-        table.add_row(Text("second", style="dim"), plain(c.b.run_id), Text(""))
+    for side, run_id, about in _runs(gate):
+        table.add_row(Text(side, style="dim"), plain(run_id), plain(about))
     return table
+
+
+def _runs(gate: Gate) -> Iterator[tuple[str, str, str]]:
+    """Each run, and over which docs it is where it took fewer than there are."""
+    for c in gate.comparisons:
+        about = (c.a.suite, c.a.domain, subset_words(c.a.tasks))
+        yield "first", c.a.run_id, ", ".join(filter(None, about))
+        yield "second", c.b.run_id, subset_words(c.b.tasks)
 
 
 def _table(rows: Sequence[GateRow], names: tuple[str, str], width: int) -> Table:

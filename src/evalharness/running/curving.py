@@ -33,7 +33,7 @@ def ends(loaded: LoadedTask, point: CurvePoint | Gap) -> tuple[float, float]:
         Estimate(point.value, point.ci_low, point.ci_high, math.nan, point.n),
         loaded.subset,
     )
-    if subset.is_random and not subset.num_empty:
+    if subset.is_random:
         factor = correction_of_draw(point.n, len(subset.doc_ids), subset.num_available)
         found = narrowed(found, factor)
     return found.ci_low, found.ci_high

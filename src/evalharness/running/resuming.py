@@ -18,6 +18,7 @@ from evalharness.config import Resume
 from evalharness.engines import EngineInfo
 from evalharness.errors import StoreError
 from evalharness.records import Manifest
+from evalharness.running.changed import describe_changes
 from evalharness.running.preparing import Prepared
 from evalharness.store import layout
 from evalharness.store.claim import Claim, may_be_alive
@@ -116,17 +117,22 @@ def open_run(prepared: Prepared, manifest: Manifest, config_yaml: str) -> RunWri
             f"{busy.hardware.get('host')}; wait for it or end it"
         )
     if config.run.resume is Resume.must:
-        raise _nothing_to_continue(results_dir, config.run.id)
+        raise _nothing_to_continue(prepared, manifest)
     return _create(results_dir, manifest, config_yaml, is_named=config.run.id is not None)
 
 
-def _nothing_to_continue(results_dir: Path, run_id: str | None) -> StoreError:
+def _nothing_to_continue(prepared: Prepared, manifest: Manifest) -> StoreError:
     """The error of a run that must go on and can't."""
-    if any(run.run_id == run_id and run.status != "complete" for run in list_runs(results_dir)):
-        return StoreError(
-            f"run {run_id!r} can't go on: its weights, tasks, their docs or settings aren't those that it began with; "
-            "put them back, or start a new run"
-        )
+    run_id, results_dir = prepared.config.run.id, Path(prepared.config.results_dir)
+    for begun in list_runs(results_dir):
+        if begun.run_id == run_id and begun.status != "complete":
+            changes = describe_changes(
+                begun, manifest, prepared.suite.tasks, _NUMBERS_DONT_DEPEND_ON
+            )
+            return StoreError(
+                f"run {run_id!r} can't go on, what it began with has changed: {changes}; put it back, or start a new run, "
+                "which reuses the answers that are still good"
+            )
     named = f" {run_id!r}" if run_id else ""
     return StoreError(
         f"run.resume=must: no unfinished run{named} of the same weights, tasks and settings in "

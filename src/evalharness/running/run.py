@@ -246,6 +246,7 @@ class _Execution:
             wall_s=task.wall_s,
             max_error_rate=self.prepared.config.run.max_error_rate,
             remarks=self.lm.remarks_on(loaded.kind) if self.lm else (),
+            sampling=self.prepared.config.sampling,
         )
         summary = with_scores(summary, loaded, scores)
         if summary.status == "failed":

@@ -196,7 +196,7 @@ class TaskScorer:
 
     def _correction(self, values: _Values) -> float:
         subset = self._loaded.subset
-        if not subset.is_random or subset.num_empty:
+        if not subset.is_random:
             return 1.0
         return correction_of_draw(values.num_docs, len(subset.doc_ids), subset.num_available)
 

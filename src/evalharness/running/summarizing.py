@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from evalharness.config import Config
+from evalharness.config import Config, SamplingConfig, StrategyKind
 from evalharness.errors import one_line
 from evalharness.records import (
     MAX_REASONS,
@@ -29,6 +29,7 @@ from evalharness.running.preparing import Prepared
 from evalharness.running.resuming import run_identity
 from evalharness.running.scoring import Doubt, TaskScores, is_higher_better
 from evalharness.tasks.loaded import OWN_FEWSHOT, LoadedTask
+from evalharness.tasks.sampling import sampling_params, sampling_words
 
 CUT_REASONS = ("length", "unclosed")
 """How a generation ends that its limit ended."""
@@ -154,6 +155,7 @@ def summarize(
     wall_s: float,
     max_error_rate: float,
     remarks: Sequence[str] = (),
+    sampling: SamplingConfig | None = None,
 ) -> TaskSummary:
     """What a task came to: counts of all that went wrong, tokens, time, identity.
 
@@ -163,6 +165,7 @@ def summarize(
         wall_s: seconds.
         max_error_rate: share of failed samples above which the task is failed.
         remarks: more that a reader has to know.
+        sampling: the run's.
     """
     status = task_status(
         counts.num_samples, counts.num_errors, loaded.num_docs * loaded.repeats, max_error_rate
@@ -184,15 +187,24 @@ def summarize(
         request_hash=loaded.request_hash(),
         status=status,
         strategy=loaded.strategy.kind.value,
+        sampling=_sampling(loaded, sampling or SamplingConfig()),
         remarks=(*remarks, *_on_prompts(counts), *_on_subset(loaded)),
         limit_from="random" if loaded.subset.is_random else "first",
         limit_seed=loaded.limit_seed if loaded.subset.is_random else None,
-        stratified_by=loaded.stratified_by if len(loaded.subset.counts) > 1 else "",
+        stratified_by=loaded.stratified_by if loaded.subset.is_stratified else "",
     )
 
 
+def _sampling(loaded: LoadedTask, own: SamplingConfig) -> str:
+    if loaded.kind != "generate_until":
+        return ""
+    draws = loaded.strategy.kind in (StrategyKind.repeats, StrategyKind.verify)
+    params = sampling_params(loaded.task.config.generation_kwargs or {}, own)
+    return sampling_words(params, loaded.strategy.temperature if draws else 0.0)
+
+
 def _on_subset(loaded: LoadedTask) -> Iterator[str]:
-    """What of a stratified draw isn't proportional."""
+    """What of a draw from categories isn't proportional."""
     subset = loaded.subset
     if subset.num_raised:
         yield (
@@ -201,8 +213,8 @@ def _on_subset(loaded: LoadedTask) -> Iterator[str]:
         )
     if subset.num_empty:
         yield (
-            f"{subset.num_empty} of {len(subset.counts)} categories have no doc among the {len(subset.doc_ids)}: the score "
-            "says nothing of them, and its interval isn't narrowed; a larger run.limit has all"
+            f"{subset.num_empty} of {len(subset.counts)} categories have no doc: the limit of {len(subset.doc_ids)} is smaller "
+            "than their number, so docs were drawn without regard to them; a larger run.limit has all"
         )
 
 

@@ -27,7 +27,7 @@ class Damage:
 
 def write(path: Path, run_dir: Path) -> None:
     """Write the list for the folder as it is now to `path`."""
-    lines = (f"{_sha256(run_dir / name)}  {name}\n" for name in files(run_dir))
+    lines = (f"{sha256(run_dir / name)}  {name}\n" for name in files(run_dir))
     path.write_text("".join(lines), encoding="utf-8")
 
 
@@ -40,7 +40,7 @@ def forget(run_dir: Path, is_gone: Callable[[str], bool]) -> None:
         OSError: the list can't be read or written.
         ValueError: it is damaged.
     """
-    kept = {name: digest for name, digest in _listed(run_dir).items() if not is_gone(name)}
+    kept = {name: digest for name, digest in listed(run_dir).items() if not is_gone(name)}
     if not has_list(run_dir):
         return
     temporary = run_dir / f".{layout.CHECKSUMS}.{os.getpid()}.tmp"
@@ -68,21 +68,21 @@ def check(run_dir: Path) -> Iterator[Damage]:
         OSError: the list can't be read.
         ValueError: the list itself is damaged.
     """
-    listed = _listed(run_dir)
-    for name, expected in listed.items():
+    known = listed(run_dir)
+    for name, expected in known.items():
         path = run_dir / name
         problem = None
         try:
             if not path.is_file():
                 problem = "missing"
-            elif _sha256(path) != expected:
+            elif sha256(path) != expected:
                 problem = "not what was written (sha256 differs)"
         except OSError as e:
             problem = f"can't be read: {e.strerror}"
         if problem:
             yield Damage(run_id=run_dir.name, path=name, problem=problem)
     if has_list(run_dir):
-        for name in sorted(set(files(run_dir)) - set(listed)):
+        for name in sorted(set(files(run_dir)) - set(known)):
             yield Damage(run_id=run_dir.name, path=name, problem="not on the list of checksums")
 
 
@@ -91,19 +91,26 @@ def has_list(run_dir: Path) -> bool:
     return (run_dir / layout.CHECKSUMS).is_file()
 
 
-def _listed(run_dir: Path) -> dict[str, str]:
+def listed(run_dir: Path) -> dict[str, str]:
+    """Relative path -> sha256 when the run ended; empty without a list.
+
+    Raises:
+        OSError: the list can't be read.
+        ValueError: it is damaged.
+    """
     path = run_dir / layout.CHECKSUMS
     if not path.is_file():
         return {}
-    listed = {}
+    found = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         digest, gap, name = line.partition("  ")
         if len(digest) != 64 or not gap or Path(name).is_absolute() or ".." in Path(name).parts:
             raise ValueError(f"{layout.CHECKSUMS} is damaged: {line[:80]!r}")
-        listed[name] = digest
-    return listed
+        found[name] = digest
+    return found
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -39,16 +39,25 @@ def manifest_to_json(manifest: Manifest) -> str:
     return clean_text(content) + "\n"
 
 
+class NewerVersionError(ValueError):
+    """Only a newer version of this program can read it."""
+
+
 def manifest_from_json(text: str) -> Manifest:
     """The manifest that was written; fields that a newer version added are dropped.
 
     Raises:
-        ValueError: not JSON, or no manifest that this version can read.
+        NewerVersionError: a newer version wrote it.
+        ValueError: not JSON, or no manifest that any version wrote.
     """
     content = json.loads(text)
     if not isinstance(content, dict):
         raise ValueError("not an object")
     version = content.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise NewerVersionError(
+            f"of schema_version {version}, this version reads up to {SCHEMA_VERSION}; update evalharness to read it"
+        )
     if version not in (SCHEMA_VERSION, *_MIGRATIONS):
         raise ValueError(f"schema_version {version!r}, this version reads up to {SCHEMA_VERSION}")
     while (migrate := _MIGRATIONS.get(content["schema_version"])) is not None:

@@ -5,7 +5,7 @@ averaged. A doc without a score (failed, not finished, or only scored elsewhere)
 are possible. Only the columns that are needed are read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,6 +65,8 @@ class Pairs:
     num_only_b: int
     num_neither: int
     """Docs that were asked and have a score in none."""
+    num_other: int
+    """Docs with another content in b than in a, at the same place: they are neither paired nor missing."""
     num_a: int
     """All of a's scored docs, paired or not."""
     num_b: int
@@ -83,6 +85,14 @@ class Pairs:
     def missing_b(self) -> float:
         """Share of b's."""
         return _share(self.possible.low_b, self.possible.high_b)
+
+
+class Common(NamedTuple):
+    """How far two runs were asked the same docs of a task."""
+
+    num_common: int
+    num_other: int
+    """Places at which each has a doc that the other was not asked."""
 
 
 class DocChange(NamedTuple):
@@ -143,6 +153,31 @@ def load_pairs(
     return {task: found[task] for task in tasks if task in found}, damaged
 
 
+def load_common(run_a: Path, run_b: Path, tasks: Iterable[str]) -> dict[str, Common]:
+    """How many docs of each task two runs have in common; a task whose samples one lacks, or can't be read, is left out."""
+    found = {}
+    with cursor() as connection:
+        for task in tasks:
+            paths = [layout.samples_path(run_dir, task) for run_dir in (run_a, run_b)]
+            if not all(path.is_file() and not sealing.problem(path) for path in paths):
+                continue
+            try:
+                row = connection.execute(_with_files(_COMMON, [[p] for p in paths])).fetchone()
+            except duckdb.Error:
+                continue
+            assert row is not None
+            found[task] = Common(*row)
+    return found
+
+
+_COMMON = """
+    WITH a AS (SELECT DISTINCT doc_id, doc_hash FROM FILE), b AS (SELECT DISTINCT doc_id, doc_hash FROM FILE)
+    SELECT (SELECT count(*) FROM a WHERE doc_hash IN (SELECT doc_hash FROM b)),
+           (SELECT count(*) FROM (SELECT * FROM a ANTI JOIN b USING (doc_hash))
+            JOIN (SELECT * FROM b ANTI JOIN a USING (doc_hash)) USING (doc_id))
+"""
+
+
 def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int) -> list[DocChange]:
     """Samples of a task whose scores differ most between two runs, the largest change first.
 
@@ -178,7 +213,7 @@ _FLIP = 0.001
 """The least change of a score that counts, as in `analysis.noise`."""
 
 _DOCS = """
-    SELECT task, doc_hash, copy, avg(score) AS score, count(score) AS num, count(error) AS failed, min(score) AS least,
+    SELECT task, doc_hash, copy, min(doc_id) AS doc_id, avg(score) AS score, count(score) AS num, count(error) AS failed, min(score) AS least,
            max(score) AS most, any_value(cluster) AS cluster
     FROM {samples} GROUP BY ALL
 """
@@ -186,7 +221,7 @@ _DOCS = """
 _JOIN = f"""
     WITH a AS ({{a}}), b AS ({{b}}), docs_a AS ({_DOCS.format(samples="a")}), docs_b AS ({_DOCS.format(samples="b")})
     SELECT list_position($tasks, task) AS place, docs_a.score AS a, docs_b.score AS b, docs_a.num AS num_a,
-           docs_b.num AS num_b,
+           docs_b.num AS num_b, docs_a.doc_id AS id_a, docs_b.doc_id AS id_b,
            coalesce(docs_a.failed, 0) + coalesce(docs_b.failed, 0) AS failed,
            least(docs_a.least, docs_b.least) AS least, greatest(docs_a.most, docs_b.most) AS most,
            coalesce(docs_a.cluster, docs_b.cluster) AS source,
@@ -198,9 +233,9 @@ _JOIN = f"""
 
 def _samples(*, texts: bool = False) -> str:
     """A file's samples under one filter with their score, and which of its equal docs each belongs to."""
-    more = ", doc_id, repeat, target, prompt, answer, response" if texts else ""
+    more = ", repeat, target, prompt, answer, response" if texts else ""
     return f"""
-        SELECT task, doc_hash, CASE WHEN isfinite(scores[$metric]) THEN scores[$metric] END AS score, cluster, error{more},
+        SELECT task, doc_id, doc_hash, CASE WHEN isfinite(scores[$metric]) THEN scores[$metric] END AS score, cluster, error{more},
                dense_rank() OVER (PARTITION BY task, doc_hash ORDER BY doc_id) AS copy
         FROM FILE WHERE filter = $filter
     """
@@ -226,7 +261,7 @@ def _load(
     }
 
 
-_COLUMNS = ("a", "b", "num_a", "num_b", "failed", "least", "most", "cluster")
+_COLUMNS = ("a", "b", "num_a", "num_b", "id_a", "id_b", "failed", "least", "most", "cluster")
 _Table = Mapping[str, npt.NDArray[np.float64]]
 
 
@@ -236,9 +271,12 @@ def _pairs(docs: _Table, asked: Asked | None) -> Pairs:
     has_a, has_b = docs["num_a"] > 0, docs["num_b"] > 0
     # A metric may be there for some docs only: without a score, and without a failure, in both, it isn't missing.
     counts = has_a | has_b | (docs["failed"] > 0)
+    other = np.intersect1d(docs["id_a"][~in_b], docs["id_b"][~in_a])
+    is_other = (~in_b & np.isin(docs["id_a"], other)) | (~in_a & np.isin(docs["id_b"], other))
+    counts &= ~is_other
     num_more = 0
     if asked is not None and asked.is_same:
-        num_more = max(0, max(asked.num_docs) - len(counts))
+        num_more = max(0, max(asked.num_docs) - len(counts) + len(other))
     elif asked is not None:
         # What a run was not asked isn't missing in it; what it didn't get to is.
         counts &= in_a | (in_a.sum() < asked.num_docs[0])
@@ -259,6 +297,7 @@ def _pairs(docs: _Table, asked: Asked | None) -> Pairs:
         num_only_a=int((counts & has_a & ~has_b).sum()),
         num_only_b=int((counts & has_b & ~has_a).sum()),
         num_neither=int((counts & ~has_a & ~has_b).sum()) + num_more,
+        num_other=len(other),
         num_a=int(has_a.sum()),
         num_b=int(has_b.sum()),
         mean_a=float(docs["a"][has_a].mean()) if has_a.any() else float("nan"),

@@ -23,7 +23,7 @@ from evalharness.records import (
 from evalharness.store import layout, sealing
 from evalharness.store.claim import is_written
 from evalharness.store.columns import CURVES, METRICS, SAMPLES, Column
-from evalharness.store.encoding import manifest_from_json
+from evalharness.store.encoding import NewerVersionError, manifest_from_json
 
 if TYPE_CHECKING:
     import duckdb
@@ -145,8 +145,13 @@ def load_manifest(run_dir: Path) -> Manifest:
         manifest = manifest_from_json(path.read_bytes().decode())
     except OSError as e:
         raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
+    except NewerVersionError as e:
+        raise StoreError(f"{str(path)!r} is {e}") from e
     except ValueError as e:
-        raise StoreError(f"{str(path)!r} is damaged or of another version: {e}") from e
+        raise StoreError(
+            f"{str(path)!r} is damaged: {e}; put a copy of it back; `evalharness results verify {run_dir.name}` checks "
+            "the run's other files"
+        ) from e
     if manifest.run_id != run_dir.name:
         raise StoreError(
             f"folder {run_dir.name!r} holds run {manifest.run_id!r}: renamed or copied; "
@@ -380,4 +385,8 @@ def _require_whole(path: Path) -> None:
 
 
 def _damaged(path: Path, error: Exception | str) -> StoreError:
-    return StoreError(f"{str(path)!r} is damaged: {json.dumps(str(error).splitlines()[0])}")
+    run_id = path.parents[not (path.parent / layout.MANIFEST).is_file()].name
+    return StoreError(
+        f"{str(path)!r} is damaged: {json.dumps(str(error).splitlines()[0])}; put a copy of it back, or run the same again, "
+        f"which reuses the answers in the run's journal; `evalharness results verify {run_id}` checks its other files"
+    )

@@ -1,8 +1,10 @@
 """A Parquet file's own checksum: whatever byte of it changes is noticed before anything of it is read as data.
 
 Parquet's page checksums don't cover the footer, and DuckDB doesn't check them. So the footer's key-value metadata has
-`evalharness.crc32`: 8 hexadecimal digits, the CRC-32 of the whole file with zeros in their place. Files without it, which
-older versions wrote, are read unchecked but for what pages tell; what `results verify` compares is the list of sha256 (`store.checksums`).
+`evalharness.crc32`: 8 hexadecimal digits, the CRC-32 of the whole file with zeros in their place. A file without it was
+written by an older version, or by another program in place of ours: where the run has ended its sha256 has to be the one on
+the run's list (`store.checksums`), which `results verify` compares of all files. Without a list, as in runs that go on, it
+is read unchecked but for what pages tell.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from evalharness.errors import one_line
+from evalharness.store import checksums
 
 KEY = "evalharness.crc32"
 OPEN = "00000000"
@@ -42,7 +45,7 @@ def seal(path: Path) -> None:
 
 
 def problem(path: Path) -> str | None:
-    """Why the file isn't what was written, in one line; None when it is, or when it has no checksum.
+    """Why the file isn't what was written, in one line; None when it is, or when there is no checksum of it.
 
     A file that was whole is not read again by this process as long as it doesn't change.
     """
@@ -84,11 +87,23 @@ def _check(path: Path, size: int, *_version: int) -> None:
         file = BytesIO(opened.read()) if size <= _AT_ONCE else opened
         place = _place(file)
         if place is None:
+            _check_listed(path)
             return
         file.seek(place)
         digits = file.read(len(OPEN))
         if digits != f"{_crc(file, place):08x}".encode():
             raise _Damaged("not what was written (its checksum differs)")
+
+
+def _check_listed(path: Path) -> None:
+    """Raises where a run's list has another sha256 of the file, or can't be read."""
+    for folder in path.parents[:2]:
+        try:
+            expected = checksums.listed(folder).get(path.relative_to(folder).as_posix())
+        except ValueError as e:
+            raise _Damaged(one_line(e)) from e
+        if expected is not None and expected != checksums.sha256(path):
+            raise _Damaged("not what was written (another program wrote it: its sha256 differs)")
 
 
 def _place(file: BinaryIO) -> int | None:

@@ -261,6 +261,33 @@ def sampling_params(gen_kwargs: Mapping[str, Any], own: SamplingConfig) -> Sampl
     return SamplingParams(**read)
 
 
+_OF_DRAWS = ("temperature", "top_p", "top_k", "min_p")
+
+
+def sampling_words(params: SamplingParams, draw_temperature: float = 0.0) -> str:
+    """What of the sampling a score depends on: `greedy, max_gen_toks 256` or `temperature 0.6, top_p 0.95, max_gen_toks 256`.
+
+    Args:
+        params: of a task and the run.
+        draw_temperature: that a strategy draws with where they are greedy; 0 where it doesn't draw.
+    """
+    params = replace(params, temperature=params.temperature or draw_temperature)
+    neutral = SamplingParams()
+    names = (*(_OF_DRAWS if params.temperature else ()), "repetition_penalty")
+    parts = [
+        f"{name} {getattr(params, name):g}"
+        for name in names
+        if getattr(params, name) != getattr(neutral, name)
+    ]
+    return ", ".join(
+        [
+            *(() if params.temperature else ("greedy",)),
+            *parts,
+            f"max_gen_toks {params.max_gen_toks}",
+        ]
+    )
+
+
 def skips_special_tokens(gen_kwargs: Mapping[str, Any]) -> bool:
     """Whether a task wants its answers without any special tokens."""
     return bool(read_settings(gen_kwargs).get("skip_special_tokens", False))

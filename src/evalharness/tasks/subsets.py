@@ -2,7 +2,8 @@
 
 A draw is a function of the docs' content, `run.limit_seed` and the limit alone: the same docs for every checkpoint and
 engine, in whatever order the split has them, and for every task over the same data. It is stratified: each category has
-its share of the docs, and at least one where there are as many docs as categories.
+its share of the docs, and at least one. With fewer docs than categories it is not: which categories had a doc would then
+be decided by their size, and the docs of others would never count.
 """
 
 from __future__ import annotations
@@ -31,14 +32,19 @@ class Subset(NamedTuple):
     """Docs in the split."""
     is_random: bool = False
     counts: Mapping[str, int] = MappingProxyType({})
-    """Category -> docs there are, of a stratified draw."""
+    """Category -> docs there are, of a draw from a task with categories."""
     seats: Mapping[str, int] = MappingProxyType({})
     """Category -> docs taken."""
 
     @property
+    def is_stratified(self) -> bool:
+        """Each of several categories has its share."""
+        return 1 < len(self.counts) <= len(self.doc_ids)
+
+    @property
     def num_raised(self) -> int:
         """Categories with at least twice their share of the docs, because each has at least one."""
-        if len(self.doc_ids) < len(self.counts):
+        if not self.is_stratified:
             return 0
         share = len(self.doc_ids) / self.num_available
         return sum(num >= 2 * share * self.counts[name] for name, num in self.seats.items() if num)
@@ -56,10 +62,10 @@ def first(num_available: int, limit: int | None) -> Subset:
 
 
 def draw(hashes: bytes, categories: Sequence[str], limit: int, seed: int) -> Subset:
-    """A random subset, stratified by category.
+    """A random subset, stratified by category where there are as many docs to take as categories.
 
-    Within a category, docs are taken by sha256 of the seed and their own hash: each doc is as likely as any other, and of
-    equal docs the first ones are taken.
+    Within a category (or of all docs) they are taken by sha256 of the seed and their own hash: each doc is as likely as any
+    other, and of equal docs the first ones are taken.
 
     Args:
         hashes: of all docs, `HASH_BYTES` each.
@@ -68,29 +74,31 @@ def draw(hashes: bytes, categories: Sequence[str], limit: int, seed: int) -> Sub
         seed: another gives other docs.
     """
     counts = Counter(categories)
-    seats = allocate(counts, limit, lambda category: _rank(seed, _bytes(category)))
-    by_category: dict[str, list[tuple[bytes, int]]] = {category: [] for category in counts}
-    for doc_id, category in enumerate(categories):
-        own = hashes[doc_id * HASH_BYTES : (doc_id + 1) * HASH_BYTES]
-        by_category[category].append((_rank(seed, own), doc_id))
-    taken = [
-        doc_id
-        for category, ranked in by_category.items()
-        for _, doc_id in sorted(ranked)[: seats[category]]
-    ]
+    ranked = sorted(range(len(categories)), key=lambda doc_id: _rank(seed, _of_doc(hashes, doc_id)))
+    if limit < len(counts):
+        taken = ranked[:limit]
+        seats = dict.fromkeys(counts, 0) | Counter(categories[doc_id] for doc_id in taken)
+    else:
+        seats = allocate(counts, limit, lambda category: _rank(seed, _bytes(category)))
+        left = dict(seats)
+        taken = []
+        for doc_id in ranked:
+            if left[categories[doc_id]]:
+                left[categories[doc_id]] -= 1
+                taken.append(doc_id)
     return Subset(sorted(taken), len(categories), is_random=True, counts=counts, seats=seats)
 
 
 def allocate(
     counts: Mapping[str, int], num: int, tie: Callable[[str], bytes] | None = None
 ) -> dict[str, int]:
-    """How many docs each category gives: its share, rounded by largest remainders, and at least one where `num` allows.
+    """How many docs each category gives: its share, rounded by largest remainders, and at least one.
 
     A category that would have none gets one of the category most above its share.
 
     Args:
         counts: docs of each category; none of a category without docs.
-        num: docs to take, up to all.
+        num: docs to take, from as many as categories with docs up to all.
         tie: decides between categories of equal claim, the smallest first; None: their names. Their order says nothing.
 
     Returns:
@@ -99,22 +107,25 @@ def allocate(
     Source: Hamilton's method; Cochran 1977, Sampling Techniques, 5.3 (proportional allocation).
     """
     total = sum(counts.values())
-    assert 0 <= num <= total
     filled = sorted((name for name, count in counts.items() if count), key=tie or _bytes)
+    assert len(filled) <= num <= total
     seats = dict.fromkeys(counts, 0) | {name: num * counts[name] // total for name in filled}
     by_remainder = sorted(filled, key=lambda name: (-(num * counts[name] % total), -counts[name]))
     for name in by_remainder[: num - sum(seats.values())]:
         seats[name] += 1
-    if num >= len(filled):
-        for name in filled:
-            if not seats[name]:
-                donor = max(
-                    (other for other in filled if seats[other] > 1),
-                    key=lambda other: seats[other] * total - num * counts[other],
-                )
-                seats[donor] -= 1
-                seats[name] += 1
+    for name in filled:
+        if not seats[name]:
+            donor = max(
+                (other for other in filled if seats[other] > 1),
+                key=lambda other: seats[other] * total - num * counts[other],
+            )
+            seats[donor] -= 1
+            seats[name] += 1
     return seats
+
+
+def _of_doc(hashes: bytes, doc_id: int) -> bytes:
+    return hashes[doc_id * HASH_BYTES : (doc_id + 1) * HASH_BYTES]
 
 
 def _bytes(text: str) -> bytes:

@@ -17,12 +17,14 @@ from lm_eval.tasks._index import Entry
 
 from evalharness import paths
 from evalharness.config import Config
-from evalharness.errors import ConfigError, TaskError, WriteError, one_line
+from evalharness.errors import ConfigError, TaskError, one_line
 from evalharness.tasks.definitions import members, own_folder
 
 VARIABLE = "EVALHARNESS_TASKS_TRUST"
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _MOST_NAMED = 3
+_trusted_now: set[Path] = set()
+"""Folders that were vouched for, and whose list couldn't be written: for this process."""
 
 
 def require(config: Config, index: Mapping[str, Entry]) -> None:
@@ -46,8 +48,9 @@ def require(config: Config, index: Mapping[str, Entry]) -> None:
 def ask(config: Config) -> None:
     """Ask for what `require` would refuse, where there is a terminal to ask in; a yes is remembered.
 
+    One that can't be written down holds for this process, and says so.
+
     Raises:
-        WriteError: the answer can't be remembered.
         ConfigError: the variable says neither yes nor no.
     """
     if not any(_is_asked_about(folder, config) for folder in paths.search("tasks")):
@@ -61,22 +64,26 @@ def ask(config: Config) -> None:
         sys.stderr.write(f"{one_line(question)} [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
-            remember(folder)
+            try:
+                remember(folder)
+            except OSError as e:
+                _trusted_now.add(folder)
+                why = f"{e.strerror or e}: {str(_list())!r}"
+                sys.stderr.write(
+                    f"warning: trusted for this time only, the answer can't be kept: {one_line(why)}\n"
+                )
 
 
 def remember(folder: Path) -> None:
     """Trust a folder of tasks from now on.
 
     Raises:
-        WriteError: the list can't be written.
+        OSError: the list can't be written.
     """
     path = _list()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{_line(folder)}\n")
-    except OSError as e:
-        raise WriteError.of(e, path) from e
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{_line(folder)}\n")
 
 
 def _untrusted(config: Config, index: Mapping[str, Entry]) -> dict[Path, list[str]]:
@@ -96,7 +103,7 @@ def _all_members(names: Iterable[str], index: Mapping[str, Entry]) -> dict[str, 
 
 
 def _is_asked_about(folder: Path, config: Config) -> bool:
-    if _is_given() or config.tasks.trust:
+    if _is_given() or config.tasks.trust or folder in _trusted_now:
         return False
     return folder != paths.shipped("tasks").resolve() and _line(folder) not in _remembered()
 

@@ -169,11 +169,14 @@ def test_a_run_that_loads_is_ended(tiny_llama: Path, tmp_path: Path) -> None:
 
 
 def test_a_signal_to_a_scorers_worker_isnt_the_runs() -> None:
+    reads, writes = os.pipe()
     with interruptible():
         worker = os.fork()
         if not worker:
+            os.write(writes, b"!")
             time.sleep(60)
             os._exit(0)
+        os.read(reads, 1)
         os.kill(worker, signal.SIGTERM)
         _, status = os.waitpid(worker, 0)
     assert os.WTERMSIG(status) == signal.SIGTERM

@@ -38,7 +38,7 @@ KILLED_AFTER_S = 9.0
 _EXIT_INTERRUPTED = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_before: Mapping[int, Any] = {}
+_before: Mapping[signal.Signals, Any] = {}
 """Signal -> what handled it before the run; empty while none runs."""
 _stop: Callable[[], None] | None = None
 """Cancels what runs on the event loop; None while nothing does."""

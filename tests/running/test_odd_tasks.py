@@ -153,6 +153,8 @@ def outcome(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Outco
         "undeclared",
         "def score(doc, results): return {'acc': np.float32(1), 'own': np.array(0.5)}",
     )
+    rows = [{"q": "Which?", "choices": c, "a": 0} for c in (["x", "y"], [])]
+    own_tasks.write(here, "no_choices", own_tasks.CHOICE, rows)
     add(here, "half_texts", "def text(doc): return doc['q'] + '\\ud83d' * (doc['id'] == '1')")
     for name, body in LEFT_BEHIND.items():
         code = f"{LATE}def score(doc, results):\n    {body}\n    return {{'acc': 1.0}}"
@@ -229,6 +231,12 @@ def test_half_a_character_in_a_prompt_is_that_samples_error(outcome: Outcome) ->
     assert "'\\ud83d' in the prompt is half a character" in second
 
 
+def test_a_doc_without_choices_is_an_error(outcome: Outcome) -> None:
+    first, second = errors(outcome, "no_choices")
+    assert first is None
+    assert second == "prompt: ValueError: nothing is asked: the doc has no choices"
+
+
 @pytest.mark.parametrize("name", LEFT_BEHIND)
 def test_what_a_scorer_leaves_to_the_process_is_taken_back(outcome: Outcome, name: str) -> None:
     assert errors(outcome, f"leaves_{name}") == [None] * 4
@@ -265,7 +273,7 @@ def test_an_aggregation_may_change_its_own_copy(outcome: Outcome) -> None:
 
 def test_the_other_tasks_are_finished_and_stored(outcome: Outcome) -> None:
     assert outcome.manifest.status == "partial"
-    assert len(outcome.manifest.tasks) == 20
+    assert len(outcome.manifest.tasks) == 21
     assert (summary(outcome, "zz_good").status, value(outcome, "zz_good")) == ("complete", 1.0)
     assert errors(outcome, "zz_good") == [None] * 4
 

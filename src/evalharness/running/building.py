@@ -214,12 +214,14 @@ def _ask_lm_eval(
 
 
 def _check_texts(instances: list[Instance]) -> None:
-    """Refuse prompts that no tokenizer takes.
+    """Refuse a doc that asks nothing, and prompts that no tokenizer takes.
 
     Raises:
         TypeError: no text.
-        ValueError: half a character.
+        ValueError: nothing is asked, or half a character.
     """
+    if not instances:
+        raise ValueError("nothing is asked: the doc has no choices")
     for instance in instances:
         texts = instance.args if instance.request_type == "loglikelihood" else instance.args[:1]
         for text in texts:

@@ -87,6 +87,15 @@ def test_another_shape_than_the_config_says_is_refused(tmp_path: Path) -> None:
         check_architecture(tmp_path)
 
 
+def test_integers_without_a_quantization_are_refused(tmp_path: Path) -> None:
+    def rounded(weights: Weights) -> Weights:
+        return {k: v.to(torch.int8) if "down_proj" in k else v for k, v in weights.items()}
+
+    edit_weights(tiny.make_tiny_llama(tmp_path), rounded)
+    with pytest.raises(CheckpointError, match=r"down_proj\.weight.*: I8, packed or quantized"):
+        check_architecture(tmp_path)
+
+
 def test_an_expert_that_is_missing_in_the_middle_is_named(tmp_path: Path) -> None:
     edit_weights(tiny.make_tiny_mixtral(tmp_path), without("layers.1.block_sparse_moe.experts.2."))
     with pytest.raises(CheckpointError, match=r"layers\.1\.block_sparse_moe\.experts\.2 lacks w1"):

@@ -1,5 +1,6 @@
 """Weights and adapters that don't fit are refused before anything is loaded; what was merged or unchecked is said."""
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from evalharness.config import (
     Config,
+    Device,
     EngineConfig,
     EngineKind,
     ModelConfig,
@@ -17,7 +19,10 @@ from evalharness.config import (
     TaskConfig,
     Variant,
 )
+from evalharness.engines.base import RequestError, Weights
+from evalharness.engines.hf import HfEngine
 from evalharness.errors import CheckpointError
+from evalharness.records import ScoreRequest
 from evalharness.running.preparing import prepare
 from evalharness.running.run import run
 
@@ -60,6 +65,30 @@ def test_missing_tensors_end_the_run_before_it_begins(
 def test_an_engine_without_weights_does_not_ask_for_them(damaged: Path, tmp_path: Path) -> None:
     info = prepare(config(damaged, tmp_path / "results", EngineKind.fake)).info
     assert (info.fits_architecture, info.remarks) == (None, ())
+
+
+@pytest.mark.parametrize("kind", [EngineKind.hf, EngineKind.vllm])
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(
+    tiny_llama: Path, tmp_path: Path, kind: EngineKind
+) -> None:
+    folder = tmp_path / "smaller"
+    shutil.copytree(tiny_llama, folder)
+    weights = safetensors.load_file(tiny_llama / "model.safetensors")
+    outer = {name: value[:100].clone() for name, value in weights.items() if len(value) > 100}
+    outer = {k: v for k, v in outer.items() if "embed_tokens" in k or "lm_head" in k}
+    safetensors.save_file(weights | outer, folder / "model.safetensors", {"format": "pt"})
+    text = json.loads((folder / "config.json").read_text()) | {"vocab_size": 100}
+    (folder / "config.json").write_text(json.dumps(text))
+    with pytest.raises(CheckpointError, match=r"has \d+ tokens, and config\.json says 100"):
+        prepare(config(folder, tmp_path / "results", kind))
+
+
+def test_a_token_that_the_model_lacks_is_a_requests_error(tiny_llama: Path) -> None:
+    weights = Weights(path=tiny_llama)
+    engine = HfEngine.load(EngineConfig(kind=EngineKind.hf, device=Device.cpu), weights)
+    request = ScoreRequest(context_token_ids=(1, 2), continuations=((10**6,),))
+    with pytest.raises(RequestError, match=r"the tokenizer gives the ids \[1000000\]"):
+        asyncio.run(engine.score(request))
 
 
 def make_adapter(folder: Path, base: str = "llama", size: int = 64) -> Path:

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM end a run soon, whatever a task's code does; what was answered is kept, and the run goes on."""
 
+import os
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import own_tasks
+from evalharness.running.interrupting import interruptible
 from killing import Home, manifest
 
 pytestmark = pytest.mark.slow
@@ -164,3 +166,17 @@ def test_a_run_that_loads_is_ended(tiny_llama: Path, tmp_path: Path) -> None:
     assert ended.seconds < MOST_S
     assert ended.exit_code == 3
     finish(here, tiny_llama, "engine=hf")
+
+
+def test_a_signal_to_a_scorers_worker_isnt_the_runs() -> None:
+    reads, writes = os.pipe()
+    with interruptible():
+        worker = os.fork()
+        if not worker:
+            os.write(writes, b"!")
+            time.sleep(60)
+            os._exit(0)
+        os.read(reads, 1)
+        os.kill(worker, signal.SIGTERM)
+        _, status = os.waitpid(worker, 0)
+    assert os.WTERMSIG(status) == signal.SIGTERM

@@ -33,7 +33,7 @@ metric_list:
 metadata: {{version: 1.0}}
 """
 AS_IT_SHOULD_BE = """
-import math, re, time
+import math, os, re, signal, time
 import numpy as np
 
 def text(doc): return doc["q"]
@@ -89,6 +89,13 @@ LOOPS = {
     "swallow": "swallow()",
     "forgive": "return forgiving()",
 }
+LEFT_BEHIND = {
+    "folder": "os.chdir('/')",
+    "alarm": "signal.setitimer(signal.ITIMER_REAL, 0.01)",
+    "its_own_alarm": "signal.signal(signal.SIGALRM, late); signal.setitimer(signal.ITIMER_REAL, 0.01)",
+    "answers": "results.clear()",
+}
+LATE = "def late(*_): raise TimeoutError\n"
 BAD_AGGREGATIONS = {
     "raises": "raise ZeroDivisionError('none')",
     "nan": "return math.nan",
@@ -146,6 +153,12 @@ def outcome(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Outco
         "undeclared",
         "def score(doc, results): return {'acc': np.float32(1), 'own': np.array(0.5)}",
     )
+    rows = [{"q": "Which?", "choices": c, "a": 0} for c in (["x", "y"], [])]
+    own_tasks.write(here, "no_choices", own_tasks.CHOICE, rows)
+    add(here, "half_texts", "def text(doc): return doc['q'] + '\\ud83d' * (doc['id'] == '1')")
+    for name, body in LEFT_BEHIND.items():
+        code = f"{LATE}def score(doc, results):\n    {body}\n    return {{'acc': 1.0}}"
+        add(here, f"leaves_{name}", code)
     add(here, "unscored", "def score(doc, results): return {'own': 1}")
     add(
         here,
@@ -211,6 +224,31 @@ def test_targets_of_other_types_are_shown_as_text(outcome: Outcome) -> None:
     assert [row.target for row in rows] == ["None", "7", "[1, 2]", "{}"]
 
 
+def test_half_a_character_in_a_prompt_is_that_samples_error(outcome: Outcome) -> None:
+    first, second, *_ = errors(outcome, "half_texts")
+    assert first is None
+    assert second is not None
+    assert "'\\ud83d' in the prompt is half a character" in second
+
+
+def test_a_doc_without_choices_is_an_error(outcome: Outcome) -> None:
+    first, second = errors(outcome, "no_choices")
+    assert first is None
+    assert second == "prompt: ValueError: nothing is asked: the doc has no choices"
+
+
+@pytest.mark.parametrize("name", LEFT_BEHIND)
+def test_what_a_scorer_leaves_to_the_process_is_taken_back(outcome: Outcome, name: str) -> None:
+    assert errors(outcome, f"leaves_{name}") == [None] * 4
+    assert value(outcome, f"leaves_{name}") == 1.0
+
+
+def test_the_answer_is_stored_as_it_was_before_the_scorer(outcome: Outcome) -> None:
+    answers = {row.answer for row in iter_samples(outcome.run_dir, "leaves_answers")}
+    assert answers
+    assert all(answer.strip().startswith("The answer is") for answer in answers)
+
+
 def test_a_number_of_an_undeclared_metric_is_a_mean(outcome: Outcome) -> None:
     assert (value(outcome, "undeclared"), value(outcome, "undeclared", "own")) == (1.0, 0.5)
 
@@ -235,7 +273,7 @@ def test_an_aggregation_may_change_its_own_copy(outcome: Outcome) -> None:
 
 def test_the_other_tasks_are_finished_and_stored(outcome: Outcome) -> None:
     assert outcome.manifest.status == "partial"
-    assert len(outcome.manifest.tasks) == 15
+    assert len(outcome.manifest.tasks) == 21
     assert (summary(outcome, "zz_good").status, value(outcome, "zz_good")) == ("complete", 1.0)
     assert errors(outcome, "zz_good") == [None] * 4
 

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from evalharness.errors import StoreError
@@ -67,6 +68,44 @@ def test_damaged_manifest_is_a_warning(
     with caplog.at_level(logging.WARNING):
         assert len(list_runs(results_dir)) == 2
     assert "2026-a" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"num_docs": ', '"num_docs": "x", "was": '),
+        ('"num_errors": ', '"num_errors": null, "was": '),
+        ('"num_samples": ', '"num_samples": 1e999, "was": '),
+        ('"load_s": ', '"load_s": 1e999, "was": '),
+        ('"num_gpus": ', '"num_gpus": "two", "was": '),
+        ('"task": ', '"task": null, "was": '),
+    ],
+)
+def test_a_number_that_is_none_damages_its_own_manifest_only(
+    tmp_path: Path, old: str, new: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("good", "odd"):
+        make_run(tmp_path, name, "m", "s", {"t": [1.0, 0.0]})
+    path = tmp_path / "odd" / "manifest.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with caplog.at_level(logging.WARNING):
+        assert [run.run_id for run in list_runs(tmp_path)] == ["good"]
+    assert "odd/manifest.json" in caplog.text
+
+
+def test_metrics_of_other_types_are_damaged(tmp_path: Path) -> None:
+    make_run(tmp_path, "odd", "m", "s", {"t": [1.0, 0.0]})
+    path = tmp_path / "odd" / "metrics.parquet"
+    (tmp_path / "odd" / "checksums.sha256").unlink(missing_ok=True)
+    with duckdb.connect() as connection:
+        rows = f"SELECT * REPLACE ('much' AS value) FROM '{path}'"
+        connection.execute(f"COPY ({rows}) TO '{path}.new' (FORMAT parquet)")
+    Path(f"{path}.new").rename(path)
+    with pytest.raises(StoreError, match="is damaged"):
+        load_metrics(path.parent)
+    assert load_main_metrics(tmp_path, ["odd"]).damaged == ["odd"]
 
 
 def test_renamed_folder_is_a_warning(results_dir: Path, caplog: pytest.LogCaptureFixture) -> None:

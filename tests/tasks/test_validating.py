@@ -45,6 +45,19 @@ WRONG = [
     ("regex_pattern", "regex_patern", "no such field; did you mean 'regex_pattern'?"),
     ("exact_match", "exact_mach", "metric_list[0].metric: no metric 'exact_mach'; did you mean"),
     ("aggregation: mean", "aggregation: meen", "metric_list[0].aggregation: no aggregation 'meen'"),
+    ("aggregation: mean", "aggregation: null", "metric_list[0].aggregation: empty; leave it out"),
+    (
+        "higher_is_better: true",
+        "higher_is_better: 'false'",
+        "metric_list[0].higher_is_better: got 'false'; expected true or false",
+    ),
+    (
+        "metadata",
+        "  - {{metric: exact_match, ignore_case: true}}\nmetadata",
+        "metric_list[1].metric: 'exact_match' stands twice",
+    ),
+    ("metadata", "repeats: 0\nmetadata", "repeats: got 0; expected a whole number, 1 or more"),
+    ("metadata", "num_fewshot: '2'\nmetadata", "num_fewshot: got '2'; expected a whole number"),
     ("{{{{q}}}}", "{{{{q", "line 5: doc_to_text: bad template: "),
     (
         "{{{{q}}}}",

@@ -36,6 +36,7 @@ from evalharness.errors import CheckpointError, one_line
 INPUT_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight")
 """Ends of their names."""
 _GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
+_WHOLE = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
 _MISMATCH_SHOWN = 2
 
 
@@ -71,6 +72,8 @@ def check_architecture(path: Path, *, is_text_only: bool = False) -> Architectur
         import transformers  # noqa: F401
     except ImportError as e:
         return _unchecked(f"{e.name or 'torch'} isn't installed")
+    if quantization_of(content).method is None:
+        _check_dtypes(path, files)
     remarks = _unused(path, files)
     model_type = content.get("model_type")
     if not _is_model_type(model_type):
@@ -142,6 +145,17 @@ def _unused(path: Path, files: Sequence[WeightsFile]) -> list[str]:
             "model."
         )
     return [f"Not loaded from the checkpoint's folder: {some(unused)}."] if unused else []
+
+
+def _check_dtypes(path: Path, files: Sequence[WeightsFile]) -> None:
+    """Integers are packed or scaled weights, whose numbers mean nothing without their quantization."""
+    tensors = [tensor for file in files for tensor in file.tensors]
+    whole = [t for t in tensors if t.dtype in _WHOLE and t.name.endswith(".weight")]
+    if whole:
+        raise CheckpointError(
+            f"checkpoint {path}: {some([t.name for t in whole])}: {whole[0].dtype}, packed or quantized weights, and "
+            "config.json has no quantization_config; fetch the checkpoint again, or write it unquantized."
+        )
 
 
 def _unchecked(why: str) -> ArchitectureCheck:

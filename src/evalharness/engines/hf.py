@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from evalharness.checkpoint import merged
@@ -11,7 +12,7 @@ from evalharness.config import Device, EngineConfig
 from evalharness.engines.base import EngineInfo, RequestError, Weights
 from evalharness.engines.detokenizer import Detokenizer
 from evalharness.engines.hf_sampling import Reshaping, StopStrings, generation_config, reshapes
-from evalharness.errors import ConfigError, EngineError
+from evalharness.errors import ConfigError, EngineError, one_line
 from evalharness.records import (
     ContinuationScore,
     GenerateRequest,
@@ -72,8 +73,13 @@ class HfEngine:
                 **config.extra,
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(weights.path, **trust)
-        except (OSError, ValueError, RuntimeError) as e:
-            raise EngineError(f"transformers did not load {weights.path.name}: {e}") from e
+        except Exception as e:  # transformers raises anything on an odd config.json
+            why = (
+                str(e)
+                if isinstance(e, (OSError, ValueError, RuntimeError))
+                else f"{type(e).__name__}: {one_line(e)}"
+            )
+            raise EngineError(f"transformers did not load {weights.path.name}: {why}") from e
         model = model.to("cuda" if has_gpu else "cpu").eval()
         info = EngineInfo(
             kind="hf",
@@ -107,11 +113,28 @@ class HfEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
+    @property
+    def _num_tokens(self) -> int:
+        return int(self._model.get_input_embeddings().weight.shape[0])
+
+    def _check_known(self, token_ids: Sequence[int]) -> None:
+        """Refuse tokens without an embedding.
+
+        Raises:
+            RequestError: the tokenizer has more tokens than the model.
+        """
+        size = self._num_tokens
+        if unknown := sorted({token for token in token_ids if token >= size}):
+            raise RequestError(
+                f"the model has {size} tokens, and the tokenizer gives the ids {unknown[:5]}; is it another checkpoint's?"
+            )
+
     def _generate(self, request: GenerateRequest) -> Generation:
         import torch
 
         s, started = request.sampling, time.perf_counter()
-        size = self._model.get_input_embeddings().weight.shape[0]
+        size = self._num_tokens
+        self._check_known(request.prompt_token_ids)
         if unknown := [token for token, _ in s.logit_bias if token >= size]:
             raise RequestError(
                 f"logit_bias: the model has {size} tokens; got the ids {unknown[:5]}"
@@ -148,6 +171,7 @@ class HfEngine:
         started, scored, num_tokens = time.perf_counter(), [], 0
         for continuation in request.continuations:
             tokens = request.context_token_ids + continuation
+            self._check_known(tokens)
             num_tokens += len(tokens)
             with torch.inference_mode():
                 ids = torch.tensor([tokens[:-1]], device=self._model.device)

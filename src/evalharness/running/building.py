@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -33,6 +35,7 @@ from evalharness.tasks.user_code import Bounds, UserCodeError
 
 DOCS_AT_ONCE = 16
 """Their prompts are encoded in one call."""
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,30 @@ def _ask_lm_eval(
         apply_chat_template=prompting.is_chat,
         chat_template=template,
     )
-    return instances if isinstance(instances, list) else [instances]
+    instances = instances if isinstance(instances, list) else [instances]
+    _check_texts(instances)
+    return instances
+
+
+def _check_texts(instances: list[Instance]) -> None:
+    """Refuse a doc that asks nothing, and prompts that no tokenizer takes.
+
+    Raises:
+        TypeError: no text.
+        ValueError: nothing is asked, or half a character.
+    """
+    if not instances:
+        raise ValueError("nothing is asked: the doc has no choices")
+    for instance in instances:
+        texts = instance.args if instance.request_type == "loglikelihood" else instance.args[:1]
+        for text in texts:
+            if not isinstance(text, str):
+                kind = type(text).__name__
+                raise TypeError(f"the prompt is {reprlib.repr(text)} ({kind}), not a text")
+            if not text.isascii() and (half := _HALF.search(text)):
+                raise ValueError(
+                    f"{half[0]!r} in the prompt is half a character (a surrogate without its pair)"
+                )
 
 
 def _unbuilt(loaded: LoadedTask, doc_id: int, doc: Any, failure: Failure) -> Iterator[Sample]:

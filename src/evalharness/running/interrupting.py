@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, NoReturn
 
 from evalharness.running import guard
@@ -38,6 +38,8 @@ KILLED_AFTER_S = 9.0
 _EXIT_INTERRUPTED = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_before: Mapping[signal.Signals, Any] = {}
+"""Signal -> what handled it before the run; empty while none runs."""
 _stop: Callable[[], None] | None = None
 """Cancels what runs on the event loop; None while nothing does."""
 _last_words: Callable[[], None] | None = None
@@ -53,6 +55,7 @@ def interruptible(terminal: IO[str] | None = None) -> Iterator[None]:
     Args:
         terminal: where to say that it was ended by force; None for standard error.
     """
+    global _before
     is_interrupted = False
 
     def handle(signum: int, frame: object) -> None:
@@ -67,15 +70,28 @@ def interruptible(terminal: IO[str] | None = None) -> Iterator[None]:
         stop, _stop = _stop, None
         stop()
 
-    before = {s: signal.signal(s, handle) for s in _SIGNALS}
+    _before = before = {s: signal.signal(s, handle) for s in _SIGNALS}
     user_code.watch(is_watched=True)
     try:
         with _guarded(terminal):
             yield
     finally:
         user_code.watch(is_watched=False)
+        _before = {}
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def _leave_the_run() -> None:
+    """In a process that was forked off a run's (a scorer's worker): a signal to it isn't the run's."""
+    if _before:
+        with contextlib.suppress(ValueError):
+            signal.set_wakeup_fd(-1)
+            for signum, handler in _before.items():
+                signal.signal(signum, handler)
+
+
+os.register_at_fork(after_in_child=_leave_the_run)
 
 
 @contextlib.contextmanager

@@ -92,6 +92,8 @@ def prepare(config: Config) -> Prepared:
     max_model_len = _check_fit(config, info)
     is_chat = is_chat_model(config, path)
     tokenizer = load_tokenizer(config, path)
+    if config.engine.computes in LOADS_WEIGHTS:
+        _check_vocabulary(config, tokenizer, info)
     template = Template(tokenizer, config.model)
     if is_chat:
         check_template(template, config.model)
@@ -305,6 +307,16 @@ def is_chat_model(config: Config, path: Path) -> bool:
             "prompts or model.chat_template=<file>"
         )
     return is_chat
+
+
+def _check_vocabulary(config: Config, tokenizer: Any, info: CheckpointInfo) -> None:
+    """A model may have more tokens than its tokenizer, never fewer; added ones, which no prompt need have, aside."""
+    size, num = info.vocab_size, int(tokenizer.vocab_size)
+    if size and num > size:
+        raise CheckpointError(
+            f"model {config.model.name!r}: its tokenizer has {num} tokens, and config.json says {size}; they are of "
+            "different checkpoints: fetch it again."
+        )
 
 
 def load_tokenizer(config: Config, path: Path) -> Any:

@@ -225,10 +225,10 @@ class TaskScorer:
         by_filter = {}
         for filter_ in self._loaded.filters():
             answers = [i.filtered_resps[filter_] for i in instances]
-            given = task.process_results(instances[0].doc, answers)
-            scores = checked_scores(given, self._aggregations)
+            # Before the scorer, which may change the list.
             answer = answers[0] if len(answers) == 1 else json.dumps(answers, default=str)
-            by_filter[filter_] = Scored(str(answer), scores)
+            given = task.process_results(instances[0].doc, answers)
+            by_filter[filter_] = Scored(str(answer), checked_scores(given, self._aggregations))
         return by_filter
 
 

@@ -5,9 +5,18 @@ import math
 from dataclasses import asdict, fields
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from evalharness.records import SCHEMA_VERSION, Manifest, TaskSummary
+
+_NUMBERS = (
+    *("wall_s", "load_s", "serve_s", "num_starts", "num_gpus"),
+    *("energy_j", "load_energy_j", "peak_gpu_memory_gib", "cost_usd"),
+)
+"""Fields of a manifest that tables compute with."""
+
+_COUNTS_OF_TASK = attrgetter(*(f.name for f in fields(TaskSummary) if f.type == "int"))
 
 
 def clean_text(text: str) -> str:
@@ -68,6 +77,11 @@ def manifest_from_json(text: str) -> Manifest:
         manifest = Manifest(**_known(Manifest, content), tasks=tasks)
     except (AttributeError, TypeError) as e:
         raise ValueError(str(e)) from e
+    for name in _NUMBERS:
+        number = getattr(manifest, name)
+        is_number = isinstance(number, int | float) and math.isfinite(number)
+        if number is not None and not is_number:
+            raise ValueError(f"{name} is {number!r}, no number")
     for name in ("run_id", "status", "model", "suite", "started_at"):
         if not isinstance(getattr(manifest, name), str):
             raise ValueError(f"{name} is no text")
@@ -89,7 +103,16 @@ def _task(content: dict[str, Any]) -> TaskSummary:
     if content.get("wall_s") is None:
         content["wall_s"] = math.nan
     content["remarks"] = tuple(content.get("remarks", ()))
-    return TaskSummary(**_known(TaskSummary, content))
+    summary = TaskSummary(**_known(TaskSummary, content))
+    if not isinstance(summary.task, str):
+        raise TypeError(f"a task's name is {summary.task!r}, no text")
+    try:
+        are_finite = math.isfinite(sum(_COUNTS_OF_TASK(summary)))
+    except TypeError:
+        are_finite = False
+    if not are_finite:
+        raise TypeError(f"a count of task {summary.task!r} is no number")
+    return summary
 
 
 def _known(record: type, content: dict[str, Any]) -> dict[str, Any]:

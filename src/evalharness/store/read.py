@@ -239,8 +239,9 @@ def _add_main_metrics(
 
     if not paths:
         return
-    names = ["run_id", *(column.name for column in METRICS[_NUM_RUN_COLUMNS:])]
-    selected = ", ".join(f'"{name}"' for name in names)
+    columns = METRICS[_NUM_RUN_COLUMNS:]
+    names = ["run_id", *(column.name for column in columns)]
+    selected = f"run_id, {_selected(columns)}"
     try:
         rows = connection.execute(
             f"SELECT {selected} FROM read_parquet(?) WHERE is_main",
@@ -281,8 +282,8 @@ def _read_table(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     _require_whole(path)
-    names = [column.name for column in columns[_NUM_RUN_COLUMNS:]]
-    selected = ", ".join(f'"{name}"' for name in names)
+    columns = columns[_NUM_RUN_COLUMNS:]
+    names, selected = [column.name for column in columns], _selected(columns)
     try:
         with cursor() as connection:
             rows = connection.execute(
@@ -291,6 +292,11 @@ def _read_table(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
     except duckdb.Error as e:
         raise _damaged(path, e) from e
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _selected(columns: Sequence[Column]) -> str:
+    """The columns, with the types that they have to have: a file of another writer's is damaged, or read as ours."""
+    return ", ".join(f'CAST("{column.name}" AS {column.type})' for column in columns)
 
 
 def load_samples(run_dir: Path, task: str, columns: Sequence[str] | None = None) -> "pa.Table":

@@ -17,6 +17,7 @@ import atexit
 import contextlib
 import ctypes
 import math
+import os
 import signal
 import threading
 import time
@@ -115,6 +116,7 @@ class Contained:
         """Stop the clock; what was raised becomes one of two errors."""
         if self._is_main:
             _main.running = None
+            _main.tidy()
         else:
             _others.stop(self)
         if self.is_over:
@@ -212,6 +214,8 @@ class _State:
 
     is_watched: bool = False
     is_interrupted: bool = False
+    folder: str | None = None
+    """Where a run works; None while none does."""
 
     @property
     def is_signalled(self) -> bool:
@@ -223,8 +227,12 @@ _state = _State()
 
 
 def watch(*, is_watched: bool) -> None:
-    """Say whether Ctrl-C and SIGTERM reach `interrupt`: a KeyboardInterrupt is the code's own then."""
+    """Say whether Ctrl-C and SIGTERM reach `interrupt`: a KeyboardInterrupt is the code's own then.
+
+    While they do, code that leaves the working folder is brought back to it.
+    """
     _state.is_watched, _state.is_interrupted = is_watched, False
+    _state.folder = _folder() if is_watched else None
 
 
 def interrupt() -> None:
@@ -311,6 +319,14 @@ class _Main:
             self.running.ends_at = 0.0
             self._set(_SOON_S)
 
+    def tidy(self) -> None:
+        """Take back what code may leave to the whole process: an alarm that is still to come, another working folder."""
+        if self._timer is not None and self._timer.signal != signal.SIGALRM:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+        if _state.folder is not None and _folder() != _state.folder:
+            with contextlib.suppress(OSError):
+                os.chdir(_state.folder)
+
     def _set(self, seconds: float) -> None:
         assert self._timer is not None
         seconds = max(seconds, _SOON_S)
@@ -379,6 +395,14 @@ class _Others:
                     if time.monotonic() >= code.ends_at:
                         code.is_over = True
                         _raise_in(ident, _EndError)
+
+
+def _folder() -> str | None:
+    """The working folder; None where it is gone."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - asked for each sample
+    except OSError:
+        return None
 
 
 def _raise_in(ident: int, kind: type[BaseException]) -> None:

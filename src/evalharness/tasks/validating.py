@@ -35,6 +35,8 @@ _GROUP = {f.name for f in dataclasses.fields(GroupConfig)} | {"tag"} | _TASK
 _FEWSHOT = {f.name for f in dataclasses.fields(FewshotConfig)}
 _FILTER = {"name", "filter"}
 _TEMPLATES = ("doc_to_text", "doc_to_target", "doc_to_choice", "description", "gen_prefix")
+_COUNTS = {"num_fewshot": 0, "repeats": 1}
+"""Field -> its least value."""
 _REGEXES = ("regex_pattern", "regexes_to_ignore")
 
 
@@ -154,17 +156,36 @@ def _check_regexes(file: TaskFile, step: Mapping[str, Any], where: str) -> None:
                 raise _fail(file, place, f"bad regex {pattern!r}: {e}") from e
 
 
+def _check_counts(file: TaskFile) -> None:
+    for field, least in _COUNTS.items():
+        value = file.values.get(field)
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        if value is not None and not is_count:
+            raise _fail(file, field, f"got {value!r}; expected a whole number, {least} or more")
+
+
 def _check_metrics(file: TaskFile) -> None:
+    names: list[Any] = []
     for i, metric in enumerate(file.values.get("metric_list") or []):
         where = f"metric_list[{i}]"
         name = metric.get("metric")
         if name is None:
             raise _fail(file, f"{where}.metric", "missing")
+        if name in names:
+            what = f"{name!r} stands twice, and lm-eval computes the last for both; keep one"
+            raise _fail(file, f"{where}.metric", what)
+        names.append(name)
+        is_higher_better = metric.get("higher_is_better")
+        if not isinstance(is_higher_better, bool | None):
+            what = f"got {is_higher_better!r}; expected true or false"
+            raise _fail(file, f"{where}.higher_is_better", what)
         own = isinstance(name, FunctionName) or "process_results" in file.values
         if not own and not metric.get("hf_evaluate") and name not in metric_registry:
             near = did_you_mean(str(name), metric_registry.keys())
             raise _fail(file, f"{where}.metric", f"no metric {name!r}{near}")
         aggregation = metric.get("aggregation", "mean")
+        if aggregation is None:
+            raise _fail(file, f"{where}.aggregation", "empty; leave it out, or name one")
         if isinstance(aggregation, str) and aggregation not in aggregation_registry:
             near = did_you_mean(aggregation, aggregation_registry.keys())
             raise _fail(file, f"{where}.aggregation", f"no aggregation {aggregation!r}{near}")
@@ -189,6 +210,7 @@ _CHECKS: dict[Callable[[TaskFile], None], str] = {
     _check_data: "dataset_kwargs",
     _check_fewshots: "fewshot_config",
     _check_filters: "filter_list",
+    _check_counts: "num_fewshot",
     _check_metrics: "metric_list",
     _check_templates: "doc_to_text",
 }

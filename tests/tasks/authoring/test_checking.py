@@ -154,3 +154,10 @@ def test_scoring_stops_when_time_is_over(here: Path) -> None:
     own.write(here, "one")
     _, num_scored = examine(own.load("one").tasks[0], seconds=1e-9)
     assert num_scored == 1
+
+
+def test_a_prompt_that_cant_be_made_is_found(here: Path) -> None:
+    rows = [{"id": "0", "q": "x", "a": "1"}, {"id": "1", "q": "x"}]
+    own.write(here, "one", own.GENERATE, rows)
+    (found,) = check_sizes(estimated_sizes(own.load("one").tasks[0]), 4096)
+    assert found.what == "doc 1 can't be asked: UndefinedError: 'a' is undefined"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evalharness.checkpoint import DEMO_PATH
 from evalharness.config import SamplingConfig
@@ -12,6 +13,7 @@ from evalharness.tasks.authoring.answers import choices_of
 from evalharness.tasks.authoring.checking import Defect
 from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.sampling import sampling_params
+from evalharness.tasks.user_code import UserCodeError
 
 DEFAULT_LIMIT = 4096
 """Tokens of context, where no model is named."""
@@ -88,21 +90,45 @@ def _docs(ids: set[int]) -> str:
 
 
 def estimated_sizes(loaded: LoadedTask) -> Iterator[PromptSize]:
-    """Of the docs with the longest questions, without a model: by the demo's tokenizer, else by characters."""
-    task, count = loaded.task, token_counter()
-    kwargs = task.get_config("generation_kwargs") or {}
-    limit = sampling_params(kwargs, SamplingConfig()).max_gen_toks
-    docs = sorted(enumerate(loaded.docs), key=lambda item: -len(str(task.doc_to_text(item[1]))))
+    """Of the docs with the longest questions, without a model: by the demo's tokenizer, else by characters.
+
+    Docs whose question can't be made come first, with the reason.
+    """
+    count = token_counter()
+    docs = sorted(enumerate(loaded.docs), key=lambda item: -_length(loaded, item[1]))
     for doc_id, doc in docs[:_LONGEST]:
-        context = task.fewshot_context(
-            doc,
-            num_fewshot=task.get_config("num_fewshot") or 0,
-            gen_prefix=task.doc_to_prefix(doc),
-        )
-        texts = context if isinstance(context, list) else [context]
-        answers = [count(choice) for choice in choices_of(task, doc)]
-        num_answer = limit if loaded.kind == "generate_until" else max(answers, default=1)
-        yield PromptSize(doc_id, max(count(text) for text in texts), num_answer)
+        try:
+            with loaded.bounds.contain("the prompt"):
+                num_tokens, num_answer = _estimated(loaded, doc, count)
+        except UserCodeError as e:
+            yield PromptSize(doc_id, 0, 0, problem=str(e))
+        else:
+            yield PromptSize(doc_id, num_tokens, num_answer)
+
+
+def _length(loaded: LoadedTask, doc: Any) -> float:
+    try:
+        with loaded.bounds.contain("the question"):
+            return len(str(loaded.task.doc_to_text(doc)))
+    except UserCodeError:
+        return math.inf
+
+
+def _estimated(loaded: LoadedTask, doc: Any, count: Callable[[str], int]) -> tuple[int, int]:
+    """Tokens of a doc's prompt, and of its answer at most."""
+    task = loaded.task
+    context = task.fewshot_context(
+        doc,
+        num_fewshot=task.get_config("num_fewshot") or 0,
+        gen_prefix=task.doc_to_prefix(doc),
+    )
+    texts = context if isinstance(context, list) else [context]
+    kwargs = task.get_config("generation_kwargs") or {}
+    if loaded.kind == "generate_until":
+        num_answer = sampling_params(kwargs, SamplingConfig()).max_gen_toks
+    else:
+        num_answer = max((count(choice) for choice in choices_of(task, doc)), default=1)
+    return max(count(text) for text in texts), num_answer
 
 
 def token_counter() -> Callable[[str], int]:

@@ -97,6 +97,8 @@ def test_only_versions_and_made_up_answers_are_kept_apart_for_good() -> None:
         (of(task={"task_hash": ""}), of(task={"task_hash": ""}), ["scoring"]),
         (of(task={"request_hash": ""}), of(task={"num_fewshot": 5}), []),
         (of(), of(task={"dataset_fingerprint": ""}), ["docs"]),
+        (of(), of(task={"sampling": ""}), ["sampling"]),
+        (of(), kept_none(temperature=0.6), ["sampling"]),
         (of(task={"num_fewshot": 5}), of({"seeds": {}}, {"num_fewshot": 5}), ["few-shot draws"]),
         (of({"packages": {}}), of(), ["lm-eval version"]),
         (of(), of({"checkpoint": {}}), ["chat template on or off"]),

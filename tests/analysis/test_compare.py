@@ -128,7 +128,8 @@ def test_docs_are_joined_by_hash_and_the_others_are_counted(tmp_path: Path) -> N
 
 def with_other_content(path: Path, num: int, **on_x: Any) -> tuple[Manifest, Manifest]:
     """Two runs of which the second was asked docs of another content at the task's first places."""
-    runs = [make_run(path, name, "m", "s", {"x": TASKS["x"]}) for name in "a"]
+    of_a = {"x": {k: v for k, v in on_x.items() if k == "num_docs"}}
+    runs = [make_run(path, "a", "m", "s", {"x": TASKS["x"]}, on_task=of_a)]
     runs.append(make_run(path, "b", "m", "s", {"x": TASKS["x"]}, on_task={"x": on_x}))
     rows = [
         replace(_sample("x", doc + 1000 * (doc < num), score, None), doc_id=doc)
@@ -161,6 +162,12 @@ def test_the_docs_in_common_are_compared_when_asked_for(tmp_path: Path, fingerpr
     (row,) = compare_runs(tmp_path, *runs, any_prompt=True).tasks
     assert (row.result.n, row.is_missing) == (90, False)
     assert "without 10 docs with other content in the same place" in row.notes
+
+
+def test_docs_that_neither_run_got_to_are_missing_beside_other_ones(tmp_path: Path) -> None:
+    runs = with_other_content(tmp_path, 10, num_docs=105)
+    (row,) = compare_runs(tmp_path, *runs, any_prompt=True).tasks
+    assert (row.result.n, row.num_neither) == (90, 5)
 
 
 def test_docs_of_which_none_are_common_are_no_comparison(tmp_path: Path) -> None:

@@ -342,6 +342,8 @@ class TaskSummary:
     """Choices that were encoded by themselves, because a token would have spanned context and choice."""
     num_own_fewshots: int = 0
     """Samples whose doc stood among its own few-shots, answer included."""
+    num_without_gold: int = 0
+    """Samples of whose doc the right choice is none of the choices."""
     num_cut_prompts: int = 0
     """Samples whose prompt lost its oldest tokens to fit the context (`run.truncation=left`)."""
     num_doubled_bos: int = 0

@@ -210,3 +210,14 @@ def test_what_was_derived_is_derived_again(tmp_path: Path) -> None:
     assert again.manifest.remarks == run.manifest.remarks
     assert sorted(map(str, again.metrics)) == sorted(map(str, run.metrics))
     assert {m.metric: m.value for m in again.metrics}["mae"] == math.inf
+
+
+def test_a_metric_that_would_become_anothers_standard_error_is_left_out(
+    store_run: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    run = store_run()
+    (own,) = run.metrics
+    other = replace(own, metric=f"{own.metric}_stderr", value=0.75, is_main=False)
+    again = _back(replace(run, metrics=[own, other]), tmp_path)
+    assert [(m.metric, m.stderr) for m in again.metrics] == [(own.metric, own.stderr)]
+    assert f"metric {own.metric}_stderr is left out" in caplog.text

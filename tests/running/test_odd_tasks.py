@@ -155,6 +155,10 @@ def outcome(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Outco
     )
     rows = [{"q": "Which?", "choices": c, "a": 0} for c in (["x", "y"], [])]
     own_tasks.write(here, "no_choices", own_tasks.CHOICE, rows)
+    rows = [{"q": "Which?", "choices": ["x", "y"], "a": a} for a in (0, 1, 2, -1)]
+    own_tasks.write(here, "no_gold", own_tasks.CHOICE, rows)
+    some = "def score(doc, results): return {'acc' if doc['id'] == '0' else 'own': 1.0}"
+    add(here, "some_scored", some)
     add(here, "half_texts", "def text(doc): return doc['q'] + '\\ud83d' * (doc['id'] == '1')")
     for name, body in LEFT_BEHIND.items():
         code = f"{LATE}def score(doc, results):\n    {body}\n    return {{'acc': 1.0}}"
@@ -273,7 +277,7 @@ def test_an_aggregation_may_change_its_own_copy(outcome: Outcome) -> None:
 
 def test_the_other_tasks_are_finished_and_stored(outcome: Outcome) -> None:
     assert outcome.manifest.status == "partial"
-    assert len(outcome.manifest.tasks) == 21
+    assert len(outcome.manifest.tasks) == 23
     assert (summary(outcome, "zz_good").status, value(outcome, "zz_good")) == ("complete", 1.0)
     assert errors(outcome, "zz_good") == [None] * 4
 
@@ -287,3 +291,21 @@ def test_a_task_that_has_failed_by_its_overruns_is_tried_no_further(
     (slow,) = found.manifest.tasks
     assert (slow.status, slow.num_errors) == ("failed", 10)
     assert sorted(slow.reasons.values()) == [2, 8]
+
+
+def remarks(outcome: Outcome, name: str) -> tuple[str, ...]:
+    return next(task.remarks for task in outcome.manifest.tasks if task.task == name)
+
+
+def test_a_right_answer_that_is_none_of_the_choices_is_counted(outcome: Outcome) -> None:
+    (said,) = [r for r in remarks(outcome, "no_gold") if "choices" in r]
+    assert said.startswith(
+        "what is right is none of the choices in 2 of 4 samples, which count as wrong"
+    )
+    (task,) = [t for t in outcome.manifest.tasks if t.task == "no_gold"]
+    assert task.num_without_gold == 2
+
+
+def test_samples_that_the_main_metric_leaves_out_are_counted(outcome: Outcome) -> None:
+    (said,) = [r for r in remarks(outcome, "some_scored") if "no value" in r]
+    assert said.endswith("3 of 4 scored samples have no value, and don't count")

@@ -6,6 +6,7 @@ doesn't keep is left out: the docs themselves (their hashes are there) and the t
 
 import hashlib
 import json
+import logging
 import math
 import re
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from evalharness.errors import WriteError
 from evalharness.interchange.lm_eval_files import DRAWN, samples_name, sanitized
 from evalharness.interchange.stored import LM_EVAL, Stored, write_text
 from evalharness.records import MetricRecord, SampleRecord, TaskSummary
+
+logger = logging.getLogger(__name__)
 
 _MEASURES = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
 """Kinds whose responses are numbers; all others' are text."""
@@ -162,7 +165,14 @@ def _groups(run: Stored) -> list[str]:
 
 def _scores(run: Stored, name: str) -> dict[str, Any]:
     scores: dict[str, Any] = {"name": name, "alias": name}
+    own = {m.metric for m in run.metrics if m.task == name}
     for metric in (m for m in run.metrics if m.task == name):
+        if metric.metric.removesuffix("_stderr") in own - {metric.metric}:
+            logger.warning(
+                "%s: metric %s is left out: lm-eval's files call %s's standard error so",
+                name, metric.metric, metric.metric.removesuffix("_stderr"),
+            )  # fmt: skip
+            continue
         error = _or_none(metric.stderr)
         scores["sample_len"] = metric.n
         scores[f"{metric.metric},{metric.filter}"] = _or_none(metric.value)

@@ -26,6 +26,7 @@ from evalharness.running.walking import (
     stopped_at_the_draw,
     watch_fewshots,
 )
+from evalharness.tasks.authoring.answers import gold_places
 from evalharness.tasks.dialogue import Dialogue, Send, Solve, Tried, Turn, Where
 from evalharness.tasks.lm import EngineLM
 from evalharness.tasks.loaded import LoadedTask
@@ -86,6 +87,8 @@ class Sample:
     is_without_system: bool = False
     """Its system text was left out, because the chat template takes none."""
     is_own_fewshot: bool = False
+    is_without_gold: bool = False
+    """What is right of it is none of its choices."""
     is_cut: bool = False
     """A prompt of it lost its oldest tokens."""
 
@@ -153,6 +156,19 @@ def _is_own_fewshot(loaded: LoadedTask, doc: Any) -> bool:
     return False
 
 
+def _is_without_gold(task: Any, doc: Any) -> bool:
+    """Whether a question's right choice is none of its choices, so that lm-eval counts every answer as wrong."""
+    if task.OUTPUT_TYPE != "multiple_choice" or task.get_config("doc_to_choice") is None:
+        return False
+    try:
+        gold_places(task, doc)
+    except ValueError:
+        return True
+    except Exception:  # the task's own code, which its scorer may not call
+        return False
+    return False
+
+
 class Asked(NamedTuple):
     """One doc's prompts and what is right of it."""
 
@@ -162,6 +178,8 @@ class Asked(NamedTuple):
     """Its system text was left out, because the chat template takes none."""
     is_own_fewshot: bool
     """The doc stands among its own few-shots, answer included."""
+    is_without_gold: bool = False
+    """What is right of it is none of its choices."""
 
 
 def _ask(
@@ -182,7 +200,13 @@ def _ask(
             instances = _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
             target = loaded.target(doc_id, doc)
         is_without_system = lm.template.num_without_system > before
-        return Asked(instances, target, is_without_system, _is_own_fewshot(loaded, doc))
+        return Asked(
+            instances,
+            target,
+            is_without_system,
+            _is_own_fewshot(loaded, doc),
+            _is_without_gold(loaded.task, doc),
+        )
     except UserCodeError as e:
         return Failure(kind="prompt", message=str(e))
 
@@ -272,6 +296,7 @@ def _samples(
             conversation,
             is_without_system=asked.is_without_system,
             is_own_fewshot=asked.is_own_fewshot,
+            is_without_gold=asked.is_without_gold,
             is_cut=any(plan.is_cut for plan in plans),
         )
 

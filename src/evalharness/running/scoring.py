@@ -23,7 +23,7 @@ from evalharness.analysis.finite import correction_of_draw, narrowed
 from evalharness.analysis.sources import few_sources
 from evalharness.records import Failure, MetricRecord
 from evalharness.running.likelihoods import likelihood_estimate
-from evalharness.running.metric_values import checked_scores, is_mean, to_number
+from evalharness.running.metric_values import aggregation_name, checked_scores, is_mean, to_number
 from evalharness.tasks.loaded import LoadedTask
 from evalharness.tasks.random_state import seeded
 from evalharness.tasks.user_code import UserCodeError
@@ -103,6 +103,7 @@ class TaskScorer:
         self._loaded = loaded
         self._aggregations = loaded.task.aggregation()
         self._values: dict[tuple[str, str], _Values] = {}
+        self._num_scored = 0
 
     def score(
         self, doc_id: int, repeat: int, instances: Sequence[Instance], *, is_cut: bool = False
@@ -126,6 +127,7 @@ class TaskScorer:
                 by_filter = self._score(sorted(instances, key=lambda i: i.idx))
         except UserCodeError as e:
             return Failure(kind="scoring", message=str(e))
+        self._num_scored += 1
         for filter_, scored in by_filter.items():
             for metric, value in scored.scores.items():
                 if (metric, filter_) not in self._values:
@@ -182,6 +184,11 @@ class TaskScorer:
             metrics.append(no_metric(self._loaded))
             if values:
                 problems[main] = "no sample has a value"
+        elif lacking := self._num_without(main):
+            problems.setdefault(
+                main,
+                f"{lacking} of {self._num_scored} scored samples have no value, and don't count",
+            )
         subset = self._loaded.subset
         return TaskScores(
             metrics,
@@ -193,6 +200,12 @@ class TaskScorer:
             corrections=corrections,
             docs_per_draw=subset.num_available / len(subset.doc_ids) if subset.is_random else 1.0,
         )
+
+    def _num_without(self, metric: tuple[str, str]) -> int:
+        """Scored samples without a value of a metric that is one of all samples."""
+        if aggregation_name(self._aggregations.get(metric[0])) == "nanmean":
+            return 0
+        return self._num_scored - len(self._values[metric].doc_ids)
 
     def _correction(self, values: _Values) -> float:
         subset = self._loaded.subset

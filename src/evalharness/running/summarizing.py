@@ -106,6 +106,7 @@ class Counts:
     num_doubled_bos: int = 0
     num_without_system: int = 0
     num_own_fewshots: int = 0
+    num_without_gold: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
@@ -139,6 +140,7 @@ class Counts:
         self.num_cut_prompts += sample.is_cut
         self.num_without_system += sample.is_without_system
         self.num_own_fewshots += sample.is_own_fewshot
+        self.num_without_gold += sample.is_without_gold
 
     def _add_reason(self, failure: Failure) -> None:
         """Numbers differ from sample to sample of one reason, so they are left out of it."""
@@ -228,6 +230,11 @@ def _on_prompts(counts: Counts) -> Iterator[str]:
         )
     if num := counts.num_own_fewshots:
         yield f"the doc itself is among the few-shots of {num} {of_all}, with its answer; {OWN_FEWSHOT}"
+    if num := counts.num_without_gold:
+        yield (
+            f"what is right is none of the choices in {num} {of_all}, which count as wrong whatever is answered; "
+            "`task check` names the docs"
+        )
     if num := counts.num_split_tokens:
         what = "choice is" if num == 1 else "choices are"
         yield (

@@ -5,8 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evalharness.config import Config, ModelConfig, SuiteConfig, TaskConfig
-from evalharness.tasks.loading import LoadedSuite, load_suite
+from evalharness.config.schema import (
+    Config,
+    ModelConfig,
+    SuiteConfig,
+    TaskConfig,
+)
+from evalharness.tasks.suite import (
+    LoadedSuite,
+    load_suite,
+)
 
 GENERATE = """\
 task: {name}

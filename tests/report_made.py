@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_VERB = "import typer; from evalharness.report_cli import report; typer.run(report)"
+_VERB = "import typer; from evalharness.cli.report import report; typer.run(report)"
 """In a process of its own: the fits are slow where numpy was loaded with threads."""
 
 

@@ -6,14 +6,20 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from evalharness.analysis.composite import METRIC
-from evalharness.hub import snapshots
-from evalharness.hub.records import Sighting, Snapshot
-from evalharness.records import CurvePoint, MetricRecord
-from evalharness.scores.records import ReportedScore
-from evalharness.scores.storing import store_scores
+from evalharness.stats.composite import METRIC
 from evalharness.store.read import load_manifest, load_metrics
+from evalharness.store.records import (
+    CurvePoint,
+    MetricRecord,
+)
 from evalharness.store.write import RunWriter
+from evalharness.trend.hub import snapshots_store
+from evalharness.trend.hub.records import (
+    Sighting,
+    Snapshot,
+)
+from evalharness.trend.scores.records import ReportedScore
+from evalharness.trend.scores.storage import store_scores
 from stores import make_run
 
 HOSTILE = "<script>alert(1)</script>"
@@ -72,7 +78,7 @@ def write_snapshot(results_dir: Path, day: int, total: int) -> None:
         for place, name in enumerate(("base", HOSTILE))
     )  # fmt: skip
     taken_at = f"2026-01-{day:02}T08:00:00.000+00:00"
-    snapshots.write(
+    snapshots_store.write(
         results_dir, Snapshot(taken_at=taken_at, endpoint="https://hub.example", models=models)
     )
 

@@ -3,8 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from evalharness.config import ModelConfig, SamplingConfig
-from evalharness.records import (
+from evalharness.config.schema import (
+    ModelConfig,
+    SamplingConfig,
+)
+from evalharness.engines.requests import (
     ContinuationScore,
     Failure,
     GenerateRequest,
@@ -13,8 +16,11 @@ from evalharness.records import (
     Response,
     Scores,
 )
-from evalharness.tasks.dialogue import Dialogue, Where
-from evalharness.tasks.lm import EngineLM
+from evalharness.tasks.conversation import (
+    Dialogue,
+    Where,
+)
+from evalharness.tasks.lm_adapter import EngineLM
 
 
 class ScriptedModel:

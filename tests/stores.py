@@ -6,8 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evalharness.analysis.estimates import estimate
-from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
+from evalharness.stats.estimates import estimate
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+    SampleRecord,
+    TaskSummary,
+)
 from evalharness.store.write import RunWriter
 
 Scores = Sequence[float | None]

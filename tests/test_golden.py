@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evalharness import cli
+from evalharness.cli import app
 from report_store import run, write_store
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +68,7 @@ def _printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["evalharness", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
     printed = capsys.readouterr()
     text = f"exit {end.value.code or 0}\n{printed.out}"
     text = _NUMBER.sub(lambda number: f"{float(number[0]):.6g}", text)

@@ -11,11 +11,14 @@ import numpy as np
 from scipy import special
 
 import evalharness
-from evalharness.analysis.capability import Score
-from evalharness.analysis.capability_epoch import ANCHOR_BENCHMARK, SourcedScore
+from evalharness.trend.capability_index import Score
+from evalharness.trend.fit_epoch import (
+    ANCHOR_BENCHMARK,
+    SourcedScore,
+)
 
-EPOCH_SCORES = Path(evalharness.__file__).parent / "scores" / "seed" / "epoch_scores.csv"
-REFERENCE = Path(__file__).parent / "analysis" / "data" / "eci_fit_reference.csv"
+EPOCH_SCORES = Path(evalharness.__file__).parent / "trend" / "scores" / "seed" / "epoch_scores.csv"
+REFERENCE = Path(__file__).parent / "trend" / "data" / "eci_fit_reference.csv"
 _NO_SOURCE = "via Epoch: nan"
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalharness.config import (
+from evalharness.config.schema import (
     Config,
     DataConfig,
     EngineConfig,
@@ -30,13 +30,23 @@ from evalharness.config import (
     Variant,
 )
 from evalharness.engines import Weights, open_engine
-from evalharness.engines.vllm import VllmEngine, engine_arguments
-from evalharness.running.building import Prompting, Sample
-from evalharness.running.executing import Sender, TaskProgress, execute
-from evalharness.running.journal import Journal
-from evalharness.tasks.lm import EngineLM
-from evalharness.tasks.loaded import LoadedTask
-from evalharness.tasks.loading import load_suite
+from evalharness.engines.vllm.engine import (
+    VllmEngine,
+    engine_arguments,
+)
+from evalharness.runner.execute import (
+    Sender,
+    TaskProgress,
+    execute,
+)
+from evalharness.runner.journal import Journal
+from evalharness.runner.samples import (
+    Prompting,
+    Sample,
+)
+from evalharness.tasks.lm_adapter import EngineLM
+from evalharness.tasks.loaded_task import LoadedTask
+from evalharness.tasks.suite import load_suite
 
 os.environ.setdefault(
     "VLLM_LOGGING_STREAM", "ext://sys.stderr"

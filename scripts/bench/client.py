@@ -70,7 +70,7 @@ def rss_mb() -> float:
 
 def run_part(options: argparse.Namespace) -> dict[str, Any]:
     """One run, in this process."""
-    from evalharness.config import (
+    from evalharness.config.schema import (
         Config,
         EngineConfig,
         EngineKind,
@@ -82,7 +82,7 @@ def run_part(options: argparse.Namespace) -> dict[str, Any]:
         TasksConfig,
         Variant,
     )
-    from evalharness.running import run as running
+    from evalharness.runner import run as running
 
     marks: dict[int, float] = {}
     execute, seconds = running.execute, [0.0]

@@ -4,7 +4,7 @@
 
 Scores are simulated, estimates and comparisons are the program's own. One JSON line: per table its rows; `--markdown`
 prints the least, mean and greatest of each table's cells instead. `docs/statistics.md`
-shows them, and `tests/analysis/test_coverage.py` holds them to their bounds.
+shows them, and `tests/stats/test_coverage.py` holds them to their bounds.
 """
 
 from __future__ import annotations
@@ -19,12 +19,25 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from evalharness.analysis.estimates import Estimate, bootstrap_estimate, estimate
-from evalharness.analysis.flips import mcnemar_exact
-from evalharness.analysis.multiple_tests import alphas
-from evalharness.analysis.paired import mde_at, paired_test
-from evalharness.analysis.resampling import Ratio, ratio
-from evalharness.analysis.weighted_mean import Member, weighted_mean
+from evalharness.stats.estimates import (
+    Estimate,
+    bootstrap_estimate,
+    estimate,
+)
+from evalharness.stats.flips import mcnemar_exact
+from evalharness.stats.multiple_tests import alphas
+from evalharness.stats.paired import (
+    mde_at,
+    paired_test,
+)
+from evalharness.stats.resampling import (
+    Ratio,
+    ratio,
+)
+from evalharness.stats.weighted_mean import (
+    Member,
+    weighted_mean,
+)
 
 Floats = npt.NDArray[np.float64]
 

@@ -21,8 +21,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 from _baseline import MODEL, PROMPTING, Pair, load_pair, say
 
-from evalharness.config import SamplingConfig, TaskConfig
-from evalharness.running.building import build_samples
+from evalharness.config.schema import (
+    SamplingConfig,
+    TaskConfig,
+)
+from evalharness.runner.samples import build_samples
 
 TASK = "gsm8k"
 

@@ -21,7 +21,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 from _baseline import MODEL, Pair, differences, load_pair, say
 
-from evalharness.config import SamplingConfig, TaskConfig
+from evalharness.config.schema import (
+    SamplingConfig,
+    TaskConfig,
+)
 
 MAX_GEN_TOKS = 128
 TASKS = {

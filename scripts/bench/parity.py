@@ -29,8 +29,8 @@ def with_lm_eval(options: argparse.Namespace) -> dict[str, Any]:
     """lm-eval's results and samples, through its public `simple_evaluate`."""
     import lm_eval
 
-    from evalharness.tasks.loading import task_manager
-    from evalharness.tasks.mirror import mirrored
+    from evalharness.tasks.dataset_mirror import mirrored
+    from evalharness.tasks.suite import task_manager
 
     with mirrored(options.mirror):
         return lm_eval.simple_evaluate(
@@ -47,8 +47,8 @@ def with_lm_eval(options: argparse.Namespace) -> dict[str, Any]:
 
 def with_evalharness(options: argparse.Namespace, folder: Path) -> Any:
     """The run's outcome, through the configuration that a user would give."""
-    from evalharness.composition import run_hydra
-    from evalharness.running.run import run
+    from evalharness.config.compose import run_hydra
+    from evalharness.runner.run import run
 
     (folder / "suite").mkdir()
     suite = {"name": "parity", "tasks": TASKS}

@@ -23,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from stores import make_run
 
-VERB = "import typer; from evalharness.report_cli import report; typer.run(report)"
+VERB = "import typer; from evalharness.cli.report import report; typer.run(report)"
 DRAWN = "return Number(document.documentElement.dataset.drawn || 0)"
 
 

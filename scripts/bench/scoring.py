@@ -33,10 +33,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 from _baseline import MODEL, PROMPTING, Pair, Turn, differences, load_pair, say
 
-from evalharness.config import TaskConfig
-from evalharness.records import ScoreRequest
-from evalharness.running.building import build_samples
-from evalharness.tasks.loaded import LoadedTask
+from evalharness.config.schema import TaskConfig
+from evalharness.engines.requests import ScoreRequest
+from evalharness.runner.samples import build_samples
+from evalharness.tasks.loaded_task import LoadedTask
 
 TASKS = {
     "mmlu": {

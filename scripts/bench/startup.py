@@ -22,7 +22,7 @@ import lm_eval.tasks, lm_eval.api.task, datasets, transformers, torch, numpy, hy
 from transformers import AutoTokenizer
 from evalharness import run_cli
 from evalharness.composition import run_hydra
-import evalharness.running.run as running
+import evalharness.runner.run as running
 outcomes = []
 original = running.run
 running.run = lambda config: outcomes.append(original(config)) or outcomes[-1]

@@ -33,11 +33,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evalharness.analysis.estimates import estimate
-from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
+from evalharness.stats.estimates import estimate
 from evalharness.store import layout, write
 from evalharness.store.columns import METRICS, SAMPLES
-from evalharness.store.encoding import manifest_to_json
+from evalharness.store.json_codec import manifest_to_json
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+    SampleRecord,
+    TaskSummary,
+)
 from evalharness.store.write import RunWriter
 
 NUM_TASKS = {"sanity": 10, "reasoning": 12, "commonsense": 20, "leaderboard": 60}

@@ -16,8 +16,15 @@ import time
 import numpy as np
 from scipy import special
 
-from evalharness.analysis.capability import CapabilityFit, Score, fit_capability
-from evalharness.analysis.capability_intervals import capability_draws, capability_intervals
+from evalharness.trend.capability_index import (
+    CapabilityFit,
+    Score,
+    fit_capability,
+)
+from evalharness.trend.intervals import (
+    capability_draws,
+    capability_intervals,
+)
 
 
 def simulate(num_models: int, num_benchmarks: int) -> list[Score]:

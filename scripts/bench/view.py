@@ -25,10 +25,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fastapi.testclient import TestClient
 
-from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
 from evalharness.store import layout
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+    SampleRecord,
+    TaskSummary,
+)
 from evalharness.store.write import RunWriter
-from evalharness.viewer import counterparts, index, selecting
+from evalharness.viewer import (
+    index,
+    pairing,
+    query,
+)
 from evalharness.viewer.app import create_app
 from evalharness.viewer.runs import get_run
 
@@ -156,11 +165,11 @@ def pages(num_samples: int) -> dict[str, Iterator[str]]:
 def forget() -> None:
     for cached in (
         index._read,
-        counterparts.find_counterparts,
-        counterparts._hashes,
-        selecting._empty,
-        selecting._ordered,
-        selecting.search,
+        pairing.find_counterparts,
+        pairing._hashes,
+        query._empty,
+        query._ordered,
+        query.search,
     ):
         cached.cache_clear()
 
@@ -192,7 +201,7 @@ def main() -> None:
                 statistics.median(measured(a) for a in itertools.islice(addresses, options.repeats))
             )
         search_ms = measured(f"/runs/{RUNS[0]}/samples?task={TASK}&contains=no+such+text")
-        found = selecting.search(
+        found = query.search(
             index.open_index(results_dir, get_run(results_dir, RUNS[0]), TASK), "no such text", 0
         )
     figures = {"samples": options.samples, "median_ms": warm, "cold_ms": cold}

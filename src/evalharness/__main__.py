@@ -1,6 +1,6 @@
 """`python -m evalharness` is the same program as `evalharness`."""
 
-from evalharness.cli import main
+from evalharness.cli.app import main
 
 if __name__ == "__main__":
     main()

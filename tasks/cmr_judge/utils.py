@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import evalharness.analysis.calibration as calibration
+import evalharness.stats.calibration as calibration
 
 MCC_WEIGHT = 0.4
 STEP_WEIGHT = 0.6

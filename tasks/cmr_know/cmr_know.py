@@ -22,8 +22,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from evalharness.analysis import calibration
-from evalharness.tasks.dialogue import Dialogue, together
+from evalharness.stats import calibration
+from evalharness.tasks.conversation import (
+    Dialogue,
+    together,
+)
 from evalharness.tasks.python_task import PythonTask
 
 SEED = 20261103

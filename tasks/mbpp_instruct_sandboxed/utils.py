@@ -3,8 +3,11 @@
 import re
 from typing import Any
 
-from evalharness.tasks.programs import code_of, program_scores
-from evalharness.tasks.sandbox import require_sandbox
+from evalharness.tasks.sandbox.programs import (
+    code_of,
+    program_scores,
+)
+from evalharness.tasks.sandbox.run import require_sandbox
 
 # Refused when the task is loaded: before any weights are, not at the first response.
 require_sandbox()

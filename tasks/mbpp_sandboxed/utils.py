@@ -4,8 +4,8 @@ from typing import Any
 
 import datasets
 
-from evalharness.tasks.programs import program_scores
-from evalharness.tasks.sandbox import require_sandbox
+from evalharness.tasks.sandbox.programs import program_scores
+from evalharness.tasks.sandbox.run import require_sandbox
 
 # Refused when the task is loaded: before any weights are, not at the first response.
 require_sandbox()

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from evalharness.tasks.dialogue import Dialogue
+from evalharness.tasks.conversation import Dialogue
 from evalharness.tasks.python_task import Doc, PythonTask
 
 NUM_GUESSES = 6

@@ -47,7 +47,7 @@ def test_foreign_folder_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_importing_the_room_pulls_in_no_engine() -> None:
     code = (
-        "import sys, evalharness.checkpoint, evalharness.model_cli; "
+        "import sys, evalharness.checkpoint, evalharness.cli.model; "
         "print({'torch', 'vllm', 'transformers', 'huggingface_hub'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@ import pytest
 
 from evalharness.checkpoint import resolve, resolve_adapter
 from evalharness.checkpoint.locate import hub_problem
-from evalharness.config import ModelConfig
+from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

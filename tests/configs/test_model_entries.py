@@ -9,7 +9,10 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from evalharness.config import ModelConfig, Variant
+from evalharness.config.schema import (
+    ModelConfig,
+    Variant,
+)
 
 MODEL_DIR = Path(__file__).parents[2] / "configs" / "model"
 PATHS = sorted(MODEL_DIR.glob("*.yaml"))

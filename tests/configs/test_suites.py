@@ -10,8 +10,11 @@ import yaml
 from lm_eval.tasks import TaskManager
 from omegaconf import OmegaConf
 
-from evalharness.config import SamplingConfig, SuiteConfig
-from evalharness.tasks.index import CachedTaskManager
+from evalharness.config.schema import (
+    SamplingConfig,
+    SuiteConfig,
+)
+from evalharness.tasks.task_manager import CachedTaskManager
 
 ROOT = Path(__file__).parents[2]
 SUITES = sorted((ROOT / "configs" / "suite").glob("*.yaml"))

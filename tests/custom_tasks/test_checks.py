@@ -4,14 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.config import Config, ModelConfig, SuiteConfig, TaskConfig
+from evalharness.config.schema import (
+    Config,
+    ModelConfig,
+    SuiteConfig,
+    TaskConfig,
+)
 from evalharness.errors import TaskError
-from evalharness.tasks.authoring.checking import examine
-from evalharness.tasks.authoring.documenting import check_folder
-from evalharness.tasks.authoring.prompt_sizes import DEFAULT_LIMIT, check_sizes, estimated_sizes
-from evalharness.tasks.loaded import LoadedTask
-from evalharness.tasks.loading import load_suite, task_manager
-from evalharness.tasks.validating import validate
+from evalharness.tasks.authoring.check import examine
+from evalharness.tasks.authoring.check_docs import check_folder
+from evalharness.tasks.authoring.prompt_lengths import (
+    DEFAULT_LIMIT,
+    check_sizes,
+    estimated_sizes,
+)
+from evalharness.tasks.loaded_task import LoadedTask
+from evalharness.tasks.suite import (
+    load_suite,
+    task_manager,
+)
+from evalharness.tasks.yaml.validate import validate
 
 ROOT = Path(__file__).parents[2]
 TASKS = ROOT / "tasks"

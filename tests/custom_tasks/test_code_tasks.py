@@ -19,9 +19,16 @@ from lm_eval.tasks._yaml_loader import load_yaml
 
 from custom_tasks.code_docs import DOCS
 from evalharness.errors import TaskError
-from evalharness.tasks import programs
-from evalharness.tasks.programs import code_of, program_scores
-from evalharness.tasks.sandbox import Limits, require_sandbox, run_many
+from evalharness.tasks.sandbox import programs
+from evalharness.tasks.sandbox.programs import (
+    code_of,
+    program_scores,
+)
+from evalharness.tasks.sandbox.run import (
+    Limits,
+    require_sandbox,
+    run_many,
+)
 
 pytestmark = pytest.mark.skipif(
     shutil.which("bwrap") is None, reason="no bubblewrap: apt-get install bubblewrap"

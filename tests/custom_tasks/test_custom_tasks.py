@@ -16,7 +16,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
 from custom_tasks.code_docs import DOCS
-from evalharness.tasks.index import CachedTaskManager
+from evalharness.tasks.task_manager import CachedTaskManager
 
 TASKS = Path(__file__).parents[2] / "tasks"
 PYTHON = sorted(path.name for path in TASKS.glob("[!_]*") if (path / f"{path.name}.py").is_file())

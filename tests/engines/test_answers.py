@@ -11,10 +11,18 @@ from typing import Any, NamedTuple
 import pytest
 from lm_eval.api.instance import Instance
 
-from evalharness.config import Device, EngineConfig, EngineKind, ModelConfig
+from evalharness.config.schema import (
+    Device,
+    EngineConfig,
+    EngineKind,
+    ModelConfig,
+)
 from evalharness.engines import Weights, open_engine
-from evalharness.records import GenerateRequest, Generation
-from evalharness.tasks.lm import EngineLM
+from evalharness.engines.requests import (
+    GenerateRequest,
+    Generation,
+)
+from evalharness.tasks.lm_adapter import EngineLM
 from evalharness.tasks.plans import send
 from tiny_checkpoints import make_chains
 from vllm_server import serving

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
-from evalharness.config import Device, EngineConfig, EngineKind
+from evalharness.config.schema import (
+    Device,
+    EngineConfig,
+    EngineKind,
+)
 from evalharness.engines.determinism import Capability, batch_invariant, check_deterministic
 from evalharness.errors import ConfigError
 

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from evalharness.engines.detokenizer import Detokenizer, cut_at_stop, find_end_tokens
-from evalharness.records import GenerateRequest, SamplingParams
+from evalharness.engines.requests import (
+    GenerateRequest,
+    SamplingParams,
+)
 
 
 def sentencepiece() -> Any:

@@ -5,8 +5,12 @@ import pytest
 
 from evalharness.engines import RequestError
 from evalharness.engines.fake import FakeEngine
+from evalharness.engines.requests import (
+    GenerateRequest,
+    SamplingParams,
+    ScoreRequest,
+)
 from evalharness.errors import EngineError
-from evalharness.records import GenerateRequest, SamplingParams, ScoreRequest
 
 GENERATE = GenerateRequest(prompt_token_ids=(1, 2), sampling=SamplingParams())
 SCORE = ScoreRequest(context_token_ids=(1, 2), continuations=((3,), (4, 5)))

@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from evalharness.engines.soundness import (
-    MAX_ROUNDING,
-    UnsoundResponseError,
-    check_response,
-    find_problem,
-)
-from evalharness.records import (
+from evalharness.engines.requests import (
     ContinuationScore,
     GenerateRequest,
     Generation,
     SamplingParams,
     ScoreRequest,
     Scores,
+)
+from evalharness.engines.soundness import (
+    MAX_ROUNDING,
+    UnsoundResponseError,
+    check_response,
+    find_problem,
 )
 
 ASKED = ScoreRequest(context_token_ids=(1, 2), continuations=((3,), (4, 5)))

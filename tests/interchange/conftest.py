@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 
 from evalharness import paths
-from evalharness.interchange.stored import Stored
-from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
+from evalharness.interchange.run_data import Stored
 from evalharness.store.read import load_manifest
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+    SampleRecord,
+    TaskSummary,
+)
 from evalharness.store.write import RunWriter
 
 GROUP = """
@@ -28,7 +33,7 @@ def _written(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     import lm_eval
     from lm_eval.loggers import EvaluationTracker
 
-    from evalharness.tasks.loading import task_manager
+    from evalharness.tasks.suite import task_manager
 
     folder = tmp_path_factory.mktemp("lm_eval")
     (folder / "tasks").mkdir()

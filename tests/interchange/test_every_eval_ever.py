@@ -17,8 +17,12 @@ import pytest
 from evalharness.interchange.every_eval_ever import aggregate, file_path
 from evalharness.interchange.every_eval_ever_samples import write_every_eval_ever
 from evalharness.interchange.lm_eval_import import import_path
-from evalharness.interchange.stored import Stored
-from evalharness.records import MetricRecord, SampleRecord, TaskSummary
+from evalharness.interchange.run_data import Stored
+from evalharness.store.records import (
+    MetricRecord,
+    SampleRecord,
+    TaskSummary,
+)
 
 
 def _written(run: Stored, folder: Path, **options: Any) -> tuple[dict[str, Any], list[Any]]:

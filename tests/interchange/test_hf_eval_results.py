@@ -9,7 +9,10 @@ import yaml
 
 from evalharness.errors import UserError
 from evalharness.interchange.hf_eval_results import Benchmark, eval_results, parse_benchmark
-from evalharness.records import MetricRecord, TaskSummary
+from evalharness.store.records import (
+    MetricRecord,
+    TaskSummary,
+)
 
 
 def test_an_entry_has_percent_date_and_how_it_was_made(store_run: Any) -> None:

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
-from evalharness.analysis.estimates import wilson
 from evalharness.interchange.lm_eval_export import results_json, write_lm_eval
 from evalharness.interchange.lm_eval_import import import_path
-from evalharness.interchange.stored import Stored
-from evalharness.records import MetricRecord, SampleRecord, TaskSummary
+from evalharness.interchange.run_data import Stored
+from evalharness.stats.estimates import wilson
 from evalharness.store.read import iter_samples, load_manifest
+from evalharness.store.records import (
+    MetricRecord,
+    SampleRecord,
+    TaskSummary,
+)
 
 
 def _back(run: Stored, folder: Path) -> Stored:

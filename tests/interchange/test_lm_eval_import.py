@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from evalharness.analysis.estimates import estimate
-from evalharness.config import (
+from evalharness.config.schema import (
     Config,
     EngineConfig,
     EngineKind,
@@ -21,6 +20,7 @@ from evalharness.config import (
 )
 from evalharness.errors import StoreError, UserError
 from evalharness.interchange.lm_eval_import import Imported, import_path
+from evalharness.stats.estimates import estimate
 from evalharness.store.columns import run_row
 from evalharness.store.read import iter_samples, list_runs, load_manifest, load_metrics
 
@@ -75,7 +75,7 @@ def test_intervals_are_those_of_the_samples(lm_eval_output: Path, store: Path) -
 def test_docs_are_those_of_our_own_runs(
     lm_eval_output: Path, store: Path, tiny_llama: Path, tmp_path: Path
 ) -> None:
-    from evalharness.running.run import run
+    from evalharness.runner.run import run
 
     imported = _import_one(lm_eval_output, store)
     names = ["arc_easy_sample", "gsm8k_sample"]
@@ -107,7 +107,7 @@ def test_docs_are_those_of_our_own_runs(
 def test_responses_are_stored_as_ours_are(
     lm_eval_output: Path, results_file: Path, store: Path
 ) -> None:
-    from evalharness.running.recording import parse_response
+    from evalharness.runner.record import parse_response
 
     run = _import_one(lm_eval_output, store)
     logged = json.loads(_samples(results_file, "arc_easy_sample").read_text().splitlines()[0])
@@ -413,7 +413,7 @@ def test_older_files_are_read(tmp_path: Path, store: Path) -> None:
     (metric,) = run.metrics
     assert (metric.metric, metric.filter, metric.value, metric.n) == ("acc", "none", 0.5, 2)
     assert run.manifest.model == "org/model"
-    from evalharness.tasks.loaded import doc_hash
+    from evalharness.tasks.loaded_task import doc_hash
 
     first, second = iter_samples(store / run.manifest.run_id, "sums")
     assert first.response == "[[-1.0, false], [-0.5, true]]"

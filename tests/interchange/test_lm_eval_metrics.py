@@ -4,10 +4,14 @@ import math
 
 import pytest
 
-from evalharness.analysis.estimates import estimate, standard_error, wilson
 from evalharness.interchange.lm_eval_files import Reported, TaskResult
 from evalharness.interchange.lm_eval_metrics import disagreement, metric_record
-from evalharness.records import MetricRecord
+from evalharness.stats.estimates import (
+    estimate,
+    standard_error,
+    wilson,
+)
+from evalharness.store.records import MetricRecord
 
 KEY = ("acc", "none")
 

@@ -13,7 +13,7 @@ from evalharness.errors import EvalHarnessError, StoreError, UserError
 from evalharness.interchange.lm_eval_files import Reported, num_docs_behind
 from evalharness.interchange.lm_eval_import import Imported, import_path
 from evalharness.report.export import run_as_json
-from evalharness.report.run_table import run_table
+from evalharness.report.terminal.run import run_table
 from evalharness.store.read import iter_samples, load_manifest, load_metrics
 
 

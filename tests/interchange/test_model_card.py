@@ -7,7 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from evalharness.interchange.model_card import card_csv, card_markdown
-from evalharness.records import MetricRecord, TaskSummary
+from evalharness.store.records import (
+    MetricRecord,
+    TaskSummary,
+)
 
 
 def test_markdown_has_score_interval_n_shots_and_versions(store_run: Any) -> None:

@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from evalharness.cli import app as cli
-from evalharness.csv_cells import guarded, unguarded
+from evalharness.cli.app import app as cli
 from evalharness.errors import one_line
 from evalharness.report.export import as_csv
-from evalharness.report.text import styled
+from evalharness.report.terminal.format import styled
+from evalharness.store.csv_cells import (
+    guarded,
+    unguarded,
+)
 from stores import make_run
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "＝1+1", "-", "=", "- item", "+1 234"]  # fmt: skip

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.records import Manifest
 from evalharness.store import checksums, layout
 from evalharness.store.read import iter_samples, load_manifest
+from evalharness.store.records import Manifest
 from evalharness.store.write import RunWriter
 
 DATA = Path(__file__).parents[1] / "data"

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from evalharness.errors import StoreError
-from evalharness.records import Manifest, SampleRecord
-from evalharness.store import sealing
+from evalharness.store import seal
 from evalharness.store.pairs import Scored, load_changes, load_pairs
+from evalharness.store.records import (
+    Manifest,
+    SampleRecord,
+)
 from evalharness.store.write import RunWriter
 from stores import _sample, make_run
 
@@ -184,9 +187,9 @@ def test_a_file_without_a_checksum_that_cannot_be_read_costs_only_its_task(
     runs: tuple[Path, Path],
 ) -> None:
     path = runs[1] / "samples" / "y.parquet"
-    content = path.read_bytes().replace(sealing.KEY.encode(), b"x" * len(sealing.KEY))
+    content = path.read_bytes().replace(seal.KEY.encode(), b"x" * len(seal.KEY))
     size = int.from_bytes(content[-8:-4], "little")  # of the footer, which stays
     path.write_bytes(content[:4] + b"\xff" * (len(content) - size - 12) + content[-size - 8 :])
-    assert sealing.problem(path) is None
+    assert seal.problem(path) is None
     found, damaged = load_pairs(*runs, dict.fromkeys("xyz", ACC))
     assert (list(found), damaged) == (["x", "z"], [path])

@@ -8,7 +8,6 @@ import duckdb
 import pytest
 
 from evalharness.errors import StoreError
-from evalharness.records import Manifest, MetricRecord, SampleRecord
 from evalharness.store.read import (
     find_run,
     half_copied,
@@ -19,6 +18,11 @@ from evalharness.store.read import (
     load_metrics,
     load_samples,
     run_versions,
+)
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+    SampleRecord,
 )
 from evalharness.store.write import RunWriter
 from stores import make_run

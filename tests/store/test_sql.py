@@ -8,9 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from evalharness.errors import UserError
-from evalharness.records import Manifest, MetricRecord, SampleRecord
 from evalharness.store.columns import TABLES
 from evalharness.store.read import load_metrics
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+    SampleRecord,
+)
 from evalharness.store.sql import connect, damaged_files, query, query_intact
 from evalharness.store.write import RunWriter
 

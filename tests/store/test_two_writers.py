@@ -10,7 +10,7 @@ import pytest
 
 from evalharness.store.read import half_copied, list_runs, load_main_metrics, load_samples
 from evalharness.store.sql import query_intact
-from evalharness.store.verifying import verify
+from evalharness.store.verify import verify
 
 NUM_RUNS = 12
 WRITER = """

@@ -11,11 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalharness.errors import StoreError, WriteError
-from evalharness.records import Manifest, MetricRecord, SampleRecord, TaskSummary
 from evalharness.store import layout, write
 from evalharness.store.columns import METRICS, RUNS, SAMPLES, run_row
-from evalharness.store.encoding import clean_text
+from evalharness.store.json_codec import clean_text
 from evalharness.store.read import iter_samples, load_manifest, load_metrics
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+    SampleRecord,
+    TaskSummary,
+)
 from evalharness.store.write import RunWriter
 
 

@@ -3,10 +3,15 @@ from typing import Any
 
 import pytest
 
-from evalharness.config import ModelConfig, SamplingConfig, StrategyConfig, StrategyKind
-from evalharness.records import GenerateRequest
+from evalharness.config.schema import (
+    ModelConfig,
+    SamplingConfig,
+    StrategyConfig,
+    StrategyKind,
+)
+from evalharness.engines.requests import GenerateRequest
 from evalharness.strategies.budget import budget
-from evalharness.tasks.dialogue import Dialogue
+from evalharness.tasks.conversation import Dialogue
 from scripted_model import ScriptedModel, dialogue
 
 MODEL = ModelConfig(name="thinker", think_start="<think>", think_end="</think>")

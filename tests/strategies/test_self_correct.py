@@ -3,10 +3,17 @@ from typing import Any
 
 import pytest
 
-from evalharness.config import ModelConfig, StrategyConfig, StrategyKind
-from evalharness.records import GenerateRequest
+from evalharness.config.schema import (
+    ModelConfig,
+    StrategyConfig,
+    StrategyKind,
+)
+from evalharness.engines.requests import GenerateRequest
 from evalharness.strategies.self_correct import self_correct
-from evalharness.tasks.dialogue import Dialogue, TurnError
+from evalharness.tasks.conversation import (
+    Dialogue,
+    TurnError,
+)
 from scripted_model import ScriptedModel, dialogue
 
 CONFIG = StrategyConfig(

@@ -3,8 +3,11 @@ from typing import Any
 
 import pytest
 
-from evalharness.config import StrategyConfig, StrategyKind
-from evalharness.records import GenerateRequest
+from evalharness.config.schema import (
+    StrategyConfig,
+    StrategyKind,
+)
+from evalharness.engines.requests import GenerateRequest
 from evalharness.strategies.verify import verify
 from scripted_model import ScriptedModel, dialogue
 

@@ -10,7 +10,7 @@ from lm_eval.api.model import CacheHook
 from lm_eval.models.huggingface import HFLM
 
 from evalharness.tasks.encoding import Encoder, Pair
-from evalharness.tasks.lm import EngineLM
+from evalharness.tasks.lm_adapter import EngineLM
 from tokenizer_styles import ALL, KNOWN, byte_level, tokenizer
 
 PAIRS = [

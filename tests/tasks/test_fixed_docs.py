@@ -12,7 +12,7 @@ import pytest
 
 import own_tasks as own
 from evalharness.tasks.fixed_docs import once
-from evalharness.tasks.loaded import doc_hash
+from evalharness.tasks.loaded_task import doc_hash
 
 SHUFFLING = """\
 import random

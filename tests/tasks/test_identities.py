@@ -6,7 +6,10 @@ import json
 import pytest
 
 import own_tasks
-from evalharness.tasks.loaded import LoadedTask, doc_hash
+from evalharness.tasks.loaded_task import (
+    LoadedTask,
+    doc_hash,
+)
 
 DOC = own_tasks.SUMS[0]
 DOC_HASH = "25eba71746caef06ff6ef73c7b49dcf5277ca1be79a8d4cfbd6dc1dc86e42824"

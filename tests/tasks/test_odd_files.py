@@ -8,9 +8,9 @@ import pytest
 
 import own_tasks as own
 from evalharness.errors import TaskError
-from evalharness.tasks.authoring.listing import custom_rows
-from evalharness.tasks.loading import LoadedSuite
-from evalharness.tasks.task_files import scan
+from evalharness.tasks.authoring.list_tasks import custom_rows
+from evalharness.tasks.suite import LoadedSuite
+from evalharness.tasks.yaml.files import scan
 
 
 @pytest.fixture(autouse=True)

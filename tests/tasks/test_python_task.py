@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from evalharness.config import TaskConfig
+from evalharness.config.schema import TaskConfig
+from evalharness.engines.requests import (
+    Failure,
+    GenerateRequest,
+)
 from evalharness.errors import TaskError
-from evalharness.records import Failure, GenerateRequest
-from evalharness.running.scoring import TaskScorer
-from evalharness.tasks.index import CachedTaskManager
-from evalharness.tasks.loaded import LoadedTask
+from evalharness.runner.score import TaskScorer
+from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.python_task import PythonTask
+from evalharness.tasks.task_manager import CachedTaskManager
 from scripted_model import ScriptedModel, dialogue
 
 TASKS = Path(__file__).parents[2] / "tasks"
@@ -40,7 +43,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def without_stock_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evalharness.tasks.index.stock_index", dict)
+    monkeypatch.setattr("evalharness.tasks.task_manager.stock_index", dict)
 
 
 @pytest.fixture

@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
-from evalharness.config import Config, ModelConfig, SamplingConfig, SuiteConfig, TaskConfig
+from evalharness.config.schema import (
+    Config,
+    ModelConfig,
+    SamplingConfig,
+    SuiteConfig,
+    TaskConfig,
+)
+from evalharness.engines.requests import SamplingParams
 from evalharness.errors import TaskError
-from evalharness.records import SamplingParams
-from evalharness.tasks.loading import load_suite
 from evalharness.tasks.sampling import (
     ALIASES,
     SETTINGS,
@@ -19,6 +24,7 @@ from evalharness.tasks.sampling import (
     sampling_seed,
     sampling_words,
 )
+from evalharness.tasks.suite import load_suite
 
 
 def params(own: SamplingConfig | None = None, **gen_kwargs: Any) -> SamplingParams:

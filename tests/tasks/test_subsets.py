@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import own_tasks as own
-from evalharness.config import (
+from evalharness.config.schema import (
     Config,
     LimitFrom,
     ModelConfig,
@@ -20,9 +20,9 @@ from evalharness.config import (
     TaskConfig,
 )
 from evalharness.errors import TaskError
-from evalharness.tasks.loaded import LoadedTask
-from evalharness.tasks.loading import load_suite
+from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.subsets import Subset, allocate, category, category_field, draw, first
+from evalharness.tasks.suite import load_suite
 
 
 def hashes_of(texts: Sequence[str]) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from jinja2 import TemplateError
 
-from evalharness.config import ModelConfig
+from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError, ConfigError
 from evalharness.tasks import templates
 from evalharness.tasks.templates import (

@@ -8,12 +8,18 @@ import pytest
 from typer.testing import CliRunner
 
 from evalharness import paths
-from evalharness.cli import app as cli
-from evalharness.config import Config, ModelConfig, SuiteConfig, TaskConfig, TasksConfig
+from evalharness.cli.app import app as cli
+from evalharness.cli.run import stored_config
+from evalharness.config.schema import (
+    Config,
+    ModelConfig,
+    SuiteConfig,
+    TaskConfig,
+    TasksConfig,
+)
 from evalharness.errors import ConfigError, TaskError
-from evalharness.run_cli import stored_config
 from evalharness.tasks import trust
-from evalharness.tasks.loading import load_suite
+from evalharness.tasks.suite import load_suite
 from own_tasks import GENERATE, write
 
 GROUP = "group: both\ntask:\n  - arc_easy_sample\n  - {task: sums, num_fewshot: 0}\n"

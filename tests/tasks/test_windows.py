@@ -9,9 +9,13 @@ import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from evalharness.config import Device, EngineConfig, EngineKind
+from evalharness.config.schema import (
+    Device,
+    EngineConfig,
+    EngineKind,
+)
 from evalharness.engines import Weights, open_engine
-from evalharness.tasks.lm import EngineLM
+from evalharness.tasks.lm_adapter import EngineLM
 from tokenizer_styles import save_llama
 
 LENGTH = 32

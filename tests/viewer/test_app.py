@@ -13,7 +13,13 @@ pytest.importorskip("fastapi")
 
 from fastapi.testclient import TestClient
 
-from evalharness.viewer import app, run_pages, selecting
+from evalharness.viewer import (
+    app,
+    run_pages,
+)
+from evalharness.viewer import (
+    query as selecting,
+)
 from evalharness.viewer.app import create_app
 from stores import make_run
 from viewer.viewer_store import EVIL, FIRST, NUM_COLOURS, ODD, SECOND, make_store, rewrite

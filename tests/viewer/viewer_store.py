@@ -4,8 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evalharness.records import SampleRecord, TurnRecord
 from evalharness.store.read import iter_samples, load_manifest
+from evalharness.store.records import (
+    SampleRecord,
+    TurnRecord,
+)
 from evalharness.store.write import RunWriter
 from stores import make_run
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evalharness.checkpoint.demo import DEMO_PATH
-from evalharness.config import ModelConfig
+from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError
 
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken"]

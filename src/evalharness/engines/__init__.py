@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalharness.config import Device, EngineConfig, EngineKind, RayConfig
+from evalharness.config.schema import (
+    Device,
+    EngineConfig,
+    EngineKind,
+    RayConfig,
+)
 from evalharness.engines.base import Engine, EngineInfo, RequestError, Weights
 from evalharness.errors import ConfigError
 
@@ -33,7 +38,7 @@ async def open_engine(
         ConfigError: the engine isn't installed, or an argument is not one of its own.
     """
     if config.kind is EngineKind.vllm:
-        from evalharness.engines.vllm import VllmEngine
+        from evalharness.engines.vllm.engine import VllmEngine
 
         return VllmEngine.load(config, weights)
     if config.kind is EngineKind.hf:
@@ -42,12 +47,12 @@ async def open_engine(
         return HfEngine.load(config, weights)
     if config.kind is EngineKind.openai:
         try:
-            from evalharness.engines.openai import OpenAIEngine
+            from evalharness.engines.openai.engine import OpenAIEngine
         except ImportError as e:
             raise ConfigError(f"engine=openai: {e}. Install evalharness[openai].") from e
         return await OpenAIEngine.load(config, weights)
     if config.kind is EngineKind.replicas:
-        from evalharness.engines.replicas import Replicas
+        from evalharness.engines.replicas.engine import Replicas
 
         return await Replicas.load(config, weights, ray or RayConfig())
     from evalharness.engines.fake import FakeEngine

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from evalharness.engines.requests import (
+    GenerateRequest,
+    Generation,
+    ScoreRequest,
+    Scores,
+)
 from evalharness.errors import EvalHarnessError
-from evalharness.records import GenerateRequest, Generation, ScoreRequest, Scores
 
 
 class RequestError(EvalHarnessError):

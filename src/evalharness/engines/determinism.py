@@ -13,9 +13,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from evalharness.config import Device, EngineConfig, EngineKind
+from evalharness.config.schema import (
+    Device,
+    EngineConfig,
+    EngineKind,
+)
 from evalharness.engines import resolve_device
-from evalharness.engines.nvml import visible_gpus
+from evalharness.engines.gpus import visible_gpus
 from evalharness.errors import ConfigError
 
 LEAST_CAPABILITY = (8, 0)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalharness.records import GenerateRequest
+from evalharness.engines.requests import GenerateRequest
 
 _PROMPT_TAIL = 8
 """Tokens of the prompt that are decoded with the answer; a character has at most 4."""

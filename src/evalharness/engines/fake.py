@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from evalharness.engines.base import EngineInfo, RequestError
 from evalharness.engines.detokenizer import cut_at_stop
-from evalharness.errors import EngineError
-from evalharness.records import (
+from evalharness.engines.requests import (
     ContinuationScore,
     GenerateRequest,
     Generation,
@@ -20,6 +19,7 @@ from evalharness.records import (
     Scores,
     request_key,
 )
+from evalharness.errors import EngineError
 
 
 def _fraction(*parts: object) -> float:

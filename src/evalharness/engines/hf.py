@@ -8,18 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalharness.checkpoint import merged
-from evalharness.config import Device, EngineConfig
+from evalharness.config.schema import (
+    Device,
+    EngineConfig,
+)
 from evalharness.engines.base import EngineInfo, RequestError, Weights
 from evalharness.engines.detokenizer import Detokenizer
 from evalharness.engines.hf_sampling import Reshaping, StopStrings, generation_config, reshapes
-from evalharness.errors import ConfigError, EngineError, one_line
-from evalharness.records import (
+from evalharness.engines.requests import (
     ContinuationScore,
     GenerateRequest,
     Generation,
     ScoreRequest,
     Scores,
 )
+from evalharness.errors import ConfigError, EngineError, one_line
 
 
 class HfEngine:

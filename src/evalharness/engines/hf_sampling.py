@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from evalharness.engines.detokenizer import Detokenizer, cut_at_stop
-from evalharness.records import GenerateRequest, SamplingParams
+from evalharness.engines.requests import (
+    GenerateRequest,
+    SamplingParams,
+)
 
 if TYPE_CHECKING:
     import torch

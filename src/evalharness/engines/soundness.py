@@ -10,7 +10,13 @@ from __future__ import annotations
 import math
 
 from evalharness.engines.base import RequestError
-from evalharness.records import GenerateRequest, Generation, Request, ScoreRequest, Scores
+from evalharness.engines.requests import (
+    GenerateRequest,
+    Generation,
+    Request,
+    ScoreRequest,
+    Scores,
+)
 
 MAX_ROUNDING = 1e-4
 """A log-probability may be so much above 0 for each token, in nats: float32 has steps of 6e-5 at logits of 1000, and a

@@ -18,9 +18,15 @@ from typing import Any
 
 from evalharness import __version__
 from evalharness.interchange.metric_scales import is_share, scale_of
-from evalharness.interchange.stored import OWN, Stored
-from evalharness.records import MetricRecord, TaskSummary
-from evalharness.subset_words import subset_words
+from evalharness.interchange.run_data import (
+    OWN,
+    Stored,
+)
+from evalharness.store.records import (
+    MetricRecord,
+    TaskSummary,
+)
+from evalharness.store.subset_words import subset_words
 
 SCHEMA_VERSION = "0.3.0"
 COLLECTION = OWN

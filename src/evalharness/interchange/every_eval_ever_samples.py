@@ -16,8 +16,11 @@ from evalharness.interchange.every_eval_ever import (
     samples_path,
 )
 from evalharness.interchange.metric_scales import is_share
-from evalharness.interchange.stored import Stored, write_text
-from evalharness.records import SampleRecord
+from evalharness.interchange.run_data import (
+    Stored,
+    write_text,
+)
+from evalharness.store.records import SampleRecord
 
 
 class Written(NamedTuple):

@@ -15,8 +15,11 @@ import yaml
 
 from evalharness.errors import UserError, did_you_mean
 from evalharness.interchange.metric_scales import is_share
-from evalharness.interchange.stored import Row, Stored
-from evalharness.report.text import number
+from evalharness.interchange.run_data import (
+    Row,
+    Stored,
+)
+from evalharness.report.terminal.format import number
 
 
 class Benchmark(NamedTuple):

@@ -17,8 +17,16 @@ from typing import Any
 from evalharness import __version__
 from evalharness.errors import WriteError
 from evalharness.interchange.lm_eval_files import DRAWN, samples_name, sanitized
-from evalharness.interchange.stored import LM_EVAL, Stored, write_text
-from evalharness.records import MetricRecord, SampleRecord, TaskSummary
+from evalharness.interchange.run_data import (
+    LM_EVAL,
+    Stored,
+    write_text,
+)
+from evalharness.store.records import (
+    MetricRecord,
+    SampleRecord,
+    TaskSummary,
+)
 
 logger = logging.getLogger(__name__)
 

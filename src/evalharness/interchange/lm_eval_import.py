@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from evalharness.errors import StoreError, UserError, did_you_mean, one_line, shortened
-from evalharness.interchange import known
+from evalharness.interchange import model_names
 from evalharness.interchange.lm_eval_files import (
     Key,
     Results,
@@ -32,8 +32,12 @@ from evalharness.interchange.lm_eval_manifest import (
 )
 from evalharness.interchange.lm_eval_metrics import disagreement, metric_record
 from evalharness.interchange.lm_eval_samples import SamplesRead, read_samples
-from evalharness.records import Manifest, MetricRecord, TaskSummary
 from evalharness.store.read import list_runs
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+    TaskSummary,
+)
 from evalharness.store.write import RunWriter
 
 _NO_N = (
@@ -182,11 +186,11 @@ def _nothing_new(path: Path, outcome: Outcome, has_num_docs: bool) -> str:
 def _write(
     results: Results, writer: RunWriter, begun: Manifest, num_docs: Mapping[str, int]
 ) -> Imported:
-    declared = known.declared_metrics(begun.suite)
+    declared = model_names.declared_metrics(begun.suite)
     read: dict[str, _TaskRead] = {}
     left_out: dict[str, str] = {}
     for task in results.tasks:
-        wanted = declared.get(task.name) or declared.get(task.group) or known.Declared()
+        wanted = declared.get(task.name) or declared.get(task.group) or model_names.Declared()
         found = _read_task(results, task, wanted, writer, num_docs.get(task.name))
         if isinstance(found, str):
             left_out[task.name] = found
@@ -221,14 +225,14 @@ def _write(
 def _read_task(
     results: Results,
     task: TaskResult,
-    wanted: known.Declared,
+    wanted: model_names.Declared,
     writer: RunWriter,
     given: int | None,
 ) -> _TaskRead | str:
     """A task's samples written, its metrics made; or why it has no score."""
     if not task.metrics:
         return "no metric in the file"
-    main = known.choose_main(list(task.metrics), wanted)
+    main = model_names.choose_main(list(task.metrics), wanted)
     path, read = samples_file(results, task.name), SamplesRead()
     if path is not None:
         try:
@@ -326,7 +330,7 @@ def _inner_groups(results: Results, read: Mapping[str, _TaskRead]) -> dict[str, 
 
 
 def _group_metrics(
-    results: Results, declared: Mapping[str, known.Declared], read: Mapping[str, _TaskRead]
+    results: Results, declared: Mapping[str, model_names.Declared], read: Mapping[str, _TaskRead]
 ) -> list[MetricRecord]:
     """The groups' own scores, those within others too."""
     records = []
@@ -334,8 +338,8 @@ def _group_metrics(
         if not group.metrics or any(member not in read for member in group.members):
             continue
         members = [read[member] for member in group.members]
-        wanted = declared.get(group.name) or known.Declared()
-        main = known.choose_main(list(group.metrics), wanted)
+        wanted = declared.get(group.name) or model_names.Declared()
+        main = model_names.choose_main(list(group.metrics), wanted)
         n = sum(member.summary.num_docs for member in members)
         for key in group.metrics:
             pooled = [score for member in members for score in member.scores.get(key, [])]

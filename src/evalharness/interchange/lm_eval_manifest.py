@@ -9,12 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from evalharness.interchange import known
+from evalharness.config.entries import find_entry_of
+from evalharness.interchange import model_names
 from evalharness.interchange.lm_eval_files import Results, TaskResult, as_number, file_date, part
 from evalharness.interchange.lm_eval_samples import SamplesRead
-from evalharness.model_entries import find_entry_of
-from evalharness.records import Manifest, TaskSummary
 from evalharness.store import layout
+from evalharness.store.records import (
+    Manifest,
+    TaskSummary,
+)
 
 ENGINE = "lm-eval import"
 """The engine of a run that another program made."""
@@ -34,7 +37,7 @@ def begin_manifest(results: Results, results_dir: Path, model: str | None, suite
     entry, name = _model(results.content, model)
     started, wall_s = started_at(results), _wall_s(results.content)
     ended = started + timedelta(seconds=wall_s) if wall_s else None
-    own_suite = known.find_suite(suite) or {}
+    own_suite = model_names.find_suite(suite) or {}
     return Manifest(
         run_id=_free_id(results_dir, started, name, suite),
         status="running",

@@ -7,10 +7,17 @@ from what value, standard error and n leave no other scores for; the normal one 
 import math
 from collections.abc import Sequence
 
-from evalharness.analysis.estimates import Estimate, Interval, estimate
-from evalharness.analysis.finite import correction_of_draw, narrowed
 from evalharness.interchange.lm_eval_files import Key, Reported, TaskResult
-from evalharness.records import MetricRecord
+from evalharness.stats.estimates import (
+    Estimate,
+    Interval,
+    estimate,
+)
+from evalharness.stats.finite import (
+    correction_of_draw,
+    narrowed,
+)
+from evalharness.store.records import MetricRecord
 
 _Z = 1.959963984540054
 """Of a two-sided 95 % interval."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from evalharness.errors import one_line
 from evalharness.interchange.lm_eval_files import Key, TaskResult, as_number
-from evalharness.records import SampleRecord
+from evalharness.store.records import SampleRecord
 
 _ODD = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)
 """What reading a line of any content can raise."""

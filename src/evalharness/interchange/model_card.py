@@ -2,10 +2,20 @@
 
 import re
 
-from evalharness.interchange.stored import OWN, Row, Stored
+from evalharness.interchange.run_data import (
+    OWN,
+    Row,
+    Stored,
+)
 from evalharness.report.export import as_csv
-from evalharness.report.text import number, plain
-from evalharness.subset_words import NOT_COMPARABLE, subset_kind
+from evalharness.report.terminal.format import (
+    number,
+    plain,
+)
+from evalharness.store.subset_words import (
+    NOT_COMPARABLE,
+    subset_kind,
+)
 
 _CSV_COLUMNS = (
     "model", "task", "metric", "filter", "value", "ci_low", "ci_high", "n", "num_docs_available", "num_fewshot",

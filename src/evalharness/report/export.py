@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from evalharness.csv_cells import guarded
-from evalharness.records import Manifest, MetricRecord
-from evalharness.subset_words import subset_words
+from evalharness.store.csv_cells import guarded
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+)
+from evalharness.store.subset_words import subset_words
 
 
 def as_json(value: Any) -> Any:
@@ -42,7 +45,10 @@ def _csv_cell(value: Any) -> Any:
 
 def run_as_json(manifest: Manifest, metrics: Sequence[MetricRecord]) -> dict[str, Any]:
     """The manifest's fields, `metrics`, and `composite` where the suite has one."""
-    from evalharness.report.composite import composite_fields, find_composite
+    from evalharness.report.terminal.composite import (
+        composite_fields,
+        find_composite,
+    )
 
     composite = find_composite(manifest, metrics)
     result: dict[str, Any] = as_json(

@@ -6,8 +6,8 @@
 from math import isnan
 from typing import Literal, NamedTuple
 
-from evalharness.records import Manifest
-from evalharness.subset_words import subset_words
+from evalharness.store.records import Manifest
+from evalharness.store.subset_words import subset_words
 
 SqlType = Literal[
     "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "MAP(VARCHAR, DOUBLE)", "BIGINT[]", "JSON"

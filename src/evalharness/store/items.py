@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evalharness.store import layout
-from evalharness.store.duck import cursor
+from evalharness.store.duckdb_session import cursor
 from evalharness.store.pairs import Scored
 
 Floats = npt.NDArray[np.float64]

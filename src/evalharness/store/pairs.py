@@ -15,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from evalharness.errors import StoreError
-from evalharness.store import layout, sealing
-from evalharness.store.duck import cursor
+from evalharness.store import (
+    layout,
+    seal,
+)
+from evalharness.store.duckdb_session import cursor
 from evalharness.store.sql import parquet_problem
 
 
@@ -134,7 +137,7 @@ def load_pairs(
         task: [layout.samples_path(run_dir, task) for run_dir in (run_a, run_b)] for task in tasks
     }
     files = {task: paths for task, paths in files.items() if all(p.is_file() for p in paths)}
-    damaged = sealing.damaged(dict.fromkeys(path for paths in files.values() for path in paths))
+    damaged = seal.damaged(dict.fromkeys(path for paths in files.values() for path in paths))
     of_score: dict[Scored, list[str]] = {}
     for task, paths in files.items():
         if not set(paths) & set(damaged):
@@ -159,7 +162,7 @@ def load_common(run_a: Path, run_b: Path, tasks: Iterable[str]) -> dict[str, Com
     with cursor() as connection:
         for task in tasks:
             paths = [layout.samples_path(run_dir, task) for run_dir in (run_a, run_b)]
-            if not all(path.is_file() and not sealing.problem(path) for path in paths):
+            if not all(path.is_file() and not seal.problem(path) for path in paths):
                 continue
             try:
                 row = connection.execute(_with_files(_COMMON, [[p] for p in paths])).fetchone()
@@ -186,7 +189,7 @@ def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int)
     """
     paths = [layout.samples_path(run_dir, task) for run_dir in (run_a, run_b)]
     for path in paths:
-        if why := sealing.problem(path):
+        if why := seal.problem(path):
             raise StoreError(f"samples of task {task!r}: can't be read: {str(path)!r}: {why}")
     query = f"""
         WITH a AS ({_samples(texts=True)}), b AS ({_samples(texts=True)})

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalharness.errors import StoreError, did_you_mean
-from evalharness.records import (
+from evalharness.store import (
+    layout,
+    seal,
+)
+from evalharness.store.columns import CURVES, METRICS, SAMPLES, Column
+from evalharness.store.json_codec import (
+    NewerVersionError,
+    manifest_from_json,
+)
+from evalharness.store.lock import is_written
+from evalharness.store.records import (
     SCHEMA_VERSION,
     CurvePoint,
     DocRecord,
@@ -20,10 +30,6 @@ from evalharness.records import (
     MetricRecord,
     SampleRecord,
 )
-from evalharness.store import layout, sealing
-from evalharness.store.claim import is_written
-from evalharness.store.columns import CURVES, METRICS, SAMPLES, Column
-from evalharness.store.encoding import NewerVersionError, manifest_from_json
 
 if TYPE_CHECKING:
     import duckdb
@@ -220,11 +226,11 @@ class MainMetrics(NamedTuple):
 @_uncollected()
 def load_main_metrics(results_dir: Path, run_ids: Sequence[str]) -> MainMetrics:
     """The main metrics of these runs, read together: one query for all files, not one each."""
-    from evalharness.store.duck import cursor
+    from evalharness.store.duckdb_session import cursor
 
     paths = [results_dir / run_id / layout.METRICS for run_id in run_ids]
     paths = [path for path in paths if path.is_file()]
-    damaged = set(sealing.damaged(paths))
+    damaged = set(seal.damaged(paths))
     found = MainMetrics({}, [path.parent.name for path in paths if path in damaged])
     with cursor() as connection:
         _add_main_metrics(connection, [path for path in paths if path not in damaged], found)
@@ -277,7 +283,7 @@ def _read_table(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
     """A file's rows without the run's own columns; none when there is no file."""
     import duckdb  # starts 0.1 s sooner than pyarrow, which needs numpy
 
-    from evalharness.store.duck import cursor
+    from evalharness.store.duckdb_session import cursor
 
     if not path.is_file():
         return []
@@ -386,7 +392,7 @@ def _metric(row: dict[str, Any]) -> MetricRecord:
 
 
 def _require_whole(path: Path) -> None:
-    if why := sealing.problem(path):
+    if why := seal.problem(path):
         raise _damaged(path, why)
 
 

@@ -12,10 +12,13 @@ from pathlib import Path
 import duckdb
 
 from evalharness.errors import UserError
-from evalharness.records import SCHEMA_VERSION
-from evalharness.store import layout, sealing
+from evalharness.store import (
+    layout,
+    seal,
+)
 from evalharness.store.columns import RESPONSES, RUNS, TABLES, Column, run_row
 from evalharness.store.read import as_seen, list_runs, run_versions, told_once
+from evalharness.store.records import SCHEMA_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +103,7 @@ def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection
         UserError: as of `query`, where no file is to blame.
         StoreError: results_dir can't be read.
     """
-    damaged = sealing.damaged(_files_of(results_dir, statement))
+    damaged = seal.damaged(_files_of(results_dir, statement))
     if not damaged:
         try:
             return query(connect(results_dir, statement), statement)
@@ -132,7 +135,7 @@ def parquet_problem(path: Path) -> str | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if why := sealing.problem(path):
+    if why := seal.problem(path):
         return why
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:

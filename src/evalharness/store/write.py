@@ -13,7 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evalharness.errors import StoreError, WriteError
-from evalharness.records import (
+from evalharness.store import (
+    checksums,
+    layout,
+    seal,
+)
+from evalharness.store.columns import CURVES, METRICS, SAMPLES, TURNS, Column
+from evalharness.store.json_codec import (
+    clean_text,
+    manifest_to_json,
+)
+from evalharness.store.lock import Claim
+from evalharness.store.records import (
     CurvePoint,
     DocRecord,
     Manifest,
@@ -21,10 +32,6 @@ from evalharness.records import (
     SampleRecord,
     TurnRecord,
 )
-from evalharness.store import checksums, layout, sealing
-from evalharness.store.claim import Claim
-from evalharness.store.columns import CURVES, METRICS, SAMPLES, TURNS, Column
-from evalharness.store.encoding import clean_text, manifest_to_json
 
 Row = TypeVar("Row", SampleRecord, TurnRecord)
 
@@ -309,8 +316,8 @@ def _parquet(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.Parqu
             temporary, schema, compression="zstd", write_page_checksum=True, **options
         ) as writer:
             yield writer
-            writer.add_key_value_metadata({sealing.KEY: sealing.OPEN})
-        sealing.seal(temporary)
+            writer.add_key_value_metadata({seal.KEY: seal.OPEN})
+        seal.seal(temporary)
 
 
 @contextmanager

@@ -8,14 +8,17 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from evalharness.config import StrategyConfig, StrategyKind
+from evalharness.config.schema import (
+    StrategyConfig,
+    StrategyKind,
+)
 from evalharness.errors import TaskError
 from evalharness.strategies.budget import budget
 from evalharness.strategies.repeats import repeats
 from evalharness.strategies.self_correct import self_correct
 from evalharness.strategies.verify import verify
-from evalharness.tasks.dialogue import Solve
-from evalharness.tasks.loaded import LoadedTask
+from evalharness.tasks.conversation import Solve
+from evalharness.tasks.loaded_task import LoadedTask
 
 logger = logging.getLogger(__name__)
 

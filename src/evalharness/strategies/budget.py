@@ -6,8 +6,12 @@ sooner, larger budgets change nothing, and the same request answers them all. So
 Source: Muennighoff et al. 2025, arXiv:2501.19393 (budget forcing).
 """
 
-from evalharness.config import StrategyConfig
-from evalharness.tasks.dialogue import Dialogue, Turn, together
+from evalharness.config.schema import StrategyConfig
+from evalharness.tasks.conversation import (
+    Dialogue,
+    Turn,
+    together,
+)
 
 
 async def budget(config: StrategyConfig, dialogue: Dialogue) -> str:

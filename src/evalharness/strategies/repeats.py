@@ -1,7 +1,7 @@
 """Draws of every doc, each a sample of its own: what is repeated is the task, so each counts by itself."""
 
-from evalharness.config import StrategyConfig
-from evalharness.tasks.dialogue import Dialogue
+from evalharness.config.schema import StrategyConfig
+from evalharness.tasks.conversation import Dialogue
 
 
 async def repeats(config: StrategyConfig, dialogue: Dialogue) -> str:

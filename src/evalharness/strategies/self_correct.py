@@ -10,8 +10,12 @@ arXiv:2409.12917 (what is measured).
 
 import math
 
-from evalharness.config import StrategyConfig
-from evalharness.tasks.dialogue import Dialogue, Turn, together
+from evalharness.config.schema import StrategyConfig
+from evalharness.tasks.conversation import (
+    Dialogue,
+    Turn,
+    together,
+)
 
 _MOST_VOTES = 64
 """Draws at most: very short answers must not draw forever."""

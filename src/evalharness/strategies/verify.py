@@ -3,8 +3,12 @@
 Source: Song et al. 2024, arXiv:2412.02674 (the generation-verification gap).
 """
 
-from evalharness.config import StrategyConfig
-from evalharness.tasks.dialogue import Dialogue, Tried, together
+from evalharness.config.schema import StrategyConfig
+from evalharness.tasks.conversation import (
+    Dialogue,
+    Tried,
+    together,
+)
 
 _CHOICES = {True: ("Yes", "No"), False: (" Yes", " No")}
 """As they follow a chat's opening of an answer, and plain text."""

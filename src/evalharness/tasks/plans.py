@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalharness.engines.base import Engine
+from evalharness.engines.requests import (
+    Failure,
+    GenerateRequest,
+    Generation,
+    Request,
+    Response,
+    Scores,
+)
 from evalharness.engines.soundness import check_response
-from evalharness.records import Failure, GenerateRequest, Generation, Request, Response, Scores
 
 Resolve = Callable[[Sequence[Response]], list[Any]]
 

@@ -51,7 +51,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from evalharness.tasks.dialogue import Dialogue
+    from evalharness.tasks.conversation import Dialogue
 
 Doc = Mapping[str, Any]
 

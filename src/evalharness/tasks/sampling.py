@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from evalharness.config import SamplingConfig
+from evalharness.config.schema import SamplingConfig
+from evalharness.engines.requests import SamplingParams
 from evalharness.errors import TaskError, did_you_mean
-from evalharness.records import SamplingParams
 
 DEFAULT_MAX_GEN_TOKS = 256
 """lm-eval's own default for tasks that name none."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from jinja2 import TemplateError, meta
 
-from evalharness.config import ModelConfig
+from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError, ConfigError, one_line
 
 Message = dict[str, Any]

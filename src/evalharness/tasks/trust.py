@@ -16,9 +16,12 @@ from pathlib import Path
 from lm_eval.tasks._index import Entry
 
 from evalharness import paths
-from evalharness.config import Config
+from evalharness.config.schema import Config
 from evalharness.errors import ConfigError, TaskError, one_line
-from evalharness.tasks.definitions import members, own_folder
+from evalharness.tasks.yaml.definitions import (
+    members,
+    own_folder,
+)
 
 VARIABLE = "EVALHARNESS_TASKS_TRUST"
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
@@ -57,7 +60,7 @@ def ask(config: Config) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
-    from evalharness.tasks.loading import task_manager
+    from evalharness.tasks.suite import task_manager
 
     for folder, names in _untrusted(config, task_manager().task_index).items():
         question = f"{_what(folder, names)} is code that runs with your rights. Trust this folder from now on?"

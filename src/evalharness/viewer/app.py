@@ -19,11 +19,19 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from evalharness.errors import UserError
-from evalharness.report.text import amount, duration, number
+from evalharness.report.terminal.format import (
+    amount,
+    duration,
+    number,
+)
 from evalharness.viewer.list_page import LABELS, ORDERS, samples_page
+from evalharness.viewer.query import (
+    Order,
+    Query,
+    Show,
+)
 from evalharness.viewer.run_pages import run_address, run_page, runs_page
 from evalharness.viewer.sample_page import sample_page, tokens_page
-from evalharness.viewer.selecting import Order, Query, Show
 from evalharness.viewer.texts import clean
 
 HOSTS = ["127.0.0.1", "localhost"]

@@ -8,7 +8,10 @@ from typing import Any
 import duckdb
 
 from evalharness.errors import StoreError
-from evalharness.store import layout, sealing
+from evalharness.store import (
+    layout,
+    seal,
+)
 
 _SETTINGS = (
     "python_enable_replacements = false",
@@ -52,7 +55,7 @@ def literal(path: Path) -> str:
 
 
 def _run(path: Path, statement: str, values: Mapping[str, Any] | None) -> duckdb.DuckDBPyConnection:
-    if why := sealing.problem(path):
+    if why := seal.problem(path):
         raise StoreError(f"{path.parent.name}/{path.name} can't be read: {why}")
     file = f"FROM read_parquet({literal(path)}, file_row_number = true)"
     return _database().cursor().execute(statement.replace("FROM FILE", file), values)

@@ -14,9 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evalharness.errors import StoreError, one_line
-from evalharness.records import Manifest, MetricRecord
 from evalharness.store import layout
 from evalharness.store.pairs import Scored
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+)
 from evalharness.viewer import database
 from evalharness.viewer.runs import Stamp, get_metrics, stamp
 

@@ -8,19 +8,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evalharness.records import Manifest, TaskSummary
+from evalharness.store.records import (
+    Manifest,
+    TaskSummary,
+)
 from evalharness.viewer.conversation import choices
-from evalharness.viewer.counterparts import Counterparts, find_counterparts, is_same_data
 from evalharness.viewer.index import (
     Floats,
     Index,
     Ints,
     open_index,
 )
-from evalharness.viewer.run_pages import Pager, make_pager, run_address
-from evalharness.viewer.runs import get_run, list_runs
-from evalharness.viewer.samples import Line, can_read_prompts, read_lines
-from evalharness.viewer.selecting import (
+from evalharness.viewer.pairing import (
+    Counterparts,
+    find_counterparts,
+    is_same_data,
+)
+from evalharness.viewer.query import (
     Order,
     Query,
     Search,
@@ -29,6 +33,9 @@ from evalharness.viewer.selecting import (
     search,
     select,
 )
+from evalharness.viewer.run_pages import Pager, make_pager, run_address
+from evalharness.viewer.runs import get_run, list_runs
+from evalharness.viewer.samples import Line, can_read_prompts, read_lines
 from evalharness.viewer.texts import cut
 
 SAMPLES_A_PAGE = 50

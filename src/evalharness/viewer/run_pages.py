@@ -7,11 +7,15 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from evalharness.errors import StoreError
-from evalharness.records import Manifest, MetricRecord, TaskSummary
-from evalharness.report.composite import find_composite
-from evalharness.report.run_footer import footer
+from evalharness.report.terminal.composite import find_composite
+from evalharness.report.terminal.run_footer import footer
 from evalharness.store import layout
-from evalharness.subset_words import subset_note
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+    TaskSummary,
+)
+from evalharness.store.subset_words import subset_note
 from evalharness.viewer.runs import get_metrics, get_run, list_runs
 
 RUNS_A_PAGE = 100

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalharness.errors import StoreError
-from evalharness.records import Manifest, MetricRecord
 from evalharness.store import layout
 from evalharness.store.read import as_seen, load_manifest, load_metrics, run_names
+from evalharness.store.records import (
+    Manifest,
+    MetricRecord,
+)
 
 Stamp = tuple[int, int]
 """When a file was written and how large it is: another one is another file."""

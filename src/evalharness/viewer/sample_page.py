@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evalharness.errors import CheckpointError, StoreError
-from evalharness.records import Manifest
+from evalharness.store.records import Manifest
 from evalharness.viewer.conversation import Choice, chat_turns, choices
 from evalharness.viewer.index import Index
 from evalharness.viewer.list_page import (
@@ -21,9 +21,9 @@ from evalharness.viewer.list_page import (
     other_runs,
     sample_address,
 )
+from evalharness.viewer.query import Query
 from evalharness.viewer.run_pages import run_address
 from evalharness.viewer.samples import Sample, Turn, read_sample, read_turns
-from evalharness.viewer.selecting import Query
 from evalharness.viewer.texts import Block, block
 from evalharness.viewer.tokens import Token, prompt_tokens
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from evalharness.report.text import plain
+from evalharness.report.terminal.format import plain
 
 LONGEST = 4000
 """Characters of a text that are shown at first."""

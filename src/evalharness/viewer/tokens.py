@@ -5,9 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from evalharness.config import ModelConfig
+from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError, one_line
-from evalharness.records import Manifest
+from evalharness.store.records import Manifest
 from evalharness.tasks.encoding import Encoder
 from evalharness.tasks.templates import Template
 

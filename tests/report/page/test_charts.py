@@ -6,7 +6,7 @@ import pytest
 
 from evalharness.report.page import charts
 from evalharness.report.page.charts import Look, Point
-from evalharness.report.page.rendering import script_json
+from evalharness.report.page.render import script_json
 
 STYLE = Look("@1")
 

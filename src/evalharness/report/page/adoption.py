@@ -6,12 +6,18 @@ import math
 from collections.abc import Sequence
 from datetime import date
 
-from evalharness.analysis.adoption import Adoption, Flow
-from evalharness.report.adoption import NOTES, RECOUNT
 from evalharness.report.page import texts
-from evalharness.report.page.assembling import Findings
 from evalharness.report.page.blocks import Block, Chart, Section, Table, table, words
 from evalharness.report.page.charts import Point, date_range, figure, look, marks
+from evalharness.report.page.collect import Findings
+from evalharness.report.terminal.adoption import (
+    NOTES,
+    RECOUNT,
+)
+from evalharness.trend.adoption import (
+    Adoption,
+    Flow,
+)
 
 FILL = "`evalharness adoption snapshot` (needs the Hub), repeated over days, fills this"
 _MOST_LINES = 8

@@ -13,10 +13,10 @@ from typing import Any
 from evalharness.errors import one_line
 from evalharness.report.export import as_json
 from evalharness.report.page import texts
-from evalharness.report.page.assembling import Findings
 from evalharness.report.page.cmr import best
+from evalharness.report.page.collect import Findings
 from evalharness.report.page.lineages import drift_calls
-from evalharness.report.trend import leader
+from evalharness.report.terminal.trend import leader
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, Literal, NamedTuple
 
-from evalharness.report.text import plain
+from evalharness.report.terminal.format import plain
 
 Colour = Literal["@ink", "@quiet", "@grid", "@paper", "@1", "@2", "@3", "@4", "@5", "@6"]
 COLOURS: tuple[Colour, ...] = ("@1", "@2", "@3", "@4", "@5", "@6")

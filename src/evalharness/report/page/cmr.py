@@ -8,10 +8,13 @@ from datetime import date
 from itertools import groupby, pairwise
 
 from evalharness.report.page import texts
-from evalharness.report.page.assembling import CompositeRun, Findings
 from evalharness.report.page.blocks import Block, Chart, Section, table, words
 from evalharness.report.page.charts import Point, Rule, date_range, figure, gapped, look
-from evalharness.subset_words import subset_words
+from evalharness.report.page.collect import (
+    CompositeRun,
+    Findings,
+)
+from evalharness.store.subset_words import subset_words
 
 _HASH_SHOWN = 8
 FILL = "`evalharness run model=... suite=cmr` fills this"

@@ -6,11 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from evalharness.records import CurvePoint
 from evalharness.report.page import texts
-from evalharness.report.page.assembling import Findings, RunCurves
 from evalharness.report.page.blocks import Beside, Block, Chart, Heading, Section, table, words
 from evalharness.report.page.charts import Point, figure, look, marks
+from evalharness.report.page.collect import (
+    Findings,
+    RunCurves,
+)
+from evalharness.store.records import CurvePoint
 
 _MOST_CHARTS = 12
 _CORRECT, _SAMPLES = ("self_correct",), ("repeats", "verify", "budget")

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evalharness.analysis.trend import Trend, TrendModel, Velocity
 from evalharness.report.page import adoption, cmr, texts
-from evalharness.report.page.assembling import CompositeRun, Findings
 from evalharness.report.page.blocks import Block, Fact, Facts, Section, words
+from evalharness.report.page.collect import (
+    CompositeRun,
+    Findings,
+)
 from evalharness.report.page.lineages import drift_calls, drift_lines
-from evalharness.report.trend import leader
+from evalharness.report.terminal.trend import leader
+from evalharness.trend.build import (
+    Trend,
+    TrendModel,
+    Velocity,
+)
 
 _SUBSETS = ("open weights", "all models", "Llama family")
 _MOST_LINES = 4

@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from evalharness.analysis.board_scores import Score
-from evalharness.analysis.leaderboard import Board, Row, build_boards
-from evalharness.records import Manifest
-from evalharness.report.leaderboard import APART, missing_mark
+from evalharness.comparison.board_scores import Score
+from evalharness.comparison.leaderboard import (
+    Board,
+    Row,
+    build_boards,
+)
 from evalharness.report.page import texts
-from evalharness.report.page.assembling import Findings
 from evalharness.report.page.blocks import Block, Fold, Section, Table, table, words
-from evalharness.store.choosing import best_run
-from evalharness.subset_words import limited
+from evalharness.report.page.collect import Findings
+from evalharness.report.terminal.leaderboard import (
+    APART,
+    missing_mark,
+)
+from evalharness.store.records import Manifest
+from evalharness.store.select_runs import best_run
+from evalharness.store.subset_words import limited
 
 _MOST_OPEN = 4
 """Boards that are shown unasked."""

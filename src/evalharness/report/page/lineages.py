@@ -6,14 +6,24 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from evalharness.analysis.drift import DomainDrift, Lineage, Step
-from evalharness.report.compare import left_out_lines
-from evalharness.report.drift import call_text, call_words
+from evalharness.comparison.drift import (
+    DomainDrift,
+    Lineage,
+    Step,
+)
 from evalharness.report.page import texts
-from evalharness.report.page.assembling import Findings
 from evalharness.report.page.blocks import Beside, Block, Chart, Section, Table, table, words
 from evalharness.report.page.charts import Look, Point, Rule, figure, look, marks, text
-from evalharness.scores.records import Protocol, ReportedScore
+from evalharness.report.page.collect import Findings
+from evalharness.report.terminal.compare import left_out_lines
+from evalharness.report.terminal.drift import (
+    call_text,
+    call_words,
+)
+from evalharness.trend.scores.records import (
+    Protocol,
+    ReportedScore,
+)
 
 _MOST_CHARTS = 8
 _LONGEST_TICK = 20

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from evalharness.analysis.trend import Trend
-from evalharness.records import Manifest
 from evalharness.report.page import texts
-from evalharness.report.page.assembling import Findings
 from evalharness.report.page.blocks import (
     Block,
     Fold,
@@ -19,7 +16,10 @@ from evalharness.report.page.blocks import (
     table,
     words,
 )
-from evalharness.scores.records import ReportedScore
+from evalharness.report.page.collect import Findings
+from evalharness.store.records import Manifest
+from evalharness.trend.build import Trend
+from evalharness.trend.scores.records import ReportedScore
 
 _HASH_SHOWN = 12
 _ARXIV = "https://arxiv.org/abs/"
@@ -131,7 +131,7 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
 
 
 def _sources(scores: Iterable[ReportedScore]) -> Table:
-    from evalharness.scores.seeds import licence_of
+    from evalharness.trend.scores.seed_scores import licence_of
 
     groups: dict[tuple[str, str, str], list[ReportedScore]] = {}
     for score in scores:

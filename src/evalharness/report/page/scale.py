@@ -6,13 +6,16 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from evalharness.analysis.trend import Trend, TrendModel
-from evalharness.records import Manifest
 from evalharness.report.page import texts
-from evalharness.report.page.assembling import Findings
 from evalharness.report.page.blocks import Beside, Block, Chart, Section, Table, table, words
 from evalharness.report.page.charts import Look, Point, figure, marks
+from evalharness.report.page.collect import Findings
 from evalharness.report.page.trend import model_text
+from evalharness.store.records import Manifest
+from evalharness.trend.build import (
+    Trend,
+    TrendModel,
+)
 
 _DENSE, _MOE, _UNKNOWN = (
     Look("@1", "circle"),

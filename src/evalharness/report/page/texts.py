@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from datetime import date
 
-from evalharness.analysis.frontier import Slope
-from evalharness.report.text import number
+from evalharness.report.terminal.format import number
+from evalharness.trend.frontier import Slope
 
 NOTHING = "–"
 

@@ -7,10 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from evalharness.analysis.frontier import Skill
-from evalharness.analysis.trend import PlacedModel, Trend, TrendModel
 from evalharness.report.page import texts
-from evalharness.report.page.assembling import Findings, FrontierLine
 from evalharness.report.page.blocks import Block, Chart, Fold, Section, Table, table, words
 from evalharness.report.page.charts import (
     Colour,
@@ -24,7 +21,20 @@ from evalharness.report.page.charts import (
     pointer,
     together,
 )
-from evalharness.report.trend import lag_words, pace_words
+from evalharness.report.page.collect import (
+    Findings,
+    FrontierLine,
+)
+from evalharness.report.terminal.trend import (
+    lag_words,
+    pace_words,
+)
+from evalharness.trend.build import (
+    PlacedModel,
+    Trend,
+    TrendModel,
+)
+from evalharness.trend.frontier import Skill
 
 _OPEN = Look("@1", "circle")
 _CLOSED = Look("@2", "diamond", 8, True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import TaskError
-from evalharness.tasks.authoring.checking import Defect
-from evalharness.tasks.loaded import LoadedTask
+from evalharness.tasks.authoring.check import Defect
+from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.local_rows import read_rows
 
 _REMEDY = "`custom_dataset: !function evalharness.tasks.local_rows.load` keeps values as they are"

@@ -1,0 +1,275 @@
+"""The command line: one Typer app, a function a verb. What a verb needs is imported when it runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from evalharness import __version__
+from evalharness.cli import (
+    compare,
+    drift,
+    gate,
+    hub,
+    import_export,
+    leaderboard,
+    maintain,
+    model,
+    report,
+    rescore,
+    results,
+    scores,
+    task,
+    trend,
+    view,
+)
+from evalharness.errors import EvalHarnessError, one_line
+
+if TYPE_CHECKING:
+    from evalharness.cli.run import Jobs
+
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""What Typer raises for arguments it can't take; it exports only this subclass."""
+
+EXIT_WRONG_INPUT = 2
+EXIT_PARTIAL = 3
+_SIGINT = 130
+"""What Typer makes of Ctrl-C."""
+
+app = typer.Typer(
+    name="evalharness",
+    help="Evaluate open Llama-family checkpoints on your own GPUs, and trust the numbers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
+    from evalharness.config.completion import complete
+
+    return complete(incomplete, context.params.get("overrides") or [])
+
+
+_Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Hydra overrides: group=option or dotted.key=value.",
+        autocompletion=_complete_override,
+        metavar="OVERRIDE",
+    ),
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+class _Ended:
+    """How the jobs ended, for `main`."""
+
+    is_interrupted = False
+
+
+_ended = _Ended()
+
+
+@contextmanager
+def _ending(jobs: Jobs) -> Iterator[None]:
+    """Whatever ends the jobs is told in one line, and becomes the exit code."""
+    try:
+        yield
+    except EvalHarnessError as e:
+        jobs.failed(e)
+    except KeyboardInterrupt:
+        # The process is on its way out: a second Ctrl-C could only break its clean-up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        jobs.interrupted()
+        _ended.is_interrupted = True
+    jobs.close()
+    raise typer.Exit(jobs.exit_code)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"evalharness {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    no_args_is_help=True,
+)
+def run(
+    context: typer.Context,
+    overrides: _Overrides = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Evaluate a checkpoint on a suite and show the table.
+
+    \b
+    evalharness run model=smollm2-135m suite=quick
+    evalharness run model=llama-3.1-8b-instruct suite=leaderboard run.limit=50
+    evalharness run -m model=llama-3.2-1b,llama-3.2-3b suite=quick
+
+    \b
+    Groups (files in configs/<group>, yours in ./configs first):
+      model        the checkpoint; `evalharness model list`
+      suite        tasks: quick, leaderboard, reasoning, cmr, safety
+      engine       vllm (GPU if there is one), vllm_gpu, vllm_cpu, replicas, openai, hf, fake
+      sampling     task (each task's own), greedy, reasoning
+      strategy     single, repeats, self_correct, verify, budget
+      experiment   several settings under one name, e.g. smoke
+
+    \b
+    Often used keys:
+      run.limit=N                    N random docs of every task, each category with its share
+      run.limit_seed=N               other ones; the same for every model
+      run.limit_from=first           the first N, as lm-eval takes them
+      +suite.tasks.NAME.limit=N      one more task: any of lm-eval's, or yours in ./tasks
+      engine.max_model_len=N         tokens of prompt and answer
+      engine.tensor_parallel_size=N  GPUs for one model
+      engine.deterministic=true      the same answers at every batch size (GPU only, slower)
+      cost.usd_per_gpu_hour=X        what a GPU costs; the table then says what the run did
+      tasks.trust=true               run the code in ./tasks without being asked
+      data.mirror=DIR                datasets from DIR/<org>/<name>, no network
+      results_dir=DIR                where runs land (or EVALHARNESS_RESULTS_DIR)
+
+    \b
+    Hydra's own flags work: -m (several jobs), --cfg job (show the configuration), --config-dir DIR, --info.
+    Exit code: 0 done, 2 the input is wrong, 3 the run is partial.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    from evalharness.cli.run import Jobs
+    from evalharness.config.compose import run_hydra
+
+    jobs = Jobs(as_json=as_json)
+    with _ending(jobs):
+        run_hydra([*(overrides or []), *context.args], jobs, jobs.failed)
+
+
+@app.command()
+def resume(
+    run_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Run id or how it begins, `latest`, or a model (its latest run).",
+            autocompletion=results.complete_run,
+        ),
+    ],
+    results_dir: results.ResultsDir = Path("results"),
+    as_json: _AsJson = False,
+) -> None:
+    """Continue a run that ended early, with the configuration it was started with.
+
+    What was answered is not computed again. Exit code: as of run.
+    """
+    from evalharness.cli.run import (
+        Jobs,
+        unfinished,
+    )
+
+    config = unfinished(results_dir, run_name)
+    jobs = Jobs(as_json=as_json)
+    with _ending(jobs):
+        jobs(config)
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    no_args_is_help=True,
+)
+def selfcheck(
+    context: typer.Context,
+    overrides: _Overrides = None,
+    small: Annotated[
+        int, typer.Option("--small", min=1, help="Sequences in a batch of the second run.")
+    ] = 1,
+    as_json: _AsJson = False,
+) -> None:
+    """Measure the noise floor: the same suite twice with different batch sizes, and what differs.
+
+    The first run is as configured, the second with batches of --small; both take the first 10 docs of every task unless
+    run.limit (and run.limit_from) says otherwise, answer everything anew, and land in results_dir/.selfcheck.
+
+    \b
+    evalharness selfcheck model=smollm2-135m
+    evalharness selfcheck model=llama-3.1-8b-instruct suite=leaderboard run.limit=100
+    evalharness selfcheck model=llama-3.1-8b-instruct engine.deterministic=true
+
+    Exit code: 0 done, 1 engine.deterministic=true didn't keep its promise, 2 the input is wrong, 3 a run is partial.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    from evalharness.cli.selfcheck import (
+        DEFAULTS,
+        Selfchecks,
+    )
+    from evalharness.config.compose import run_hydra
+
+    jobs = Selfchecks(small, as_json=as_json)
+    with _ending(jobs):
+        run_hydra([*DEFAULTS, *(overrides or []), *context.args], jobs, jobs.failed)
+
+
+app.command()(rescore.rescore)
+app.command()(compare.compare)
+app.command()(leaderboard.leaderboard)
+app.command(no_args_is_help=True)(gate.gate)
+app.command(no_args_is_help=True)(drift.drift)
+app.command("import", no_args_is_help=True)(import_export.import_)
+app.command(no_args_is_help=True)(import_export.export)
+app.add_typer(maintain.app, name="results")
+app.command()(results.sql)
+app.command()(trend.trend)
+app.command(no_args_is_help=True)(report.report)
+app.command()(view.view)
+app.add_typer(scores.app, name="scores")
+app.add_typer(hub.app, name="adoption")
+app.command()(hub.watch)
+app.add_typer(model.app, name="model")
+app.add_typer(task.app, name="task")
+
+
+def main() -> None:
+    """Entry point: what is wrong with the input becomes one line and an exit code."""
+    try:
+        code = app(prog_name="evalharness", standalone_mode=False) or 0
+    except _UsageError as e:
+        _leave(_usage(e), EXIT_WRONG_INPUT)
+    except EvalHarnessError as e:
+        _leave(f"error: {one_line(e)}", e.exit_code)
+    except typer.Abort:
+        code = _SIGINT
+    if code == _SIGINT:
+        _leave("interrupted", EXIT_PARTIAL)
+    if _ended.is_interrupted:
+        from evalharness.runner.signals import leave
+
+        leave(code)
+    sys.exit(code)
+
+
+def _usage(error: Any) -> str:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(error.format_message())
+    verb = error.ctx.command_path if error.ctx else "evalharness"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"error: {message}{' ' if message.endswith('?') else '; '}`{verb} --help` explains"
+
+
+def _leave(line: str, code: int) -> NoReturn:
+    sys.stderr.write(f"{line}\n")
+    sys.exit(code)

@@ -1,0 +1,219 @@
+"""The verb `compare`: two or more runs on the same docs, with paired statistics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalharness.cli.results import (
+    AsCsv,
+    AsJson,
+    ResultsDir,
+    complete_run,
+)
+from evalharness.errors import StoreError, UserError, did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evalharness.comparison.compare import Comparison
+    from evalharness.store.pairs import DocChange
+    from evalharness.store.records import Manifest
+
+AsMarkdown = Annotated[bool, typer.Option("--md", help="Markdown on stdout.")]
+Margin = Annotated[
+    float,
+    typer.Option(
+        "--margin", min=0, max=1, help="Largest difference that counts as none (0.01: a point)."
+    ),
+]
+
+
+def compare(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="A B [C ...]",
+            help="Run ids (or how they begin), or models (their best runs of each suite that both have). A is the baseline.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option("--suite", help="Compare runs of this suite; without names, all models."),
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Only this task or group; again for more.")
+    ] = None,
+    margin: Margin = 0.01,
+    show_all: Annotated[bool, typer.Option("--all", help="The tasks of every group.")] = False,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="The docs that changed, both answers side by side.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, help="With --flips: docs shown of each task.")
+    ] = 5,
+    any_prompt: Annotated[
+        bool,
+        typer.Option(
+            "--any-prompt",
+            help="Also compare tasks whose prompts, sampling, docs or scoring differ; says what differs.",
+        ),
+    ] = False,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Compare runs with the first one: paired differences, tests, power, and a verdict in words.
+
+    \b
+    evalharness compare llama-3.1-8b-instruct my-finetune
+    evalharness compare BASE_RUN OTHER_RUN --flips --task gsm8k
+    evalharness compare --suite quick --md
+
+    Samples are joined by their doc. A task that wasn't asked and scored alike in both is left out, and said to be; where scores
+    are missing a verdict holds whatever they are.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    if as_json + as_csv + as_markdown > 1:
+        raise UserError("one of --json, --csv and --md")
+    from evalharness.comparison.compare import compare_runs
+
+    comparisons = [
+        compare_runs(results_dir, a, b, tasks=task or (), margin=margin, any_prompt=any_prompt)
+        for a, b in _chosen(results_dir, names or [], suite)
+    ]
+    _check_tasks(comparisons, task or [])
+    changes = [_changes(results_dir, found, samples) if flips else [] for found in comparisons]
+    if as_json:
+        _print_json(comparisons, changes)
+    elif as_csv:
+        from evalharness.report import export
+        from evalharness.report.terminal.compare import comparison_rows
+
+        typer.echo(export.as_csv(*comparison_rows(comparisons, show_all=show_all)), nl=False)
+    elif as_markdown:
+        from evalharness.report.terminal.compare import markdown
+
+        typer.echo(markdown(comparisons, show_all=show_all), nl=False)
+    else:
+        _print(comparisons, changes, show_all=show_all)
+    if not any(found.tasks for found in comparisons):
+        raise StoreError("compare: the runs have nothing in common that can be compared")
+
+
+def _chosen(
+    results_dir: Path, names: list[str], suite: str | None
+) -> list[tuple[Manifest, Manifest]]:
+    """The pairs of runs that are meant, the baseline first in each."""
+    from evalharness.store.read import list_runs
+    from evalharness.store.select_runs import (
+        best_run,
+        runs_of,
+    )
+
+    if len(names) == 1:
+        raise UserError(
+            f"compare: {names[0]!r} with what? `evalharness compare {names[0]} OTHER`, or --suite for all models"
+        )
+    if names:
+        return _by_name(results_dir, names, suite)
+    if suite is None:
+        raise UserError("compare: two runs or models, or --suite; `evalharness results` lists them")
+    runs = list_runs(results_dir)
+    models = dict.fromkeys(run.model for run in reversed(runs) if run.suite == suite)
+    found = [run for model in models if (run := best_run(runs_of(runs, model, suite)))]
+    if fakes := [run.run_id for run in runs if run.suite == suite and run.is_fake]:
+        typer.echo(f"left out, answers made up by the fake engine: {', '.join(fakes)}", err=True)
+    if len(found) < 2:
+        known = {run.suite for run in runs}
+        raise StoreError(
+            f"suite {suite!r} was run for {len(found)} models{did_you_mean(suite, known - {suite})}; compare needs two"
+        )
+    return [(found[0], run) for run in found[1:]]
+
+
+def _by_name(
+    results_dir: Path, names: Sequence[str], suite: str | None
+) -> list[tuple[Manifest, Manifest]]:
+    """Of models a pair for every suite that both have; suites that only one has are told."""
+    from evalharness.store.match_runs import (
+        find_side,
+        match,
+        nothing_in_common,
+    )
+    from evalharness.store.read import list_runs
+
+    runs = list_runs(results_dir)
+    first, *others = (find_side(results_dir, runs, name, suite) for name in names)
+    pairs = []
+    for other in others:
+        matched = match(first, other)
+        if not matched.pairs:
+            raise nothing_in_common(first, other)
+        pairs += matched.pairs
+        for side, alone in ((first, matched.only_a), (other, matched.only_b)):
+            for run in alone:
+                line = f"left out: suite {run.suite!r}: only {side.name!r} has a run of it"
+                typer.echo(one_line(line), err=True)
+    return pairs
+
+
+def _check_tasks(comparisons: list[Comparison], wanted: list[str]) -> None:
+    for found in comparisons:
+        known = {t.task for t in found.a.tasks} | {t.group for t in found.a.tasks}
+        for name in wanted:
+            if name not in known:
+                raise StoreError(
+                    f"run {found.a.run_id!r} has no task {name!r}{did_you_mean(name, known)}"
+                )
+
+
+def _changes(results_dir: Path, found: Comparison, most: int) -> list[DocChange]:
+    from evalharness.store.pairs import Scored, load_changes
+
+    single = [row for row in (*found.tasks, *found.members) if row.num_members == 1]
+    dirs = results_dir / found.a.run_id, results_dir / found.b.run_id
+    return [
+        change
+        for row in single
+        if row.result.test != "z"
+        for change in load_changes(*dirs, row.task, Scored(row.metric, row.filter), most)
+    ]
+
+
+def _print(
+    comparisons: list[Comparison], changes: list[list[DocChange]], *, show_all: bool
+) -> None:
+    from evalharness.report.terminal.compare import (
+        comparison_view,
+        flips_view,
+        labels,
+    )
+    from evalharness.report.terminal.console import console
+
+    out = console()
+    for found, changed in zip(comparisons, changes, strict=True):
+        out.print(comparison_view(found, show_all=show_all, width=out.width))
+        if changed:
+            out.print()
+            out.print(flips_view(changed, labels(found.a, found.b), width=out.width))
+        if found is not comparisons[-1]:
+            out.print()
+
+
+def _print_json(comparisons: list[Comparison], changes: list[list[DocChange]]) -> None:
+    from evalharness.report.terminal.compare import (
+        change_as_json,
+        comparison_as_json,
+    )
+
+    content = [
+        comparison_as_json(found)
+        | ({"flips": [change_as_json(c) for c in changed]} if changed else {})
+        for found, changed in zip(comparisons, changes, strict=True)
+    ]
+    typer.echo(json.dumps(content, ensure_ascii=False, indent=2))

@@ -1,0 +1,139 @@
+"""The verb `gate`: a verdict for CI on whether a candidate may replace its base."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalharness.cli.results import (
+    AsJson,
+    ResultsDir,
+    complete_run,
+)
+from evalharness.errors import UserError
+
+if TYPE_CHECKING:
+    from evalharness.comparison.gate import (
+        Gate,
+        Unmatched,
+    )
+    from evalharness.comparison.gate_policy import Policy
+    from evalharness.store.match_runs import (
+        Matched,
+        Side,
+    )
+
+_Run = "Run id (or how it begins), or model (its best run of every suite)."
+
+
+def gate(
+    base: Annotated[str, typer.Argument(metavar="BASE", help=_Run, autocompletion=complete_run)],
+    candidate: Annotated[
+        str,
+        typer.Argument(metavar="CANDIDATE", help="The same.", autocompletion=complete_run),
+    ],
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", help="What may be lost, as YAML; else configs/gate/default.yaml."),
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="Only this suite's runs of the two models.")
+    ] = None,
+    any_prompt: Annotated[
+        bool,
+        typer.Option(
+            "--any-prompt",
+            help="Also compare tasks whose prompts, sampling, docs or scoring differ; says what differs.",
+        ),
+    ] = False,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
+    as_markdown: Annotated[bool, typer.Option("--md", help="Markdown on stdout.")] = False,
+) -> None:
+    """Judge whether CANDIDATE is no worse than BASE, task by task, by a policy of margins.
+
+    \b
+    evalharness gate llama-3.1-8b-instruct my-finetune --policy policy.yaml
+    evalharness gate BASE_RUN CANDIDATE_RUN --md
+
+    A task passes when its loss is shown to be smaller than its margin, fails when it is shown to be larger, and is
+    inconclusive otherwise, as when scores are missing that could change it. Docs are paired; what can't be compared never
+    passes.
+
+    \b
+    PASS          exit code 0: no critical or supporting task loses more than its margin
+    WARN          exit code 0: a supporting task fails or is inconclusive
+    BLOCK         exit code 1: a critical task fails
+    INCONCLUSIVE  exit code 2: a critical task can't be judged, or none was (wrong input is 2 as well, with a line on stderr)
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    if as_json and as_markdown:
+        raise UserError("--json or --md, not both")
+    from evalharness.comparison.gate_policy import (
+        default_path,
+        load_policy,
+    )
+
+    found, names = _judged(
+        results_dir,
+        (base, candidate),
+        suite,
+        load_policy(policy or default_path()),
+        any_prompt=any_prompt,
+    )
+    if as_json:
+        from evalharness.report.terminal.gate import gate_as_json
+
+        typer.echo(json.dumps(gate_as_json(found, names), ensure_ascii=False, indent=2))
+    elif as_markdown:
+        from evalharness.report.terminal.gate import markdown
+
+        typer.echo(markdown(found, names), nl=False)
+    else:
+        from evalharness.report.terminal.console import console
+        from evalharness.report.terminal.gate import gate_view
+
+        out = console()
+        out.print(gate_view(found, names, width=out.width))
+    raise typer.Exit(found.exit_code)
+
+
+def _judged(
+    results_dir: Path,
+    names: tuple[str, str],
+    suite: str | None,
+    policy: Policy,
+    *,
+    any_prompt: bool,
+) -> tuple[Gate, tuple[str, str]]:
+    """The gate, and what the two are called in it."""
+    from evalharness.comparison.compare import compare_runs
+    from evalharness.comparison.gate import judge
+    from evalharness.store.match_runs import (
+        find_side,
+        match,
+        nothing_in_common,
+    )
+    from evalharness.store.read import list_runs
+
+    runs = list_runs(results_dir)
+    first, second = (find_side(results_dir, runs, name, suite) for name in names)
+    matched = match(first, second)
+    if not matched.pairs:
+        raise nothing_in_common(first, second)
+    comparisons = [compare_runs(results_dir, a, b, any_prompt=any_prompt) for a, b in matched.pairs]
+    found = judge(policy, comparisons, _unmatched(matched, first, second))
+    is_same = first.model == second.model
+    return found, (first.label, second.label) if is_same else (first.model, second.model)
+
+
+def _unmatched(matched: Matched, first: Side, second: Side) -> list[Unmatched]:
+    from evalharness.comparison.gate import Unmatched
+
+    return [
+        Unmatched(run, f"{other.name} has no run of suite {run.suite}")
+        for alone, other in ((matched.only_a, second), (matched.only_b, first))
+        for run in alone
+    ]

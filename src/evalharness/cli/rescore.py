@@ -1,0 +1,113 @@
+"""The verb `rescore`: stored responses scored again, and which samples changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalharness.cli.results import (
+    AsJson,
+    ResultsDir,
+    complete_run,
+)
+from evalharness.cli.run import (
+    NEEDED,
+    not_installed,
+    stored_config,
+)
+from evalharness.errors import StoreError
+
+
+def rescore(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Run id or how it begins, `latest`, or a model (its latest run).",
+            autocompletion=complete_run,
+        ),
+    ],
+    results_dir: ResultsDir = Path("results"),
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task", help="Only this task; again for more. The others keep their scores."
+        ),
+    ] = None,
+    is_dry: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, write nothing.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option("--samples", min=0, help="Changed samples shown of each task.")
+    ] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run's responses again after a task's filter or metric changed: no engine, no weights.
+
+    The new scores are a run of their own, <RUN>-rescored; the old run stays as it is. A task that asks other questions
+    now (prompt, choices, few-shots, docs) is refused.
+    """
+    from evalharness.store.read import find_run
+
+    manifest = find_run(results_dir, run)
+    if manifest.status == "running":
+        raise StoreError(f"run {manifest.run_id!r} hasn't ended; `evalharness resume` continues it")
+    if "import" in manifest.config:
+        raise StoreError(
+            f"run {manifest.run_id!r} was imported: only what was run here is scored again"
+        )
+    config = stored_config(results_dir / manifest.run_id)
+    try:
+        from evalharness.runner.progress import (
+            Bars,
+            captured_output,
+            log_to_capture,
+        )
+        from evalharness.tasks.trust import ask
+
+        ask(config)
+
+        with (
+            captured_output() as capture,
+            log_to_capture(),
+            Bars(capture.console) as bars,
+            bars.step(f"scoring {manifest.run_id} again"),
+        ):
+            from evalharness.runner.rescore import rescore
+
+            rescored = rescore(results_dir, manifest, config, tasks=task or (), is_dry=is_dry)
+    except ModuleNotFoundError as e:
+        if e.name not in NEEDED:
+            raise
+        raise not_installed("rescore", e) from e
+    found = (rescored.metrics_before, rescored.metrics_after, rescored.changes)
+    if as_json:
+        from evalharness.report.terminal.rescore import rescored_as_json
+
+        new_run = rescored.manifest.run_id if rescored.run_dir else None
+        content = rescored_as_json(
+            *found, num_samples=rescored.num_samples, run=manifest.run_id, new_run=new_run
+        )
+        typer.echo(json.dumps(content, indent=2))
+        return
+    from evalharness.report.terminal.console import console
+    from evalharness.report.terminal.rescore import rescored_view
+
+    out = console()
+    ending = "nothing written"
+    if rescored.run_dir:
+        ending = f"new run {rescored.run_dir}; {manifest.run_id} stays as it is"
+    elif is_dry and rescored.changes:
+        ending = "nothing written: --dry-run"
+    out.print(
+        rescored_view(
+            *found,
+            num_samples=rescored.num_samples,
+            ending=ending,
+            most=samples,
+            width=out.width,
+        )
+    )

@@ -1,0 +1,140 @@
+"""What `evalharness run` prints: a table for each job, and the exit code of all of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from evalharness.errors import ConfigError, EvalHarnessError, StoreError, one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evalharness.config.schema import Config
+
+EXIT_PARTIAL = 3
+NEEDED = ("lm_eval", "transformers", "datasets", "torch")
+"""What the base install, which only reads results, doesn't have."""
+
+
+class Jobs:
+    """Called with each job's configuration; a multirun goes on after a job that failed."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        """Nothing has run yet."""
+        self._as_json = as_json
+        self._finished: list[dict[str, Any]] = []
+        self.exit_code = 0
+        """The worst of all jobs so far."""
+
+    def __call__(self, config: Config) -> None:
+        """Run one job and show its table.
+
+        Raises:
+            KeyboardInterrupt: the job was interrupted, and so the others shall not begin.
+        """
+        try:
+            from evalharness.runner.run import (
+                INTERRUPTED,
+                run,
+            )
+            from evalharness.tasks.trust import ask
+
+            ask(config)
+            outcome = run(config)
+        except ModuleNotFoundError as e:
+            if e.name not in NEEDED:
+                raise
+            return self.failed(not_installed("run", e))
+        except EvalHarnessError as e:
+            return self.failed(e)
+        if outcome.manifest.status != "complete":
+            self.exit_code = max(self.exit_code, EXIT_PARTIAL)
+        if self._as_json:
+            from evalharness.report.export import run_as_json
+
+            self._finished.append(run_as_json(outcome.manifest, outcome.metrics))
+        else:
+            from evalharness.report.terminal.console import console
+            from evalharness.report.terminal.run import run_table
+
+            out = console()
+            out.print(
+                run_table(
+                    outcome.manifest,
+                    outcome.metrics,
+                    run_dir=str(outcome.run_dir),
+                    width=out.width,
+                )
+            )
+        if outcome.manifest.reason == INTERRUPTED:
+            raise KeyboardInterrupt
+        return None
+
+    def failed(self, error: EvalHarnessError) -> None:
+        """One line on standard error for a job that came to nothing."""
+        self.exit_code = max(self.exit_code, error.exit_code)
+        sys.stderr.write(f"error: {one_line(error)}\n")
+
+    def interrupted(self) -> None:
+        """Ctrl-C: no further job."""
+        self.exit_code = EXIT_PARTIAL
+        sys.stderr.write("interrupted\n")
+
+    def close(self) -> None:
+        """Print the JSON of what was run, if that was wanted."""
+        if self._finished:
+            sys.stdout.write(json.dumps(self._finished, indent=2) + "\n")
+
+
+def not_installed(verb: str, error: ModuleNotFoundError) -> ConfigError:
+    """What to say when the base install is asked to evaluate."""
+    return ConfigError(
+        f"{verb}: {error.name} isn't installed; `pip install 'evalharness[gpu]'` (or [cpu], [hf]) brings it"
+    )
+
+
+def unfinished(results_dir: Path, name: str) -> Config:
+    """The configuration of a run that ended early, set to continue exactly that run.
+
+    Raises:
+        UserError: there is no such run, it is complete, or its configuration can't be read.
+    """
+    from evalharness.config.schema import Resume
+    from evalharness.store.read import find_run
+
+    manifest = find_run(results_dir, name)
+    if manifest.status == "complete":
+        raise StoreError(f"run {manifest.run_id!r} is complete; there is nothing to resume")
+    if manifest.rescored_from:
+        raise StoreError(
+            f"run {manifest.run_id!r} holds new scores of {manifest.rescored_from!r}: resume that one"
+        )
+    config = stored_config(results_dir / manifest.run_id)
+    config.run.id, config.run.resume = manifest.run_id, Resume.must
+    config.results_dir = str(results_dir)
+    return config
+
+
+def stored_config(run_dir: Path) -> Config:
+    """The configuration that a run was started with; one of a version that knew no other limit took the first docs.
+
+    Raises:
+        StoreError: it isn't there, or can't be read.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from evalharness.config.schema import Config
+    from evalharness.store import layout
+
+    path = run_dir / layout.CONFIG
+    try:
+        earlier = {"run": {"limit_from": "first"}}
+        config = OmegaConf.to_object(OmegaConf.merge(Config, earlier, OmegaConf.load(path)))
+    except (OSError, OmegaConfBaseException) as e:
+        raise StoreError(f"{path}: {one_line(e)}") from e
+    assert isinstance(config, Config)
+    config.tasks.trust = False  # a run's folder may come from somebody else
+    return config

@@ -1,0 +1,348 @@
+"""`evalharness task ...`: write tasks of your own, see what they send, and check them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evalharness.errors import EvalHarnessError, TaskError, UserError, did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from evalharness.config.schema import Config
+    from evalharness.runner.preview import Previewer
+    from evalharness.tasks.authoring.check import Defect
+    from evalharness.tasks.loaded_task import LoadedTask
+
+app = typer.Typer(no_args_is_help=True, help="Tasks: write, list, preview and check them.")
+
+EXIT_NO, EXIT_WRONG_INPUT = 1, 2
+_KINDS = ("multiple_choice", "generate", "procedural", "python")
+_ANY_MODEL = "model=smollm2-135m"
+"""Completes a configuration in which no model matters."""
+
+
+def _complete(incomplete: str) -> list[str]:
+    from evalharness.tasks.authoring.list_tasks import custom_rows
+    from evalharness.tasks.lm_eval_index import stock_rows
+
+    stock = stock_rows(only_cached=True) if incomplete else {}
+    names = dict.fromkeys([*(row.name for row in custom_rows()), *stock])
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _complete_mixed(context: typer.Context, incomplete: str) -> list[str]:
+    from evalharness.config.completion import complete
+
+    return [*_complete(incomplete), *complete(incomplete, [])]
+
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="OVERRIDE",
+        help="model=<name> and other overrides, as for run.",
+        autocompletion=_complete_mixed,
+    ),
+]
+
+
+@app.command("new")
+def new_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the task and its folder.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="multiple_choice, generate, procedural (reasoning-gym) or python.",
+            autocompletion=lambda: list(_KINDS),
+        ),
+    ] = "multiple_choice",
+    parent: Annotated[Path, typer.Option("--dir", help="Folder of tasks.")] = Path("tasks"),
+) -> None:
+    """Write a new task that runs at once: definition, a few docs, README, test and a suite of it alone.
+
+    multiple_choice and generate are YAML in lm-eval's format with data/*.jsonl; procedural takes docs and verifier from
+    a reasoning-gym generator; python is a class, for several turns, an own verifier or generated docs.
+
+    Example: `evalharness task new my_task --kind generate`
+    """
+    if kind not in _KINDS:
+        raise UserError(f"--kind {kind}: one of {', '.join(_KINDS)}{did_you_mean(kind, _KINDS)}")
+    from evalharness.tasks.authoring.scaffold import (
+        Kind,
+        scaffold,
+    )
+
+    for path in scaffold(name, Kind(kind), parent):
+        typer.echo(path)
+    typer.echo(
+        f"\nWrite your docs and what is marked FILL IN, then\n"
+        f"  evalharness task check {name}\n"
+        f"  evalharness task preview {name} {_ANY_MODEL}\n"
+        f"  evalharness run {_ANY_MODEL} suite={name}\n"
+        "Until the folder of tasks is trusted they ask whether its code may run; without a terminal, set "
+        "EVALHARNESS_TASKS_TRUST=true"
+    )
+
+
+@app.command("list")
+def list_command(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Part of a name, or a pattern with * and ?.")
+    ] = None,
+    custom: Annotated[bool, typer.Option("--custom", help="Ours only.")] = False,
+    stock: Annotated[bool, typer.Option("--stock", help="lm-eval's only.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Every task of lm-eval's.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List tasks, yours and lm-eval's, with kind, docs and source.
+
+    Without a pattern lm-eval's 14,000 tasks are summed up by group and tag; n is unknown for data that isn't in the
+    task's folder.
+
+    Example: `evalharness task list mmlu_ana*`
+    """
+    from evalharness.tasks.authoring.list_tasks import as_json as rows_as_json
+    from evalharness.tasks.authoring.list_tasks import (
+        custom_rows,
+        matching,
+        stock_list,
+        summarised,
+    )
+
+    rows = [] if stock else matching(custom_rows(), pattern)
+    others = [] if custom else matching(stock_list(), pattern)
+    if as_json:
+        return typer.echo(rows_as_json([*rows, *others]))
+    if pattern and not rows and not others:
+        raise TaskError(f"no task matches {pattern!r}")
+    from evalharness.cli.task_tables import rows_table
+    from evalharness.report.terminal.console import console
+
+    out = console()
+    is_summed = bool(others) and not (pattern or show_all)
+    shown = summarised(others) if is_summed else others
+    out.print(rows_table([*rows, *shown], out.width))
+    if is_summed:
+        out.print(
+            f"the {len(shown)} largest groups and tags of {len(others)} names of lm-eval's; "
+            "`evalharness task list PATTERN` or --all shows more",
+            style="dim",
+        )
+    return None
+
+
+@app.command("preview")
+def preview_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_complete)],
+    overrides: Overrides = None,
+    doc: Annotated[int, typer.Option("--doc", min=0, help="Which doc, from 0 on.")] = 0,
+    tokens: Annotated[bool, typer.Option("--tokens", help="List every token.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a model is sent for one doc: the exact prompt and tokens, few-shots, stops, target.
+
+    Chat template, few-shots and sampling are those of a run with the same overrides; no weights are loaded. Special
+    tokens are in colour, or in [brackets] where there is none.
+
+    Example: `evalharness task preview gsm8k_sample model=smollm2-135m --doc 3`
+    """
+    config = _config(overrides or [])
+    if not any(o.lstrip("+").startswith("model=") for o in overrides or []):
+        raise UserError(
+            f"task preview: a model is missing: `evalharness task preview {name} {_ANY_MODEL}`"
+        )
+    from evalharness.runner.preview import Previewer
+
+    loaded = _load_one(config, name)
+    shown = Previewer.of(config).preview(loaded, doc)
+    if as_json:
+        from dataclasses import asdict
+
+        values = asdict(shown) | {"num_prompt_tokens": len(shown.tokens)}
+        return typer.echo(json.dumps(values, indent=2, ensure_ascii=False, default=str))
+    from evalharness.cli.task_tables import preview_view
+    from evalharness.report.terminal.console import console
+
+    out = console()
+    out.print(preview_view(shown, is_coloured=out.is_terminal, with_tokens=tokens), soft_wrap=True)
+    return None
+
+
+@app.command("check")
+def check_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="Tasks, and overrides such as model=<name>.",
+            autocompletion=_complete_mixed,
+        ),
+    ] = None,
+    check_all: Annotated[bool, typer.Option("--all", help="Every task in ./tasks.")] = False,
+    all_docs: Annotated[
+        bool, typer.Option("--all-docs", help="Score all docs, not up to 100 in a few seconds.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Examine tasks: one line for each defect.
+
+    A task must load; its docs and ids be unique; gold score 1, empty and wrong answers 0; prompts fit the context; few-shots
+    not be scored docs; no stop string stand inside a gold answer; choices differ and gold stand at no favourite place;
+    its data be pinned, and README.md and SOURCE.json say what they must. With model=<name> its tokenizer, chat template
+    and context are the measure, else 4096 tokens.
+
+    \b
+    evalharness task check my_task
+    evalharness task check my_task model=llama-3.1-8b-instruct
+    evalharness task check --all --strict
+
+    Exit code: 0 no error, 1 errors, 2 a task that can't be loaded.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    given = names or []
+    overrides = [text for text in given if "=" in text]
+    wanted = [text for text in given if "=" not in text]
+    if check_all:
+        from evalharness.tasks.authoring.list_tasks import custom_rows
+
+        wanted += [row.name for row in custom_rows(only_first=True) if row.kind != "group"]
+    if not wanted:
+        raise UserError("task check: a name is missing; or --all")
+    results = list(_check_all(dict.fromkeys(wanted), overrides, all_docs=all_docs))
+    if as_json:
+        typer.echo(json.dumps([result.as_json() for result in results], indent=2))
+    else:
+        from evalharness.cli.task_tables import defect_lines
+        from evalharness.report.terminal.console import console
+
+        out = console()
+        for result in results:
+            for line in defect_lines(result.name, result.summary, result.defects, result.problem):
+                out.print(line, soft_wrap=True)
+    raise typer.Exit(_exit_code(results, strict=strict))
+
+
+@dataclass(slots=True)
+class _Checked:
+    """What came out of one task."""
+
+    name: str
+    problem: str | None = None
+    """Why it can't be loaded."""
+    defects: list[Defect] = field(default_factory=list)
+    num_docs: int = 0
+    num_scored: int = 0
+
+    @property
+    def summary(self) -> str:
+        return f"{self.num_docs} docs, {self.num_scored} scored with gold, empty and wrong answers"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "task": self.name,
+            "problem": self.problem,
+            "num_docs": self.num_docs,
+            "num_scored": self.num_scored,
+            "defects": [defect._asdict() for defect in self.defects],
+        }
+
+
+def _exit_code(results: Sequence[_Checked], *, strict: bool) -> int:
+    if any(result.problem for result in results):
+        return EXIT_WRONG_INPUT
+    counted = {"error", "warning"} if strict else {"error"}
+    return EXIT_NO if any(d.level in counted for r in results for d in r.defects) else 0
+
+
+def _check_all(
+    names: Sequence[str] | dict[str, None], overrides: Sequence[str], *, all_docs: bool
+) -> Iterator[_Checked]:
+    config = _config(overrides)
+    previewer = None
+    if any(o.lstrip("+").startswith("model=") for o in overrides):
+        from evalharness.runner.preview import Previewer
+
+        previewer = Previewer.of(config)
+    for name in names:
+        try:
+            loaded = _load(config, name)
+        except EvalHarnessError as e:
+            yield _Checked(name, problem=one_line(e))
+            continue
+        for task in loaded:
+            yield _check(task, previewer, all_docs=all_docs)
+
+
+def _check(loaded: LoadedTask, previewer: Previewer | None, *, all_docs: bool) -> _Checked:
+    from evalharness.tasks.authoring.check import examine
+    from evalharness.tasks.authoring.check_docs import check_folder
+    from evalharness.tasks.authoring.file_values import changed_values
+    from evalharness.tasks.authoring.prompt_lengths import (
+        DEFAULT_LIMIT,
+        check_sizes,
+        estimated_sizes,
+    )
+    from evalharness.tasks.suite import task_manager
+    from evalharness.tasks.yaml.definitions import own_folder
+
+    found, num_scored = examine(loaded, num_scored=None, seconds=0) if all_docs else examine(loaded)
+    if previewer:
+        num = loaded.num_docs if all_docs else 100
+        found += check_sizes(previewer.sizes(loaded, num), previewer.lm.max_model_len)
+    else:
+        found += check_sizes(estimated_sizes(loaded), DEFAULT_LIMIT)
+    found += changed_values(loaded, most_docs=None if all_docs else 10_000)
+    folder = own_folder(loaded.name, task_manager().task_index)
+    if folder:
+        found += check_folder(loaded, folder)
+    return _Checked(
+        loaded.name, defects=found, num_docs=loaded.num_docs_available, num_scored=num_scored
+    )
+
+
+def _config(overrides: Sequence[str]) -> Config:
+    """The configuration that a run with these overrides has; some model completes it where none is named."""
+    from evalharness.config.compose import run_hydra
+
+    has_model = any(o.lstrip("+").startswith("model=") for o in overrides)
+    found: list[Config] = []
+    run_hydra([*([] if has_model else [_ANY_MODEL]), *overrides], found.append)
+    if len(found) != 1:
+        raise UserError("task: one configuration at a time; several values are for `run -m`")
+    return found[0]
+
+
+def _load(config: Config, name: str) -> list[LoadedTask]:
+    from dataclasses import replace
+
+    from evalharness.config.schema import (
+        SuiteConfig,
+        TaskConfig,
+    )
+    from evalharness.tasks.dataset_mirror import go_offline
+    from evalharness.tasks.suite import load_suite
+    from evalharness.tasks.trust import ask
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    if config.data.offline or config.data.mirror:
+        go_offline()
+    tasks = {name: config.suite.tasks.get(name, TaskConfig())}
+    config = replace(config, suite=SuiteConfig(name="the tasks given", tasks=tasks))
+    ask(config)
+    return load_suite(config).tasks
+
+
+def _load_one(config: Config, name: str) -> LoadedTask:
+    loaded = _load(config, name)
+    if len(loaded) > 1:
+        some = ", ".join(task.name for task in loaded[:5])
+        raise TaskError(f"{name!r} is {len(loaded)} tasks: {some}, ...; preview one of them")
+    return loaded[0]

@@ -1,0 +1,183 @@
+"""The verb `trend`: the capability index, its frontier and velocity, and a team's tracker document."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalharness.cli.results import (
+    AsCsv,
+    AsJson,
+    ResultsDir,
+)
+from evalharness.errors import UserError
+
+if TYPE_CHECKING:
+    from evalharness.trend.build import Trend
+    from evalharness.trend.scores.records import ReportedScore
+    from evalharness.trend.tracker import Watched
+
+
+def trend(
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            help="Collection of reported scores that sets the scale; `scores sources`.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Leave models released before this date out.")
+    ] = None,
+    anchors: Annotated[
+        str | None,
+        typer.Option(
+            "--anchors", help="LOW,HIGH: the two models that are 130 and 150 on the scale."
+        ),
+    ] = None,
+    fit: Annotated[
+        str, typer.Option("--fit", help="likelihood, or epoch: the published procedure as a check.")
+    ] = "likelihood",
+    draws: Annotated[int, typer.Option("--draws", min=10, help="Bootstrap draws.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 0,
+    tracker: Annotated[
+        Path | None,
+        typer.Option("--tracker", help="Keep the block of this Markdown file current, and stop."),
+    ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Every model of the index, and every refusal.")
+    ] = False,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show where the open-weight frontier is and how fast it moves.
+
+    \b
+    evalharness trend
+    evalharness trend --all --csv > index.csv
+    evalharness trend --tracker TRACKER.md
+
+    The scale comes from reported scores (shipped, and yours: `evalharness scores import`); checkpoints that were run here
+    on at least three of its benchmarks are placed on it. Change of pace is only ever said by a calibrated test.
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    if as_json + as_csv > 1:
+        raise UserError("--json or --csv, not both")
+    # The fits are many small products: threads of BLAS only get into each other's way.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from evalharness.trend.scores.measured import measured_scores
+    from evalharness.trend.scores.storage import load_scores
+
+    measured = measured_scores(results_dir)
+    found = _trend(
+        [*load_scores(results_dir), *measured],
+        reference=reference, since=since, anchors=anchors, fit=fit, draws=draws, seed=seed,
+    )  # fmt: skip
+    if tracker is not None:
+        _update(tracker, found, measured, results_dir)
+    elif as_json:
+        from evalharness.report.terminal.trend import trend_as_json
+
+        typer.echo(json.dumps(trend_as_json(found), ensure_ascii=False, indent=2))
+    elif as_csv:
+        from evalharness.report import export
+        from evalharness.report.terminal.trend import model_rows
+
+        typer.echo(export.as_csv(*model_rows(found)), nl=False)
+    else:
+        from evalharness.report.terminal.console import console
+        from evalharness.report.terminal.trend import trend_view
+
+        out = console()
+        out.print(trend_view(found, show_all=show_all, width=out.width))
+
+
+def _trend(
+    scores: list[ReportedScore],
+    *,
+    reference: str | None,
+    since: str | None,
+    anchors: str | None,
+    fit: str,
+    draws: int,
+    seed: int,
+) -> Trend:
+    from datetime import date
+
+    import numpy as np
+
+    from evalharness.trend import build as analysis
+    from evalharness.trend.capability_index import Anchors
+
+    if fit not in ("likelihood", "epoch"):
+        raise UserError(f"--fit {fit!r}: likelihood or epoch")
+    try:
+        start = date.fromisoformat(since) if since else analysis.SINCE
+    except ValueError as e:
+        raise UserError(f"--since {since!r}: a date such as 2024-01-01") from e
+    ends = analysis.ANCHORS
+    if anchors is not None:
+        low, gap, high = anchors.partition(",")
+        if not (low and gap and high):
+            raise UserError(f"--anchors {anchors!r}: two models, LOW,HIGH")
+        ends = Anchors(low.strip(), high.strip())
+    return analysis.build_trend(
+        scores,
+        np.random.default_rng(seed),
+        reference=reference or analysis.REFERENCE,
+        since=start,
+        anchors=ends,
+        method="epoch" if fit == "epoch" else "likelihood",
+        num_draws=draws,
+    )
+
+
+def _update(path: Path, found: Trend, measured: list[ReportedScore], results_dir: Path) -> None:
+    """Write the tracker's block where it changed, whole or not at all."""
+    from evalharness.report.terminal.tracker import updated
+    from evalharness.trend.hub.watch import (
+        read_state,
+        releases,
+    )
+
+    before = ""
+    try:
+        if path.exists():
+            before = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"--tracker {str(path)!r}: can't be read: {e}") from e
+    rows = _watched(found, measured, results_dir)
+    after = updated(before, rows, releases(read_state(results_dir)))
+    if after == before:
+        typer.echo(f"{path}: nothing changed")
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(after, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as e:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"--tracker {str(path)!r}: can't be written: {e.strerror}") from e
+    num = sum(row.is_measured for row in rows)
+    typer.echo(f"{path}: updated, {num} of {len(rows)} watched metrics measured")
+
+
+def _watched(found: Trend, measured: list[ReportedScore], results_dir: Path) -> list[Watched]:
+    from evalharness.comparison.lineages import measured_lineages
+    from evalharness.store.read import list_runs
+    from evalharness.trend.adoption import adoptions
+    from evalharness.trend.hub.snapshots_store import read_all
+    from evalharness.trend.tracker import watched_metrics
+
+    runs = list_runs(results_dir)
+    return watched_metrics(
+        found,
+        measured,
+        {run.run_id: run.started_at for run in runs},
+        measured_lineages(results_dir, runs),
+        adoptions(read_all(results_dir)),
+    )

@@ -1,0 +1,236 @@
+"""What a modification did to capability and to safety: each model of a lineage against the one it was made from.
+
+Comparisons by suite in; rows and means by domain out, and a call that says no more than the docs resolve. Means are of
+scores of which higher is better (and safer): where lower is, 1 - score counts.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, overload
+
+from scipy import stats
+
+from evalharness.comparison.comparability import added_tasks
+from evalharness.comparison.compare import (
+    ALPHA,
+    MARGIN,
+    Comparison,
+    is_share,
+)
+from evalharness.comparison.compare_rows import TaskComparison
+from evalharness.comparison.missing import (
+    Bounds,
+    exactly,
+    flipped,
+    mean_bounds,
+    mean_of,
+)
+from evalharness.config.schema import Domain
+from evalharness.stats.multiple_tests import alphas
+from evalharness.stats.paired import (
+    PairedResult,
+    mde_at,
+)
+from evalharness.store.records import Manifest
+
+Call = Literal["up", "down", "kept", "not worse", "not resolved", "not measured"]
+
+DOMAINS = tuple(domain.value for domain in Domain)
+
+
+class Link(NamedTuple):
+    """Two models of a lineage that are compared."""
+
+    parent: str
+    child: str
+    comparisons: Sequence[Comparison]
+    """By suite; a is the parent. Empty where no suite was run for both."""
+    notes: Sequence[str] = ()
+    is_whole: bool = False
+    """The last against the first, over all that lies between."""
+
+
+class DriftRow(NamedTuple):
+    """One task or group of a suite."""
+
+    suite: str
+    row: TaskComparison
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainDrift:
+    """One domain in one step."""
+
+    domain: str
+    rows: tuple[DriftRow, ...]
+    num_in_mean: int
+    """Rows with scores from 0 to 1 (and parts of the composite, where the suite has one)."""
+    mean: PairedResult | None
+    """Their mean with equal weight, better being higher, over docs with a score in both; None without any."""
+    bounds: Bounds | None
+    """Of the mean, whatever the missing scores are: what the call rests on. None where they could be anything."""
+    missing_first: float
+    """Share of the parent's scores that are missing, the mean over the rows."""
+    missing_second: float
+    p_adjusted: float
+    """Of the mean's bounds: Benjamini-Hochberg over steps and domains."""
+    call: Call
+    """up, down: significant. kept: the 90 % interval within +-margin. not worse: its lower end above -margin."""
+    is_within: bool
+    """The 90 % interval lies within +-margin, whatever the call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A model against the one it was made from."""
+
+    parent: str
+    child: str
+    is_whole: bool
+    comparisons: tuple[Comparison, ...]
+    domains: tuple[DomainDrift, ...]
+    """Capability and safety."""
+    notes: tuple[str, ...]
+
+    def domain(self, name: str) -> DomainDrift:
+        """Of this name."""
+        return next(domain for domain in self.domains if domain.domain == name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """A model and its descendants, oldest first."""
+
+    models: tuple[str, ...]
+    steps: tuple[Step, ...]
+    """Each against its parent and, with more than one, the last against the first."""
+    margin: float
+    notes: tuple[str, ...]
+
+
+def lineage(
+    models: Sequence[str],
+    links: Sequence[Link],
+    margin: float = MARGIN,
+    notes: Sequence[str] = (),
+) -> Lineage:
+    """Judge each step of a lineage.
+
+    Args:
+        models: their names, oldest first.
+        links: the steps.
+        margin: largest difference of a domain's mean that counts as none.
+        notes: what a reader has to know of the whole.
+    """
+    found = [[_domain(link, name) for name in DOMAINS] for link in links]
+    bounds = [domain.bounds for domains in found for domain in domains]
+    adjusted = iter(zip(_adjusted(bounds), _left(bounds), strict=True))
+    steps = [
+        Step(
+            parent=link.parent,
+            child=link.child,
+            is_whole=link.is_whole,
+            comparisons=tuple(link.comparisons),
+            domains=tuple(_called(domain, *next(adjusted), margin) for domain in domains),
+            notes=tuple(link.notes),
+        )
+        for link, domains in zip(links, found, strict=True)
+    ]
+    return Lineage(models=tuple(models), steps=tuple(steps), margin=margin, notes=tuple(notes))
+
+
+def ancestors(model: str, parents: dict[str, str | None]) -> list[str]:
+    """The model and those it was made from, oldest first, as far as parents are known; a circle ends where it closes."""
+    line = [model]
+    while (parent := parents.get(line[-1])) and parent not in line:
+        line.append(parent)
+    return line[::-1]
+
+
+def parent_note(parent: Manifest, child: Manifest) -> str | None:
+    """What the child's entry says of its parent, where it isn't this one."""
+    named = child.config.get("model", {}).get("parent")
+    if named == parent.model or child.model == parent.model:
+        return None
+    says = f"names {named!r} as its parent" if named else "names no parent"
+    return f"the entry of {child.model!r} {says}, not {parent.model!r}"
+
+
+def call(bounds: Bounds | None, p: float, margin: float) -> Call:
+    """The word for a domain's mean, whatever the missing scores are; up and down only where the adjusted p is below 0.05."""
+    if bounds is None:
+        return "not resolved"
+    if p < ALPHA:
+        return "up" if bounds.low.difference > 0 else "down"
+    if bounds.is_within(margin):
+        return "kept"
+    return "not worse" if bounds.low.ci90_low > -margin else "not resolved"
+
+
+def _domain(link: Link, name: str) -> DomainDrift:
+    rows: list[DriftRow] = []
+    # Of a task that stands in several suites the mean takes the one over more docs: they are the same docs.
+    in_mean: dict[str, int] = {}
+    for found in link.comparisons:
+        if found.a.domain != name or found.a.is_fake or found.b.is_fake:
+            continue
+        parts = (found.a.config.get("suite", {}).get("composite") or {}).get("parts")
+        added = added_tasks(found.a) | added_tasks(found.b)
+        for row in found.tasks:
+            is_part = row.task in parts if parts else row.task not in added
+            if is_share(row.result) and is_part:
+                held = in_mean.get(row.task)
+                if held is None or rows[held].row.result.n < row.result.n:
+                    in_mean[row.task] = len(rows)
+            rows.append(DriftRow(found.a.suite, row))
+    used = [rows[place].row for place in in_mean.values()]
+    sure = [_upward(row.sure, row) for row in used]
+    return DomainDrift(
+        domain=name,
+        rows=tuple(rows),
+        num_in_mean=len(used),
+        mean=mean_of([_upward(exactly(row.result), row)[0] for row in used]) if used else None,
+        bounds=mean_bounds([b for b in sure if b]) if used and None not in sure else None,
+        missing_first=math.fsum(row.missing_a for row in used) / max(1, len(used)),
+        missing_second=math.fsum(row.missing_b for row in used) / max(1, len(used)),
+        p_adjusted=math.nan,
+        call="not measured",
+        is_within=False,
+    )
+
+
+@overload
+def _upward(found: Bounds, row: TaskComparison) -> Bounds: ...
+@overload
+def _upward(found: Bounds | None, row: TaskComparison) -> Bounds | None: ...
+def _upward(found: Bounds | None, row: TaskComparison) -> Bounds | None:
+    """With better being higher."""
+    if found is None or row.higher_is_better:
+        return found
+    return Bounds(flipped(found.high), flipped(found.low))
+
+
+def _called(domain: DomainDrift, p: float, alpha: float, margin: float) -> DomainDrift:
+    mean = domain.mean
+    return replace(
+        domain,
+        mean=None if mean is None else replace(mean, mde=mde_at(mean, alpha)),
+        p_adjusted=p,
+        call="not measured" if domain.mean is None else call(domain.bounds, p, margin),
+        is_within=domain.bounds is not None and domain.bounds.is_within(margin),
+    )
+
+
+def _adjusted(bounds: Iterable[Bounds | None]) -> list[float]:
+    p_values = [math.nan if found is None else found.p_value for found in bounds]
+    known = [p for p in p_values if not math.isnan(p)]
+    adjusted = iter(stats.false_discovery_control(known) if known else ())
+    return [p if math.isnan(p) else float(next(adjusted)) for p in p_values]
+
+
+def _left(bounds: Sequence[Bounds | None]) -> list[float]:
+    """The alpha of each mean's test that the correction leaves."""
+    p_values = [math.nan if found is None else found.p_value for found in bounds]
+    left = iter(alphas([p for p in p_values if not math.isnan(p)], ALPHA))
+    return [ALPHA if math.isnan(p) else next(left) for p in p_values]

@@ -1,0 +1,173 @@
+"""Which rows of a board were asked and scored alike: settings of many runs in, the run that most agree with and who doesn't out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
+
+from evalharness.comparison.comparability import (
+    NAMES,
+    OF_RUN,
+    Difference,
+    Settings,
+    differences,
+    unknown,
+)
+from evalharness.store.records import Manifest
+
+Settled = Mapping[str, Settings]
+"""Task -> what a run's score of it depends on."""
+
+_MOST_CANDIDATES = 10
+"""Different kinds of settings that are tried as the reference, and others that they are compared with: the most frequent."""
+_MOST_KINDS = 50
+_MOST_NAMED = 4
+
+
+def find_reference(runs: Sequence[Manifest], settled: Mapping[str, Settled]) -> Manifest:
+    """The run whose settings agree with those of most scores; the latest of several.
+
+    Args:
+        runs: at least one.
+        settled: by run id.
+    """
+    numbers: dict[Settings, int] = {}
+    by_number: list[Settings] = []
+    alike: dict[tuple[tuple[str, int], ...], list[Manifest]] = {}
+    for run in runs:
+        kind = []
+        for task, own in settled[run.run_id].items():
+            if own not in numbers:
+                numbers[own] = len(by_number)
+                by_number.append(own)
+            kind.append((task, numbers[own]))
+        alike.setdefault(tuple(kind), []).append(run)
+    kinds = sorted(alike, key=lambda kind: (-len(alike[kind]), -len(kind)))[:_MOST_KINDS]
+
+    @cache
+    def agree(a: int, b: int) -> bool:
+        return a == b or not differences(by_number[a], by_number[b])
+
+    def num_agreeing(kind: tuple[tuple[str, int], ...]) -> int:
+        own = dict(kind)
+        return sum(
+            len(alike[other])
+            * sum(task in own and agree(own[task], found) for task, found in other)
+            for other in kinds
+        )
+
+    def latest(kind: tuple[tuple[str, int], ...]) -> Manifest:
+        return max(alike[kind], key=lambda run: (run.started_at, run.run_id))
+
+    best = max(kinds[:_MOST_CANDIDATES], key=lambda k: (num_agreeing(k), latest(k).started_at))
+    return latest(best)
+
+
+def standard(
+    reference: Manifest, runs: Sequence[Manifest], settled: Mapping[str, Settled]
+) -> Settled:
+    """Task -> the settings it is ranked with: the reference's, and of a task that this lacks those of most others."""
+    found = dict(settled[reference.run_id])
+    for task in {task for own in settled.values() for task in own} - found.keys():
+        having = [run for run in runs if task in settled[run.run_id]]
+        alone = {run.run_id: {task: settled[run.run_id][task]} for run in having}
+        found[task] = settled[find_reference(having, alone).run_id][task]
+    return found
+
+
+def apart_from(standard: Settled, found: Settled) -> dict[str, tuple[Difference, ...]]:
+    """Task -> in what its score differs from the standard's; those that do."""
+    return {
+        task: parts
+        for task, own in found.items()
+        if own != standard[task] and (parts := _differences(standard[task], own))
+    }
+
+
+def is_ranked(parts: Sequence[Difference], *, any_prompt: bool) -> bool:
+    """Whether a score with these differences may be averaged and ranked with the others."""
+    return all(any_prompt and not part.is_final for part in parts)
+
+
+def apart_notes(
+    rows: Mapping[str, Mapping[str, tuple[Difference, ...]]], reference: str, *, any_prompt: bool
+) -> Iterator[str]:
+    """A line for each difference, with the tasks and rows that have it; first what it means.
+
+    Args:
+        rows: label -> task -> its differences.
+        reference: label of the run that they are of.
+        any_prompt: they are ranked all the same.
+    """
+    of_text: dict[str, dict[str, list[str]]] = {}
+    for label, tasks in rows.items():
+        for task, parts in tasks.items():
+            for part in parts:
+                where = "" if part.field in OF_RUN else task
+                text = (
+                    f"{part.text} (never ranked together)"
+                    if part.is_final and any_prompt
+                    else part.text
+                )
+                labels = of_text.setdefault(text, {}).setdefault(where, [])
+                if label not in labels:
+                    labels.append(label)
+    if of_text:
+        what = (
+            "ranked all the same (--any-prompt)"
+            if any_prompt
+            else "neither averaged nor ranked (--any-prompt does both)"
+        )
+        yield f"≠: not asked or scored as {reference} and most rows, {what}"
+    for text, of_task in of_text.items():
+        of_labels: dict[tuple[str, ...], list[str]] = {}
+        for task, labels in of_task.items():
+            of_labels.setdefault(tuple(labels), []).append(task)
+        for who, names in of_labels.items():
+            where = f"{_some(names)}: " if names != [""] else ""
+            yield f"{where}{text}: {_some(who)}"
+
+
+def doubts(rows: Mapping[str, Settled]) -> Iterator[str]:
+    """A line for each set of settings that rows don't say: nobody knows whether they are equal."""
+    found: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for label, settled in rows.items():
+        for task, own in settled.items():
+            if what := _unsaid(own):
+                found.setdefault(what, {}).setdefault(label, []).append(task)
+    for what, of_label in found.items():
+        yield f"unverified: {', '.join(what)}: {_some(list(of_label))}"
+
+
+def repeat_notes(rows: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """A line for all tasks that the same rows answered another number of times: it estimates the same mean, more closely.
+
+    Args:
+        rows: label -> task -> its number of repeats.
+    """
+    of_task: dict[str, dict[str, list[str]]] = {}
+    for label, repeats in rows.items():
+        for task, num in repeats.items():
+            of_task.setdefault(task, {}).setdefault(num, []).append(label)
+    tasks: dict[str, list[str]] = {}
+    for task, labels in of_task.items():
+        if len(labels) > 1:
+            who = "; ".join(f"{num}: {_some(labels[num])}" for num in sorted(labels))
+            tasks.setdefault(who, []).append(task)
+    for who, names in tasks.items():
+        yield f"{_some(names)}: numbers of repeats differ, which all estimate the same mean: {who}"
+
+
+@lru_cache(maxsize=10_000)
+def _differences(a: Settings, b: Settings) -> tuple[Difference, ...]:
+    return tuple(differences(a, b))
+
+
+@lru_cache(maxsize=10_000)
+def _unsaid(own: Settings) -> tuple[str, ...]:
+    return tuple(unknown(own, own, tuple(NAMES)))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

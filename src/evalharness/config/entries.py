@@ -1,0 +1,122 @@
+"""The entries in configs/model, read the same way by whoever asks: their names, files and fields.
+
+An entry's name is what its file says in `name:`, and where it says nothing, the file's own name without `.yaml`. The user's
+entries (`./configs/model`) hide shipped ones with the same name or file. Two of one folder with the same name are both wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from evalharness.config.yaml_files import (
+    read_yaml,
+    shown,
+)
+from evalharness.errors import ConfigError, one_line
+from evalharness.paths import search
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """A file of configs/model."""
+
+    name: str
+    path: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    """Fields as the file has them; those of its `defaults` are not looked up. Empty where there is a problem."""
+    problem: str | None = None
+    """Why it can't be used, in one line."""
+
+    @property
+    def stem(self) -> str:
+        """What Hydra knows it as."""
+        return self.path.stem
+
+
+def all_entries(folders: Sequence[Path] | None = None) -> list[ModelEntry]:
+    """Every entry, also those with a problem; the user's first, each folder's by file name.
+
+    Args:
+        folders: configs folders, the first winning; those that apply here by default.
+    """
+    found: dict[object, ModelEntry] = {}
+    stems: set[str] = set()
+    for folder in search("configs") if folders is None else folders:
+        entries = [_read(path) for path in sorted((folder / "model").glob("*.yaml"))]
+        entries = _without_doubles([entry for entry in entries if entry.stem not in stems])
+        stems |= {entry.stem for entry in entries}
+        for entry in entries:
+            found.setdefault(entry.path if entry.problem else entry.name, entry)
+    return list(found.values())
+
+
+def usable_entries() -> list[ModelEntry]:
+    """Those without a problem; of the others a warning says which they are."""
+    usable = []
+    for entry in all_entries():
+        if entry.problem:
+            logger.warning("model entry passed over: %s", entry.problem)
+        else:
+            usable.append(entry)
+    return usable
+
+
+def find_entry(name: str, folders: Sequence[Path] | None = None) -> ModelEntry | None:
+    """The entry of this name, else the one whose file is called so; it may have a problem."""
+    entries = all_entries(folders)
+    by_name = (e for e in entries if e.name == name and not e.problem)
+    by_file = (e for e in entries if e.stem == name)
+    return next(by_name, None) or next(by_file, None)
+
+
+def find_entry_of(model: str) -> ModelEntry | None:
+    """The entry that a model's name in somebody else's file means: by its name, else its Hub id; case doesn't matter.
+
+    Of several with the same Hub id the first by file name; an entry with a problem is none.
+    """
+    entries, wanted = usable_entries(), model.casefold()
+    by_name = (e for e in entries if e.name.casefold() == wanted)
+    by_id = (e for e in entries if str(e.values.get("hub_id") or "").casefold() == wanted)
+    return next(by_name, None) or next(by_id, None)
+
+
+def _read(path: Path) -> ModelEntry:
+    try:
+        values = read_yaml(path)
+    except ConfigError as e:
+        return ModelEntry(name=path.stem, path=path, problem=one_line(e))
+    if values is None:
+        values = {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        found = "a list" if isinstance(values, list) else "something else"
+        problem = f"{shown(path)}: {found} where keys belong; write `name: value` lines"
+        return ModelEntry(name=path.stem, path=path, problem=problem)
+    name = values.get("name", path.stem)
+    if isinstance(name, dict | list) or name is None or not str(name).strip():
+        problem = f"{shown(path)}: name: expected text; without the line it is {path.stem!r}"
+        return ModelEntry(name=path.stem, path=path, problem=problem)
+    return ModelEntry(name=str(name), path=path, values=values)
+
+
+def _without_doubles(entries: Sequence[ModelEntry]) -> list[ModelEntry]:
+    """Entries of one folder, where those that share a name have that problem."""
+    by_name: dict[str, list[ModelEntry]] = {}
+    for entry in entries:
+        if not entry.problem:
+            by_name.setdefault(entry.name, []).append(entry)
+    checked = []
+    for entry in entries:
+        others = [e.path.name for e in by_name.get(entry.name, ()) if e is not entry]
+        if others and not entry.problem:
+            problem = (
+                f"{shown(entry.path)}: name: {entry.name!r} is also that of {others[0]}; rename one"
+            )
+            entry = replace(entry, values={}, problem=problem)
+        checked.append(entry)
+    return checked

@@ -1,0 +1,137 @@
+"""One replica: an engine inside a Ray actor. Requests come in as they are; answers and our errors go out as values.
+
+Errors are returned, not raised, because Ray wraps what is raised in a class and a traceback of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from typing import NamedTuple
+
+from evalharness import __version__
+from evalharness.config.schema import (
+    Device,
+    EngineConfig,
+)
+from evalharness.engines import Engine, EngineInfo, Weights, open_engine
+from evalharness.engines.requests import (
+    GenerateRequest,
+    Generation,
+    Request,
+    Scores,
+)
+from evalharness.errors import ConfigError, EvalHarnessError
+
+Answer = Generation | Scores | EvalHarnessError
+
+_WATCH = """
+import os, sys, time
+actor = int(sys.argv[1])
+while os.getppid() == actor:
+    time.sleep(0.5)
+try:
+    os.killpg(actor, 9)
+except ProcessLookupError:
+    pass
+"""
+"""Outlives the actor by half a second, and takes along what the actor left."""
+
+
+class Place(NamedTuple):
+    """Where an actor runs."""
+
+    node: str
+    host: str
+    pid: int
+    cores: tuple[int, ...]
+    """Those its machine lets it use."""
+    version: str
+    """Of evalharness there."""
+
+
+class ReplicaActor:
+    """Made a Ray actor by `replicas`; its methods are coroutines, so that Ray runs many at once."""
+
+    def __init__(self) -> None:
+        """Nothing is loaded yet."""
+        self._engine: Engine | None = None
+        _end_children_with_me()
+
+    async def place(self) -> Place:
+        """Where it is; answers as soon as Ray has found a place for it."""
+        import ray
+
+        return Place(
+            node=ray.get_runtime_context().get_node_id(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            cores=tuple(sorted(os.sched_getaffinity(0))),
+            version=__version__,
+        )
+
+    async def load(
+        self, config: EngineConfig, weights: Weights, cores: tuple[int, ...]
+    ) -> EngineInfo | EvalHarnessError:
+        """Open the engine.
+
+        Args:
+            config: of the inner engine.
+            weights: a path that this machine has, too.
+            cores: the only ones to compute on; empty leaves the choice to the engine.
+        """
+        if not weights.path.exists():
+            return ConfigError(
+                f"engine=replicas: {socket.gethostname()} has no {weights.path}; the checkpoint must "
+                "lie where all machines of the Ray cluster see it"
+            )
+        # Blocked in all that Ray starts (`replicas_cluster`); vLLM ends its processes by it.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        if cores:
+            os.sched_setaffinity(0, cores)
+            os.environ["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+        try:
+            self._engine = await open_engine(_inside_ray(config), weights)
+        except EvalHarnessError as e:
+            return e
+        return self._engine.info
+
+    async def answer(self, request: Request) -> Answer:
+        """What the engine answers, or how it failed."""
+        assert self._engine is not None
+        try:
+            if isinstance(request, GenerateRequest):
+                return await self._engine.generate(request)
+            return await self._engine.score(request)
+        except EvalHarnessError as e:
+            return e
+
+    async def close(self) -> None:
+        """Stop the engine and wait for its memory."""
+        if self._engine is not None:
+            await self._engine.close()
+
+
+def _inside_ray(config: EngineConfig) -> EngineConfig:
+    """Several GPUs are one replica's own processes; left to itself, vLLM would ask Ray for more actors."""
+    is_parallel = config.tensor_parallel_size * config.pipeline_parallel_size > 1
+    if config.device is not Device.gpu or not is_parallel:
+        return config
+    return replace(config, extra={"distributed_executor_backend": "mp"} | config.extra)
+
+
+def _end_children_with_me() -> None:
+    """VLLM's engine is a child process that goes on when the actor is killed, and keeps its memory."""
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+    subprocess.Popen(
+        [sys.executable, "-S", "-c", _WATCH, str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

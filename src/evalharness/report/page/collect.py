@@ -1,0 +1,251 @@
+"""What a report is about, read and computed once: a results folder in, `Findings` out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from evalharness.errors import StoreError, UserError, one_line
+from evalharness.report.terminal.composite import (
+    Composite,
+    find_composite,
+)
+from evalharness.store.records import (
+    CurvePoint,
+    Manifest,
+    MetricRecord,
+)
+from evalharness.trend.scores.records import ReportedScore
+
+if TYPE_CHECKING:
+    from evalharness.comparison.drift import Lineage
+    from evalharness.trend.adoption import Adoption
+    from evalharness.trend.build import (
+        Trend,
+        TrendModel,
+    )
+    from evalharness.trend.frontier import Skill
+
+logger = logging.getLogger(__name__)
+
+CMR = "cmr"
+"""Name of the composite that has a section of its own."""
+_NUM_SAMPLED = 24
+"""Dates at which a line and its band are drawn."""
+
+
+class Sampled(NamedTuple):
+    """The frontier's line on one date; NaN where nothing is known."""
+
+    day: date
+    value: float
+    line_low: float
+    line_high: float
+    low: float
+    """For a new frontier model."""
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontierLine:
+    """One subset's frontier and the line through it."""
+
+    models: tuple[TrendModel, ...]
+    """At the frontier when they came out."""
+    sampled: tuple[Sampled, ...]
+    """Up to the day of the data."""
+    ahead: tuple[Sampled, ...]
+    """From it on."""
+    skill: Skill
+    """Of the line up to a year before the day of the data."""
+
+
+class RunCurves(NamedTuple):
+    """What a run's strategy bought."""
+
+    run: Manifest
+    points: tuple[CurvePoint, ...]
+    metrics: tuple[MetricRecord, ...]
+
+
+class CompositeRun(NamedTuple):
+    """A run with a value of the composite."""
+
+    run: Manifest
+    composite: Composite
+    metric: MetricRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """All that the sections are made of."""
+
+    made_at: datetime
+    runs: tuple[Manifest, ...]
+    """Newest first."""
+    metrics: Mapping[str, tuple[MetricRecord, ...]]
+    """Run id -> its main metrics; of runs that have some and whose file can be read."""
+    reported: tuple[ReportedScore, ...]
+    measured: tuple[ReportedScore, ...]
+    """Oldest first."""
+    trend: Trend | None
+    no_trend: str
+    """Why there is none."""
+    frontiers: Mapping[str, FrontierLine]
+    """`open` and `all`."""
+    lineages: tuple[Lineage, ...]
+    curves: tuple[RunCurves, ...]
+    """Newest first."""
+    composites: tuple[CompositeRun, ...]
+    """Of Cross-Meta Reasoning, oldest first."""
+    adoptions: tuple[Adoption, ...]
+    num_snapshots: int
+    unread: tuple[str, ...]
+    """What is damaged and left out."""
+
+    @property
+    def real_runs(self) -> list[Manifest]:
+        """Without those of the fake engine, whose answers measure nothing."""
+        return [run for run in self.runs if is_real(run)]
+
+
+def gather(results_dir: Path, num_draws: int, seed: int = 0) -> Findings:
+    """Read the store, the scores and the snapshots, and compute what the page shows.
+
+    Args:
+        results_dir: need not exist: the scores that ship are enough for a trend.
+        num_draws: bootstrap draws of the trend.
+        seed: of all that is drawn.
+
+    Raises:
+        StoreError: results_dir can't be read.
+    """
+    from evalharness.comparison.lineages import measured_lineages
+    from evalharness.store.read import list_runs, load_main_metrics
+    from evalharness.trend.adoption import adoptions
+    from evalharness.trend.hub.snapshots_store import read_all
+    from evalharness.trend.scores.measured import run_scores
+    from evalharness.trend.scores.storage import load_scores
+
+    runs = list_runs(results_dir)
+    main = load_main_metrics(results_dir, [run.run_id for run in runs])
+    metrics = {run_id: tuple(found) for run_id, found in main.of_run.items()}
+    real = [run for run in reversed(runs) if is_real(run)]
+    done = [run for run in real if run.status == "complete" and run.run_id in metrics]
+    measured = [score for run in done for score in run_scores(run, metrics[run.run_id])]
+    reported = load_scores(results_dir)
+    trend, no_trend = _trend([*reported, *measured], num_draws, seed)
+    snapshots = read_all(results_dir)
+    return Findings(
+        made_at=datetime.now(UTC),
+        runs=tuple(runs),
+        metrics=metrics,
+        reported=tuple(reported),
+        measured=tuple(measured),
+        trend=trend,
+        no_trend=no_trend,
+        frontiers=_frontiers(trend) if trend else {},
+        lineages=tuple(measured_lineages(results_dir, list(reversed(real)))),
+        curves=tuple(_curves(results_dir, reversed(real), metrics)),
+        composites=tuple(_composites(real, metrics)),
+        adoptions=tuple(adoptions(snapshots)),
+        num_snapshots=len(snapshots),
+        unread=tuple(f"metrics of run {run_id}" for run_id in main.damaged),
+    )
+
+
+def is_real(run: Manifest) -> bool:
+    """Not of the fake engine."""
+    return not run.is_fake
+
+
+def _trend(scores: Sequence[ReportedScore], num_draws: int, seed: int) -> tuple[Trend | None, str]:
+    """The trend with the options of `evalharness trend`, or why there is none."""
+    import numpy as np
+
+    from evalharness.trend.build import build_trend
+
+    try:
+        return build_trend(scores, np.random.default_rng(seed), num_draws=num_draws), ""
+    except UserError as e:
+        return None, one_line(e)
+
+
+def _frontiers(trend: Trend) -> dict[str, FrontierLine]:
+    dated = [m for m in trend.models if m.release_date is not None]
+    subsets = {"open": [m for m in dated if m.is_open], "all": dated}
+    return {name: _frontier(models, trend) for name, models in subsets.items() if models}
+
+
+def _frontier(models: Sequence[TrendModel], trend: Trend) -> FrontierLine:
+    from evalharness.trend.frontier import (
+        find_frontier,
+        forecast_skill,
+    )
+
+    dates = [m.release_date for m in models if m.release_date is not None]
+    values = [m.capability for m in models]
+    leads = find_frontier(dates, values)
+    first = [m for m, is_leading in zip(models, leads, strict=True) if is_leading]
+    start = min(m.release_date for m in first if m.release_date is not None)
+    return FrontierLine(
+        models=tuple(sorted(first, key=lambda m: m.release_date or date.min)),
+        sampled=_sampled(dates, values, start, trend.data_until),
+        ahead=_sampled(dates, values, trend.data_until, trend.forecast_at),
+        skill=forecast_skill(dates, values, trend.skill_cut),
+    )
+
+
+def _sampled(
+    dates: Sequence[date], values: Sequence[float], start: date, end: date
+) -> tuple[Sampled, ...]:
+    from evalharness.trend.frontier import forecast
+
+    span = end.toordinal() - start.toordinal()
+    ordinals = {start.toordinal() + span * i // _NUM_SAMPLED for i in range(_NUM_SAMPLED + 1)}
+    days = [date.fromordinal(day) for day in sorted(ordinals)]
+    found = [forecast(dates, values, day) for day in days]
+    return tuple(
+        Sampled(day, f.value, f.line_low, f.line_high, f.low, f.high)
+        for day, f in zip(days, found, strict=True)
+    )
+
+
+def _curves(
+    results_dir: Path,
+    runs: Iterable[Manifest],
+    metrics: Mapping[str, tuple[MetricRecord, ...]],
+) -> list[RunCurves]:
+    """Of the newest run of every model, suite and strategy."""
+    from evalharness.store.read import load_curves
+
+    found: dict[tuple[str, str, str], RunCurves] = {}
+    for run in runs:
+        key = (run.model, run.suite, run.strategy)
+        if run.strategy == "single" or run.status == "running" or key in found:
+            continue
+        try:
+            points = load_curves(results_dir / run.run_id)
+        except StoreError as e:
+            logger.warning("curves of run %s left out: %s", run.run_id, e)
+            continue
+        if points:
+            found[key] = RunCurves(run, tuple(points), metrics.get(run.run_id, ()))
+    return list(found.values())
+
+
+def _composites(
+    runs: Iterable[Manifest], metrics: Mapping[str, tuple[MetricRecord, ...]]
+) -> list[CompositeRun]:
+    found = []
+    for run in runs:
+        composite = find_composite(run, metrics.get(run.run_id, ()))
+        if composite is None or composite.name != CMR or composite.metric is None:
+            continue
+        if not composite.without_score:
+            found.append(CompositeRun(run, composite, composite.metric))
+    return found

@@ -1,0 +1,1 @@
+"""What is printed: tables and the words under them."""

@@ -1,0 +1,172 @@
+"""What tables of paired comparisons share: a row's name, its difference, p and MDE as a reader sees them."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from evalharness.comparison.compare_rows import TaskComparison
+from evalharness.comparison.missing import Bounds
+from evalharness.report.terminal.format import (
+    number,
+    plain,
+    signed,
+)
+from evalharness.report.terminal.table_layout import (
+    WIDE,
+    Col,
+    fits,
+    fitted_table,
+)
+from evalharness.stats.paired import PairedResult
+
+_LONGEST_NAME, _SHORT_NAME = 20, 7
+"""Of a model, as the head of a column; else it is first or second, as in the heading."""
+
+
+def heads(first: str, second: str, width: int) -> tuple[str, str]:
+    """The heads of two columns of scores: the names, or first and second where the names are too long."""
+    names = plain(first).plain, plain(second).plain
+    is_short = max(map(len, names)) <= (_LONGEST_NAME if width >= WIDE else _SHORT_NAME)
+    return names if is_short else ("first", "second")
+
+
+def row_name(row: TaskComparison) -> str:
+    """The task; a group with its number of tasks."""
+    if row.metric == "mean":
+        return f"{row.task} of {row.num_members}"
+    return row.task if row.num_members == 1 else f"{row.task} ({row.num_members} tasks)"
+
+
+def name_cell(row: TaskComparison, suite: str = "") -> Text:
+    """The task (of a suite, where several have it), below it its metric, and what has to be known of it."""
+    cell = plain(row_name(row))
+    if suite:
+        cell += _dim(f" {suite}")
+    if row.metric != "mean":
+        cell += Text("\n") + _dim(row.metric + ("" if row.higher_is_better else " ↓"))
+    for note in row.notes:
+        cell += Text("\n") + Text(note, style="yellow")
+    return cell
+
+
+def row_notes(rows: Iterable[TaskComparison]) -> Iterator[str]:
+    """What has to be known of each row, a line each, for tables that have no room for it in the row."""
+    return (f"{row_name(row)}: {', '.join(row.notes)}" for row in rows if row.notes)
+
+
+def suite_of(suite: str, task: str, among: Iterable[tuple[str, str]]) -> str:
+    """The suite, where tasks of this name are in several of those (suite, task); else nothing."""
+    return suite if len({other for other, name in among if name == task}) > 1 else ""
+
+
+def difference(r: PairedResult) -> str:
+    """The second less the first, with its 95 % interval."""
+    if math.isnan(r.ci_low):
+        return f"{signed(r.difference)} [no CI]"
+    return f"{signed(r.difference)} [{signed(r.ci_low)}, {signed(r.ci_high)}]"
+
+
+def difference_cell(row: TaskComparison, style: str = "") -> Text:
+    """The difference; where scores are missing, below it between what all docs together lie."""
+    cell = Text(difference(row.result), style=style)
+    return cell + Text(f"\n{over_all(row)}", style="yellow") if row.is_missing else cell
+
+
+def over_all(row: TaskComparison) -> str:
+    """Between what the difference over all docs lies, whatever the missing scores are."""
+    if row.bounds is None:
+        return "all docs: anything"
+    low, high = (signed(end.difference) for end in row.bounds)
+    return f"all docs: {low} to {high}"
+
+
+def missing_note(row: TaskComparison) -> str:
+    """How many scores are missing on each side, and what that leaves open; empty where none are."""
+    if not row.is_missing:
+        return ""
+    num = row.result.n + row.num_only_a + row.num_only_b + row.num_neither
+    told = []
+    for side, share, lacking in (
+        ("first", row.missing_a, row.num_only_b + row.num_neither),
+        ("second", row.missing_b, row.num_only_a + row.num_neither),
+    ):
+        docs = f" ({lacking} of {num} docs)" if lacking else ""
+        told += [f"{100 * share:.3g} % of the {side}'s{docs}"] if share else []
+    return f"{row.task}: scores are missing: {' and '.join(told)}; {left_open(row.bounds, 'the difference over all docs')}"
+
+
+def left_open(bounds: Bounds | None, what: str) -> str:
+    """What missing scores leave open, in words."""
+    if bounds is None:
+        return "they could be anything, so there is no verdict"
+    low, high = (signed(end.difference) for end in bounds)
+    return f"whatever they are, {what} lies between {low} and {high}, and the verdict is about all of that"
+
+
+def p_value(value: float) -> str:
+    """Three decimals; - for NaN."""
+    if math.isnan(value):
+        return "-"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def mde(r: PairedResult) -> str:
+    """The least detectable difference; - for NaN."""
+    return "-" if math.isnan(r.mde) else number(r.mde)
+
+
+def hiding_table(
+    columns: Sequence[Col],
+    rows: Sequence[Sequence[Text]],
+    width: int,
+    hide: Sequence[Sequence[str]],
+) -> Table:
+    """The table without as many of the columns as it takes to fit: those of the first set in `hide` go first."""
+    kept = _kept(columns, rows, width, hide)
+    return fitted_table(*_only(columns, rows, kept), width)
+
+
+def is_fitting(
+    columns: Sequence[Col],
+    rows: Sequence[Sequence[Text]],
+    width: int,
+    hide: Sequence[Sequence[str]],
+) -> bool:
+    """Whether `hiding_table` can be that narrow."""
+    return fits(*_only(columns, rows, _kept(columns, rows, width, hide)), width)
+
+
+def markdown_cell(text: str) -> str:
+    """Untrusted text in a Markdown table."""
+    clean = plain(text).plain
+    for char in "\\|<>`*_[]":
+        clean = clean.replace(char, "\\" + char)
+    return clean
+
+
+def _dim(text: str) -> Text:
+    cell = plain(text)
+    cell.stylize("dim")
+    return cell
+
+
+def _kept(
+    columns: Sequence[Col],
+    rows: Sequence[Sequence[Text]],
+    width: int,
+    hide: Sequence[Sequence[str]],
+) -> list[int]:
+    kept = list(range(len(columns)))
+    for names in hide:
+        if fits(*_only(columns, rows, kept), width):
+            break
+        kept = [place for place in kept if columns[place].name not in names]
+    return kept
+
+
+def _only(
+    columns: Sequence[Col], rows: Sequence[Sequence[Text]], kept: Sequence[int]
+) -> tuple[list[Col], list[list[Text]]]:
+    return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]

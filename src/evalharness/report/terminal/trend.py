@@ -1,0 +1,295 @@
+"""The trend on a terminal and in a tracker document: a `Trend` in, rich renderables and Markdown out."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from evalharness.report.export import as_json
+from evalharness.report.terminal.format import (
+    number,
+    plain,
+    signed,
+    styled,
+)
+from evalharness.report.terminal.paired_table import hiding_table
+from evalharness.report.terminal.table_layout import (
+    Col,
+    fitted_table,
+)
+from evalharness.trend.build import (
+    PlacedModel,
+    Trend,
+    TrendModel,
+    Velocity,
+)
+from evalharness.trend.change_point import Pace
+from evalharness.trend.frontier import Slope
+
+_MOST_FRONTIER = 12
+_MOST_REFUSED = 5
+
+
+def trend_view(trend: Trend, *, show_all: bool = False, width: int) -> Group:
+    """Headline, velocities, frontier, local checkpoints, and what the numbers rest on.
+
+    Args:
+        trend: the trend.
+        show_all: every model of the index, and every refusal.
+        width: of the terminal.
+    """
+    parts: list[RenderableType] = [*_headline(trend), Text(), _velocities(trend, width), Text()]
+    parts += [_frontier(trend, width, show_all=show_all), Text()]
+    if trend.placed:
+        parts += [_placed(trend.placed, width), Text()]
+    parts += [styled(line, "dim") for line in _grounds(trend)]
+    parts += _refused(trend.refused, show_all=show_all)
+    return Group(*parts)
+
+
+def trend_as_json(trend: Trend) -> dict[str, Any]:
+    """The trend for programs; infinite and unknown numbers are null."""
+    result: dict[str, Any] = as_json(
+        {
+            **asdict(trend),
+            "velocities": {
+                v.name: {"slope": v.slope._asdict(), "other": v.other._asdict()}
+                for v in trend.velocities
+            },
+            **{
+                name: getattr(trend, name)._asdict()
+                for name in ("anchors", "pace", "open_pace", "skill", "forecast", "lag")
+            },
+            "placed": [{**asdict(p), "placement": p.placement._asdict()} for p in trend.placed],
+            "moved": [m._asdict() for m in trend.moved],
+        }
+    )
+    return result
+
+
+def model_rows(trend: Trend) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of all models, reported and placed, for CSV."""
+    reported = [{"origin": "reported", **asdict(m)} for m in trend.models]
+    placed = [
+        {
+            "origin": "measured",
+            **asdict(p),
+            "capability": p.placement.value,
+            "ci_low": p.placement.ci_low,
+            "ci_high": p.placement.ci_high,
+            "num_benchmarks": p.placement.num_benchmarks,
+        }
+        for p in trend.placed
+    ]
+    names = ["origin", "model", "family", "release_date", "is_open", "total_params_b",
+             "active_params_b", "num_experts", "capability", "ci_low", "ci_high", "num_benchmarks",
+             "is_frontier", "is_open_frontier"]  # fmt: skip
+    return names, [[row.get(name) for name in names] for row in (*reported, *placed)]
+
+
+def leader(models: Sequence[TrendModel], *, is_open: bool) -> TrendModel | None:
+    """The most capable dated model, of open weights or of all."""
+    return max(
+        (m for m in models if m.release_date and (m.is_open or not is_open)),
+        key=lambda m: m.capability,
+        default=None,
+    )
+
+
+def per_year(slope: Slope) -> str:
+    """A slope with its interval."""
+    if math.isnan(slope.per_year):
+        return "not known"
+    if math.isnan(slope.ci_low):
+        return f"{signed(slope.per_year)} a year [no CI]"
+    return f"{signed(slope.per_year)} a year [{signed(slope.ci_low)}, {signed(slope.ci_high)}]"
+
+
+def pace_words(pace: Pace, whose: str) -> str:
+    """Whether the pace changed, by the calibrated test only."""
+    if pace.refusal:
+        return f"change of pace, {whose}: not tested ({pace.refusal})"
+    what = "a change of pace" if pace.p_value < 0.05 else "no change of pace resolved"
+    return (
+        f"change of pace, {whose}: {what}, p {pace.p_value:.3f} (likeliest at {pace.break_date}: "
+        f"{pace.before_per_year:+.1f} before, {pace.after_per_year:+.1f} after)"
+    )
+
+
+def lag_words(trend: Trend) -> str:
+    """The open-closed lag with its counts."""
+    lag = trend.lag
+    counts = f"{lag.num_matched} matched, {lag.num_censored} still waiting (censored)"
+    if math.isnan(lag.median_months):
+        return "open weights behind closed ones: no closed model led"
+    if math.isinf(lag.median_months):
+        return f"open weights behind closed ones: fewer than half matched; {counts}"
+    bounds = " to ".join("no bound" if not math.isfinite(b) else f"{b:.1f}" for b in lag[1:3])
+    return f"open weights behind closed ones: median {lag.median_months:.1f} months [{bounds}], Kaplan-Meier; {counts}"
+
+
+def skill_words(trend: Trend) -> str:
+    """What the frontier's line is worth as a forecast."""
+    skill = trend.skill
+    if math.isnan(skill.mae):
+        return f"forecast skill: too few frontier models on either side of {trend.skill_cut}"
+    worse = ": worse than a constant" if skill.r2 < 0 else ""
+    return (
+        f"forecast skill: the line up to {trend.skill_cut} missed the {skill.num_after} frontier models after it by "
+        f"{skill.mae:.1f} on average, R2 {skill.r2:.1f}{worse}"
+    )
+
+
+def _headline(trend: Trend) -> Iterator[Text]:
+    for is_open, words in ((True, "open frontier"), (False, "frontier of all")):
+        best = leader(trend.models, is_open=is_open)
+        if best is not None:
+            name = plain(best.model)
+            name.stylize("bold")
+            yield (
+                Text(f"{words:<16}")
+                + name
+                + Text(f"  {_index(best)}, {best.release_date}, {best.num_benchmarks} benchmarks")
+            )
+    yield Text(pace_words(trend.pace, "all models"))
+    yield Text(pace_words(trend.open_pace, "open weights"))
+    yield Text(lag_words(trend))
+    ahead = trend.forecast
+    if not math.isnan(ahead.low):
+        yield Text(
+            f"on {trend.forecast_at} the line would be at {ahead.value:.1f}, a frontier model within "
+            f"[{ahead.low:.1f}, {ahead.high:.1f}]"
+        )
+    yield Text(skill_words(trend))
+
+
+def _velocities(trend: Trend, width: int) -> RenderableType:
+    columns = [
+        Col("velocity", least=12),
+        Col("per year [90 % CI]"),
+        Col(f"at lambda {trend.other_lam:g}"),
+        Col("models", justify="right"),
+        Col("frontier", justify="right"),
+        Col("order bias", justify="right"),
+    ]
+    rows = [_velocity_cells(v) for v in trend.velocities]
+    return hiding_table(
+        columns,
+        rows,
+        width,
+        [["order bias"], ["frontier"], [f"at lambda {trend.other_lam:g}"], ["models"]],
+    )
+
+
+def _velocity_cells(v: Velocity) -> list[Text]:
+    return [
+        plain(v.name),
+        Text(per_year(v.slope).replace(" a year", ""), style="bold"),
+        Text(per_year(v.other).replace(" a year", "")),
+        Text(str(v.slope.num_models)),
+        Text(str(v.slope.num_frontier)),
+        Text("-" if math.isnan(v.slope.order_bias) else signed(v.slope.order_bias)),
+    ]
+
+
+def _frontier(trend: Trend, width: int, *, show_all: bool) -> RenderableType:
+    shown = [m for m in trend.models if show_all or m.is_open_frontier]
+    if not show_all:
+        shown = shown[-_MOST_FRONTIER:]
+    columns = [
+        Col("model" if show_all else "open frontier", least=16, overflow="ellipsis"),
+        Col("released"),
+        Col("index [90 % CI]", justify="right"),
+        Col("benchmarks", justify="right"),
+        Col("params", justify="right"),
+    ]
+    cells = [_model_cells(m) for m in shown]
+    return hiding_table(columns, cells, width, [["params"], ["benchmarks"]])
+
+
+def _model_cells(m: TrendModel) -> list[Text]:
+    return [
+        plain(m.model),
+        Text(str(m.release_date or "-")),
+        Text(_index(m)),
+        Text(str(m.num_benchmarks)),
+        Text(_size(m.total_params_b, m.active_params_b)),
+    ]
+
+
+def _placed(placed: Sequence[PlacedModel], width: int) -> RenderableType:
+    columns = [
+        Col("measured here", least=16),
+        Col("index [90 % CI]", justify="right"),
+        Col("placed by", least=20),
+        Col("notes", least=16),
+    ]
+    rows = [
+        [
+            plain(p.model),
+            Text(_bounds(p.placement.value, p.placement.ci_low, p.placement.ci_high)),
+            plain(", ".join(f"{s.benchmark} {s.score:.1f}" for s in p.scores)),
+            plain("; ".join(p.notes)),
+        ]
+        for p in placed
+    ]
+    return fitted_table(columns, rows, width)
+
+
+def _index(m: TrendModel) -> str:
+    return _bounds(m.capability, m.ci_low, m.ci_high)
+
+
+def _bounds(value: float, low: float, high: float) -> str:
+    if math.isnan(low) or math.isnan(high):
+        return f"{value:.1f} [sets the scale]"
+    ends = [
+        "-inf" if e == -math.inf else "inf" if e == math.inf else f"{e:.1f}" for e in (low, high)
+    ]
+    shown = f"{value:.1f}" if math.isfinite(value) else "unbounded"
+    return f"{shown} [{ends[0]}, {ends[1]}]"
+
+
+def _size(total: float | None, active: float | None) -> str:
+    if total is None:
+        return "-"
+    if active is None or active == total:
+        return f"{number(total)} B"
+    return f"{number(total)} B ({number(active)} active)"
+
+
+def _grounds(trend: Trend) -> Iterator[str]:
+    """What the numbers rest on."""
+    a = trend.anchors
+    yield (
+        f"index: {trend.method}, lambda {trend.lam:g}; {a.low} is {a.low_value:g}, {a.high} is {a.high_value:g}; "
+        f"{trend.num_scores} reported scores of {len(trend.models)} models on {trend.num_benchmarks} benchmarks, "
+        f"up to {trend.data_until}"
+    )
+    yield "reported scores mix protocols; sources stay apart (`evalharness scores list`), and none is the larger of two"
+    yield "the frontier is made of the best at each date, which raises its slope (order bias)"
+    if trend.moved:
+        m = trend.moved[0]
+        yield f"lambda moves {m.model} most: by {m.moved:.1f}"
+
+
+def _refused(refused: Mapping[str, str], *, show_all: bool) -> Iterator[Text]:
+    shown = list(refused.items())[: None if show_all else _MOST_REFUSED]
+    for name, why in shown:
+        line = plain(f"not on the index: {name}: {why}")
+        line.stylize("yellow")
+        yield line
+    if len(shown) < len(refused):
+        yield Text(f"... and {len(refused) - len(shown)} more; --all shows them", style="yellow")
+
+
+def age_words(day: date | None, today: date) -> str:
+    """How long ago, in words that hold for months."""
+    if day is None:
+        return "no date"
+    months = round((today - day).days / 30.4)
+    return f"{months} months ago" if months > 1 else f"{(today - day).days} days ago"

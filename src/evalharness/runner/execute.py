@@ -1,0 +1,284 @@
+"""Samples through the engine: a window of requests in flight, one queue for all tasks, no barrier anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from evalharness.engines.base import Engine, RequestError
+from evalharness.engines.requests import (
+    Failure,
+    GenerateRequest,
+    Request,
+    Response,
+    ScoreRequest,
+    request_key,
+)
+from evalharness.engines.soundness import UnsoundResponseError, find_problem
+from evalharness.runner.journal import Journal
+from evalharness.runner.response_cache import (
+    Found,
+    Responses,
+)
+from evalharness.runner.samples import (
+    Conversation,
+    Prompting,
+    Sample,
+    build_samples,
+)
+from evalharness.runner.score_ahead import score_ahead
+from evalharness.runner.usage import Load
+from evalharness.tasks.conversation import TurnError
+from evalharness.tasks.lm_adapter import EngineLM
+from evalharness.tasks.loaded_task import LoadedTask
+from evalharness.tasks.plans import send
+from evalharness.tasks.random_state import seeded
+from evalharness.tasks.user_code import Stepwise, UserCodeError
+
+CHUNK = 32
+"""Samples built at a time in the builder thread."""
+TRIES = 2
+"""A failed request is sent once more before it is recorded as failed."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class TaskProgress:
+    """Where one task stands."""
+
+    loaded: LoadedTask
+    num_done: int = 0
+    """Samples that are back, failures included."""
+    started_at: float | None = None
+    """`time.perf_counter` of the first request."""
+    finished_at: float | None = None
+    primed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the first prompt was computed: what all prompts of the task begin with is in the engine's cache then."""
+    unsound: Failure | None = None
+    """Why no generation is believed: the engine's log-likelihoods of the first prompt are none."""
+    load: Load = field(default_factory=Load)
+    """What the task has in flight, over time."""
+
+    @property
+    def num_expected(self) -> int:
+        """Samples: docs x repeats."""
+        return self.loaded.num_docs * self.loaded.repeats
+
+    @property
+    def is_done(self) -> bool:
+        """Every sample is back."""
+        return self.num_done == self.num_expected
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds from the first request to the last answer so far."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return self.finished_at - self.started_at
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One request to the engine, retried once, and its response to the journal."""
+
+    engine: Engine
+    journal: Journal
+    identity: str
+    """What changes outputs besides the request: weights and numerics."""
+    responses: Responses | None = None
+    """Those that are on disk already."""
+
+    async def __call__(self, request: Request | Failure) -> Response:
+        """The response, or a Failure. An EngineError passes through: the engine is dead."""
+        if isinstance(request, Failure):
+            return request
+        key = request_key(request, self.identity)
+        if (found := self._find(request, key)) is not None:
+            if not found.is_own:  # the run's folder stays complete by itself
+                self.journal.append_line(found.line)
+            return replace(found.response, is_reused=True)
+        error = ""
+        for _ in range(TRIES):
+            try:
+                response = await send(self.engine, request)
+            except RequestError as e:
+                error = str(e)
+                continue
+            self.journal.append(key, response)
+            return response
+        return Failure(kind="request", message=error)
+
+    def _find(self, request: Request, key: str) -> Found | None:
+        """Its response that is on disk already; one that is none (of an earlier version) is asked for again."""
+        found = self.responses.get(key) if self.responses is not None else None
+        return found if found and find_problem(request, found.response) is None else None
+
+    async def prime(self, sample: Sample) -> bool:
+        """Put a generation's prompt into the engine's cache, which is done long before its answer is.
+
+        Returns:
+            Whether the others of its task may follow; not for log-likelihoods, which are no longer than their prompt.
+
+        Raises:
+            UnsoundResponseError: the prompt has no log-likelihood; what the model would generate from it is no answer.
+        """
+        request = next(
+            iter(sample.plans[0].requests), None
+        )  # an empty text that is scored has none
+        if not isinstance(request, GenerateRequest) or len(request.prompt_token_ids) < 2:
+            return False
+        if self._find(request, request_key(request, self.identity)):
+            return True
+        *context, last = request.prompt_token_ids
+        ahead = ScoreRequest(context_token_ids=tuple(context), continuations=((last,),))
+        try:
+            await send(self.engine, ahead)
+        except UnsoundResponseError:
+            raise
+        except RequestError:  # a server that gives none
+            pass
+        return True
+
+
+async def execute(
+    tasks: Sequence[TaskProgress],
+    lm: EngineLM,
+    sender: Sender,
+    prompting: Prompting,
+    *,
+    max_in_flight: int,
+    on_sample: Callable[[TaskProgress, Sample], None],
+) -> None:
+    """Run all samples of all tasks.
+
+    Args:
+        tasks: brought forward while it runs.
+        lm: turns instances into requests.
+        sender: serves requests.
+        prompting: how prompts are written.
+        max_in_flight: samples handed to the engine at once.
+        on_sample: called with every finished sample, which nothing here keeps; the task is done with its last.
+
+    Raises:
+        EngineError: the engine died.
+    """
+    queue: asyncio.Queue[tuple[TaskProgress, Sample] | None] = asyncio.Queue(max_in_flight)
+
+    async def produce() -> None:
+        async for item in _ahead(_all_samples(tasks, lm, prompting)):
+            await queue.put(item)
+        for _ in range(max_in_flight):
+            await queue.put(None)
+
+    async def consume() -> None:
+        while (item := await queue.get()) is not None:
+            task, sample = item
+            if task.started_at is None:
+                task.started_at = time.perf_counter()
+                with task.load:
+                    is_primed = await _prime(task, sample, sender)
+                if is_primed:
+                    task.primed.set()
+            else:
+                # The others of a task wait for its first, or each would compute the shared few-shots by itself.
+                # The engine has the tasks before this one to work on meanwhile.
+                await task.primed.wait()
+            with task.load:
+                if task.unsound is not None:
+                    sample.responses.append(task.unsound)
+                else:
+                    await _serve(sample, lm, sender)
+            task.primed.set()
+            if task.loaded.scores_in_thread and sample.failure is None:
+                await asyncio.to_thread(score_ahead, task.loaded, sample)
+            task.num_done += 1
+            task.finished_at = time.perf_counter()
+            on_sample(task, sample)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(produce())
+            for _ in range(max_in_flight):
+                group.create_task(consume())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _prime(task: TaskProgress, sample: Sample, sender: Sender) -> bool:
+    try:
+        return await sender.prime(sample)
+    except UnsoundResponseError as e:
+        task.unsound = Failure(kind="request", message=f"of the task's first prompt, {e}")
+        return True
+
+
+async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:
+    if sample.conversation is not None and sample.failure is None:
+        return await _converse(sample, sample.conversation, lm, sender)
+    for plan in sample.plans:
+        if len(plan.requests) == 1:  # the usual case, without a task of its own
+            responses = [await sender(plan.requests[0])]
+        else:
+            responses = await asyncio.gather(*map(sender, plan.requests))
+        finished = plan.finish(responses)
+        sample.responses += finished
+        if sample.failure is None:
+            for instance, answer in zip(sample.instances, plan.resolve(finished), strict=True):
+                instance.resps.append(answer)
+
+
+async def _converse(
+    sample: Sample, conversation: Conversation, lm: EngineLM, sender: Sender
+) -> None:
+    (instance, *_) = sample.instances
+
+    async def apart(request: Request | Failure) -> Response:
+        # In a task of its own: what the engine takes is not the conversation's time.
+        return await asyncio.create_task(sender(request))
+
+    dialogue = conversation.begin(str(instance.args[0]), lm, apart)
+    try:
+        with seeded(*conversation.where, "conversation"):
+            solving = conversation.solve(dialogue)
+            answer = await Stepwise(solving, conversation.bounds, "a step of solve()", TurnError)
+        if not isinstance(answer, str):
+            raise UserCodeError(f"solve() gave a {type(answer).__name__}, not a text")
+        instance.resps.append(answer)
+    except TurnError as e:
+        dialogue.responses.append(e.failure)
+    except UserCodeError as e:
+        dialogue.responses.append(Failure(kind="task", message=str(e)))
+    sample.responses += dialogue.responses
+    sample.is_cut |= dialogue.is_cut
+    # Arms run side by side and end in any order.
+    sample.turns = sorted(dialogue.turns, key=lambda turn: (turn.arm, turn.step))
+    sample.attempts = dialogue.attempts
+
+
+def _all_samples(
+    tasks: Sequence[TaskProgress], lm: EngineLM, prompting: Prompting
+) -> Iterator[tuple[TaskProgress, Sample]]:
+    for task in tasks:
+        for sample in build_samples(task.loaded, lm, prompting):
+            yield task, sample
+
+
+async def _ahead(items: Iterator[T]) -> AsyncIterator[T]:
+    """Items of a slow iterator, run in a thread one chunk ahead of the reader."""
+
+    def take() -> list[T]:
+        return list(itertools.islice(items, CHUNK))
+
+    upcoming = asyncio.create_task(asyncio.to_thread(take))
+    try:
+        while chunk := await upcoming:
+            upcoming = asyncio.create_task(asyncio.to_thread(take))
+            for item in chunk:
+                yield item
+    finally:
+        upcoming.cancel()

@@ -1,0 +1,143 @@
+"""Every response on disk within a second of its arrival: what was finished is never lost.
+
+One file per start of the run in its `journal/` folder, one line per response (`journal_lines`). Appended, fsynced in
+batches, never rewritten. No database, because shared disks are NFS as often as not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from evalharness.engines.requests import (
+    Generation,
+    Scores,
+)
+from evalharness.errors import WriteError
+from evalharness.runner.journal_lines import (
+    parse_line,
+    to_line,
+)
+
+__all__ = ["FLUSH_EVERY_S", "Journal", "parse_line", "read_journal"]
+
+logger = logging.getLogger(__name__)
+
+FLUSH_EVERY_S = 1.0
+
+
+class Journal:
+    """Appends responses. Use as an async context manager: leaving it writes what is left.
+
+    A disk that can't take them cancels the task that entered it, at once; leaving it then raises WriteError.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open a new file in `folder`, which is made when it isn't there.
+
+        Raises:
+            WriteError: the disk is full or can't be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.path, self._descriptor = _new_file(folder)
+        except OSError as e:
+            raise WriteError.of(e, folder) from e
+        self._pending: deque[bytes] = deque()
+        self._error: WriteError | None = None
+        self._has_cancelled = False
+        self._closing = threading.Event()
+        self._writer = threading.Thread(target=self._write_until_closed, daemon=True)
+
+    def append(self, key: str, response: Generation | Scores) -> None:
+        """Take a response; it is on disk within `FLUSH_EVERY_S` and the time of writing."""
+        self._pending.append(to_line(key, response))
+
+    def append_line(self, line: bytes) -> None:
+        """Take a whole line of another journal as it is."""
+        assert line.endswith(b"\n")
+        self._pending.append(line)
+
+    async def __aenter__(self) -> Journal:
+        """Start writing in the background."""
+        self._loop, self._owner = asyncio.get_running_loop(), asyncio.current_task()
+        self._writer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        """Write what is left and close."""
+        self._closing.set()
+        try:
+            await asyncio.to_thread(self._writer.join)
+        finally:
+            os.close(self._descriptor)
+        if self._error is None:
+            return
+        if self._has_cancelled and self._owner is not None:
+            self._owner.uncancel()
+        if kind is None or (self._has_cancelled and kind is asyncio.CancelledError):
+            raise self._error from error
+        logger.error("%s", self._error)  # what ended the work first is what the user is told
+
+    def _write_until_closed(self) -> None:
+        # A thread of its own: the event loop may be busy for seconds with scoring.
+        try:
+            while not self._closing.wait(FLUSH_EVERY_S):
+                self._write()
+            self._write()
+        except OSError as e:
+            self._error = WriteError.of(e, self.path)
+            self._loop.call_soon_threadsafe(self._stop_owner)
+
+    def _stop_owner(self) -> None:
+        if self._owner is not None and not self._closing.is_set():
+            self._has_cancelled = self._owner.cancel()
+
+    def _write(self) -> None:
+        rest = memoryview(b"".join(self._pending.popleft() for _ in range(len(self._pending))))
+        if not rest:
+            return
+        try:
+            while rest:
+                # A full disk takes a part; the whole lines in it are responses like any other.
+                rest = rest[os.write(self._descriptor, rest) :]
+        finally:
+            os.fsync(self._descriptor)
+
+
+def _new_file(folder: Path) -> tuple[Path, int]:
+    """A file that no other process has, and its descriptor; its name is on disk too."""
+    for number in itertools.count(len(list(folder.glob("*.jsonl")))):
+        path = folder / f"{number:04d}.jsonl"
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o666)
+            _sync(folder)
+            return path, descriptor
+    raise AssertionError("unreachable")
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_journal(folder: Path) -> Iterator[tuple[str, Generation | Scores]]:
+    """Every whole record of a run's journal as (request key, response); damaged lines are left out."""
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open("rb") as lines:
+            for line in lines:
+                record = parse_line(line)
+                if record is not None:
+                    yield record

@@ -1,0 +1,112 @@
+"""An engine that is loaded when a request first needs it: a run whose answers are all on disk loads nothing.
+
+What the engine would say of itself is taken from an earlier run of the same weights on the same engine with the same
+settings and packages; when there is none, the engine is loaded at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from evalharness.engines import Engine, EngineInfo
+from evalharness.engines.requests import (
+    GenerateRequest,
+    Generation,
+    ScoreRequest,
+    Scores,
+)
+from evalharness.errors import EngineError
+from evalharness.store.read import list_runs
+from evalharness.store.records import Manifest
+
+Load = Callable[[], Awaitable[Engine]]
+
+_INFO_DOESNT_DEPEND_ON = ("max_in_flight", "scoring", "seed")
+
+
+class DeferredEngine:
+    """Loads its engine with the first request that comes."""
+
+    def __init__(self, info: EngineInfo, load: Load) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            info: what the engine is expected to say of itself.
+            load: loads it.
+        """
+        self.info = info
+        self._load = load
+        self._lock = asyncio.Lock()
+        self._engine: Engine | None = None
+
+    async def generate(self, request: GenerateRequest) -> Generation:
+        """See `Engine.generate`."""
+        return await (self._engine or await self._loaded()).generate(request)
+
+    async def score(self, request: ScoreRequest) -> Scores:
+        """See `Engine.score`."""
+        return await (self._engine or await self._loaded()).score(request)
+
+    async def close(self) -> None:
+        """Close the engine, if there is one."""
+        if self._engine is not None:
+            await self._engine.close()
+            self.info = self._engine.info
+
+    async def _loaded(self) -> Engine:
+        async with self._lock:
+            if self._engine is None:
+                engine = await self._load()
+                if _as_one(engine.info) != _as_one(self.info):
+                    # Prompts were cut and keys made for the other; the next start knows this one.
+                    await engine.close()
+                    raise EngineError(
+                        f"the engine is not what it was in an earlier run ({_differences(self.info, engine.info)}); "
+                        "give the same command again"
+                    )
+                self._engine, self.info = engine, engine.info
+            return self._engine
+
+
+def known_info(results_dir: Path, manifest: Manifest) -> EngineInfo | None:
+    """What the engine said of itself in the newest run of the same weights, engine settings and packages.
+
+    Args:
+        results_dir: where the runs are.
+        manifest: of the run that is about to load it; it knows itself when it was started before.
+    """
+    wanted = _setting(manifest)
+    for run in [manifest, *list_runs(results_dir)]:
+        if run.engine and _setting(run) == wanted:
+            try:
+                return EngineInfo(**run.engine | {"num_lost": 0})
+            except TypeError:  # written by another version
+                return None
+    return None
+
+
+def _setting(run: Manifest) -> dict[str, Any]:
+    engine = dict(run.config.get("engine") or {})
+    for name in _INFO_DOESNT_DEPEND_ON:
+        engine.pop(name, None)
+    return {
+        "checkpoint": run.checkpoint.get("fingerprint"),
+        "engine": engine,
+        "packages": run.packages,
+        "gpus": run.hardware.get("gpus"),
+        "host": run.hardware.get("host"),
+    }
+
+
+def _as_one(info: EngineInfo) -> EngineInfo:
+    """Without what changes no answer: how many engines share the work."""
+    return replace(info, num_replicas=1, num_lost=0)
+
+
+def _differences(expected: EngineInfo, found: EngineInfo) -> str:
+    before, after = asdict(expected), asdict(found)
+    return ", ".join(f"{k} {before[k]} -> {after[k]}" for k in before if before[k] != after[k])

@@ -1,0 +1,341 @@
+"""Everything a run needs, found and checked before any weights are loaded and before anything is written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from evalharness import checkpoint, strategies
+from evalharness.checkpoint import CheckpointInfo
+from evalharness.config.schema import (
+    Config,
+    Device,
+    EngineConfig,
+    EngineKind,
+    Resume,
+    RunConfig,
+    StrategyKind,
+    Variant,
+)
+from evalharness.engines import EngineInfo, Weights, open_engine, resolve_device
+from evalharness.engines.determinism import check_deterministic
+from evalharness.engines.detokenizer import special_tokens
+from evalharness.errors import CheckpointError, ConfigError, StoreError
+from evalharness.runner import environment
+from evalharness.runner.samples import Prompting
+from evalharness.store import layout
+from evalharness.store.read import load_manifest
+from evalharness.tasks.dataset_mirror import go_offline
+from evalharness.tasks.lm_adapter import EngineLM
+from evalharness.tasks.sampling import sampling_params
+from evalharness.tasks.suite import (
+    LoadedSuite,
+    load_suite,
+)
+from evalharness.tasks.templates import (
+    Template,
+    check_template,
+    choose_template,
+    template_remarks,
+)
+
+logger = logging.getLogger(__name__)
+
+LOADS_WEIGHTS = (EngineKind.vllm, EngineKind.hf)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A run whose input is right."""
+
+    config: Config
+    weights: Weights
+    info: CheckpointInfo
+    tokenizer: Any
+    suite: LoadedSuite
+    prompting: Prompting
+    max_model_len: int | None
+    """What the engine is asked for; None leaves it the choice."""
+    template_date: str | None = None
+    """What the chat template takes for today; None where it doesn't write it."""
+    remarks: list[str] = field(default_factory=list)
+    """What a reader of the run has to know already."""
+
+
+def prepare(config: Config) -> Prepared:
+    """Find and check everything a run needs, in the order of what is cheapest to find wrong."""
+    if config.data.offline or config.data.mirror:
+        go_offline()
+    _check_results(Path(config.results_dir), config.run)
+    offline = config.data.offline
+    is_served = config.engine.kind is EngineKind.openai
+    path = checkpoint.resolve(config.model, offline, with_weights=not is_served)
+    adapter = checkpoint.resolve_adapter(config.model, offline)
+    if is_served:
+        info = checkpoint.inspect_served(path)
+    else:
+        info = checkpoint.inspect(path, allow_pickle=config.model.allow_pickle)
+        if config.engine.computes in LOADS_WEIGHTS:
+            info = _check_weights(config, path, info)
+    if adapter:
+        info = _with_adapter(config, path, adapter, info)
+    weights = Weights(
+        path=path,
+        adapter=adapter,
+        is_text_only=config.model.is_text_only,
+        trust_remote_code=config.model.trust_remote_code,
+        allow_pickle=config.model.allow_pickle,
+    )
+    check_deterministic(config.engine, config.engine.quantization or info.quantization)
+    max_model_len = _check_fit(config, info)
+    is_chat = is_chat_model(config, path)
+    tokenizer = load_tokenizer(config, path)
+    if config.engine.computes in LOADS_WEIGHTS:
+        _check_vocabulary(config, tokenizer, info)
+    template = Template(tokenizer, config.model)
+    if is_chat:
+        check_template(template, config.model)
+        _check_conversation(config, tokenizer)
+    served = _ask_server(config.engine, weights) if is_served else None
+    suite = load_suite(config)
+    if as_they_are := strategies.apply(config.strategy, suite.tasks):
+        logger.info(
+            "strategy %s can't be applied to %s: run as they are",
+            config.strategy.kind.value,
+            ", ".join(as_they_are),
+        )
+    if served and not served.gives_logprobs:
+        _refuse_scoring(served, suite)
+    if served and not served.takes_extras:
+        _refuse_settings(config, suite)
+    remarks = list(template_remarks(template, config.model, is_chat=is_chat))
+    if served and not served.keeps_special_tokens:
+        remarks += _lost_tokens(config, tokenizer, suite)
+    multiturn = config.run.fewshot_as_multiturn
+    return Prepared(
+        config=config,
+        weights=weights,
+        info=info,
+        tokenizer=tokenizer,
+        suite=suite,
+        prompting=Prompting(
+            is_chat=is_chat,
+            fewshot_as_multiturn=is_chat if multiturn is None else multiturn,
+            system_instruction=config.model.system_instruction,
+            run_seed=config.run.seed,
+        ),
+        max_model_len=max_model_len,
+        template_date=template.day if is_chat and template.writes_day else None,
+        remarks=remarks,
+    )
+
+
+def _check_weights(config: Config, path: Path, info: CheckpointInfo) -> CheckpointInfo:
+    """The same, with what is worth saying of weights that fit their architecture; others are refused."""
+    check = checkpoint.check_architecture(path, is_text_only=config.model.is_text_only)
+    for remark in check.remarks:
+        logger.warning("%s: %s", config.model.name, remark)
+    return checkpoint.with_check(info, check)
+
+
+def _with_adapter(
+    config: Config, path: Path, adapter: Path, info: CheckpointInfo
+) -> CheckpointInfo:
+    """The same with the adapter over it, which is held against its base before anything is loaded."""
+    info = checkpoint.with_adapter(info, checkpoint.inspect_adapter(adapter))
+    if config.engine.computes not in LOADS_WEIGHTS:
+        return info
+    fitting = checkpoint.fit_adapter(path, adapter)
+    why: str | None = "engine=hf merges every adapter"
+    if config.engine.computes is EngineKind.vllm:
+        why = fitting.adapter.not_for_vllm
+    if why:
+        fitting.require_merging()
+        logger.info("adapter %s will be merged into the weights: %s", adapter, why)
+    remarks = fitting.adapter.remarks(config.model.name, config.model.hub_id, str(path))
+    for remark in remarks:
+        logger.warning("%s: %s", config.model.name, remark)
+    return replace(info, adapter_merged=why, remarks=(*info.remarks, *remarks))
+
+
+def _check_results(results_dir: Path, run: RunConfig) -> None:
+    if run.id is not None and not _may_continue(results_dir / run.id, run.resume):
+        layout.check_free(results_dir, run.id)
+    folder = results_dir
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(
+            f"results_dir {str(results_dir)!r}: can't write to {str(folder)!r}; "
+            "choose another with results_dir=<folder>"
+        )
+
+
+def _may_continue(run_dir: Path, resume: Resume) -> bool:
+    """There is an unfinished run there; whether it is the same experiment shows when the tasks are loaded."""
+    if resume is Resume.never or not (run_dir / layout.MANIFEST).is_file():
+        return False
+    return load_manifest(run_dir).status != "complete"
+
+
+def _check_fit(config: Config, info: CheckpointInfo) -> int | None:
+    """The max_model_len to ask for; refuses what can't fit before any weights are loaded."""
+    engine = config.engine
+    wanted = engine.max_model_len
+    if engine.computes is not EngineKind.vllm:
+        return wanted
+    if wanted and info.context_length and wanted > info.context_length:
+        raise CheckpointError(
+            f"engine.max_model_len: {wanted} is more than the checkpoint's context of "
+            f"{info.context_length} tokens"
+        )
+    is_several = engine.kind is EngineKind.replicas
+    if is_several and config.ray.address is not None:
+        return wanted  # this machine isn't the one that matters
+    num_replicas = (engine.num_replicas or 1) if is_several else 1
+    is_cpu = resolve_device(engine.device) is Device.cpu
+    if is_cpu:
+        memory, share, dtype = environment.total_memory_bytes() // num_replicas, 0.9, "float32"
+    else:
+        sizes = [size for _, size in environment.gpus()]
+        if not sizes:
+            return wanted
+        num_wanted = num_replicas * engine.tensor_parallel_size * engine.pipeline_parallel_size
+        if num_wanted > len(sizes):
+            several = "num_replicas x " if is_several else ""
+            raise CheckpointError(
+                f"engine: {num_wanted} GPUs wanted ({several}tensor_parallel_size x "
+                f"pipeline_parallel_size), {len(sizes)} there"
+            )
+        memory, share, dtype = min(sizes), engine.gpu_memory_utilization, "auto"
+    fit = checkpoint.check_fit(
+        info,
+        memory_bytes_per_device=memory,
+        max_model_len=wanted,
+        dtype=engine.dtype if engine.dtype != "auto" else dtype,
+        quantization=engine.quantization,
+        tensor_parallel_size=engine.tensor_parallel_size,
+        pipeline_parallel_size=engine.pipeline_parallel_size,
+        gpu_memory_utilization=share,
+        disk_bytes=info.disk_bytes,
+    )
+    fit.require()
+    if wanted is None and info.context_length and fit.max_model_len < info.context_length:
+        logger.warning(
+            "context cut from %d to %d tokens to fit the memory",
+            info.context_length,
+            fit.max_model_len,
+        )
+        return fit.max_model_len
+    return wanted
+
+
+def _ask_server(config: EngineConfig, weights: Weights) -> EngineInfo:
+    """What a server that runs already says of itself: it is wrong, gone or not able before a run begins."""
+
+    async def ask() -> EngineInfo:
+        engine = await open_engine(config, weights)
+        await engine.close()
+        return engine.info
+
+    return asyncio.run(ask())
+
+
+def _refuse_scoring(served: EngineInfo, suite: LoadedSuite) -> None:
+    scored = list(dict.fromkeys(t.group for t in suite.tasks if t.kind != "generate_until"))
+    if scored:
+        without = " ".join(f"'~suite.tasks.{name}'" for name in scored)
+        raise ConfigError(
+            f"engine=openai: {served.endpoint} gives no log-likelihoods of prompts, which {', '.join(scored)} "
+            f"{'need' if len(scored) > 1 else 'needs'}; leave out {without}, or serve the model with vLLM"
+        )
+
+
+def _refuse_settings(config: Config, suite: LoadedSuite) -> None:
+    """Settings that the server would have to have beside OpenAI's."""
+    from evalharness.engines.openai.engine import own_settings
+
+    for task in suite.tasks:
+        if task.kind == "generate_until":
+            wanted = own_settings(
+                sampling_params(task.task.config.generation_kwargs, config.sampling)
+            )
+            if wanted:
+                raise ConfigError(
+                    f"engine=openai: the server takes no {', '.join(wanted)}, which task {task.name!r} or sampling.* "
+                    "sets; leave it out, or serve the model with vLLM"
+                )
+
+
+def _lost_tokens(config: Config, tokenizer: Any, suite: LoadedSuite) -> Iterator[str]:
+    """What of a run's tags and stop strings a server may keep to itself that tells no token ids."""
+    special = set(special_tokens(tokenizer).values())
+    wanted = [config.model.think_start, config.model.think_end]
+    for task in suite.tasks:
+        if task.kind == "generate_until":
+            kwargs = task.task.config.generation_kwargs
+            wanted += sampling_params(kwargs, config.sampling).stop
+    if lost := [text for text in dict.fromkeys(wanted) if text in special]:
+        yield (
+            f"the server doesn't tell which tokens it generated, and may leave special tokens out of its texts: "
+            f"{', '.join(lost)} may end no thinking and no answer (a vLLM server tells)"
+        )
+
+
+def _check_conversation(config: Config, tokenizer: Any) -> None:
+    """That the chat template goes on behind an answer, where the strategy needs it."""
+    if config.strategy.kind not in (StrategyKind.self_correct, StrategyKind.verify):
+        return
+    lm = EngineLM(tokenizer, 1, model=config.model)
+    prompt = lm.apply_chat_template([{"role": "user", "content": "question"}])
+    lm.follow_up(prompt, "answer", "message", is_chat=True)
+
+
+def is_chat_model(config: Config, path: Path) -> bool:
+    """Whether prompts get the chat template.
+
+    Raises:
+        CheckpointError: they should, and there is none.
+    """
+    model = config.model
+    is_chat = model.variant is Variant.instruct if model.chat is None else model.chat
+    if is_chat and model.chat_template is None and not checkpoint.has_chat_template(path):
+        raise CheckpointError(
+            f"model {model.name!r}: its tokenizer has no chat template; set model.chat=false for plain "
+            "prompts or model.chat_template=<file>"
+        )
+    return is_chat
+
+
+def _check_vocabulary(config: Config, tokenizer: Any, info: CheckpointInfo) -> None:
+    """A model may have more tokens than its tokenizer, never fewer; added ones, which no prompt need have, aside."""
+    size, num = info.vocab_size, int(tokenizer.vocab_size)
+    if size and num > size:
+        raise CheckpointError(
+            f"model {config.model.name!r}: its tokenizer has {num} tokens, and config.json says {size}; they are of "
+            "different checkpoints: fetch it again."
+        )
+
+
+def load_tokenizer(config: Config, path: Path) -> Any:
+    """The checkpoint's tokenizer, with the chat template that the model entry wants.
+
+    Raises:
+        CheckpointError: damaged, or the template isn't there.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, trust_remote_code=config.model.trust_remote_code
+        )
+    except Exception as e:  # transformers raises anything on a damaged tokenizer
+        first = (str(e).splitlines() or [type(e).__name__])[0]
+        raise CheckpointError(f"model {config.model.name!r}: tokenizer in {path}: {first}") from e
+    choose_template(tokenizer, config.model)
+    return tokenizer

@@ -1,0 +1,351 @@
+"""One run, from its configuration to its table: prepare -> execute -> score -> finish.
+
+Everything that can be wrong with the input is found in `prepare`, before any weights are loaded and before a folder is
+made. From then on nothing is lost: responses go to the journal, finished tasks to the store, and whatever ends the run
+(an interruption, a dead engine) leaves it `partial` with its reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from evalharness.config.schema import (
+    Config,
+    EngineKind,
+)
+from evalharness.engines import Engine, open_engine
+from evalharness.errors import EngineError, WriteError
+from evalharness.runner.asked_docs import docs_to_keep
+from evalharness.runner.execute import (
+    Sender,
+    TaskProgress,
+    execute,
+)
+from evalharness.runner.group_scores import score_groups
+from evalharness.runner.journal import Journal
+from evalharness.runner.lazy_engine import (
+    DeferredEngine,
+    known_info,
+)
+from evalharness.runner.manifest import (
+    begin_manifest,
+    describe_task,
+    now,
+    summarize,
+    what_failed,
+    with_scores,
+)
+from evalharness.runner.prepare import (
+    Prepared,
+    prepare,
+)
+from evalharness.runner.progress import (
+    Bars,
+    captured_output,
+    log_to_capture,
+)
+from evalharness.runner.record import Recorder
+from evalharness.runner.response_cache import Responses
+from evalharness.runner.resume import (
+    journals,
+    open_run,
+    request_identity,
+)
+from evalharness.runner.samples import Sample
+from evalharness.runner.score import (
+    TaskScores,
+    no_metric,
+)
+from evalharness.runner.signals import (
+    InterruptedRunError,
+    at_the_latest,
+    interruptible,
+    until_interrupted,
+)
+from evalharness.runner.strategy_scores import (
+    strategy_curve,
+    strategy_metrics,
+)
+from evalharness.runner.usage import (
+    Meter,
+    num_gpus,
+)
+from evalharness.stats.composite import score_composite
+from evalharness.store import layout
+from evalharness.store.records import (
+    CurvePoint,
+    Manifest,
+    MetricRecord,
+    TaskSummary,
+)
+from evalharness.store.write import RunWriter
+from evalharness.strategies import is_conversation
+from evalharness.tasks import user_code
+from evalharness.tasks.lm_adapter import EngineLM
+from evalharness.tasks.user_code import Bounds, UserCodeError
+
+logger = logging.getLogger(__name__)
+
+
+INTERRUPTED = "interrupted"
+"""The reason of a run that Ctrl-C or SIGTERM ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run left behind."""
+
+    manifest: Manifest
+    metrics: list[MetricRecord]
+    run_dir: Path
+
+
+def run(config: Config) -> Outcome:
+    """Evaluate one checkpoint on one suite.
+
+    Raises:
+        UserError: something in the input is wrong; nothing was run and nothing written.
+        EngineError: the engine didn't start; the run's folder says so.
+        WriteError: the disk is full or failed; the run is partial, and its folder says so if it could be written.
+    """
+    started = time.perf_counter()
+    with (
+        captured_output() as capture,
+        log_to_capture(),
+        Bars(capture.console) as bars,
+        interruptible(capture.console.file),
+    ):
+        with bars.step(f"preparing {config.model.name} and suite {config.suite.name}"):
+            prepared = prepare(config)
+        for name, why in prepared.suite.broken:
+            # At once, not only in the table: whoever started a long run may want to fix it first.
+            line = f"warning: {name} is left out: {why}"
+            capture.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        for remark in prepared.remarks:
+            line = f"warning: {remark}"
+            capture.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        manifest = begin_manifest(prepared)
+        writer = open_run(prepared, manifest, OmegaConf.to_yaml(config))
+        try:
+            capture.move_to(writer.run_dir / layout.LOG)
+            return _Execution(prepared, writer, bars, started).run()
+        finally:
+            writer.release()
+
+
+class _Execution:
+    """A prepared run on its way to the end; holds what the steps share."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        writer: RunWriter,
+        bars: Bars,
+        started: float,
+    ) -> None:
+        self.prepared, self.writer, self.bars = prepared, writer, bars
+        self.started = started
+        self.tasks = [TaskProgress(task) for task in prepared.suite.tasks]
+        self.meter = Meter({task.loaded.name: task.load for task in self.tasks})
+        self.lm: EngineLM | None = None
+        self.recorders: dict[str, Recorder] = {}
+        self.scores: dict[str, TaskScores] = {}
+        self.curves: list[CurvePoint] = []
+        self.summaries: dict[str, TaskSummary] = {}
+
+    def run(self) -> Outcome:
+        """Execute; whatever happens, the manifest tells it."""
+        with at_the_latest(self._end_by_force):
+            return self._run_to_the_end()
+
+    def _run_to_the_end(self) -> Outcome:
+        try:
+            return self._finish(self._execute_all())
+        except (InterruptedRunError, KeyboardInterrupt):
+            self._end("partial", INTERRUPTED)
+            raise KeyboardInterrupt from None
+        except EngineError as e:
+            self._end("failed", str(e))
+            raise
+        except WriteError as e:
+            with contextlib.suppress(WriteError):
+                self._end("partial", str(e))
+            raise
+        except BaseException as e:
+            self._end("failed", f"{type(e).__name__}: {e}")
+            raise
+        finally:
+            for recorder in self.recorders.values():
+                recorder.discard()
+
+    def _execute_all(self) -> str | None:
+        """Why it ended early, if it did after the engine was up."""
+        try:
+            asyncio.run(self._run())
+        except EngineError as e:
+            if self.writer.manifest.load_s is None:
+                raise
+            return str(e)
+        except (InterruptedRunError, KeyboardInterrupt, asyncio.CancelledError):
+            user_code.allow()  # aggregations of what is there
+            return INTERRUPTED
+        return None
+
+    async def _run(self) -> None:
+        prepared = self.prepared
+        folder = self.writer.run_dir / layout.JOURNAL
+        with Responses(journals(prepared, self.writer.run_dir), own=folder) as responses:
+            engine = await self._open_engine(has_responses=len(responses) > 0)
+            try:
+                async with Journal(folder) as journal:
+                    sender = Sender(
+                        engine, journal, request_identity(prepared, engine.info), responses
+                    )
+                    async with self.meter.serving():
+                        await until_interrupted(self._execute(engine, sender))
+            finally:
+                await engine.close()
+                with contextlib.suppress(WriteError):  # what failed first is what the user is told
+                    self._update(engine=asdict(engine.info))  # replicas may have been lost
+
+    async def _open_engine(self, *, has_responses: bool) -> Engine:
+        """The engine; loaded by its first request where all may be answered already."""
+        config = self.prepared.config
+        # A server may have other weights under the same name by now; to ask it is cheap.
+        may_defer = has_responses and config.engine.kind is not EngineKind.openai
+        known = known_info(Path(config.results_dir), self.writer.manifest) if may_defer else None
+        return DeferredEngine(known, self._load) if known else await self._load()
+
+    async def _load(self) -> Engine:
+        config, started = self.prepared.config, time.perf_counter()
+        with self.bars.step(f"loading {config.model.name}"):
+            engine_config = replace(config.engine, max_model_len=self.prepared.max_model_len)
+            engine = await open_engine(engine_config, self.prepared.weights, config.ray)
+        self.meter.begin(num_gpus(engine.info, config.engine))
+        self._update(load_s=time.perf_counter() - started, engine=asdict(engine.info))
+        return engine
+
+    async def _execute(self, engine: Engine, sender: Sender) -> None:
+        prepared = self.prepared
+        lm = self.lm = EngineLM(
+            prepared.tokenizer,
+            engine.info.max_model_len,
+            model=prepared.config.model,
+            sampling=prepared.config.sampling,
+            truncation=prepared.config.run.truncation,
+            min_room=engine.info.min_room,
+            rolling_as_lm_eval=prepared.config.run.rolling_as_lm_eval,
+            template_day=self.writer.manifest.template_date,
+        )
+        self.bars.begin(sum(task.num_expected for task in self.tasks))
+        await execute(
+            self.tasks,
+            lm,
+            sender,
+            prepared.prompting,
+            max_in_flight=prepared.config.engine.max_in_flight * engine.info.num_replicas,
+            on_sample=self._record,
+        )
+
+    def _record(self, task: TaskProgress, sample: Sample) -> None:
+        """Score and store a finished sample, and with its last one the task."""
+        self._recorder(task).add(sample)
+        self.bars.advance(task.loaded.name, task.num_done, task.num_expected)
+        if task.is_done:
+            self._finish_task(task)
+
+    def _recorder(self, task: TaskProgress) -> Recorder:
+        name = task.loaded.name
+        if name not in self.recorders:
+            turns = self.writer.open_turns(name) if is_conversation(task.loaded) else None
+            self.recorders[name] = Recorder(task.loaded, self.writer.open_samples(name), turns)
+        return self.recorders[name]
+
+    def _finish_task(self, task: TaskProgress) -> None:
+        loaded, recorder = task.loaded, self._recorder(task)
+        scores = recorder.finish()
+        if loaded.makes_docs:
+            self.writer.write_docs(loaded.name, docs_to_keep(loaded))
+        summary = summarize(
+            loaded,
+            recorder.counts,
+            wall_s=task.wall_s,
+            max_error_rate=self.prepared.config.run.max_error_rate,
+            remarks=self.lm.remarks_on(loaded.kind) if self.lm else (),
+            sampling=self.prepared.config.sampling,
+        )
+        summary = with_scores(summary, loaded, scores)
+        if summary.status == "failed":
+            scores = TaskScores([no_metric(loaded)], {})
+        else:
+            self.curves += strategy_curve(loaded, recorder.attempts)
+            scores.metrics.extend(strategy_metrics(loaded, recorder.attempts))
+        self.scores[loaded.name], self.summaries[loaded.name] = scores, summary
+        del self.recorders[loaded.name]
+        logger.info(describe_task(summary, scores.metrics))
+
+    def _finish(self, reason: str | None) -> Outcome:
+        for task in self.tasks:
+            if task.loaded.name not in self.summaries:
+                self._finish_task(task)
+        # By task, not by which ended first: the same run twice gives the same file.
+        metrics = [m for task in self.tasks for m in self.scores[task.loaded.name].metrics]
+        ok = {n: s for n, s in self.scores.items() if self.summaries[n].status != "failed"}
+        metrics += self._score_groups(ok)
+        if composite := self.prepared.config.suite.composite:
+            metrics.append(score_composite(composite, metrics))
+        self.writer.write_metrics(metrics)
+        if self.curves:
+            self.writer.write_curves(self.curves)
+        bad = [s for s in self.summaries.values() if s.status != "complete"]
+        left_out = self.writer.manifest.left_out
+        if reason is None and (bad or left_out):
+            reasons = [f"{s.task} is {s.status}: {what_failed(s)}" for s in bad]
+            reasons += [f"{name} is left out: {why}" for name, why in left_out.items()]
+            reason = "; ".join(reasons[:3])
+        is_partial = bool(bad or left_out)
+        self._end("partial" if is_partial else "complete", reason if is_partial else None)
+        return Outcome(self.writer.manifest, metrics, self.writer.run_dir)
+
+    def _score_groups(self, scores: Mapping[str, TaskScores]) -> list[MetricRecord]:
+        suite = self.prepared.suite
+        try:
+            with Bounds().contain("a group's aggregation"):
+                return score_groups(suite.groups, suite.tasks, scores)
+        except UserCodeError as e:
+            remark = f"groups have no scores: {e}"
+            self._update(remarks=(*self.writer.manifest.remarks, remark))
+            return []
+
+    def _end(self, status: str, reason: str | None) -> None:
+        logger.info(
+            "run %s is %s%s", self.writer.manifest.run_id, status, f": {reason}" * bool(reason)
+        )
+        order = [task.loaded.name for task in self.tasks if task.loaded.name in self.summaries]
+        price = self.prepared.config.cost.usd_per_gpu_hour
+        self._update(
+            status=status,
+            reason=reason,
+            tasks=tuple(self.meter.on_task(self.summaries[name], price) for name in order),
+            **self.meter.of_run(price),
+            finished_at=now(),
+            wall_s=time.perf_counter() - self.started,
+        )
+
+    def _end_by_force(self) -> None:
+        """Say what is finished, from whatever thread: the main one may never come back."""
+        if self.writer.manifest.status == "running":
+            self.writer.write_metrics([m for s in list(self.scores.values()) for m in s.metrics])
+            self._end("partial", INTERRUPTED)
+
+    def _update(self, **changes: Any) -> None:
+        self.writer.update(replace(self.writer.manifest, **changes))

@@ -1,0 +1,329 @@
+"""Samples of a task, one after the other: prompts from lm-eval, requests from our `EngineLM`.
+
+A stream, not a list: prompts of the next task are built while the engine works on this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from lm_eval.api.instance import Instance
+
+from evalharness import strategies
+from evalharness.engines.requests import (
+    Failure,
+    Response,
+)
+from evalharness.runner.walk import (
+    Chance,
+    bounds_of_unscored,
+    chance_of,
+    stopped_at_the_draw,
+    watch_fewshots,
+)
+from evalharness.tasks.authoring.probe_answers import gold_places
+from evalharness.tasks.conversation import (
+    Dialogue,
+    Send,
+    Solve,
+    Tried,
+    Turn,
+    Where,
+)
+from evalharness.tasks.lm_adapter import EngineLM
+from evalharness.tasks.loaded_task import LoadedTask
+from evalharness.tasks.plans import Plan
+from evalharness.tasks.random_state import seeded
+from evalharness.tasks.user_code import Bounds, UserCodeError
+
+DOCS_AT_ONCE = 16
+"""Their prompts are encoded in one call."""
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A strategy's or a task's own conversation, and what it needs besides the engine."""
+
+    solve: Solve
+    where: Where
+    gen_kwargs: Mapping[str, Any]
+    is_chat: bool
+    temperature: float
+    first_draw: int
+    bounds: Bounds = field(default_factory=Bounds)
+
+    def begin(self, prompt: str, lm: EngineLM, send: Send) -> Dialogue:
+        """The conversation before its first turn."""
+        return Dialogue(
+            prompt=prompt,
+            where=self.where,
+            is_chat=self.is_chat,
+            gen_kwargs=self.gen_kwargs,
+            lm=lm,
+            send=send,
+            temperature=self.temperature,
+            first_draw=self.first_draw,
+        )
+
+
+@dataclass(slots=True)
+class Sample:
+    """One doc x repeat on its way through the run."""
+
+    task: str
+    doc_id: int
+    repeat: int
+    instances: list[Instance]
+    plans: list[Plan]
+    """One per draw: more than one for tasks whose own filters use several answers per doc."""
+    target: str
+    conversation: Conversation | None = None
+    """How its answer comes about when that isn't one request a draw; its plan's prompt is what it begins with."""
+    responses: list[Response] = field(default_factory=list)
+    """One per request, thinking apart."""
+    turns: list[Turn] = field(default_factory=list)
+    """Of its conversation."""
+    attempts: list[Tried] = field(default_factory=list)
+    """Answers of its conversation that are scored for the strategy's curve."""
+    is_without_system: bool = False
+    """Its system text was left out, because the chat template takes none."""
+    is_own_fewshot: bool = False
+    is_without_gold: bool = False
+    """What is right of it is none of its choices."""
+    is_cut: bool = False
+    """A prompt of it lost its oldest tokens."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first thing that went wrong, if any."""
+        return next((r for r in self.responses if isinstance(r, Failure)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompting:
+    """How prompts are written."""
+
+    is_chat: bool
+    fewshot_as_multiturn: bool
+    system_instruction: str | None
+    run_seed: int
+
+
+def build_samples(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> Iterator[Sample]:
+    """All samples of a task, in the order of its docs (few-shots are drawn in that order, as lm-eval does)."""
+    watch_fewshots(loaded)
+    docs = _in_order(loaded, lm, prompting)
+    while group := list(itertools.islice(docs, DOCS_AT_ONCE)):
+        asked_now = [asked for _, _, asked in group if isinstance(asked, Asked)]
+        lm.encode_ahead(i for asked in asked_now for i in asked.instances)
+        for doc_id, doc, asked in group:
+            if isinstance(asked, Failure):
+                yield from _unbuilt(loaded, doc_id, doc, asked)
+            else:
+                yield from _samples(loaded, lm, prompting, doc_id, asked)
+
+
+def _in_order(
+    loaded: LoadedTask, lm: EngineLM, prompting: Prompting
+) -> Iterator[tuple[int, Any, Asked | Failure]]:
+    """The scored docs' prompts, each as in a run of all docs.
+
+    Chance that depends on the docs before is drawn for all docs, in their order; nothing else is done for those that
+    aren't scored.
+    """
+    chance = chance_of(loaded)
+    if chance is Chance.none:
+        for doc_id, doc in loaded.scored_docs():
+            yield doc_id, doc, _ask(loaded, lm, prompting, doc_id, doc)
+        return
+    scored = frozenset(loaded.subset.doc_ids)
+    bounds = bounds_of_unscored(loaded)
+    for doc_id, doc in loaded.docs_to_the_last():
+        if doc_id in scored:
+            yield doc_id, doc, _ask(loaded, lm, prompting, doc_id, doc)
+            continue
+        sampler = getattr(loaded.task, "sampler", None)
+        with stopped_at_the_draw(sampler) if chance is Chance.fewshots else nullcontext():
+            _ask(loaded, lm, prompting, doc_id, doc, bounds)
+
+
+def _is_own_fewshot(loaded: LoadedTask, doc: Any) -> bool:
+    """Whether the few-shots drawn last hold the doc itself, or one like it."""
+    drawn = getattr(getattr(loaded.task, "sampler", None), "last_drawn", ())
+    if not loaded.task.config.num_fewshot:
+        return False
+    with contextlib.suppress(Exception):  # values that can't be compared
+        return any(shot == doc for shot in drawn)
+    return False
+
+
+def _is_without_gold(task: Any, doc: Any) -> bool:
+    """Whether a question's right choice is none of its choices, so that lm-eval counts every answer as wrong."""
+    if task.OUTPUT_TYPE != "multiple_choice" or task.get_config("doc_to_choice") is None:
+        return False
+    try:
+        gold_places(task, doc)
+    except ValueError:
+        return True
+    except Exception:  # the task's own code, which its scorer may not call
+        return False
+    return False
+
+
+class Asked(NamedTuple):
+    """One doc's prompts and what is right of it."""
+
+    instances: list[Instance]
+    target: str
+    is_without_system: bool
+    """Its system text was left out, because the chat template takes none."""
+    is_own_fewshot: bool
+    """The doc stands among its own few-shots, answer included."""
+    is_without_gold: bool = False
+    """What is right of it is none of its choices."""
+
+
+def _ask(
+    loaded: LoadedTask,
+    lm: EngineLM,
+    prompting: Prompting,
+    doc_id: int,
+    doc: Any,
+    bounds: Bounds | None = None,
+) -> Asked | Failure:
+    """One doc's prompts, or why the task's own code or the template can't make them of this doc."""
+    before = lm.template.num_without_system
+    try:
+        with (
+            (bounds or loaded.bounds).contain("the prompt"),
+            seeded(prompting.run_seed, loaded.name, doc_id, "prompt"),
+        ):
+            instances = _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
+            target = loaded.target(doc_id, doc)
+        is_without_system = lm.template.num_without_system > before
+        return Asked(
+            instances,
+            target,
+            is_without_system,
+            _is_own_fewshot(loaded, doc),
+            _is_without_gold(loaded.task, doc),
+        )
+    except UserCodeError as e:
+        return Failure(kind="prompt", message=str(e))
+
+
+def _ask_lm_eval(
+    loaded: LoadedTask, lm: EngineLM, prompting: Prompting, doc_id: int, doc: Any
+) -> list[Instance]:
+    task = loaded.task
+    template = lm.apply_chat_template if prompting.is_chat else None
+    context = task.fewshot_context(
+        doc,
+        num_fewshot=task.config.num_fewshot or 0,
+        system_instruction=prompting.system_instruction,
+        apply_chat_template=prompting.is_chat,
+        fewshot_as_multiturn=prompting.fewshot_as_multiturn,
+        chat_template=template,
+        gen_prefix=task.doc_to_prefix(doc),
+    )
+    instances = task.construct_requests(
+        doc=doc,
+        ctx=context,
+        metadata=(task.config.task, doc_id, task.config.repeats),
+        apply_chat_template=prompting.is_chat,
+        chat_template=template,
+    )
+    instances = instances if isinstance(instances, list) else [instances]
+    _check_texts(instances)
+    return instances
+
+
+def _check_texts(instances: list[Instance]) -> None:
+    """Refuse a doc that asks nothing, and prompts that no tokenizer takes.
+
+    Raises:
+        TypeError: no text.
+        ValueError: nothing is asked, or half a character.
+    """
+    if not instances:
+        raise ValueError("nothing is asked: the doc has no choices")
+    for instance in instances:
+        texts = instance.args if instance.request_type == "loglikelihood" else instance.args[:1]
+        for text in texts:
+            if not isinstance(text, str):
+                kind = type(text).__name__
+                raise TypeError(f"the prompt is {reprlib.repr(text)} ({kind}), not a text")
+            if not text.isascii() and (half := _HALF.search(text)):
+                raise ValueError(
+                    f"{half[0]!r} in the prompt is half a character (a surrogate without its pair)"
+                )
+
+
+def _unbuilt(loaded: LoadedTask, doc_id: int, doc: Any, failure: Failure) -> Iterator[Sample]:
+    for repeat in range(loaded.repeats):
+        instance = Instance(
+            request_type=loaded.task.OUTPUT_TYPE,
+            doc=doc,
+            arguments=("",),
+            idx=0,
+            metadata=(loaded.task.config.task, doc_id, loaded.task.config.repeats),
+        )
+        plan = Plan((failure,), lambda _: [])
+        yield Sample(loaded.name, doc_id, repeat, [instance], [plan], target="")
+
+
+def _samples(
+    loaded: LoadedTask,
+    lm: EngineLM,
+    prompting: Prompting,
+    doc_id: int,
+    asked: Asked,
+) -> Iterator[Sample]:
+    num_draws = loaded.num_draws
+    for repeat in range(loaded.repeats):
+        copies = [replace(i, resps=[], filtered_resps={}) for i in asked.instances]
+        plans = [
+            lm.plan(copies, repeat=repeat * num_draws + draw, run_seed=prompting.run_seed)
+            for draw in range(num_draws)
+        ]
+        conversation = _conversation(loaded, copies[0], prompting, repeat)
+        yield Sample(
+            loaded.name,
+            doc_id,
+            repeat,
+            copies,
+            plans,
+            asked.target,
+            conversation,
+            is_without_system=asked.is_without_system,
+            is_own_fewshot=asked.is_own_fewshot,
+            is_without_gold=asked.is_without_gold,
+            is_cut=any(plan.is_cut for plan in plans),
+        )
+
+
+def _conversation(
+    loaded: LoadedTask, instance: Instance, prompting: Prompting, repeat: int
+) -> Conversation | None:
+    strategy = loaded.strategy
+    solve = partial(loaded.solve, instance.doc) if loaded.solve else strategies.solver(strategy)
+    if solve is None:
+        return None
+    return Conversation(
+        solve=solve,
+        where=Where(instance.task_name, instance.doc_id, repeat, prompting.run_seed),
+        gen_kwargs=instance.args[1],
+        is_chat=prompting.is_chat,
+        temperature=strategy.temperature,
+        first_draw=strategies.first_draw(strategy, repeat),
+        bounds=loaded.bounds,
+    )

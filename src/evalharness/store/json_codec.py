@@ -1,0 +1,131 @@
+"""Records <-> what files can hold: text that is valid UTF-8, JSON without NaN."""
+
+import json
+import math
+from dataclasses import asdict, fields
+from enum import Enum
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+from evalharness.store.records import (
+    SCHEMA_VERSION,
+    Manifest,
+    TaskSummary,
+)
+
+_NUMBERS = (
+    *("wall_s", "load_s", "serve_s", "num_starts", "num_gpus"),
+    *("energy_j", "load_energy_j", "peak_gpu_memory_gib", "cost_usd"),
+)
+"""Fields of a manifest that tables compute with."""
+
+_COUNTS_OF_TASK = attrgetter(*(f.name for f in fields(TaskSummary) if f.type == "int"))
+
+
+def clean_text(text: str) -> str:
+    """The text with lone surrogates replaced by U+FFFD (split pairs are joined); files hold only valid UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def finite(value: Any) -> Any:
+    """The value with NaN and infinity as None, all the way down; JSON has neither."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {str(key): finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [finite(item) for item in value]
+        case Enum():
+            return value.value
+    return value
+
+
+def manifest_to_json(manifest: Manifest) -> str:
+    """The text of `manifest.json`."""
+    content = json.dumps(finite(asdict(manifest)), ensure_ascii=False, indent=1, default=str)
+    return clean_text(content) + "\n"
+
+
+class NewerVersionError(ValueError):
+    """Only a newer version of this program can read it."""
+
+
+def manifest_from_json(text: str) -> Manifest:
+    """The manifest that was written; fields that a newer version added are dropped.
+
+    Raises:
+        NewerVersionError: a newer version wrote it.
+        ValueError: not JSON, or no manifest that any version wrote.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("not an object")
+    version = content.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise NewerVersionError(
+            f"of schema_version {version}, this version reads up to {SCHEMA_VERSION}; update evalharness to read it"
+        )
+    if version not in (SCHEMA_VERSION, *_MIGRATIONS):
+        raise ValueError(f"schema_version {version!r}, this version reads up to {SCHEMA_VERSION}")
+    while (migrate := _MIGRATIONS.get(content["schema_version"])) is not None:
+        migrate(content)
+    try:
+        content["remarks"] = tuple(content.get("remarks", ()))
+        tasks = tuple(_task(item) for item in content.pop("tasks", []))
+        manifest = Manifest(**_known(Manifest, content), tasks=tasks)
+    except (AttributeError, TypeError) as e:
+        raise ValueError(str(e)) from e
+    for name in _NUMBERS:
+        number = getattr(manifest, name)
+        is_number = isinstance(number, int | float) and math.isfinite(number)
+        if number is not None and not is_number:
+            raise ValueError(f"{name} is {number!r}, no number")
+    for name in ("run_id", "status", "model", "suite", "started_at"):
+        if not isinstance(getattr(manifest, name), str):
+            raise ValueError(f"{name} is no text")
+    return manifest
+
+
+def _to_2(content: dict[str, Any]) -> None:
+    """Suites had no domain: the one that is called safety measures it."""
+    suite = content.setdefault("config", {}).setdefault("suite", {})
+    suite["domain"] = "safety" if content.get("suite") == "safety" else "capability"
+    content["schema_version"] = 2
+
+
+_MIGRATIONS = {1: _to_2}
+"""schema_version -> what makes a manifest of the next one of it. Files stay as they were written."""
+
+
+def _task(content: dict[str, Any]) -> TaskSummary:
+    if content.get("wall_s") is None:
+        content["wall_s"] = math.nan
+    content["remarks"] = tuple(content.get("remarks", ()))
+    summary = TaskSummary(**_known(TaskSummary, content))
+    if not isinstance(summary.task, str):
+        raise TypeError(f"a task's name is {summary.task!r}, no text")
+    try:
+        are_finite = math.isfinite(sum(_COUNTS_OF_TASK(summary)))
+    except TypeError:
+        are_finite = False
+    if not are_finite:
+        raise TypeError(f"a count of task {summary.task!r} is no number")
+    return summary
+
+
+def _known(record: type, content: dict[str, Any]) -> dict[str, Any]:
+    names = _names(record)
+    if content.keys() <= names:  # as a rule: a listing reads tens of thousands of tasks
+        return content
+    return {key: value for key, value in content.items() if key in names}
+
+
+@cache
+def _names(record: type) -> frozenset[str]:
+    return frozenset(item.name for item in fields(record))

@@ -1,0 +1,158 @@
+"""`task list`: which tasks there are, ours and lm-eval's, without importing lm-eval and without loading data."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evalharness import paths
+from evalharness.config.yaml_files import shown
+from evalharness.errors import one_line
+from evalharness.tasks.dataset_mirror import BUILDERS
+from evalharness.tasks.lm_eval_index import stock_rows
+from evalharness.tasks.local_rows import num_rows
+from evalharness.tasks.yaml.files import (
+    FunctionName,
+    read,
+    scan,
+)
+
+
+class TaskRow(NamedTuple):
+    """One line of the list."""
+
+    name: str
+    kind: str
+    """lm-eval's output type; python, procedural, group, tag, or broken."""
+    num_docs: int | None
+    """Of the scored split, where the folder has it."""
+    source: str | None
+    """Hub id, file or generator of the data; of a broken task, what is wrong."""
+    place: str
+    """File of a task of ours; lm-eval."""
+    is_custom: bool
+
+
+def custom_rows(*, only_first: bool = False) -> list[TaskRow]:
+    """Tasks and groups in the folders of ours that apply, `./tasks` first; a name stands once.
+
+    Args:
+        only_first: leave out those that ship with the package where there is a `./tasks`.
+    """
+    found: dict[str, TaskRow] = {}
+    for root in paths.search("tasks")[: 1 if only_first else None]:
+        for row in sorted(_rows(root), key=lambda row: (row.name, row.kind)):
+            found.setdefault(row.name, row)
+    return list(found.values())
+
+
+def stock_list() -> list[TaskRow]:
+    """Tasks, groups and tags of lm-eval; n isn't known without their data.
+
+    Raises:
+        ConfigError: lm-eval isn't installed.
+    """
+    return [
+        TaskRow(name, row.kind, None, row.source, "lm-eval", False)
+        for name, row in sorted(stock_rows().items())
+    ]
+
+
+def matching(rows: list[TaskRow], pattern: str | None) -> list[TaskRow]:
+    """Rows whose name fits a pattern with * and ?, or holds a text without either."""
+    if not pattern:
+        return rows
+    glob = pattern if set("*?[") & set(pattern) else f"*{pattern}*"
+    return [row for row in rows if fnmatch.fnmatchcase(row.name, glob)]
+
+
+def summarised(rows: list[TaskRow], most: int = 25) -> list[TaskRow]:
+    """The groups and tags of lm-eval with the most tasks, how many standing as their source."""
+    stock = stock_rows()
+    sizes = {row.name: len(stock[row.name].members) for row in rows if row.kind in ("group", "tag")}
+    largest = sorted(sizes, key=lambda name: (-sizes[name], name))[:most]
+    by_name = {row.name: row for row in rows}
+    return [by_name[name]._replace(source=f"{sizes[name]} members") for name in sorted(largest)]
+
+
+def _rows(root: Path) -> Iterator[TaskRow]:
+    definitions = scan(root)
+    for name, error in definitions.unreadable.items():
+        yield TaskRow(name, "broken", None, one_line(error), shown(root), True)
+    for name, files in definitions.files.items():
+        if len(files) > 1:
+            problem = f"two files of this name: {' and '.join(shown(path) for path in files)}"
+            yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
+            continue
+        try:
+            yield _row(name, files[0])
+        except (Exception, RecursionError) as e:  # values of any type
+            problem = f"{type(e).__name__}: {one_line(e)}"
+            yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
+    for file in _python_files(root):
+        yield TaskRow(file.parent.name, "python", None, file.name, shown(file), True)
+
+
+def _row(name: str, path: Path) -> TaskRow:
+    values = read(path).values
+    num_docs = _num_docs(path.parent, values)
+    return TaskRow(name, _kind(values), num_docs, _source(values), shown(path), True)
+
+
+def _python_files(root: Path) -> Iterator[Path]:
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if folder.name[0] in "_." or any(folder.glob("*.yaml")):
+            continue
+        for file in (folder / f"{folder.name}.py", folder / "task.py"):
+            if _is_python_task(file):
+                yield file
+                break
+
+
+def _is_python_task(file: Path) -> bool:
+    try:
+        return file.is_file() and b"PythonTask" in file.read_bytes()
+    except OSError:
+        return False
+
+
+def _kind(values: dict[str, Any]) -> str:
+    if "group" in values:
+        return "group"
+    if "procedural" in values:
+        return "procedural"
+    return "python" if "class" in values else str(values.get("output_type", "generate_until"))
+
+
+def _source(values: dict[str, Any]) -> str | None:
+    if isinstance(procedural := values.get("procedural"), dict):
+        return str(procedural.get("generator") or ", ".join(procedural.get("generators") or {}))
+    if isinstance(values.get("task"), list):
+        return ", ".join(str(task) for task in values["task"])
+    if isinstance(function := values.get("custom_dataset"), FunctionName):
+        return "data/" if _reads_rows(function) else function.name
+    parts = (values.get("dataset_path"), values.get("dataset_name"))
+    return "/".join(str(part) for part in parts if part) or None
+
+
+def _num_docs(folder: Path, values: dict[str, Any]) -> int | None:
+    """Rows of the split's file in data/, or the size of a generator; other data is not looked at."""
+    if isinstance(procedural := values.get("procedural"), dict):
+        return procedural.get("size")
+    split = values.get("test_split") or values.get("validation_split")
+    own = _reads_rows(values.get("custom_dataset")) and values.get("dataset_path") not in BUILDERS
+    if not own or "process_docs" in values:
+        return None
+    return num_rows(folder, str(split))
+
+
+def _reads_rows(function: Any) -> bool:
+    return isinstance(function, FunctionName) and function.name.endswith("rows.load")
+
+
+def as_json(rows: list[TaskRow]) -> str:
+    """A list of mappings."""
+    return json.dumps([row._asdict() for row in rows], indent=2)

@@ -1,0 +1,98 @@
+"""`task new`: a folder that runs at once, with what its author still has to write marked FILL IN.
+
+<dir>/<name>/  <name>.yaml or <name>.py, README.md, SOURCE.json, test_<name>.py, data/*.jsonl
+<dir>/../configs/suite/<name>.yaml   a suite of this task alone
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from evalharness.errors import TaskError
+from evalharness.tasks.authoring import templates as texts
+from evalharness.tasks.authoring.check_docs import UNFILLED
+from evalharness.tasks.authoring.list_tasks import custom_rows
+from evalharness.tasks.lm_eval_index import stock_rows
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+class Kind(StrEnum):
+    """What can be scaffolded."""
+
+    multiple_choice = "multiple_choice"
+    generate = "generate"
+    procedural = "procedural"
+    python = "python"
+
+
+def scaffold(name: str, kind: Kind, parent: Path) -> list[Path]:
+    """Write the files of a new task.
+
+    Args:
+        name: of the task and its folder.
+        kind: what it is made of.
+        parent: the folder of tasks.
+
+    Returns:
+        The files written.
+
+    Raises:
+        TaskError: the name isn't one, is taken, or the folder is there.
+    """
+    folder = parent / name
+    _check_name(name, folder)
+    files = _files(name, kind)
+    written = [folder / path for path in files]
+    suite = parent.parent / "configs" / "suite" / f"{name}.yaml"
+    try:
+        for path, text in zip(written, files.values(), strict=True):
+            _write(path, text)
+        if not suite.exists():
+            _write(suite, texts.SUITE.format(name=name))
+            written.append(suite)
+    except OSError as e:
+        raise TaskError(f"task new {name}: can't write {e.filename}: {e.strerror}") from e
+    return written
+
+
+def _check_name(name: str, folder: Path) -> None:
+    if not _NAME.fullmatch(name):
+        raise TaskError(f"task new {name!r}: letters, digits and _ make a name, a letter first")
+    if folder.exists():
+        raise TaskError(f"task new {name}: {folder} is there already; choose another name")
+    for row in custom_rows():
+        if row.name == name:
+            raise TaskError(f"task new {name}: {row.place} has this name; choose another")
+    if name in stock_rows():
+        raise TaskError(f"task new {name}: lm-eval has a task of this name; choose another")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _files(name: str, kind: Kind) -> dict[str, str]:
+    """Path in the folder -> content."""
+    facts = texts.FACTS[kind.value]
+    source: dict[str, Any] = {"name": name, "licence": f"{UNFILLED}: SPDX name", **facts.source}
+    files = {facts.file.format(name=name): facts.definition.format(name=name, title=_title(name))}
+    for split, rows in facts.data.items():
+        files[f"data/{split}.jsonl"] = "".join(f"{json.dumps(row)}\n" for row in rows)
+    readme = texts.README.format(
+        name=name, unfilled=UNFILLED, **{key: getattr(facts, key) for key in texts.README_FACTS}
+    )
+    files["README.md"] = readme
+    files["SOURCE.json"] = json.dumps(source, indent=1) + "\n"
+    files[f"test_{name}.py"] = texts.TEST.format(name=name)
+    return files
+
+
+def _title(name: str) -> str:
+    """A class name."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))

@@ -1,0 +1,452 @@
+"""lm-eval meets our engines: its instances become requests, and responses become what lm-eval expects.
+
+`EngineLM` is an lm-eval `LM`, so `lm_eval.simple_evaluate(model=EngineLM(...))` works; the runner uses the same
+`plan`, one per sample, to send requests of all tasks through one queue.
+
+    doc -> instances (lm-eval) -> Plan(requests) -> engine -> responses -> Plan.resolve -> instance.resps
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from evalharness.config.schema import (
+    ModelConfig,
+    SamplingConfig,
+    Truncation,
+)
+from evalharness.engines.base import Engine, RequestError
+from evalharness.engines.detokenizer import special_tokens
+from evalharness.engines.requests import (
+    Failure,
+    GenerateRequest,
+    Generation,
+    Response,
+    SamplingParams,
+    ScoreRequest,
+    Scores,
+)
+from evalharness.errors import TaskError
+from evalharness.tasks import chat
+from evalharness.tasks.context_window import Room
+from evalharness.tasks.encoding import NO_PREFIX, Encoder, Tokens
+from evalharness.tasks.plans import Plan, join, send
+from evalharness.tasks.sampling import drawn, sampling_params, skips_special_tokens
+from evalharness.tasks.templates import Template
+from evalharness.tasks.thinking import split_thinking
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for a generation, and how its response becomes an answer."""
+
+    request: GenerateRequest | Failure
+    stop: tuple[str, ...]
+    """Ends the answer, not the thinking before it."""
+    is_open: bool
+    """The prompt ends inside the model's thinking."""
+    is_raw: bool
+    """The text is taken as it is: no thinking is split off."""
+    is_plain: bool
+    """No special token is left in the answer."""
+    _lm: EngineLM
+    is_cut: bool
+    """The prompt's oldest tokens were dropped."""
+    has_doubled_bos: bool
+    """See `Encoder.has_doubled_bos`."""
+
+    def finish(self, generation: Generation) -> Generation:
+        """The response with its thinking apart and its answer ended by the stop strings."""
+        return self._lm.finish(
+            generation,
+            self.stop,
+            is_open=self.is_open,
+            is_raw=self.is_raw,
+            is_plain=self.is_plain,
+        )
+
+
+class EngineLM(TemplateLM):  # type: ignore[misc]
+    """Tokenization, chat template and lm-eval's conventions over one engine.
+
+    lm-eval conventions kept: continuations are split off the encoding of context + continuation (where that can be
+    split: see `encoding`), an empty context is the prefix token (BOS, else EOS), rolling windows are disjoint with one
+    token of context.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        max_model_len: int,
+        *,
+        engine: Engine | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        model: ModelConfig | None = None,
+        sampling: SamplingConfig | None = None,
+        truncation: Truncation = Truncation.none,
+        min_room: int = 1,
+        rolling_as_lm_eval: bool = False,
+        template_day: str | None = None,
+    ) -> None:
+        """Set up the conversion.
+
+        Args:
+            tokenizer: a transformers tokenizer.
+            max_model_len: tokens of prompt and answer together.
+            engine: needed only by the synchronous lm-eval methods.
+            loop: the event loop that the engine lives in, for the same; None where it needs none.
+            model: thinking tags and template arguments; none of either by default.
+            sampling: replaces the tasks' own sampling where it isn't null.
+            truncation: what happens to prompts that don't fit.
+            min_room: tokens that a scored prompt leaves free; see `EngineInfo`.
+            rolling_as_lm_eval: score what the tokenizer adds to a whole text like the text itself.
+            template_day: what the chat template takes for today; see `Template`.
+        """
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.max_model_len = max_model_len
+        self._engine, self._loop = engine, loop
+        self._model = model or ModelConfig(name="unnamed")
+        self._sampling = sampling or SamplingConfig()
+        self.sampling_seed = self._sampling.seed
+        self.template = Template(tokenizer, self._model, template_day)
+        self.encoder = Encoder(
+            tokenizer, self.template.opening, bos_begins_turns=self.template.bos_begins_turns
+        )
+        self._room = Room(max_model_len, truncation, self.encoder, min_room)
+        self._rolling_as_lm_eval = rolling_as_lm_eval
+        ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        self._special = special_tokens(tokenizer)
+        self._ends = {i: text for i, text in self._special.items() if i in ends}
+
+    @property
+    def think_tags(self) -> tuple[str | None, str | None]:
+        """What the model's thinking begins and ends with."""
+        return self._model.think_start, self._model.think_end
+
+    def remarks_on(self, kind: str) -> list[str]:
+        """What a reader of a task's score has to know of how its texts are encoded.
+
+        Args:
+            kind: lm-eval's output_type.
+        """
+        encoder = self.encoder
+        if kind != "loglikelihood_rolling" or not (encoder.before or encoder.after):
+            return []
+        if self._rolling_as_lm_eval:
+            return [
+                "what the tokenizer adds to a text is scored too, as lm-eval does (run.rolling_as_lm_eval)"
+            ]
+        return [
+            "only the text's own tokens are scored, the first after a BOS; lm-eval also scores the BOS (or EOS) that this "
+            "tokenizer adds, so its numbers differ (run.rolling_as_lm_eval=true gives them)"
+        ]
+
+    # -- lm-eval's interface ------------------------------------------------------------------
+
+    @property
+    def eot_token_id(self) -> int:
+        """End of text."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def prefix_token_id(self) -> int:
+        """Conditions the first token of an empty context: BOS, or EOS where there is none."""
+        return self.encoder.require_prefix()
+
+    @property
+    def tokenizer_name(self) -> str:
+        """For lm-eval's request cache, which we don't use."""
+        return str(self.tokenizer.name_or_path).replace("/", "__")
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
+    ) -> list[int]:
+        """Token ids; see `Encoder.encode`."""
+        return self.encoder.encode(string, add_special_tokens)
+
+    def encode_ahead(self, instances: Iterable[Instance]) -> None:
+        """Encode all that `plan` will ask for, in one call.
+
+        Replaces what the call before kept. Called from one thread only, the one that plans.
+        """
+        self.encoder.encode_ahead(text for i in instances for text in self._texts(i))
+
+    def _texts(self, instance: Instance) -> list[tuple[str, bool]]:
+        """(text, with special tokens) of an instance, as `plan` asks for them."""
+        if instance.request_type == "loglikelihood":
+            return self.encoder.texts_of_pair(*instance.args)
+        text = str(instance.args[0])
+        if instance.request_type == "loglikelihood_rolling":
+            return [(text, False)]
+        return [(text, self.encoder.wants_special_tokens(text))]
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The chat as text, with the model entry's template arguments; the last message is continued, or answered."""
+        return self.template.render(
+            chat_history, opens_answer=add_generation_prompt, goes_on=not add_generation_prompt
+        )
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
+        """(logprob, is_greedy) per instance."""
+        return self._respond(requests)
+
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[Any]:
+        """Logprob of a whole text per instance."""
+        return self._respond(requests)
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
+        """Text per instance."""
+        return self._respond(requests)
+
+    def _loglikelihood_tokens(self, requests: Any, **kwargs: Any) -> list[tuple[float, bool]]:
+        raise AssertionError("never called: `loglikelihood` groups continuations by context")
+
+    def _respond(self, instances: list[Instance]) -> list[Any]:
+        """Run instances on the engine from lm-eval's synchronous world; a failure raises."""
+        assert self._engine is not None
+        engine = self._engine
+
+        async def run_all() -> list[Any]:
+            plans = [self.plan([instance]) for instance in instances]
+            answers = await asyncio.gather(*(self._run(engine, plan) for plan in plans))
+            return [answer for [answer] in answers]
+
+        if self._loop is None:
+            return asyncio.run(run_all())
+        return self._loop.run_until_complete(run_all())
+
+    async def _run(self, engine: Engine, plan: Plan) -> list[Any]:
+        responses = []
+        for request in plan.requests:
+            if isinstance(request, Failure):
+                raise RequestError(f"{request.kind}: {request.message}")
+            responses.append(await send(engine, request))
+        answers: list[Any] = plan.resolve(plan.finish(responses))
+        return answers
+
+    # -- instances to requests ----------------------------------------------------------------
+
+    def plan(self, instances: Sequence[Instance], *, repeat: int = 0, run_seed: int = 0) -> Plan:
+        """The requests for the instances of one sample.
+
+        Instances of one context share one `ScoreRequest`. The sampling seed follows from (sampling seed, run seed,
+        task, doc, repeat), so that order and sharding don't matter.
+
+        Raises:
+            TaskError: a request type that a text model can't serve.
+        """
+        kinds = {instance.request_type for instance in instances}
+        if kinds == {"loglikelihood"}:
+            return self._plan_loglikelihood(instances)
+        plans = []
+        for instance in instances:
+            if instance.request_type == "generate_until":
+                plans.append(self._plan_generate(instance, repeat, run_seed))
+            elif instance.request_type == "loglikelihood_rolling":
+                plans.append(self._plan_rolling(instance))
+            elif instance.request_type == "loglikelihood":
+                plans.append(self._plan_loglikelihood([instance]))
+            else:
+                raise TaskError(
+                    f"task {instance.task_name!r}: request type {instance.request_type!r} is not for text models"
+                )
+        return plans[0] if len(plans) == 1 else join(plans)
+
+    def _plan_loglikelihood(self, instances: Sequence[Instance]) -> Plan:
+        try:
+            pairs = [self.encoder.pair(*instance.args) for instance in instances]
+        except ValueError as e:
+            return _unasked(e)
+        by_context: dict[Tokens, list[int]] = {}
+        for index, pair in enumerate(pairs):
+            by_context.setdefault(pair.context, []).append(index)
+        fitted = [
+            self._room.fit_score(context, tuple(pairs[i].continuation for i in indices))
+            for context, indices in by_context.items()
+        ]
+
+        def resolve(responses: Sequence[Response]) -> list[Any]:
+            answers: list[Any] = [None] * len(pairs)
+            for indices, response in zip(by_context.values(), responses, strict=True):
+                assert isinstance(response, Scores)
+                for index, score in zip(indices, response.continuations, strict=True):
+                    answers[index] = (score.logprob, score.is_greedy)
+            return answers
+
+        return Plan(
+            tuple(fit.request for fit in fitted),
+            resolve,
+            num_split_tokens=sum(pair.is_split for pair in pairs),
+            is_cut=any(fit.is_cut for fit in fitted),
+            has_doubled_bos=any(map(self.encoder.has_doubled_bos, by_context)),
+        )
+
+    def _plan_rolling(self, instance: Instance) -> Plan:
+        (text,) = instance.args
+        if self._rolling_as_lm_eval:
+            special = self.encoder.wants_special_tokens(text)
+            token_ids = list(self.tokenizer.encode(text, add_special_tokens=special))
+        else:
+            token_ids = self.encoder.rolling(text)
+        prefix = self.encoder.prefix_token_id
+        if prefix is None:
+            return _unasked(NO_PREFIX)
+        windows = map(
+            make_disjoint_window,
+            get_rolling_token_windows(
+                token_list=token_ids,
+                prefix_token=prefix,
+                max_seq_len=self._room.max_score_len - 1,
+                context_len=1,
+            ),
+        )
+        requests = tuple(
+            ScoreRequest(context_token_ids=tuple(context), continuations=(tuple(continuation),))
+            for context, continuation in windows
+        )
+
+        def resolve(responses: Sequence[Response]) -> list[Any]:
+            scores = [r.continuations[0] for r in responses if isinstance(r, Scores)]
+            return [sum((s.logprob for s in scores), 0.0)]
+
+        return Plan(requests, resolve)
+
+    def _plan_generate(self, instance: Instance, repeat: int, run_seed: int) -> Plan:
+        prompt, gen_kwargs = instance.args
+        try:
+            sampling = self.sampling(gen_kwargs)
+        except TaskError as e:  # the task's own code makes these settings
+            return Plan((Failure(kind="prompt", message=str(e)),), lambda _: [])
+        where = (self.sampling_seed, run_seed, instance.task_name, instance.doc_id, repeat)
+        asked = self.generate_request(
+            prompt,
+            drawn(sampling, *where),
+            repeat,
+            is_plain=skips_special_tokens(gen_kwargs),
+        )
+
+        def finish(responses: Sequence[Response]) -> list[Response]:
+            return [asked.finish(r) if isinstance(r, Generation) else r for r in responses]
+
+        def resolve(responses: Sequence[Response]) -> list[Any]:
+            (generation,) = responses
+            assert isinstance(generation, Generation)
+            return [generation.text]
+
+        return Plan(
+            (asked.request,),
+            resolve,
+            finish,
+            is_cut=asked.is_cut,
+            has_doubled_bos=asked.has_doubled_bos,
+        )
+
+    def sampling(self, gen_kwargs: Mapping[str, Any]) -> SamplingParams:
+        """A task's generation_kwargs with the run's sampling over them; no seed yet."""
+        return sampling_params(gen_kwargs, self._sampling)
+
+    def generate_request(
+        self,
+        prompt: str | Sequence[int],
+        sampling: SamplingParams,
+        repeat: int = 0,
+        *,
+        is_raw: bool = False,
+        is_plain: bool = False,
+    ) -> Asked:
+        """A prompt, as text with its template applied or as token ids, as a request for one generation.
+
+        Args:
+            prompt: what the model continues.
+            sampling: how, its seed set where it draws.
+            repeat: which draw.
+            is_raw: thinking is not split off, and stop strings end it like an answer.
+            is_plain: no special token is left in the answer.
+        """
+        is_text = isinstance(prompt, str)
+        start, end = self.think_tags
+        shown = str(prompt).rstrip() if is_text else ""
+        is_open = bool(start) and shown.endswith(str(start))
+        stop = sampling.stop
+        if end and not is_raw and not shown.endswith(end):
+            # A stop string inside the thinking would end it; it is applied to the answer afterwards. A prompt that
+            # has closed the thinking (a template told not to think) leaves only the answer.
+            sampling = replace(sampling, stop=())
+        token_ids = self.tok_encode(str(prompt)) if is_text else [int(i) for i in prompt]
+        fit = self._room.fit_generate(tuple(token_ids), sampling, repeat)
+        is_doubled = is_text and self.encoder.has_doubled_bos(token_ids)
+        return Asked(fit.request, stop, is_open, is_raw, is_plain, self, fit.is_cut, is_doubled)
+
+    def score_request(self, prompt: str, choices: Sequence[str]) -> ScoreRequest | Failure:
+        """A prompt with given answers as a request for their log-probabilities.
+
+        All choices begin alike: with a space or without one.
+        """
+        pairs = [self.encoder.pair(prompt, choice) for choice in choices]
+        contexts = {pair.context for pair in pairs}
+        assert len(contexts) == 1, "choices that begin with spaces don't share a context"
+        return self._room.fit_score(
+            contexts.pop(), tuple(pair.continuation for pair in pairs)
+        ).request
+
+    def finish(
+        self,
+        generation: Generation,
+        stop: Sequence[str] = (),
+        *,
+        is_open: bool = False,
+        is_raw: bool = False,
+        is_plain: bool = False,
+    ) -> Generation:
+        """The generation with its thinking apart, its answer ended by the stop strings, as it is scored and shown.
+
+        Thinking that never ended leaves no answer. An answer that the limit cut stays as far as it came, behind thinking
+        as anywhere else, as in lm-eval; one that a stop string ended before wasn't cut. Tags and stop strings may be special tokens; BOS, EOS and
+        padding are dropped behind all that.
+        """
+        start, end = (None, None) if is_raw else self.think_tags
+        split = split_thinking(generation.text, start, end, stop, is_open=is_open)
+        reason = generation.finish_reason
+        if split.is_unclosed:
+            reason = "unclosed"
+        elif split.is_stopped:
+            reason = "stop"
+        found = self._without_special(split.answer, generation, is_plain), split.thinking, reason
+        if found == (generation.text, generation.thinking, generation.finish_reason):
+            return generation
+        text, thinking, finish_reason = found
+        return replace(generation, text=text, thinking=thinking, finish_reason=finish_reason)
+
+    def _without_special(self, text: str, generation: Generation, is_plain: bool) -> str:
+        """Without BOS, EOS and padding, or without any special token; their like in plain text stays."""
+        dropped = self._special if is_plain else self._ends
+        if dropped.keys().isdisjoint(generation.token_ids):
+            return text
+        for token_id in dropped.keys() & set(generation.token_ids):
+            text = text.replace(dropped[token_id], "")
+        return text
+
+    def follow_up(self, prompt: str, answer: str, message: str, *, is_chat: bool) -> str:
+        """The prompt of the next turn; see `tasks.chat`."""
+        if not is_chat:
+            return chat.follow_up_plain(prompt, answer, message)
+        return chat.follow_up(self._render, prompt, answer, message)
+
+    def _render(self, messages: list[chat.Message], add_generation_prompt: bool) -> str:
+        return self.template.render(messages, opens_answer=add_generation_prompt)
+
+
+def _unasked(why: object) -> Plan:
+    return Plan((Failure(kind="prompt", message=str(why)),), lambda _: [])

@@ -1,0 +1,1 @@
+"""Model-written code, run in bubblewrap: no network, a read-only system, limits."""

@@ -1,0 +1,99 @@
+"""lm-eval's index of task names, parsed once per installation.
+
+lm-eval reads its 14,000 YAML files at every start, which takes 8 to 14 seconds on a slow machine. What it finds, name ->
+kind, file and tags, is kept as JSON in the user's cache folder, and read again while no folder of its tasks has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lm_eval.tasks
+from lm_eval.tasks import TaskManager
+from lm_eval.tasks._index import Entry, Kind, TaskIndex
+from lm_eval.tasks._yaml_loader import load_yaml
+
+from evalharness.paths import cache_folder
+from evalharness.tasks.fixed_docs import FixedDocsFactory
+from evalharness.tasks.lm_eval_index import (
+    folder_state,
+    keep,
+)
+from evalharness.tasks.python.adapter import python_entries
+from evalharness.tasks.yaml.files import (
+    read,
+    yaml_files,
+)
+
+logger = logging.getLogger(__name__)
+
+STOCK = Path(lm_eval.tasks.__file__).parent
+
+
+class CachedTaskManager(TaskManager):  # type: ignore[misc]
+    """lm-eval's TaskManager with its own tasks out of the cache; `include` is read anew, the last folder winning."""
+
+    def __init__(self, include: Sequence[Path]) -> None:
+        """Index `include` over lm-eval's own tasks."""
+        super().__init__(include_defaults=False)
+        self.include_path = list(include)
+        stock = stock_index()
+        self._factory = FixedDocsFactory(meta=self.metadata)
+        self.stock_names = frozenset(stock)
+        self._index: dict[str, Entry] = {**stock, **own_index(include)}
+        self._index |= python_entries(include, self._index)
+        names: dict[Kind, list[str]] = defaultdict(list)
+        for name, entry in self._index.items():
+            names[entry.kind].append(name)
+        self._all_tasks = sorted(self._index)
+        self._all_subtasks = sorted(names[Kind.TASK] + names[Kind.PY_TASK])
+        self._all_groups = sorted(names[Kind.GROUP])
+        self._all_tags = sorted(names[Kind.TAG])
+
+
+def own_index(folders: Sequence[Path]) -> dict[str, Entry]:
+    """The tasks, groups and tags that folders of ours define, the last winning; what can't be read defines nothing.
+
+    lm-eval's own `TaskIndex.build` waits for ever at a pipe, and takes names that nothing can be sorted by.
+    """
+    index: dict[str, Entry] = {}
+    for folder in folders:
+        found: dict[str, Entry] = {}
+        for path in yaml_files(folder):
+            try:
+                read(path)
+                TaskIndex.process_cfg(load_yaml(path, resolve_func=False), path, found)
+            except (Exception, RecursionError) as e:  # whatever was put there; `scan` names it
+                logger.debug("%s defines nothing: %s", path, e)
+        index |= {name: entry for name, entry in found.items() if isinstance(name, str)}
+    return index
+
+
+def stock_index(cache: Path | None = None) -> dict[str, Entry]:
+    """The tasks, groups and tags that lm-eval brings.
+
+    Args:
+        cache: folder of the cache; the user's by default.
+    """
+    path = (cache or cache_folder()) / f"lm-eval-tasks-{folder_state(STOCK)}.json"
+    try:
+        return {name: _entry(name, row) for name, row in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        index: dict[str, Entry] = TaskIndex.build([STOCK])
+        keep(path, {name: _row(entry) for name, entry in index.items()})
+        return index
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    place = entry.yaml_path.relative_to(STOCK).as_posix() if entry.yaml_path else None
+    return {"kind": entry.kind.name, "yaml": place, "tags": sorted(entry.tags)}
+
+
+def _entry(name: str, row: Mapping[str, Any]) -> Entry:
+    place = STOCK / row["yaml"] if row["yaml"] else None
+    return Entry(name=name, kind=Kind[row["kind"]], yaml_path=place, tags=set(row["tags"]))

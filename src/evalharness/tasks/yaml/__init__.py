@@ -1,0 +1,1 @@
+"""Task definitions in YAML: found, read, validated."""

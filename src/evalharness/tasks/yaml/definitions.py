@@ -1,0 +1,107 @@
+"""Which file defines a task of ours, and whether it may: read, complete and alone with its name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from lm_eval.tasks._index import Entry
+
+from evalharness import paths
+from evalharness.config.yaml_files import shown
+from evalharness.errors import TaskError
+from evalharness.tasks.task_manager import STOCK
+from evalharness.tasks.yaml.files import (
+    Definitions,
+    scan,
+)
+from evalharness.tasks.yaml.validate import validate
+
+logger = logging.getLogger(__name__)
+
+
+def own_definitions() -> list[Definitions]:
+    """Of every folder of tasks that applies, the first winning."""
+    return [scan(root) for root in paths.search("tasks")]
+
+
+def check_definition(
+    name: str, index: Mapping[str, Entry], definitions: list[Definitions]
+) -> Path | None:
+    """Check the files of ours behind a name, and those of its members where it is a group or tag.
+
+    Args:
+        name: of a task, group or tag.
+        index: all that lm-eval knows.
+        definitions: see `own_definitions`.
+
+    Returns:
+        The file that defines the name, if it is YAML of ours.
+
+    Raises:
+        TaskError: the first thing that is wrong, with file and field.
+    """
+    file = None
+    for member in dict.fromkeys(members(name, index)):
+        path = _check_one(member, index.get(member), definitions)
+        file = path if member == name else file
+    return file
+
+
+def hides(name: str, path: Path, definitions: list[Definitions], stock: Container[str]) -> str:
+    """Whose task of the same name a file of ours keeps from being run; '' for nobody's."""
+    others = [p for found in definitions for p in found.files.get(name, ()) if p != path]
+    if others:
+        return shown(others[0])
+    return "lm-eval's own" if name in stock else ""
+
+
+def own_folder(name: str, index: Mapping[str, Entry]) -> Path | None:
+    """Where a task of ours lies; None for lm-eval's."""
+    entry = index.get(name)
+    if entry is None:
+        return None
+    path = Path((entry.cfg or {}).get("python_file") or entry.yaml_path or STOCK)
+    return None if path.is_relative_to(STOCK) else path.parent
+
+
+def members(
+    name: str, index: Mapping[str, Entry], seen: AbstractSet[str] = frozenset()
+) -> Iterator[str]:
+    """A name, and all that stands below it where it is a group or tag."""
+    yield name
+    entry = index.get(name)
+    if entry is None or name in seen:  # a group that is in itself
+        return
+    below = (entry.cfg or {}).get("task") if entry.kind.name == "GROUP" else None
+    named = (
+        (m.get("task") if isinstance(m, dict) else m for m in below or ())
+        if isinstance(below, list)
+        else ()
+    )
+    names = [m for m in named if isinstance(m, str)]
+    for member in [*names, *(sorted(entry.tags) if entry.kind.name == "TAG" else ())]:
+        yield from members(member, index, {*seen, name})
+
+
+def _check_one(name: str, entry: Entry | None, definitions: list[Definitions]) -> Path | None:
+    for found in definitions:
+        if name in found.unreadable:
+            raise found.unreadable[name]
+        files = found.files.get(name, [])
+        python = (entry.cfg or {}).get("python_file") if entry else None
+        if python and files:
+            files = [*files, Path(python)]
+        if len(files) > 1:
+            places = " and ".join(shown(path) for path in files)
+            raise TaskError(f"task: the name {name!r} stands in {places}; rename one")
+        if files:
+            validate(files[0])
+            return files[0]
+    path: Path | None = entry.yaml_path if entry else None
+    if path is None or path.is_relative_to(STOCK):
+        return None
+    validate(path)
+    return path

@@ -1,0 +1,194 @@
+"""The YAML files of custom tasks, read without lm-eval: what stands in them, and in which line.
+
+lm-eval passes over a file that it can't read, and keeps the first of two tasks of one name without a word. `scan`
+finds the same files and keeps what is wrong with them.
+
+    tasks/<name>/<name>.yaml  ->  TaskFile(values with includes merged, functions by name)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from evalharness.config.yaml_files import (
+    LOADER,
+    check_size,
+    read_text,
+    shown,
+)
+from evalharness.errors import ConfigError, TaskError, one_line
+
+_IGNORED = {"__pycache__", ".ipynb_checkpoints"}
+"""Folders that lm-eval passes over."""
+
+
+_HEAD = 100_000
+"""Bytes of a bad file in which its name is looked for."""
+
+
+class FunctionName(NamedTuple):
+    """`!function name`, looked up in the folder of the file that says it and then among installed modules."""
+
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFile:
+    """A YAML file that defines a task or a group."""
+
+    path: Path
+    values: dict[str, Any]
+    """Fields with those of included files below them; functions as `FunctionName`."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Field -> 'file, line n'."""
+
+    @property
+    def name(self) -> str | None:
+        """Of the task or group; None for a file that holds neither."""
+        name = self.values.get("group") or self.values.get("task")
+        return name if isinstance(name, str) else None
+
+    def place(self, key: str) -> str:
+        """Where a field stands, as 'file, line n'; the file where the field isn't there."""
+        return self.places.get(key, shown(self.path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definitions:
+    """What a folder of tasks defines."""
+
+    root: Path
+    files: dict[str, list[Path]]
+    """Name of a task or group -> the files that define it; more than one is wrong."""
+    unreadable: dict[str, TaskError]
+    """Name that a file seems to define -> why it can't be read."""
+
+
+def read(path: Path, _seen: Sequence[Path] = ()) -> TaskFile:
+    """A task's file and what it includes; local fields win.
+
+    Raises:
+        TaskError: it, or a file that it includes, isn't there, isn't YAML, isn't a mapping, or gives a field twice.
+    """
+    try:
+        if path.is_symlink() and not path.exists():
+            raise TaskError(f"{shown(path)}: a link to nothing, not a file")
+        path = path.resolve()
+    except (OSError, RuntimeError) as e:  # a loop of links
+        raise TaskError(f"{shown(path)}: can't be read: {one_line(e)}") from e
+    if path in _seen:
+        raise TaskError(f"{shown(_seen[-1])}: include: {path.name} includes itself")
+    values, places = _parse(path)
+    included = values.pop("include", [])
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name in included if isinstance(included, list) else [included]:
+        below_path = path.parent / str(name)
+        if not below_path.is_file():
+            raise TaskError(f"{places['include']}: include: no file {name!r} beside it")
+        below = read(below_path, (*_seen, path))
+        merged |= {key: value for key, value in below.values.items() if key != "task_list"}
+        origins |= below.places
+    return TaskFile(path=path, values=merged | values, places=origins | places)
+
+
+def scan(root: Path) -> Definitions:
+    """All tasks and groups that the YAML files below a folder define."""
+    files: dict[str, list[Path]] = {}
+    bad: dict[Path, TaskError] = {}
+    for path in yaml_files(root):
+        try:
+            name = read(path).name
+        except TaskError as e:
+            bad[path] = e
+            continue
+        except (Exception, RecursionError) as e:  # whatever was put there
+            bad[path] = TaskError(f"{shown(path)}: {type(e).__name__}: {one_line(e)}")
+            continue
+        if name:
+            files.setdefault(name, []).append(path.resolve())
+        elif path.stem == path.parent.name:
+            bad[path] = TaskError(f"{shown(path)}: task: the name is missing")
+    unreadable: dict[str, TaskError] = {}
+    for path, error in bad.items():
+        names = (_guessed_name(path), path.stem, shown(path))
+        # Not the name of a task that is right: it goes on.
+        unreadable[next(n for n in names if n not in {*files, *unreadable})] = error
+    return Definitions(root=root, files=files, unreadable=unreadable)
+
+
+def yaml_files(root: Path) -> Iterator[Path]:
+    """What lies below a folder and is called .yaml, in order, be it a file or not."""
+    for path in sorted(root.glob("**/*.yaml"), key=Path.as_posix):
+        if not _IGNORED & set(path.parts):
+            yield path
+
+
+def _guessed_name(path: Path) -> str:
+    """The name in a file that isn't YAML as a whole: that of its folder's tasks is what a suite says."""
+    try:
+        text = path.read_bytes()[:_HEAD].decode("utf-8", "replace") if path.is_file() else ""
+    except OSError:
+        text = ""
+    found = re.search(r"^(?:task|group):\s*['\"]?([\w.\-/]+)", text, re.MULTILINE)
+    return found[1] if found else path.stem
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    try:
+        loader = _Loader(path)
+    except ConfigError as e:
+        raise TaskError(str(e)) from e
+    except yaml.YAMLError as e:
+        raise TaskError(f"{shown(path)}: not YAML: {one_line(e)}") from e
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise TaskError(f"{shown(path)}: expected fields of a task, `name: value` in each line")
+        places = _places(node, path)
+        values: dict[str, Any] = loader.construct_document(node)
+        check_size(values, path)
+    except yaml.MarkedYAMLError as e:
+        line = e.problem_mark.line + 1 if e.problem_mark else 1
+        raise TaskError(f"{shown(path)}, line {line}: not YAML: {e.problem}") from e
+    except ConfigError as e:
+        raise TaskError(str(e)) from e
+    except RecursionError as e:
+        raise TaskError(f"{shown(path)}: not YAML: nested too deep") from e
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError) as e:
+        raise TaskError(f"{shown(path)}: not YAML: {one_line(e)}") from e
+    finally:
+        loader.dispose()
+    return values, places
+
+
+def _places(node: yaml.MappingNode, path: Path) -> dict[str, str]:
+    places: dict[str, str] = {}
+    for key, _ in node.value:
+        place = f"{shown(path)}, line {key.start_mark.line + 1}"
+        if str(key.value) in places:
+            raise TaskError(f"{place}: {key.value}: stands twice; keep one")
+        places[str(key.value)] = place
+    return places
+
+
+class _Loader(LOADER):  # type: ignore[misc]
+    """Safe YAML in which `!function` is a name."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(read_text(path))
+        self.folder = path.parent
+
+
+def _function(loader: _Loader, node: yaml.ScalarNode) -> FunctionName:
+    return FunctionName(str(loader.construct_scalar(node)), loader.folder)
+
+
+_Loader.add_constructor("!function", _function)

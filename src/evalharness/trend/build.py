@@ -1,0 +1,403 @@
+"""The open-weight capability trend: reported and measured scores in, one index with frontier, velocity and lag out.
+
+The scale comes from reported scores of many models (the reference). Checkpoints that were run here are placed on it
+afterwards and move nothing. Reported scores of several protocols stand side by side: a pair of model and benchmark with two
+sources counts as two observations, and their scatter widens the intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+
+from evalharness.errors import UserError
+from evalharness.trend.capability_index import (
+    Anchors,
+    CapabilityFit,
+    Method,
+    Score,
+    fit_capability,
+)
+from evalharness.trend.change_point import (
+    Pace,
+    change_of_pace,
+)
+from evalharness.trend.frontier import (
+    Forecast,
+    Skill,
+    Slope,
+    find_frontier,
+    forecast,
+    forecast_skill,
+    frontier_slopes,
+)
+from evalharness.trend.intervals import (
+    LAMBDAS,
+    Moved,
+    capability_draws,
+    capability_intervals,
+    moved_by_lambda,
+)
+from evalharness.trend.open_closed_lag import (
+    Lag,
+    find_waits,
+    summarise_waits,
+)
+from evalharness.trend.placement import (
+    Placement,
+    place,
+)
+from evalharness.trend.scores.benchmarks import find_benchmark
+from evalharness.trend.scores.records import ReportedScore
+
+ANCHORS = Anchors("claude-3-5-sonnet-20240620", "gpt-5-2025-08-07_medium")
+"""130 and 150, as Epoch's public index has them."""
+REFERENCE = "epoch_scores.csv"
+"""The collection that sets the scale: open and closed models, one naming."""
+SINCE = date(2022, 11, 1)
+"""Release date from which models count, as in Epoch's paper: before it benchmarks were others."""
+MIN_PLACED = 3
+"""Benchmarks that a checkpoint of one's own needs to be placed."""
+LEVEL = 0.9
+_HOLD_OUT_DAYS = 365
+_PERCENT = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendModel:
+    """One model on the index."""
+
+    model: str
+    family: str
+    release_date: date | None
+    is_open: bool | None
+    total_params_b: float | None
+    active_params_b: float | None
+    num_experts: int | None
+    capability: float
+    ci_low: float
+    """90 %; NaN for the two that set the scale."""
+    ci_high: float
+    num_benchmarks: int
+    is_frontier: bool
+    """Nothing released before it, or on its day, was more capable."""
+    is_open_frontier: bool
+    """The same among open weights."""
+    sources: tuple[str, ...]
+    """Who reported its scores."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedModel:
+    """A checkpoint that was run here, on the reference's scale."""
+
+    model: str
+    family: str
+    release_date: date | None
+    total_params_b: float | None
+    active_params_b: float | None
+    num_experts: int | None
+    placement: Placement
+    scores: tuple[ReportedScore, ...]
+    """What it was placed by."""
+    notes: tuple[str, ...]
+
+
+class Velocity(NamedTuple):
+    """Gain of one subset's frontier, at both strengths of the ridge."""
+
+    name: str
+    slope: Slope
+    """At the trend's own lambda."""
+    other: Slope
+    """At the other lambda: how much of it is the ridge's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """All that the trend says."""
+
+    anchors: Anchors
+    method: Method
+    lam: float
+    other_lam: float
+    models: tuple[TrendModel, ...]
+    """By release date; those without one last."""
+    placed: tuple[PlacedModel, ...]
+    refused: Mapping[str, str]
+    """Model or benchmark -> why it isn't on the index."""
+    velocities: tuple[Velocity, ...]
+    pace: Pace
+    open_pace: Pace
+    skill: Skill
+    skill_cut: date
+    forecast: Forecast
+    forecast_at: date
+    lag: Lag
+    moved: tuple[Moved, ...]
+    """What the ridge moves most."""
+    num_scores: int
+    num_benchmarks: int
+    data_until: date
+    """Release date of the newest model on the index."""
+
+
+def build_trend(
+    scores: Sequence[ReportedScore],
+    rng: np.random.Generator,
+    *,
+    reference: str = REFERENCE,
+    since: date = SINCE,
+    anchors: Anchors = ANCHORS,
+    method: Method = "likelihood",
+    lam: float = LAMBDAS[0],
+    num_draws: int = 100,
+) -> Trend:
+    """Fit the index to the reference and read the trend off it.
+
+    Set OPENBLAS_NUM_THREADS=1 before numpy is loaded: the fits are many small products, and BLAS threads make them up to
+    thirty times slower.
+
+    Args:
+        scores: reported ones of any collection and measured ones; of the reported, those of `reference` and imported ones are
+            fitted.
+        rng: of all that is drawn.
+        reference: collection that sets the scale.
+        since: models released before are left out; those without a date stay on the index, and off the frontier.
+        anchors: the two models that set it.
+        method: `epoch` is the published procedure, as a cross-check.
+        lam: ridge of the fit.
+        num_draws: bootstrap draws.
+
+    Raises:
+        UserError: nothing to fit, an anchor that isn't there, or parts that share nothing.
+    """
+    used = [
+        s
+        for s in scores
+        if _is_used(s, reference) and (s.release_date is None or s.release_date >= since)
+    ]
+    if not used:
+        raise UserError(
+            f"trend: no reported scores of {reference!r}; `evalharness scores sources` lists them"
+        )
+    rows = [row for s in used if (row := _score(s)) is not None]
+    other_lam = next(value for value in (*LAMBDAS, lam) if value != lam)
+    fit, other = (fit_capability(rows, anchors, method, value) for value in (lam, other_lam))
+    draws = capability_draws(fit, rng, num_draws)
+    models = _models(fit, draws, used, _sizes(scores))
+    measured = [s for s in scores if s.origin == "measured"]
+    placed, refused = _placed(fit, measured)
+    dated = [m for m in models if m.release_date is not None]
+    places = [fit.models.index(m.model) for m in dated]
+    dates = [m.release_date for m in dated if m.release_date is not None]
+    values = fit.capability[places]
+    is_open = np.array([m.is_open is True for m in dated])
+    until = max(dates)
+    subsets = {name: np.array([test(m) for m in dated]) for name, test in SUBSETS.items()}
+    subsets = {name: mask for name, mask in subsets.items() if mask.sum() >= 2}
+    slopes = frontier_slopes(dates, values, subsets, rng, draws[:, places])
+    others = frontier_slopes(dates, _capability_of(other, dated), subsets, rng)
+    open_dates = [d for d, flag in zip(dates, is_open, strict=True) if flag]
+    cut = date.fromordinal(until.toordinal() - _HOLD_OUT_DAYS)
+    ahead = date.fromordinal(until.toordinal() + _HOLD_OUT_DAYS)
+    return Trend(
+        anchors=anchors,
+        method=method,
+        lam=lam,
+        other_lam=other_lam,
+        models=tuple(models),
+        placed=placed,
+        refused={**fit.refused_models, **fit.refused_benchmarks, **refused},
+        velocities=tuple(Velocity(name, slopes[name], others[name]) for name in subsets),
+        pace=change_of_pace(dates, values, rng),
+        open_pace=change_of_pace(open_dates, values[is_open], rng),
+        skill=forecast_skill(dates, values, cut),
+        skill_cut=cut,
+        forecast=forecast(dates, values, ahead),
+        forecast_at=ahead,
+        lag=summarise_waits(find_waits(dates, values, is_open, until)),
+        moved=tuple(moved_by_lambda([fit, other])[:10]),
+        num_scores=len(rows),
+        num_benchmarks=len(fit.benchmarks),
+        data_until=until,
+    )
+
+
+def is_llama(family: str, model: str) -> bool:
+    """Meta's own Llama models."""
+    return family.lower().startswith("llama") or model.lower().startswith(("llama", "meta-llama"))
+
+
+def _size(low: float, high: float) -> Callable[[TrendModel], bool]:
+    return lambda m: bool(m.is_open and m.total_params_b and low <= m.total_params_b <= high)
+
+
+SUBSETS: Mapping[str, Callable[[TrendModel], bool]] = {
+    "all models": lambda m: True,
+    "open weights": lambda m: m.is_open is True,
+    "Llama family": lambda m: is_llama(m.family, m.model),
+    "open, 6-9 B": _size(6, 9),
+    "open, 65-75 B": _size(65, 75),
+}
+"""Whose frontiers are looked at."""
+
+
+def _is_used(score: ReportedScore, reference: str) -> bool:
+    return score.origin == "imported" or (score.origin == "seed" and score.collection == reference)
+
+
+def _score(score: ReportedScore) -> Score | None:
+    """As the index takes it; None for a benchmark of which less is better, or whose chance isn't known."""
+    known = find_benchmark(score.benchmark)
+    if not score.higher_is_better or (known and known.lower_is_better):
+        return None
+    chance = known.chance if known and known.chance is not None else 0.0
+    items = score.n or (known.num_items if known and not score.subset else None)
+    return Score(score.model, score.benchmark, score.score / _PERCENT, chance, items)
+
+
+class Size(NamedTuple):
+    """Of a model, as a source states it."""
+
+    total_params_b: float | None
+    active_params_b: float | None
+    num_experts: int | None
+
+
+def _sizes(scores: Sequence[ReportedScore]) -> dict[str, Size]:
+    """Spelling -> size, from whichever collection states it, the fullest statement first.
+
+    Only sizes go from one collection's spelling to another's; scores never do.
+    """
+    stated = [s for s in scores if s.origin != "measured" and s.total_params_b]
+    stated.sort(key=lambda s: (s.n_experts is None, s.active_params_b is None))
+    sizes: dict[str, Size] = {}
+    for s in stated:
+        size = Size(s.total_params_b, s.active_params_b, s.n_experts)
+        sizes.setdefault(_spelling(s.model), size)
+    return sizes
+
+
+def _spelling(model: str) -> str:
+    return model.split("/")[-1].lower().replace(" ", "-").replace("_", "-")
+
+
+def _models(
+    fit: CapabilityFit,
+    draws: np.ndarray,
+    used: Sequence[ReportedScore],
+    sizes: Mapping[str, Size],
+) -> list[TrendModel]:
+    first: dict[str, ReportedScore] = {}
+    sources: dict[str, dict[str, None]] = {}
+    for score in used:
+        if score.model not in first or (
+            first[score.model].release_date is None and score.release_date
+        ):
+            first[score.model] = score
+        sources.setdefault(score.model, {})[score.reported_by or score.source_repo] = None
+    intervals = capability_intervals(fit, draws, LEVEL)
+    facts = [first[name] for name in fit.models]
+    frontier = _frontier(facts, fit.capability, lambda s: True)
+    open_frontier = _frontier(facts, fit.capability, lambda s: s.open_weight is True)
+    unknown = Size(None, None, None)
+    models = [
+        TrendModel(
+            model=name,
+            family=fact.family,
+            release_date=fact.release_date,
+            is_open=fact.open_weight,
+            **sizes.get(_spelling(name), unknown)._asdict(),
+            capability=float(fit.capability[place]),
+            ci_low=intervals[place].low,
+            ci_high=intervals[place].high,
+            num_benchmarks=int(fit.num_benchmarks[place]),
+            is_frontier=name in frontier,
+            is_open_frontier=name in open_frontier,
+            sources=tuple(sources[name]),
+        )
+        for place, (name, fact) in enumerate(zip(fit.models, facts, strict=True))
+    ]
+    return sorted(models, key=lambda m: (m.release_date or date.max, m.model))
+
+
+def _frontier(
+    facts: Sequence[ReportedScore],
+    capability: np.ndarray,
+    is_in: Callable[[ReportedScore], bool],
+) -> set[str]:
+    places = [i for i, s in enumerate(facts) if s.release_date is not None and is_in(s)]
+    if not places:
+        return set()
+    dates = [facts[i].release_date for i in places]
+    found = find_frontier([d for d in dates if d is not None], capability[places])
+    return {facts[i].model for i, flag in zip(places, found, strict=True) if flag}
+
+
+def _capability_of(fit: CapabilityFit, models: Sequence[TrendModel]) -> np.ndarray:
+    places = {name: place for place, name in enumerate(fit.models)}
+    return np.array([fit.capability[places[m.model]] for m in models])
+
+
+def _placed(
+    fit: CapabilityFit, measured: Sequence[ReportedScore]
+) -> tuple[tuple[PlacedModel, ...], dict[str, str]]:
+    by_model: dict[str, dict[str, ReportedScore]] = {}
+    for score in measured:
+        if score.benchmark in fit.benchmarks and score.n:
+            best = by_model.setdefault(score.model, {})
+            held = best.get(score.benchmark)
+            # Of several measurements the one over more items, then the later one: runs come oldest first.
+            if held is None or (held.n or 0) <= score.n:
+                best[score.benchmark] = score
+    placed, refused = [], {}
+    for model in dict.fromkeys(score.model for score in measured):
+        scores = tuple(by_model.get(model, {}).values())
+        if len(scores) < MIN_PLACED:
+            shared = ", ".join(s.benchmark for s in scores) or "none"
+            refused[model] = (
+                f"measured here on {len(scores)} of the index's benchmarks ({shared}); {MIN_PLACED} are needed"
+            )
+            continue
+        rows = [row for s in scores if (row := _score(s)) is not None]
+        fact = scores[0]
+        placed.append(
+            PlacedModel(
+                model=model,
+                family=fact.family,
+                release_date=fact.release_date,
+                total_params_b=fact.total_params_b,
+                active_params_b=fact.active_params_b,
+                num_experts=fact.n_experts,
+                placement=place(fit, rows, LEVEL),
+                scores=scores,
+                notes=_notes(scores),
+            )
+        )
+    return tuple(placed), refused
+
+
+def _notes(scores: Sequence[ReportedScore]) -> tuple[str, ...]:
+    limited = [s.benchmark for s in scores if s.subset]
+    notes = [f"some docs only: {', '.join(limited)}"] if limited else []
+    at_chance = [
+        s.benchmark
+        for s in scores
+        if (known := find_benchmark(s.benchmark))
+        and s.ci_low is not None
+        and s.ci_low <= _PERCENT * (known.chance or 0.0)
+    ]
+    if at_chance:
+        notes.append(f"not above chance: {', '.join(at_chance)}")
+    return tuple(notes)
+
+
+def finite_or_none(value: float) -> float | None:
+    """The value, or None where there is none."""
+    return value if math.isfinite(value) else None

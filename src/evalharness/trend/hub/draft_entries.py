@@ -1,0 +1,191 @@
+"""A model entry for a checkpoint that has none: YAML as in configs/model, guessed from what the Hub says.
+
+Names, tags and licences on the Hub are anybody's words: only plain characters of them get into an entry, where Hydra
+would read `${...}` as an instruction.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evalharness.errors import WriteError
+from evalharness.trend.hub.records import (
+    Checkpoint,
+    Entry,
+)
+
+_SIZE = re.compile(r"\d+x\d+b|\d+(\.\d+)?[bm]|\d+e", re.IGNORECASE)
+_VERSION = re.compile(r"v?\d+(\.\d+)?", re.IGNORECASE)
+_INSTRUCT = re.compile(
+    r"(^|[-_.])(instruct|chat|it|sft|dpo|rlhf|thinking|reasoning|assistant|distill)([-_.]|$)",
+    re.IGNORECASE,
+)
+_BASE = re.compile(r"(^|[-_.])(base|pt|pretrain(ed)?)([-_.]|$)", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w.+ -]+", re.ASCII)
+_UNKNOWN_BEFORE = "2022-03-03"
+"""The Hub dates everything that is older to the day before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An entry to be, or the one that exists."""
+
+    checkpoint: Checkpoint
+    name: str
+    text: str
+    """YAML."""
+    is_known: bool = False
+    """There is an entry of this Hub id already."""
+    path: str | None = None
+    """Its file, where it was written or was there before."""
+    is_written: bool = False
+
+
+def drafts(checkpoints: Iterable[Checkpoint], known: Sequence[Entry], endpoint: str) -> list[Draft]:
+    """An entry for each, with a name that no other has. A parent may be among them."""
+    entries = {entry.hub_id.lower(): entry for entry in known}
+    names = {entry.name for entry in known}
+    new = []
+    for checkpoint in sorted(checkpoints, key=lambda item: (item.created_at or "", item.hub_id)):
+        key = checkpoint.hub_id.lower()
+        is_known = key in entries
+        if not is_known:
+            name = _free_name(checkpoint.hub_id, names)
+            names.add(name)
+            entries[key] = Entry(name, checkpoint.hub_id, _family(checkpoint.hub_id, known))
+        new.append((checkpoint, is_known))
+    return [
+        Draft(
+            checkpoint=checkpoint,
+            name=entries[checkpoint.hub_id.lower()].name,
+            text=_text(checkpoint, entries, endpoint),
+            is_known=is_known,
+        )
+        for checkpoint, is_known in new
+    ]
+
+
+def write_drafts(found: Iterable[Draft], folder: Path) -> list[Draft]:
+    """Write those that have no entry as <folder>/<name>.yaml; a file that is there is left as it is.
+
+    Raises:
+        WriteError: the folder can't be written.
+    """
+    return [draft if draft.is_known else _write(draft, folder) for draft in found]
+
+
+def _write(draft: Draft, folder: Path) -> Draft:
+    path = folder / f"{draft.name}.yaml"
+    if path.exists():
+        return replace(draft, path=str(path))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(draft.text)
+    except OSError as e:
+        raise WriteError.of(e, path) from e
+    return replace(draft, path=str(path), is_written=True)
+
+
+def _text(checkpoint: Checkpoint, entries: dict[str, Entry], endpoint: str) -> str:
+    entry = entries[checkpoint.hub_id.lower()]
+    bases = [entries[base.lower()] for base in checkpoint.base_models if base.lower() in entries]
+    parent = bases[0].name if len(checkpoint.base_models) == len(bases) == 1 else None
+    date = (checkpoint.created_at or "")[:10]
+    has_date = date >= _UNKNOWN_BEFORE
+    is_plain = checkpoint.license and _PLAIN.fullmatch(checkpoint.license)
+    values: dict[str, Any] = {
+        "name": entry.name,
+        "hub_id": checkpoint.hub_id,
+        "family": entry.family,
+        "variant": _variant(checkpoint),
+        "release_date": date if has_date else None,
+        "release_source": f"{endpoint}/{checkpoint.hub_id}" if has_date else None,
+        "parent": parent if parent != entry.name else None,
+        "is_text_only": checkpoint.pipeline != "text-generation" or None,
+        "license": checkpoint.license if is_plain else None,
+    }
+    kept = {name: value for name, value in values.items() if value is not None}
+    notes = _folded(" ".join(_notes(checkpoint, has_date, parent)))
+    return f"{yaml.safe_dump(kept, sort_keys=False, width=1000)}notes: >-\n{notes}\n"
+
+
+def _folded(text: str) -> str:
+    """Lines of a YAML block that is read as one."""
+    return textwrap.fill(
+        text,
+        100,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _notes(checkpoint: Checkpoint, has_date: bool, parent: str | None) -> Iterable[str]:
+    yield "Drafted from the Hub: family and variant are guesses."
+    if has_date:
+        yield "The date is the day on which the repository was made."
+    else:
+        yield "The Hub knows no date."
+    if checkpoint.base_models and parent is None:
+        yield f"Made from {', '.join(filter(_is_plain_id, checkpoint.base_models))}."
+    if checkpoint.is_gated:
+        yield "Gated: accept the licence on the Hub first."
+    if not checkpoint.has_safetensors:
+        yield "Weights come as .bin (pickle): needs model.allow_pickle=true."
+    if not checkpoint.is_transformers:
+        yield "The Hub doesn't call it a transformers checkpoint: look at its files first."
+
+
+def _is_plain_id(hub_id: str) -> bool:
+    return _PLAIN.fullmatch(hub_id.replace("/", "-")) is not None
+
+
+def _free_name(hub_id: str, taken: set[str]) -> str:
+    """The repository's name as entries are named; with its organisation, or a number, where it is taken."""
+    org, repo = (_named(part) for part in hub_id.split("/"))
+    short = repo.removesuffix("-hf")
+    short = short.removeprefix("meta-") if short.startswith("meta-llama-") else short
+    choices = [short, f"{org}-{repo}", *(f"{org}-{repo}-{number}" for number in range(2, 1000))]
+    return next(choice for choice in choices if choice not in taken)
+
+
+def _named(text: str) -> str:
+    """Lower case with single hyphens and dots between letters and digits."""
+    words = re.sub(r"[^a-z0-9.]+", "-", text.lower())
+    return re.sub(r"[.-]*-[.-]*|\.+", lambda gap: "-" if "-" in gap[0] else ".", words).strip("-.")
+
+
+def _family(hub_id: str, known: Iterable[Entry]) -> str:
+    """The words of a name up to its version, before its size; in the spelling of a family that is known."""
+    words: list[str] = []
+    for word in re.split(r"[-_ ]+", hub_id.split("/")[1]):
+        if _SIZE.fullmatch(word) or (words and (_INSTRUCT.search(word) or _BASE.search(word))):
+            break
+        words.append(word)
+        if len(words) > 1 and _VERSION.fullmatch(word):
+            break
+    if len(words) > 1 and words[:2] == ["Meta", "Llama"]:
+        words = words[1:]
+    family = " ".join(words) or hub_id.split("/")[1]
+    spellings = {_key(entry.family): entry.family for entry in known if entry.family}
+    return spellings.get(_key(family), family)
+
+
+def _key(family: str) -> str:
+    return re.sub(r"[^a-z0-9.]", "", family.lower())
+
+
+def _variant(checkpoint: Checkpoint) -> str:
+    """By the name; where that says nothing, a chat template makes the difference."""
+    name = checkpoint.hub_id.split("/")[1]
+    is_instruct = _INSTRUCT.search(name) or checkpoint.has_chat_template
+    return "instruct" if is_instruct and not _BASE.search(name) else "base"

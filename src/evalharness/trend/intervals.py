@@ -1,0 +1,138 @@
+"""How sure a capability is: bootstrap intervals, and what the ridge moves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from evalharness.errors import UserError
+from evalharness.stats.estimates import Interval
+from evalharness.trend.capability_index import (
+    Anchors,
+    CapabilityFit,
+    Method,
+    Score,
+    anchored,
+    find_anchors,
+    fit_capability,
+)
+from evalharness.trend.fit_epoch import fit_epoch
+from evalharness.trend.fit_likelihood import (
+    Floats,
+    Ints,
+    Parameters,
+    Rows,
+    refit,
+)
+
+LAMBDAS = (1e-1, 1e-3)
+_MAX_FAILED_DRAWS = 0.05
+
+
+class Moved(NamedTuple):
+    """A model's capability at each lambda."""
+
+    model: str
+    capability: tuple[float, ...]
+    """In the order of the fits."""
+    moved: float
+    """Largest minus smallest."""
+
+
+def capability_draws(fit: CapabilityFit, rng: np.random.Generator, num_draws: int = 500) -> Floats:
+    """(draws, models) capability when every model's scores are drawn again from its own, on the fit's scale.
+
+    Drawing within a model keeps how many scores each has. Every draw is fitted whole, from the fit on, with the fit's
+    dispersion, and put on the scale by its own anchors. A draw in which they have no order is NaN.
+    """
+    draws = np.full((num_draws, len(fit.models)), math.nan)
+    places = find_anchors(fit.models, fit.anchors, {}) if fit.anchors else None
+    for draw in draws:
+        rows = fit.rows.take(_within_models(fit.rows.model, rng))
+        parameters = _refit(fit, rows)
+        if fit.anchors and places:
+            try:
+                parameters = anchored(parameters, places, fit.anchors)
+            except UserError:
+                continue
+        draw[:] = parameters.capability
+    return draws
+
+
+def capability_intervals(fit: CapabilityFit, draws: Floats, level: float = 0.9) -> list[Interval]:
+    """Interval of every model's capability; NaN for the anchors, whose capability is a definition.
+
+    Percentiles, widened for the number of a model's benchmarks: drawing again from k scores shows (k - 1) / k of their
+    variance. On simulated scores nominal 90 % covers 90 % with 20 benchmarks a model, 92 % with 12 and up to 95 % with
+    6 to 8, where plain percentiles cover 82 to 89 %. All NaN when more than 5 % of the draws failed.
+
+    Args:
+        fit: that the draws are of.
+        draws: of `capability_draws`.
+        level: confidence in (0, 1).
+
+    Source: Hesterberg 2015, The American Statistician 69:371, section 4.1 (expanded percentile interval).
+    """
+    found = draws[np.isfinite(draws).all(axis=1)]
+    if len(found) < max(2, (1 - _MAX_FAILED_DRAWS) * len(draws)):
+        return [Interval(math.nan, math.nan)] * len(fit.models)
+    fixed = set(fit.anchors[:2]) if fit.anchors else set()
+    counts = fit.num_benchmarks
+    return [
+        Interval(math.nan, math.nan)
+        if name in fixed
+        else _expanded(found[:, place], int(counts[place]), level)
+        for place, name in enumerate(fit.models)
+    ]
+
+
+def fits_by_lambda(
+    scores: Iterable[Score],
+    anchors: Anchors | None,
+    lams: Sequence[float] = LAMBDAS,
+    method: Method = "likelihood",
+) -> list[CapabilityFit]:
+    """The same scores fitted with each ridge."""
+    scores = list(scores)
+    return [fit_capability(scores, anchors, method, lam) for lam in lams]
+
+
+def moved_by_lambda(fits: Sequence[CapabilityFit]) -> list[Moved]:
+    """What the ridge decides: capability of every model in each fit, the most moved first.
+
+    Args:
+        fits: of the same scores, at least one.
+    """
+    together = np.stack([fit.capability for fit in fits], axis=1)
+    moved = [
+        Moved(name, tuple(map(float, values)), float(np.ptp(values)))
+        for name, values in zip(fits[0].models, together, strict=True)
+    ]
+    return sorted(moved, key=lambda row: row.moved, reverse=True)
+
+
+def _refit(fit: CapabilityFit, rows: Rows) -> Parameters:
+    if fit.method == "likelihood":
+        return refit(rows, fit.lam, fit.parameters, fit.dispersion)
+    return fit_epoch(rows, fit.benchmarks, fit.lam, fit.parameters)[0]
+
+
+def _within_models(model: Ints, rng: np.random.Generator) -> Ints:
+    """Places of rows drawn with replacement from the rows of the same model."""
+    order, counts = np.argsort(model, kind="stable"), np.bincount(model)
+    first = np.cumsum(counts) - counts
+    drawn: Ints = order[first[model] + rng.integers(counts[model])]
+    return drawn
+
+
+def _expanded(values: Floats, count: int, level: float) -> Interval:
+    if count < 2:
+        return Interval(math.nan, math.nan)
+    reach = math.sqrt(count / (count - 1)) * stats.t.ppf((1 + level) / 2, count - 1)
+    tail = float(stats.norm.cdf(-reach))
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return Interval(float(low), float(high))

@@ -1,0 +1,135 @@
+"""A checkpoint of one's own on the scale of a published fit: its scores in, its capability out.
+
+The benchmarks' difficulty and slope stay as the reference has them, so a few local checkpoints don't move the scale
+that they are read on. The interval is the checkpoint's own scatter; it knows nothing of the reference's, nor of a
+protocol that differs from the published one: run one or two of the reference's models as well, and see where they land.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize, special, stats
+
+from evalharness.errors import UserError
+from evalharness.trend.capability_index import (
+    CapabilityFit,
+    Score,
+    check_score,
+)
+from evalharness.trend.fit_likelihood import (
+    Floats,
+    Rows,
+    loss_per_row,
+)
+
+_POINTS = 2001
+_REACH = 12.0
+"""Beyond the outermost benchmark by this many units of its sigmoid nothing changes any more."""
+
+
+class Placement(NamedTuple):
+    """Capability of one checkpoint with its profile-likelihood interval."""
+
+    value: float
+    """-inf or inf where the scores have no lower or upper bound (all at chance, all 1)."""
+    ci_low: float
+    """-inf where nothing bounds it."""
+    ci_high: float
+    num_benchmarks: int
+    ignored: tuple[str, ...]
+    """Benchmarks that the reference doesn't have."""
+
+
+def place(reference: CapabilityFit, scores: Sequence[Score], level: float = 0.9) -> Placement:
+    """Where a checkpoint stands on the reference's scale; NaN over 0 benchmarks when it shares none.
+
+    Args:
+        reference: whose benchmarks and dispersion are taken as known.
+        scores: of one checkpoint.
+        level: confidence in (0, 1).
+
+    Raises:
+        UserError: a score out of range, several models, or a score without items where the reference knows how scores scatter only with.
+    """
+    names = {check_score(score).model for score in scores}
+    if len(names) > 1:
+        raise UserError(f"scores of {len(names)} models; place one at a time")
+    shared = [score for score in scores if score.benchmark in reference.benchmarks]
+    ignored = tuple(sorted({score.benchmark for score in scores if score not in shared}))
+    if not shared:
+        return Placement(math.nan, math.nan, math.nan, 0, ignored)
+    loss = _loss(reference, shared)
+    grid = _grid(reference, shared)
+    value, low, high = _profile(loss, grid, float(stats.chi2.ppf(level, 1)) / 2)
+    return Placement(value, low, high, len({score.benchmark for score in shared}), ignored)
+
+
+def _loss(reference: CapabilityFit, scores: Sequence[Score]) -> Callable[[Floats], Floats]:
+    dispersion = reference.dispersion
+    rows = Rows(
+        np.zeros(len(scores), dtype=np.intp),
+        np.array([reference.benchmarks.index(score.benchmark) for score in scores]),
+        np.array([score.score for score in scores]),
+        np.array([score.chance for score in scores]),
+        np.array([score.num_items or math.nan for score in scores]),
+    )
+    if reference.method == "epoch":
+        rows = rows._replace(chance=np.zeros(len(scores)))
+    if math.isnan(dispersion.phi):
+        rows = rows._replace(num_items=np.full(len(scores), math.nan))
+    if math.isnan(dispersion.sd) and np.isnan(rows.num_items).any():
+        raise UserError("a score has no number of items, and all of the reference's have: give it")
+    difficulty, slope = reference.difficulty[rows.benchmark], reference.slope[rows.benchmark]
+
+    def loss(capability: Floats) -> Floats:
+        share = special.expit(slope * (capability[:, None] - difficulty))
+        expected = rows.chance + (1 - rows.chance) * share
+        losses: Floats = loss_per_row(rows, expected, dispersion).sum(axis=1)
+        return losses
+
+    return loss
+
+
+def _grid(reference: CapabilityFit, scores: Sequence[Score]) -> Floats:
+    used = sorted({reference.benchmarks.index(score.benchmark) for score in scores})
+    difficulty, reach = reference.difficulty[used], _REACH / reference.slope[used]
+    return np.linspace((difficulty - reach).min(), (difficulty + reach).max(), _POINTS)
+
+
+def _profile(
+    loss: Callable[[Floats], Floats], grid: Floats, allowed: float
+) -> tuple[float, float, float]:
+    """Best point and the outermost ones that are worse by `allowed`: a chance floor can make more than one valley."""
+    losses = loss(grid)
+    best = int(losses.argmin())
+    value, least = _refined(loss, grid, best, float(losses[best]))
+    inside = np.flatnonzero(losses <= least + allowed)
+    first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (best, best)
+
+    def excess(point: float) -> float:
+        return float(loss(np.array([point]))[0]) - least - allowed
+
+    def crossing(outer: int, inner: int) -> float:
+        return float(optimize.brentq(excess, grid[outer], grid[inner] if len(inside) else value))
+
+    low = crossing(first - 1, first) if first else -math.inf
+    high = crossing(last + 1, last) if last < len(grid) - 1 else math.inf
+    return value, low, high
+
+
+def _refined(
+    loss: Callable[[Floats], Floats], grid: Floats, best: int, least: float
+) -> tuple[float, float]:
+    """The valley's bottom near its lowest point of the grid; an end of the grid stands for infinity."""
+    if not 0 < best < len(grid) - 1:
+        return math.inf if best else -math.inf, least
+    found = optimize.minimize_scalar(
+        lambda point: float(loss(np.array([point]))[0]),
+        bounds=(grid[best - 1], grid[best + 1]),
+        method="bounded",
+    )
+    return float(found.x), min(float(found.fun), least)

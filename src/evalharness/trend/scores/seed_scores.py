@@ -1,0 +1,116 @@
+"""The scores that come with the package: three collections of published numbers (`seed/README.md` says whose they are).
+
+What a collection says in its documentation and not in its columns is stated here, and nothing else is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+from evalharness.trend.scores.read_csv import (
+    Reading,
+    read_text,
+)
+from evalharness.trend.scores.records import ReportedScore
+
+FOLDER = Path(__file__).with_name("seed")
+
+_LICENCES = {"epoch-research/benchmark-stitching": "MIT", "ryoungj/ObsScaling": "Apache-2.0"}
+_LEADERBOARD = "Open LLM Leaderboard (lm-eval b281b0921)"
+_LEADERBOARD_2 = "Open LLM Leaderboard 2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """What a label means in one collection."""
+
+    benchmark: str | None = None
+    """Where it isn't what the label says."""
+    n_shot: str | None = None
+    subset: str = ""
+    harness: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """One collection."""
+
+    file: str
+    reported_by: str = ""
+    """Of rows that don't say."""
+    labels: Mapping[str, Named] = field(default_factory=dict)
+
+
+SEEDS = (
+    Seed(
+        file="published_scores.csv",
+        # Which items they are stands in these labels only.
+        labels={
+            "AGIEval English": Named(subset="English"),
+            "CEval (val)": Named(subset="val"),
+            "LiveCodeBench (0901-0401)": Named(subset="0901-0401"),
+            "LiveCodeBench (10/01/2024-02/01/2025)": Named(subset="10/01/2024-02/01/2025"),
+            "LiveCodeBench v6": Named(subset="v6"),
+            "MMMU-Pro, Standard (10 opts, test)": Named(subset="standard, 10 options"),
+            "MMMU-Pro, Vision (test)": Named(subset="vision"),
+            "TriviaQA-Wiki": Named(subset="wiki"),
+        },
+    ),
+    Seed(file="epoch_scores.csv"),
+    Seed(
+        file="uniform_harness_scores.csv",
+        reported_by="ObsScaling (collected or own run)",
+        # Its README: the first leaderboard's results, or that protocol; HumanEval through EvalPlus. Shots are the
+        # leaderboards' own. "Winograd" is the leaderboard's WinoGrande, its TruthfulQA is mc2.
+        labels={
+            "MMLU": Named(n_shot="5", harness=_LEADERBOARD),
+            "ARC-C": Named(n_shot="25", harness=_LEADERBOARD),
+            "HellaSwag": Named(n_shot="10", harness=_LEADERBOARD),
+            "Winograd": Named(benchmark="WinoGrande", n_shot="5", harness=_LEADERBOARD),
+            "TruthfulQA": Named(benchmark="TruthfulQA-MC2", n_shot="0", harness=_LEADERBOARD),
+            "GSM8K": Named(n_shot="5", harness=_LEADERBOARD),
+            "XWinograd": Named(harness="lm-eval f78e2da45"),
+            "HumanEval": Named(n_shot="0", harness="EvalPlus 477eab399"),
+            "bbh": Named(benchmark="BBH-MC", n_shot="3", harness=_LEADERBOARD_2),
+            "gpqa": Named(n_shot="0", harness=_LEADERBOARD_2),
+            "ifeval": Named(n_shot="0", harness=_LEADERBOARD_2),
+            "math_hard": Named(n_shot="4", harness=_LEADERBOARD_2),
+            "mmlu_pro": Named(n_shot="5", harness=_LEADERBOARD_2),
+            "musr": Named(n_shot="0", harness=_LEADERBOARD_2),
+        },
+    ),
+)
+
+
+def licence_of(source_repo: str) -> str:
+    """Under which the package has a source's numbers; of model cards they are quoted, as facts."""
+    return _LICENCES.get(source_repo, "facts, quoted")
+
+
+@cache
+def seed_readings() -> tuple[Reading, ...]:
+    """What each collection gives, in the order of `SEEDS`."""
+    return tuple(_read(seed) for seed in SEEDS)
+
+
+def _read(seed: Seed) -> Reading:
+    text = (FOLDER / seed.file).read_text(encoding="utf-8")
+    # Any day will do: a clock that is wrong mustn't drop what was published.
+    reading = read_text(text, seed.file, "seed", date.max)
+    return replace(reading, scores=tuple(_completed(score, seed) for score in reading.scores))
+
+
+def _completed(score: ReportedScore, seed: Seed) -> ReportedScore:
+    named = seed.labels.get(score.benchmark_raw, Named())
+    return replace(
+        score,
+        benchmark=named.benchmark or score.benchmark,
+        n_shot=score.n_shot or named.n_shot,
+        subset=score.subset or named.subset,
+        harness=score.harness or named.harness,
+        reported_by=score.reported_by or seed.reported_by,
+    )

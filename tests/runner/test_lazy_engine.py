@@ -1,0 +1,106 @@
+"""An engine is loaded for the first request that needs it, and not before."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalharness.config.schema import (
+    Config,
+    EngineConfig,
+    EngineKind,
+    ModelConfig,
+    RunConfig,
+    SuiteConfig,
+    TaskConfig,
+    Variant,
+)
+from evalharness.engines import Engine
+from evalharness.engines.fake import FakeEngine
+from evalharness.engines.requests import ScoreRequest
+from evalharness.errors import EngineError
+from evalharness.runner.lazy_engine import DeferredEngine
+from evalharness.runner.run import (
+    Outcome,
+    run,
+)
+
+REQUEST = ScoreRequest(context_token_ids=(1, 2), continuations=((3,),))
+
+
+class Loader:
+    """Loads fake engines and counts them."""
+
+    def __init__(self) -> None:
+        self.engines: list[FakeEngine] = []
+
+    async def __call__(self) -> Engine:
+        await asyncio.sleep(0.01)
+        self.engines.append(FakeEngine())
+        return self.engines[-1]
+
+
+def test_requests_at_once_load_one_engine_and_get_its_answers() -> None:
+    load = Loader()
+
+    async def ask() -> tuple[Any, Any]:
+        engine = DeferredEngine(FakeEngine().info, load)
+        first, _ = await asyncio.gather(engine.score(REQUEST), engine.score(REQUEST))
+        await engine.close()
+        return first, await FakeEngine().score(REQUEST)
+
+    answer, expected = asyncio.run(ask())
+    assert answer == expected
+    assert len(load.engines) == 1
+    assert load.engines[0].is_closed
+
+
+def test_no_request_loads_nothing() -> None:
+    load = Loader()
+    asyncio.run(DeferredEngine(FakeEngine().info, load).close())
+    assert load.engines == []
+
+
+def test_an_engine_that_isnt_the_expected_one_answers_nothing() -> None:
+    load = Loader()
+    engine = DeferredEngine(replace(FakeEngine().info, max_model_len=7), load)
+    with pytest.raises(EngineError, match="max_model_len 7 -> 4096"):
+        asyncio.run(engine.score(REQUEST))
+    assert load.engines[0].is_closed
+
+
+def run_hf(checkpoint: Path, results: Path, limit: int = 3, **changes: Any) -> Outcome:
+    return run(
+        Config(
+            model=ModelConfig(name="tiny", path=str(checkpoint), variant=Variant.instruct),
+            engine=EngineConfig(kind=EngineKind.hf, max_model_len=2048),
+            suite=SuiteConfig(name="test", tasks={"arc_easy_sample": TaskConfig(limit=limit)}),
+            run=RunConfig(**changes),
+            results_dir=str(results),
+        )
+    )
+
+
+def test_a_run_whose_answers_are_all_there_loads_no_engine(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    first, second = run_hf(tiny_llama, tmp_path), run_hf(tiny_llama, tmp_path)
+    assert first.manifest.load_s is not None
+    assert second.manifest.load_s is None
+    assert second.manifest.status == "complete"
+    assert second.manifest.engine == first.manifest.engine
+    assert second.metrics == first.metrics
+
+
+def test_a_run_with_one_new_question_loads_it(tiny_llama: Path, tmp_path: Path) -> None:
+    run_hf(tiny_llama, tmp_path)
+    outcome = run_hf(tiny_llama, tmp_path, limit=4)
+    assert outcome.manifest.load_s is not None
+    assert outcome.manifest.tasks[0].num_reused == 3
+
+
+def test_without_reuse_the_engine_is_loaded(tiny_llama: Path, tmp_path: Path) -> None:
+    run_hf(tiny_llama, tmp_path)
+    assert run_hf(tiny_llama, tmp_path, reuse=False).manifest.load_s is not None

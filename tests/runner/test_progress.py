@@ -1,0 +1,59 @@
+"""On a terminal a person sees bars, and nothing of what libraries print; that is in the log."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+CODE = """
+import logging, os, sys, time
+from pathlib import Path
+from evalharness.runner.progress import Bars, captured_output, log_to_capture
+with captured_output() as capture, log_to_capture(), Bars(capture.console) as bars:
+    capture.move_to(Path(sys.argv[1]))
+    with bars.step("loading"):
+        print("noise of print")
+        print("noise of stderr", file=sys.stderr)
+        os.write(1, b"noise of a child\\n")
+        logging.getLogger("library").info("noise of logging")
+        time.sleep(0.4)
+    bars.begin(3)
+    bars.advance("task", 1, 3)
+    time.sleep(0.4)
+print("the table")
+"""
+
+
+def test_bars_are_shown_and_noise_is_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(log)], stdout=slave, stderr=slave, close_fds=True
+    )
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 65536):
+            shown += chunk
+    except OSError:  # how a pseudo-terminal says that its other end is closed
+        pass
+    assert process.wait() == 0
+    os.close(master)
+    text = shown.decode()
+    assert "loading" in text
+    assert "all tasks" in text
+    assert "the table" in text
+    assert "noise" not in text
+    for source in ("print", "stderr", "a child", "logging"):
+        assert f"noise of {source}" in log.read_text()
+
+
+def test_without_a_terminal_there_is_only_the_result(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(tmp_path / "log.txt")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("the table\n", "")

@@ -1,0 +1,160 @@
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from scipy import special
+
+from evalharness.errors import UserError
+from evalharness.trend.build import (
+    Trend,
+    build_trend,
+)
+from evalharness.trend.capability_index import Anchors
+from evalharness.trend.scores.records import ReportedScore
+
+BENCHMARKS = ("GSM8K", "HumanEval", "MATH", "IFEval", "MMLU-Pro", "DROP")
+ANCHORS = Anchors("m05", "m35")
+
+
+def reported(
+    model: str, benchmark: str, share: float, day: date | None, **more: object
+) -> ReportedScore:
+    base = ReportedScore(
+        origin="seed", collection="made.csv", model=model, benchmark=benchmark, score=100 * share,
+        release_date=day, reported_by="simulation", open_weight=True, n=2000,
+    )  # fmt: skip
+    return replace(base, **more)
+
+
+def simulated(seed: int = 0) -> list[ReportedScore]:
+    """40 models over 3 years, 20 index points a year; every second one is open."""
+    rng = np.random.default_rng(seed)
+    scores = []
+    for place in range(40):
+        days = 27 * place
+        # The two that set the scale are on the line: the truth is then known.
+        scatter = 0.0 if place in (5, 35) else rng.normal(0, 0.1)
+        ability = 0.5 * days / 365.25 + scatter
+        for k, benchmark in enumerate(BENCHMARKS):
+            share = special.expit(2 * (ability - 0.25 * k))
+            scores.append(
+                reported(
+                    f"m{place:02d}", benchmark, rng.binomial(2000, share) / 2000,
+                    date.fromordinal(date(2023, 1, 1).toordinal() + days), open_weight=place % 2 == 0,
+                    family="Llama 9" if place % 4 == 0 else "Other", total_params_b=8.0,
+                )
+            )  # fmt: skip
+    return scores
+
+
+def local(benchmarks: tuple[str, ...] = BENCHMARKS[:3], **more: object) -> list[ReportedScore]:
+    return [
+        reported("mine", b, 0.5, date(2026, 1, 1), origin="measured", n=500, run_id="r", **more)
+        for b in benchmarks
+    ]
+
+
+def build(scores: list[ReportedScore], **more: object) -> Trend:
+    options = {"reference": "made.csv", "anchors": ANCHORS, "num_draws": 20, **more}
+    return build_trend(scores, np.random.default_rng(0), **options)
+
+
+def test_the_true_velocity_is_found() -> None:
+    trend = build(simulated())
+    years = 27 * 30 / 365.25
+    per_year = 20 / years
+    found = {v.name: v for v in trend.velocities}
+    assert {"all models", "open weights", "Llama family", "open, 6-9 B"} <= set(found)
+    slope = found["all models"].slope
+    assert slope.ci_low < per_year < slope.ci_high
+    assert found["open weights"].slope.num_models == 20
+    assert found["Llama family"].slope.num_models == 10
+    assert found["all models"].other.per_year == pytest.approx(slope.per_year, rel=0.1)
+
+
+def test_the_scale_is_that_of_the_anchors() -> None:
+    trend = build(simulated())
+    by_name = {m.model: m for m in trend.models}
+    assert by_name["m05"].capability == pytest.approx(130)
+    assert by_name["m35"].capability == pytest.approx(150)
+    assert np.isnan(by_name["m05"].ci_low)
+
+
+def test_a_checkpoint_of_ones_own_is_placed_and_moves_nothing() -> None:
+    without, trend = build(simulated()), build([*simulated(), *local()])
+    (mine,) = trend.placed
+    assert mine.placement.num_benchmarks == 3
+    assert 120 < mine.placement.ci_low < mine.placement.value < mine.placement.ci_high < 150
+    assert [m.capability for m in trend.models] == [m.capability for m in without.models]
+
+
+def test_too_few_benchmarks_in_common_refuse_a_checkpoint_with_the_reason() -> None:
+    trend = build([*simulated(), *local(BENCHMARKS[:2])])
+    assert trend.placed == ()
+    assert trend.refused["mine"].startswith("measured here on 2 of the index's benchmarks (GSM8K")
+
+
+def test_of_two_measurements_the_one_over_more_items_counts() -> None:
+    small = [replace(s, n=10, score=90.0) for s in local()]
+    (mine,) = build([*simulated(), *local(), *small]).placed
+    assert {s.n for s in mine.scores} == {500}
+
+
+def test_scores_at_chance_and_first_docs_are_noted() -> None:
+    at_chance = [
+        replace(s, benchmark="MMLU-Pro", score=11.0, ci_low=9.0, subset="first 500 docs")
+        for s in local(("MMLU-Pro",))
+    ]
+    (mine,) = build([*simulated(), *local(), *at_chance]).placed
+    assert mine.notes == ("some docs only: MMLU-Pro", "not above chance: MMLU-Pro")
+
+
+def test_other_collections_and_older_models_are_left_out() -> None:
+    other = [replace(s, collection="other.csv", model=f"x{s.model}") for s in simulated()]
+    assert {m.model for m in build([*simulated(), *other]).models} == {
+        m.model for m in build(simulated()).models
+    }
+    late = build(simulated(), since=date(2023, 3, 1))
+    assert "m00" not in {m.model for m in late.models}
+
+
+def test_imported_scores_join_the_reference() -> None:
+    mine = [
+        replace(s, origin="imported", collection="mine.csv", model="new")
+        for s in simulated()
+        if s.model == "m20"
+    ]
+    assert "new" in {m.model for m in build([*simulated(), *mine]).models}
+
+
+def test_a_model_without_a_date_is_on_the_index_and_off_the_frontier() -> None:
+    scores = [replace(s, release_date=None) if s.model == "m39" else s for s in simulated()]
+    undated = next(m for m in build(scores).models if m.model == "m39")
+    assert (undated.release_date, undated.is_frontier) == (None, False)
+
+
+def test_sizes_come_from_whichever_collection_states_them() -> None:
+    bare = [replace(s, total_params_b=None) for s in simulated()]
+    stated = reported("Org/M07", "GSM8K", 0.1, None, collection="other.csv", total_params_b=7.0,
+                      active_params_b=7.0, n_experts=1)  # fmt: skip
+    by_name = {m.model: m for m in build([*bare, stated]).models}
+    assert (by_name["m07"].total_params_b, by_name["m07"].num_experts) == (7.0, 1)
+    assert by_name["m08"].total_params_b is None
+
+
+def test_nothing_to_fit_is_refused() -> None:
+    with pytest.raises(UserError, match=r"no reported scores of 'none.csv'"):
+        build(simulated(), reference="none.csv")
+
+
+def test_the_shipped_scores_give_the_published_frontier() -> None:
+    from evalharness.trend.scores.seed_scores import seed_readings
+
+    scores = [score for reading in seed_readings() for score in reading.scores]
+    trend = build_trend(scores, np.random.default_rng(0), num_draws=20)
+    open_frontier = [m.model for m in trend.models if m.is_open_frontier]
+    assert {"LLaMA-65B", "Llama-3.1-405B", "DeepSeek-R1"} <= set(open_frontier)
+    velocity = {v.name: v.slope.per_year for v in trend.velocities}
+    assert velocity["all models"] == pytest.approx(14.6, abs=0.5)
+    assert trend.skill.num_after > 0

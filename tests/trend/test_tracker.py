@@ -1,0 +1,104 @@
+import pytest
+
+from evalharness.errors import UserError
+from evalharness.report.terminal.tracker import (
+    BEGIN,
+    END,
+    updated,
+)
+from evalharness.trend.hub.watch import Release
+from evalharness.trend.scores.records import ReportedScore
+from evalharness.trend.tracker import (
+    Watched,
+    watched_metrics,
+)
+
+CMR = Watched(
+    key="cmr", name="CMR", value=41.0, ci_low=38.0, ci_high=44.0, unit="%", date="2026-01-01",
+    subject="m", run_id="r1",
+)  # fmt: skip
+NOTHING = Watched(key="adoption", name="adoption")
+
+
+def cmr(model: str, score: float, subset: str = "", n: int = 480) -> ReportedScore:
+    return ReportedScore(
+        origin="measured", collection="store", model=model, benchmark="cmr", task="cmr", score=score,
+        ci_low=score - 1, ci_high=score + 1, subset=subset, n=n, run_id=f"run-{model}",
+    )  # fmt: skip
+
+
+def test_what_was_not_measured_is_said_to_be() -> None:
+    rows = watched_metrics(None, [], {}, [], [])
+    assert [row.key for row in rows] == [
+        "cmr", "velocity open weights", "velocity Llama family", "scale", "drift", "adoption",
+    ]  # fmt: skip
+    assert not any(row.is_measured for row in rows)
+    assert updated("", rows, []).count("not measured") == 6
+
+
+def test_the_best_whole_cmr_run_counts() -> None:
+    scores = [cmr("a", 30.0), cmr("b", 50.0), cmr("c", 99.0, subset="first 4 docs", n=4)]
+    scores.append(cmr("b", 90.0, subset="first 4 docs", n=4))
+    row = watched_metrics(None, scores, {"run-b": "2026-02-03T04:05:06+00:00"}, [], [])[0]
+    assert (row.subject, row.value, row.date, row.run_id) == ("b", 50.0, "2026-02-03", "run-b")
+    assert "no public benchmark of this name" in row.remark
+
+
+def test_nothing_outside_the_markers_changes() -> None:
+    before = f"# Ours\n\ntext {BEGIN}\nold\n{END} more | text\n"
+    after = updated(before, [CMR, NOTHING], [])
+    assert after.startswith("# Ours\n\ntext <!--")
+    assert after.endswith("--> more | text\n")
+    assert "old\n" not in after
+    assert "| CMR | 41.00 [38.00, 44.00] % | m | 2026-01-01 | first | `r1` |" in after
+    assert "| adoption | not measured | | | | |" in after
+
+
+@pytest.mark.parametrize("document", ["", "# T", "# T\n", "# T\n\n"])
+def test_a_document_without_the_markers_gets_the_block_at_its_end(document: str) -> None:
+    after = updated(document, [CMR], [])
+    assert after.startswith(document.rstrip("\n"))
+    assert after.rstrip().endswith(END)
+
+
+def test_the_same_numbers_make_the_same_document() -> None:
+    once = updated("# T\n", [CMR, NOTHING], [Release("org/new", "2026-01-01T00:00:00")])
+    assert updated(once, [CMR, NOTHING], [Release("org/new", "2026-01-01T00:00:00")]) == once
+    assert "- org/new, 2026-01-01" in once
+
+
+def test_a_change_is_told_and_kept_until_the_next() -> None:
+    from dataclasses import replace
+
+    first = updated("", [CMR], [])
+    later = replace(CMR, value=45.5, date="2026-03-01", subject="n")
+    second = updated(first, [later], [])
+    assert "| +4.500 since 2026-01-01, was m |" in second
+    assert updated(second, [later], []) == second
+    third = updated(second, [replace(later, value=45.0, date="2026-04-01")], [])
+    assert "| -0.500 since 2026-03-01 |" in third
+
+
+@pytest.mark.parametrize("document", [BEGIN, END, BEGIN * 2 + END, END + BEGIN])
+def test_broken_markers_are_refused(document: str) -> None:
+    with pytest.raises(UserError, match="one of each"):
+        updated(document, [CMR], [])
+
+
+def test_a_state_that_was_edited_is_forgotten() -> None:
+    once = updated("", [CMR], [])
+    start = once.index("evalharness:state ") + len("evalharness:state ")
+    broken = once[:start] + "oops " + once[start:]
+    assert "first" in updated(broken, [CMR], [])
+
+
+def test_names_cannot_end_a_comment_or_open_a_cell() -> None:
+    from dataclasses import replace
+
+    evil = replace(CMR, subject="a --> | b <script>")
+    text = updated("", [evil], [])
+    assert text.count(END) == 1
+    state = text[text.index("evalharness:state") : text.index(END)]
+    assert state.count("-->") == 1
+    assert "\\| b \\<script\\>" in text
+    assert updated(text, [evil], []) == text

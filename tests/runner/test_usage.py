@@ -223,13 +223,13 @@ def test_it_ticks_by_itself_and_stops_with_the_block(monkeypatch: pytest.MonkeyP
     [
         ({}, {"tensor_parallel_size": 4, "pipeline_parallel_size": 2}, 8),
         ({"num_replicas": 3}, {"tensor_parallel_size": 2}, 6),
-        ({"kind": "hf"}, {"tensor_parallel_size": 4}, 1),
+        ({"kind": "hf"}, {"kind": EngineKind.hf, "tensor_parallel_size": 4}, 1),
         ({"device": "cpu"}, {}, 0),
         ({"endpoint": "http://x"}, {}, 0),
     ],
 )
 def test_gpus_that_an_engine_uses(
-    info: dict[str, object], config: dict[str, int], expected: int
+    info: dict[str, object], config: dict[str, Any], expected: int
 ) -> None:
     base: dict[str, object] = {"kind": "vllm", "version": "", "device": "gpu", "dtype": ""}
     base |= {"quantization": None, "max_model_len": 1}

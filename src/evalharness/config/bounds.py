@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 from datetime import date
 from typing import Any
-from urllib.parse import urlsplit
 
 from evalharness.config.schema import (
     CompositeConfig,
     Config,
-    Device,
-    EngineConfig,
-    EngineKind,
     StrategyKind,
     SuiteConfig,
 )
@@ -46,7 +42,6 @@ _SHARES = (
     "sampling.min_p",
     "run.max_error_rate",
 )
-_REPLICA_KINDS = (EngineKind.vllm, EngineKind.hf, EngineKind.fake)
 
 
 def check_values(config: Config) -> None:
@@ -74,8 +69,6 @@ def check_values(config: Config) -> None:
     _check("sampling.repetition_penalty", config.sampling.repetition_penalty, 0, math.inf)
     _check("sampling.top_k", config.sampling.top_k, -1, math.inf)
     _check_day("model.template_date", config.model.template_date)
-    _check_replicas(config.engine)
-    _check_endpoint(config.engine)
     _check_strategy(config)
     for name, task in config.suite.tasks.items():
         _check(f"suite.tasks.{name}.limit", task.limit, 1, math.inf)
@@ -91,20 +84,6 @@ def _check_day(key: str, value: str | None) -> None:
             date.fromisoformat(value)
     except (TypeError, ValueError):
         raise ConfigError(f"{key}: got {value!r}; expected a date such as 2026-05-31") from None
-
-
-def _check_replicas(engine: EngineConfig) -> None:
-    if engine.kind is not EngineKind.replicas:
-        return
-    if engine.replica_kind not in _REPLICA_KINDS:
-        kinds = ", ".join(kind.value for kind in _REPLICA_KINDS)
-        raise ConfigError(
-            f"engine.replica_kind: got {engine.replica_kind.value}; expected one of {kinds}"
-        )
-    if engine.device is Device.cpu and engine.num_replicas is None:
-        raise ConfigError(
-            "engine.num_replicas: must be given on a CPU, where replicas divide the cores"
-        )
 
 
 def _check_composite(suite: SuiteConfig, composite: CompositeConfig) -> None:
@@ -163,31 +142,6 @@ def _check_budgets(config: Config) -> None:
         raise ConfigError(
             f"strategy=budget: model {config.model.name!r} has no thinking tags; for a thinking model set "
             """'model.think_start="<think>"' 'model.think_end="</think>"'"""
-        )
-
-
-def _check_endpoint(engine: EngineConfig) -> None:
-    """Its URL, and that no secret stands in what is written to disk; the messages repeat neither."""
-    if engine.kind is not EngineKind.openai:
-        return
-    if engine.base_url is None:
-        raise ConfigError(
-            "engine.base_url: needed for engine=openai, e.g. http://localhost:8000/v1"
-        )
-    try:
-        url = urlsplit(engine.base_url)
-    except ValueError:
-        url = urlsplit("")
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ConfigError("engine.base_url: expected http[s]://host[:port]/v1")
-    if url.username or url.password or url.query or url.fragment:
-        raise ConfigError(
-            "engine.base_url: takes no user, password or query, as it is written to disk; "
-            "engine.api_key_env names the environment variable that holds the key"
-        )
-    if engine.api_key_env is not None and not engine.api_key_env.isidentifier():
-        raise ConfigError(
-            "engine.api_key_env: takes the name of an environment variable, not the key itself"
         )
 
 

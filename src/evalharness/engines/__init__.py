@@ -1,6 +1,7 @@
 """Engines: token ids in, generations and log-probabilities out. One async protocol, several implementations.
 
-`open_engine` is the only place that knows which class serves which `engine.kind`; each is imported when it is used.
+`spec.KINDS` says which class serves which `engine.kind`, and what the rest of the package has to know of it; each class is
+imported when it is used.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from pathlib import Path
 from evalharness.config.schema import (
     Device,
     EngineConfig,
-    EngineKind,
     RayConfig,
 )
 from evalharness.engines.base import Engine, EngineInfo, RequestError, Weights
-from evalharness.errors import ConfigError
+from evalharness.engines.spec import EngineSpec, describe, engine_class
 
-__all__ = ["Engine", "EngineInfo", "RequestError", "Weights", "open_engine", "resolve_device"]
+__all__ = [
+    "Engine", "EngineInfo", "EngineSpec", "RequestError", "Weights", "ask_server", "describe", "open_engine", "resolve_device",
+]  # fmt: skip
 
 
 DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd")
@@ -37,32 +39,19 @@ async def open_engine(
         EngineError: the engine refused to start.
         ConfigError: the engine isn't installed, or an argument is not one of its own.
     """
-    if config.kind is EngineKind.vllm:
-        from evalharness.engines.vllm.engine import VllmEngine
+    engine: Engine = await engine_class(describe(config)).load(config, weights, ray or RayConfig())
+    return engine
 
-        return VllmEngine.load(config, weights)
-    if config.kind is EngineKind.hf:
-        from evalharness.engines.hf import HfEngine
 
-        return HfEngine.load(config, weights)
-    if config.kind is EngineKind.openai:
-        try:
-            from evalharness.engines.openai.engine import OpenAIEngine
-        except ImportError as e:
-            raise ConfigError(f"engine=openai: {e}. Install evalharness[openai].") from e
-        return await OpenAIEngine.load(config, weights)
-    if config.kind is EngineKind.replicas:
-        from evalharness.engines.replicas.engine import Replicas
+async def ask_server(config: EngineConfig, weights: Weights) -> EngineInfo:
+    """What a server that runs already says of itself.
 
-        return await Replicas.load(config, weights, ray or RayConfig())
-    from evalharness.engines.fake import FakeEngine
-
-    try:
-        return FakeEngine(
-            max_model_len=config.max_model_len or 4096, seed=config.seed, **config.extra
-        )
-    except TypeError as e:
-        raise ConfigError(f"engine.extra: {e}") from e
+    Raises:
+        EngineError, ConfigError: as of `open_engine`.
+    """
+    engine = await open_engine(config, weights)
+    await engine.close()
+    return engine.info
 
 
 def resolve_device(device: Device) -> Device:

@@ -20,6 +20,7 @@ from evalharness.config.schema import (
 )
 from evalharness.engines import resolve_device
 from evalharness.engines.gpus import visible_gpus
+from evalharness.engines.spec import describe
 from evalharness.errors import ConfigError
 
 LEAST_CAPABILITY = (8, 0)
@@ -28,7 +29,6 @@ _SWITCH = "VLLM_BATCH_INVARIANT"
 _QUANTIZATIONS = (None, "fp8", "awq")
 """With kernels for it. gptq and int4 of compressed-tensors go to Marlin's, which vLLM knows not to be invariant and takes
 all the same; of the rest it doesn't say."""
-_ONE_BY_ONE = (EngineKind.hf, EngineKind.fake)
 
 Capability = tuple[int, int] | None
 
@@ -53,7 +53,7 @@ def check_deterministic(
     Raises:
         ConfigError: says why, and what does work.
     """
-    if config.computes in _ONE_BY_ONE:
+    if describe(config).runs_one_by_one:
         return
     if not config.deterministic:
         if config.computes is EngineKind.vllm and os.environ.get(_SWITCH, "0") != "0":

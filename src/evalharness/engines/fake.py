@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 
+from evalharness.config.schema import EngineConfig
 from evalharness.engines.base import EngineInfo, RequestError
 from evalharness.engines.detokenizer import cut_at_stop
 from evalharness.engines.requests import (
@@ -19,7 +20,7 @@ from evalharness.engines.requests import (
     Scores,
     request_key,
 )
-from evalharness.errors import EngineError
+from evalharness.errors import ConfigError, EngineError
 
 
 def _fraction(*parts: object) -> float:
@@ -64,6 +65,20 @@ class FakeEngine:
         self._seed, self._latency_s = seed, latency_s
         self._fail_share, self._die_after = fail_share, die_after
         self._served = open(served, "ab", buffering=0) if served else None  # noqa: SIM115
+
+    @classmethod
+    async def load(
+        cls, config: EngineConfig, _weights: object = None, _ray: object = None
+    ) -> FakeEngine:
+        """One that behaves as `engine.extra` says.
+
+        Raises:
+            ConfigError: it has no such argument.
+        """
+        try:
+            return cls(max_model_len=config.max_model_len or 4096, seed=config.seed, **config.extra)
+        except TypeError as e:
+            raise ConfigError(f"engine.extra: {e}") from e
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """Digits that follow from the prompt, ended by the first stop string or the limit."""

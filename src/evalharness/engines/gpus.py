@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -102,3 +103,26 @@ def visible_names(visible: str | None, uuids: Sequence[str]) -> list[str]:
         else:
             break
     return names
+
+
+def total_memory_bytes() -> int:
+    """The machine's main memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def gpus() -> list[tuple[str, int]]:
+    """(name, memory in bytes) of each NVIDIA GPU that this process may use.
+
+    The driver's own tool is asked, so that no GPU context is opened here.
+    """
+    query = ["nvidia-smi", "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        out = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in line.split(",")] for line in out.splitlines() if line]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    wanted = None if visible is None else set(visible.split(","))
+    return [
+        (name, int(size) * 2**20) for index, name, size in rows if wanted is None or index in wanted
+    ]

@@ -43,7 +43,7 @@ class HfEngine:
         self._lock = asyncio.Lock()
 
     @classmethod
-    def load(cls, config: EngineConfig, weights: Weights) -> HfEngine:
+    async def load(cls, config: EngineConfig, weights: Weights, _ray: object = None) -> HfEngine:
         """Load weights and tokenizer. An adapter is merged into the weights first.
 
         Raises:

@@ -14,19 +14,16 @@ from evalharness import checkpoint, strategies
 from evalharness.checkpoint import CheckpointInfo
 from evalharness.config.schema import (
     Config,
-    Device,
-    EngineConfig,
-    EngineKind,
     Resume,
     RunConfig,
     StrategyKind,
     Variant,
 )
-from evalharness.engines import EngineInfo, Weights, open_engine, resolve_device
+from evalharness.engines import EngineInfo, Weights, ask_server, describe
 from evalharness.engines.determinism import check_deterministic
 from evalharness.engines.detokenizer import special_tokens
+from evalharness.engines.memory_fit import fitting_context
 from evalharness.errors import CheckpointError, ConfigError, StoreError
-from evalharness.runner import environment
 from evalharness.runner.samples import Prompting
 from evalharness.store import layout
 from evalharness.store.read import load_manifest
@@ -45,8 +42,6 @@ from evalharness.tasks.templates import (
 )
 
 logger = logging.getLogger(__name__)
-
-LOADS_WEIGHTS = (EngineKind.vllm, EngineKind.hf)
 
 
 @dataclass(slots=True)
@@ -73,14 +68,15 @@ def prepare(config: Config) -> Prepared:
         go_offline()
     _check_results(Path(config.results_dir), config.run)
     offline = config.data.offline
-    is_served = config.engine.kind is EngineKind.openai
+    spec = describe(config.engine)
+    is_served = spec.is_remote
     path = checkpoint.resolve(config.model, offline, with_weights=not is_served)
     adapter = checkpoint.resolve_adapter(config.model, offline)
     if is_served:
         info = checkpoint.inspect_served(path)
     else:
         info = checkpoint.inspect(path, allow_pickle=config.model.allow_pickle)
-        if config.engine.computes in LOADS_WEIGHTS:
+        if spec.loads_weights:
             info = _check_weights(config, path, info)
     if adapter:
         info = _with_adapter(config, path, adapter, info)
@@ -92,7 +88,7 @@ def prepare(config: Config) -> Prepared:
         allow_pickle=config.model.allow_pickle,
     )
     check_deterministic(config.engine, config.engine.quantization or info.quantization)
-    max_model_len = _check_fit(config, info)
+    max_model_len = fitting_context(config.engine, config.ray, info)
     is_chat = is_chat_model(config, path)
     tokenizer = load_tokenizer(config, path)
     if config.engine.computes in LOADS_WEIGHTS:
@@ -101,7 +97,7 @@ def prepare(config: Config) -> Prepared:
     if is_chat:
         check_template(template, config.model)
         _check_conversation(config, tokenizer)
-    served = _ask_server(config.engine, weights) if is_served else None
+    served = asyncio.run(ask_server(config.engine, weights)) if is_served else None
     suite = load_suite(config)
     if as_they_are := strategies.apply(config.strategy, suite.tasks):
         logger.info(
@@ -148,11 +144,12 @@ def _with_adapter(
 ) -> CheckpointInfo:
     """The same with the adapter over it, which is held against its base before anything is loaded."""
     info = checkpoint.with_adapter(info, checkpoint.inspect_adapter(adapter))
-    if config.engine.computes not in LOADS_WEIGHTS:
+    spec = describe(config.engine)
+    if not spec.loads_weights:
         return info
     fitting = checkpoint.fit_adapter(path, adapter)
     why: str | None = "engine=hf merges every adapter"
-    if config.engine.computes is EngineKind.vllm:
+    if spec.takes_adapters:
         why = fitting.adapter.not_for_vllm
     if why:
         fitting.require_merging()
@@ -181,69 +178,6 @@ def _may_continue(run_dir: Path, resume: Resume) -> bool:
     if resume is Resume.never or not (run_dir / layout.MANIFEST).is_file():
         return False
     return load_manifest(run_dir).status != "complete"
-
-
-def _check_fit(config: Config, info: CheckpointInfo) -> int | None:
-    """The max_model_len to ask for; refuses what can't fit before any weights are loaded."""
-    engine = config.engine
-    wanted = engine.max_model_len
-    if engine.computes is not EngineKind.vllm:
-        return wanted
-    if wanted and info.context_length and wanted > info.context_length:
-        raise CheckpointError(
-            f"engine.max_model_len: {wanted} is more than the checkpoint's context of "
-            f"{info.context_length} tokens"
-        )
-    is_several = engine.kind is EngineKind.replicas
-    if is_several and config.ray.address is not None:
-        return wanted  # this machine isn't the one that matters
-    num_replicas = (engine.num_replicas or 1) if is_several else 1
-    is_cpu = resolve_device(engine.device) is Device.cpu
-    if is_cpu:
-        memory, share, dtype = environment.total_memory_bytes() // num_replicas, 0.9, "float32"
-    else:
-        sizes = [size for _, size in environment.gpus()]
-        if not sizes:
-            return wanted
-        num_wanted = num_replicas * engine.tensor_parallel_size * engine.pipeline_parallel_size
-        if num_wanted > len(sizes):
-            several = "num_replicas x " if is_several else ""
-            raise CheckpointError(
-                f"engine: {num_wanted} GPUs wanted ({several}tensor_parallel_size x "
-                f"pipeline_parallel_size), {len(sizes)} there"
-            )
-        memory, share, dtype = min(sizes), engine.gpu_memory_utilization, "auto"
-    fit = checkpoint.check_fit(
-        info,
-        memory_bytes_per_device=memory,
-        max_model_len=wanted,
-        dtype=engine.dtype if engine.dtype != "auto" else dtype,
-        quantization=engine.quantization,
-        tensor_parallel_size=engine.tensor_parallel_size,
-        pipeline_parallel_size=engine.pipeline_parallel_size,
-        gpu_memory_utilization=share,
-        disk_bytes=info.disk_bytes,
-    )
-    fit.require()
-    if wanted is None and info.context_length and fit.max_model_len < info.context_length:
-        logger.warning(
-            "context cut from %d to %d tokens to fit the memory",
-            info.context_length,
-            fit.max_model_len,
-        )
-        return fit.max_model_len
-    return wanted
-
-
-def _ask_server(config: EngineConfig, weights: Weights) -> EngineInfo:
-    """What a server that runs already says of itself: it is wrong, gone or not able before a run begins."""
-
-    async def ask() -> EngineInfo:
-        engine = await open_engine(config, weights)
-        await engine.close()
-        return engine.info
-
-    return asyncio.run(ask())
 
 
 def _refuse_scoring(served: EngineInfo, suite: LoadedSuite) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from evalharness import checkpoint
 from evalharness.config.schema import (
     Config,
-    EngineKind,
 )
+from evalharness.engines import describe
 from evalharness.engines.requests import (
     Failure,
     GenerateRequest,
@@ -43,8 +43,6 @@ from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.subsets import Subset
 from evalharness.tasks.templates import Template, check_template, template_remarks
 
-_MIN_ROOM = {EngineKind.hf: 0, EngineKind.openai: 2}
-"""See `EngineInfo`."""
 _PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Tokenizers that tokenizer.json describes wholly."""
 _MOST_IDS = 10
@@ -139,7 +137,7 @@ class Previewer:
             model=config.model,
             sampling=config.sampling,
             truncation=config.run.truncation,
-            min_room=_MIN_ROOM.get(config.engine.computes, 1),
+            min_room=describe(config.engine).min_room,
             rolling_as_lm_eval=config.run.rolling_as_lm_eval,
         )
         return cls(

@@ -20,9 +20,8 @@ from omegaconf import OmegaConf
 
 from evalharness.config.schema import (
     Config,
-    EngineKind,
 )
-from evalharness.engines import Engine, open_engine
+from evalharness.engines import Engine, describe, open_engine
 from evalharness.errors import EngineError, WriteError
 from evalharness.runner.asked_docs import docs_to_keep
 from evalharness.runner.execute import (
@@ -221,7 +220,7 @@ class _Execution:
         """The engine; loaded by its first request where all may be answered already."""
         config = self.prepared.config
         # A server may have other weights under the same name by now; to ask it is cheap.
-        may_defer = has_responses and config.engine.kind is not EngineKind.openai
+        may_defer = has_responses and not describe(config.engine).is_remote
         known = known_info(Path(config.results_dir), self.writer.manifest) if may_defer else None
         return DeferredEngine(known, self._load) if known else await self._load()
 

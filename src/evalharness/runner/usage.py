@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from evalharness.config.schema import EngineConfig
-from evalharness.engines import EngineInfo
+from evalharness.engines import EngineInfo, describe
 from evalharness.engines.gpus import (
     Gpu,
     visible_gpus,
@@ -32,7 +32,7 @@ def num_gpus(info: EngineInfo, config: EngineConfig) -> int:
     """GPUs that a running engine uses; 0 on a CPU and for an endpoint, whose GPUs are its own."""
     if info.device != "gpu" or info.endpoint:
         return 0
-    if info.kind == "hf":
+    if describe(config).takes_one_gpu:
         return info.num_replicas
     return config.tensor_parallel_size * config.pipeline_parallel_size * info.num_replicas
 

@@ -6,15 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalharness.config.bounds import check_values
 from evalharness.config.schema import (
-    Config,
     Device,
     EngineConfig,
     EngineKind,
-    ModelConfig,
-    SuiteConfig,
 )
+from evalharness.engines import describe
 from evalharness.engines.replicas.placement import (
     Node,
     divide,
@@ -90,13 +87,7 @@ def test_no_core_is_given_twice(num_cores: int, num_replicas: int) -> None:
 
 
 def checked(**engine: Any) -> None:
-    check_values(
-        Config(
-            model=ModelConfig(name="m"),
-            suite=SuiteConfig(name="s"),
-            engine=EngineConfig(kind=EngineKind.replicas, **engine),
-        )
-    )
+    describe(EngineConfig(kind=EngineKind.replicas, **engine))
 
 
 def test_replicas_of_replicas_are_refused_at_once() -> None:

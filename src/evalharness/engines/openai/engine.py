@@ -117,7 +117,9 @@ class OpenAIEngine:
         self._ends = [str(decoder.decode([end])) for end in sorted(detokenizer.end_token_ids)]
 
     @classmethod
-    async def load(cls, config: EngineConfig, weights: Weights) -> OpenAIEngine:
+    async def load(
+        cls, config: EngineConfig, weights: Weights, _ray: object = None
+    ) -> OpenAIEngine:
         """Find the server and the model on it, and ask what it can.
 
         Raises:

@@ -98,7 +98,7 @@ class VllmEngine:
         self._detokenizer = Detokenizer.of(weights.path, llm.get_tokenizer())
 
     @classmethod
-    def load(cls, config: EngineConfig, weights: Weights) -> VllmEngine:
+    async def load(cls, config: EngineConfig, weights: Weights, _ray: object = None) -> VllmEngine:
         """Start vLLM on the weights. Blocks for the time of loading.
 
         Raises:

@@ -74,7 +74,9 @@ def columns_page() -> str:
         f"\n## manifest.json\n\n`SCHEMA_VERSION` is {records.SCHEMA_VERSION}. {_flat(_comment('SCHEMA_VERSION'))}\n\n"
         + _fields(records.Manifest)
     )
-    parts.append("\n## manifest.json: tasks\n\nOne object a task.\n\n" + _fields(records.TaskSummary))
+    parts.append(
+        "\n## manifest.json: tasks\n\nOne object a task.\n\n" + _fields(records.TaskSummary)
+    )
     return "".join(parts)
 
 
@@ -186,7 +188,7 @@ def _default(field: Field[Any]) -> str:
     if isinstance(value, Enum):
         return f"`{value.value}`"
     if value is None or isinstance(value, bool):
-        return f"`{ {None: 'null', True: 'true', False: 'false'}[value]}`".replace(" ", "")
+        return f"`{ {None: 'null', True: 'true', False: 'false'}[value] }`".replace(" ", "")
     return f"`{value}`" if value != "" else "empty"
 
 

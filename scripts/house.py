@@ -18,6 +18,7 @@ import json
 import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,11 +67,17 @@ def floors(root: Path) -> list[set[str]]:
     return [set(rooms) for rooms in ast.literal_eval(values[0])]
 
 
-def modules(root: Path) -> Iterator[tuple[str, Path, ast.Module]]:
+@cache
+def modules(root: Path) -> list[tuple[str, Path, ast.Module]]:
     """(room, file, its syntax tree) of every module."""
-    for path in sorted(package(root).rglob("*.py")):
-        room = path.relative_to(package(root)).parts[0].removesuffix(".py")
-        yield room, path, ast.parse(path.read_text(encoding="utf-8"))
+    return [
+        (
+            path.relative_to(package(root)).parts[0].removesuffix(".py"),
+            path,
+            ast.parse(path.read_text(encoding="utf-8")),
+        )
+        for path in sorted(package(root).rglob("*.py"))
+    ]
 
 
 def imports(root: Path) -> dict[str, set[str]]:

@@ -1,7 +1,6 @@
 """The command line: help, one line for wrong input, clean standard output, interruptions."""
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -83,12 +82,6 @@ def test_every_verb_has_help(evalharness: Cli, verb: str) -> None:
     assert f"evalharness {verb}" in printed.out
     assert len(printed.out.splitlines()) > 5
     assert printed.err == ""
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_stands_in_the_readme(verb: str) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.search(rf"evalharness {verb}\b", text)
 
 
 WRONG = [

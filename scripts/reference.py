@@ -37,10 +37,10 @@ Values come from `configs/config.yaml` and the files of its groups, then from th
 COLUMNS_HEAD = f"""{MADE}
 # Columns
 
-What is stored of a run and what `evalharness sql` and `evalharness.store.load_*` show of it. The tables `metrics`,
-`samples`, `turns` and `curves` are the files `metrics.parquet`, `samples/<task>.parquet`, `turns/<task>.parquet` and
-`curves.parquet` of all runs; their files have the same columns but for `run_id`, `model`, `suite` and `started_at`, which
-come from the manifest. `runs` is a row a manifest, `responses` are the samples once per doc and repeat.
+What is stored of a run, and what `evalharness sql` and `evalharness.store.load_*` show of it. The tables `metrics`, `samples`,
+`turns` and `curves` are the files `metrics.parquet`, `samples/<task>.parquet`, `turns/<task>.parquet` and `curves.parquet` of
+all runs, with the same columns: each row names its run, so that files of many runs can be read as one table. `runs` is a
+row a manifest, `responses` are the samples once per doc and repeat.
 """
 
 

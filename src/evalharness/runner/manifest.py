@@ -298,7 +298,8 @@ _DOUBT = "were cut by a limit or are empty"
 def describe_doubt(doubt: Doubt, higher_is_better: bool) -> str:
     """What hangs on answers that were cut or are empty, for a reader of the score."""
     share = doubt.num_cut / doubt.num_scored
-    what = f"{100 * share:.2g} % of answers ({doubt.num_cut} of {doubt.num_scored}) {_DOUBT}"
+    percent = float(f"{100 * share:.2g}")
+    what = f"{percent:g} % of answers ({doubt.num_cut} of {doubt.num_scored}) {_DOUBT}"
     if doubt.low is None or doubt.high is None:
         return what
     wrong, right = (doubt.low, doubt.high) if higher_is_better else (doubt.high, doubt.low)

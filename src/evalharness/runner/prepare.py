@@ -91,7 +91,7 @@ def prepare(config: Config) -> Prepared:
     max_model_len = fitting_context(config.engine, config.ray, info)
     is_chat = is_chat_model(config, path)
     tokenizer = load_tokenizer(config, path)
-    if config.engine.computes in LOADS_WEIGHTS:
+    if spec.loads_weights:
         _check_vocabulary(config, tokenizer, info)
     template = Template(tokenizer, config.model)
     if is_chat:

@@ -161,7 +161,8 @@ def _guarded(terminal: IO[str] | None) -> Iterator[None]:
         if process.stdout.read(1) and not is_left.is_set():
             _end_by_force(terminal)
 
-    threading.Thread(target=wait_to_be_told, daemon=True).start()
+    waiting = threading.Thread(target=wait_to_be_told, daemon=True)
+    waiting.start()
     try:
         yield
     finally:
@@ -170,6 +171,9 @@ def _guarded(terminal: IO[str] | None) -> Iterator[None]:
         os.close(writes)
         process.kill()
         process.wait()
+        waiting.join()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _end_by_force(terminal: IO[str] | None) -> NoReturn:

@@ -16,12 +16,13 @@ import asyncio
 import atexit
 import contextlib
 import ctypes
+import functools
 import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import FrameType, TracebackType
@@ -216,6 +217,8 @@ class _State:
     is_interrupted: bool = False
     folder: str | None = None
     """Where a run works; None while none does."""
+    has_moved: bool = False
+    """The working folder was changed since it was looked at."""
 
     @property
     def is_signalled(self) -> bool:
@@ -232,7 +235,10 @@ def watch(*, is_watched: bool) -> None:
     While they do, code that leaves the working folder is brought back to it.
     """
     _state.is_watched, _state.is_interrupted = is_watched, False
-    _state.folder = _folder() if is_watched else None
+    _state.folder = None
+    with contextlib.suppress(OSError):  # it is gone
+        _state.folder = os.getcwd() if is_watched else None  # noqa: PTH109 (a text)
+    os.chdir, os.fchdir = map(_noted, _MOVES) if is_watched else _MOVES
 
 
 def interrupt() -> None:
@@ -323,9 +329,10 @@ class _Main:
         """Take back what code may leave to the whole process: an alarm that is still to come, another working folder."""
         if self._timer is not None and self._timer.signal != signal.SIGALRM:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
-        if _state.folder is not None and _folder() != _state.folder:
+        if _state.has_moved and _state.folder is not None:
+            _state.has_moved = False
             with contextlib.suppress(OSError):
-                os.chdir(_state.folder)
+                _MOVES[0](_state.folder)
 
     def _set(self, seconds: float) -> None:
         assert self._timer is not None
@@ -397,12 +404,18 @@ class _Others:
                         _raise_in(ident, _EndError)
 
 
-def _folder() -> str | None:
-    """The working folder; None where it is gone."""
-    try:
-        return os.getcwd()  # noqa: PTH109 - asked for each sample
-    except OSError:
-        return None
+_MOVES = os.chdir, os.fchdir
+
+
+def _noted(move: Callable[..., None]) -> Callable[..., None]:
+    """The same, which says that it was called: to ask for the working folder after each sample is a system call."""
+
+    @functools.wraps(move)
+    def call(*args: Any, **kwargs: Any) -> None:
+        _state.has_moved = True
+        move(*args, **kwargs)
+
+    return call
 
 
 def _raise_in(ident: int, kind: type[BaseException]) -> None:

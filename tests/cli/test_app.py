@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from evalharness.cli import app
+from evalharness.cli.verbs import VERBS as GROUPED
 from evalharness.store.read import load_manifest, load_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,19 @@ def test_every_verb_has_help(evalharness: Cli, verb: str) -> None:
     assert f"evalharness {verb}" in printed.out
     assert len(printed.out.splitlines()) > 5
     assert printed.err == ""
+
+
+def test_help_lists_every_verb_once_in_groups_and_cuts_none(
+    evalharness: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    printed = evalharness("--help").out
+    listed = [verb for verbs in GROUPED.values() for verb in verbs]
+    assert sorted(listed) == sorted({verb.split()[0] for verb in VERBS})
+    for title, verbs in GROUPED.items():
+        assert f"\n{title}:\n" in printed
+        for verb, text in verbs.items():
+            assert f"  {verb.ljust(11)}  {text}\n" in printed
 
 
 WRONG = [

@@ -29,6 +29,7 @@ from evalharness.cli import (
     trend,
     view,
 )
+from evalharness.cli.verbs import GroupedVerbs
 from evalharness.errors import EvalHarnessError, one_line
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _SIGINT = 130
 
 app = typer.Typer(
     name="evalharness",
+    cls=GroupedVerbs,
     help="Evaluate open Llama-family checkpoints on your own GPUs, and trust the numbers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

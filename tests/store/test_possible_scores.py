@@ -31,6 +31,8 @@ def pairs(
     rows = [DOCS[doc] if isinstance(doc, str) else doc for doc in docs]
     table = dict(zip(COLUMNS, map(np.array, zip(*rows, strict=True)), strict=True))
     table |= {"least": np.fmin(table["a"], table["b"]), "most": np.fmax(table["a"], table["b"])}
+    places = np.arange(len(rows))
+    table |= {f"id_{run}": np.where(np.isnan(table[f"num_{run}"]), NAN, places) for run in "ab"}
     table["cluster"] = np.array([NAN] * len(rows) if clusters is None else clusters)
     table |= {name: np.array(values) for name, values in columns.items()}
     return _pairs({name: column.astype(float) for name, column in table.items()}, asked)

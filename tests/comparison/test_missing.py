@@ -291,7 +291,7 @@ def claims(a: Floats, b: Floats) -> tuple[Claims, str]:
     columns = {
         "a": a, "b": b, "num_a": np.isfinite(a) * 1.0, "num_b": np.isfinite(b) * 1.0,
         "failed": (~np.isfinite(a)) * 1.0 + ~np.isfinite(b), "least": np.fmin(a, b), "most": np.fmax(a, b),
-        "cluster": np.full(len(a), np.nan),
+        "id_a": np.arange(len(a)) * 1.0, "id_b": np.arange(len(a)) * 1.0, "cluster": np.full(len(a), np.nan),
     }  # fmt: skip
     plan = Plan(run_a, run_b, [main_a], [main_b], (), any_prompt=False)
     row = plan.task_row("x", _pairs(columns, plan.asked("x")))

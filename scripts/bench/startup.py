@@ -20,8 +20,8 @@ OWN = """
 import time, sys, json, logging
 import lm_eval.tasks, lm_eval.api.task, datasets, transformers, torch, numpy, hydra, omegaconf
 from transformers import AutoTokenizer
-from evalharness import run_cli
-from evalharness.composition import run_hydra
+from evalharness.cli import run as run_cli
+from evalharness.config.compose import run_hydra
 import evalharness.runner.run as running
 outcomes = []
 original = running.run

@@ -1,4 +1,4 @@
-"""The group `results`: what it does by itself (`results_cli`), and the verbs that keep the folder in order."""
+"""The group `results`: what it does by itself (`results.py`), and the verbs that keep the folder in order."""
 
 from __future__ import annotations
 

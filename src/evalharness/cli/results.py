@@ -30,7 +30,7 @@ def _complete_run_or_verb(context: typer.Context, incomplete: str) -> list[str]:
 
 
 VERBS = ("verify", "prune")
-"""What `results` takes besides a run (`upkeep_cli`)."""
+"""What `results` takes besides a run (`maintain.py`)."""
 
 ResultsDir = Annotated[
     Path,

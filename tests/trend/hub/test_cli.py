@@ -209,8 +209,8 @@ def test_a_wrong_name_is_refused_before_the_hub_is_asked() -> None:
 
 def run(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The verbs as a process of their own, with the client in its natural state."""
-    verbs = "cli.app.add_typer(hub_cli.app, name='adoption'); cli.app.command()(hub_cli.watch)"
-    script = f"{code}\nfrom evalharness import cli, hub_cli\n{verbs}\ncli.main()"
+    verbs = "app.app.add_typer(hub.app, name='adoption'); app.app.command()(hub.watch)"
+    script = f"{code}\nfrom evalharness.cli import app, hub\n{verbs}\napp.main()"
     return subprocess.run(
         [sys.executable, "-c", script, *environment.pop("ARGS").split()],
         cwd=folder,

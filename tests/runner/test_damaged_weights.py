@@ -85,7 +85,8 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(
 
 def test_a_token_that_the_model_lacks_is_a_requests_error(tiny_llama: Path) -> None:
     weights = Weights(path=tiny_llama)
-    engine = HfEngine.load(EngineConfig(kind=EngineKind.hf, device=Device.cpu), weights)
+    config = EngineConfig(kind=EngineKind.hf, device=Device.cpu)
+    engine = asyncio.run(HfEngine.load(config, weights))
     request = ScoreRequest(context_token_ids=(1, 2), continuations=((10**6,),))
     with pytest.raises(RequestError, match=r"the tokenizer gives the ids \[1000000\]"):
         asyncio.run(engine.score(request))

@@ -53,7 +53,7 @@ def forget_imported() -> None:
     """What was imported from folders of tasks is imported anew by whoever needs it next: it may have changed."""
     importlib.invalidate_caches()
     linecache.clearcache()
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         file = getattr(module, "__file__", None) or ""
         if _lies_below(file) and not Path(file).name.startswith(("test_", "conftest.")):
             del sys.modules[name]

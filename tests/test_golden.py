@@ -78,8 +78,10 @@ def _printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("verb", "form"),
+    [(verb, form) for verb in VERBS for form in FORMS if (verb, form) not in NOT_OFFERED],
+)
 def test_a_table_is_what_it_was(
     verb: str,
     form: str,
@@ -87,8 +89,6 @@ def test_a_table_is_what_it_was(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if (verb, form) in NOT_OFFERED:
-        pytest.skip("this verb has no such form")
     monkeypatch.chdir(store)
     monkeypatch.setenv("COLUMNS", "120")
     found = _printed([*VERBS[verb], *FORMS[form]], capsys)

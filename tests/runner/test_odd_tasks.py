@@ -161,8 +161,12 @@ def outcome(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Outco
     )
     rows = [{"q": "Which?", "choices": c, "a": 0} for c in (["x", "y"], [])]
     own_tasks.write(here, "no_choices", own_tasks.CHOICE, rows)
-    rows = [{"q": "Which?", "choices": ["x", "y"], "a": a} for a in (0, 1, 2, -1)]
+    golds: tuple[list[int], ...] = ([0], [1], [2], [-1], [0, 5])
+    rows = [{"q": "Which?", "choices": ["x", "y"], "a": a} for a in golds]
     own_tasks.write(here, "no_gold", own_tasks.CHOICE, rows)
+    yaml = own_tasks.CHOICE + "process_results: !function code.score\n"
+    folder = own_tasks.write(here, "own_gold", yaml, rows[2:4]).parent
+    (folder / "code.py").write_text("def score(doc, results): return {'acc': 1.0}")
     some = "def score(doc, results): return {'acc' if doc['id'] == '0' else 'own': 1.0}"
     add(here, "some_scored", some)
     add(here, "half_texts", "def text(doc): return doc['q'] + '\\ud83d' * (doc['id'] == '1')")
@@ -283,7 +287,7 @@ def test_an_aggregation_may_change_its_own_copy(outcome: Outcome) -> None:
 
 def test_the_other_tasks_are_finished_and_stored(outcome: Outcome) -> None:
     assert outcome.manifest.status == "partial"
-    assert len(outcome.manifest.tasks) == 23
+    assert len(outcome.manifest.tasks) == 24
     assert (summary(outcome, "zz_good").status, value(outcome, "zz_good")) == ("complete", 1.0)
     assert errors(outcome, "zz_good") == [None] * 4
 
@@ -306,10 +310,11 @@ def remarks(outcome: Outcome, name: str) -> tuple[str, ...]:
 def test_a_right_answer_that_is_none_of_the_choices_is_counted(outcome: Outcome) -> None:
     (said,) = [r for r in remarks(outcome, "no_gold") if "choices" in r]
     assert said.startswith(
-        "what is right is none of the choices in 2 of 4 samples, which count as wrong"
+        "what is right is none of the choices in 2 of 5 samples, which count as wrong"
     )
     (task,) = [t for t in outcome.manifest.tasks if t.task == "no_gold"]
     assert task.num_without_gold == 2
+    assert remarks(outcome, "own_gold") == ()
 
 
 def test_samples_that_the_main_metric_leaves_out_are_counted(outcome: Outcome) -> None:

@@ -1,6 +1,6 @@
 """What a configured engine is, before anything of it is loaded: the one place that branches on its kind.
 
-A new engine is a class, a line of `KINDS` and a YAML in `configs/engine`.
+A new engine is a class, its name in `EngineKind`, a line of `KINDS` and a YAML in `configs/engine`.
 """
 
 from __future__ import annotations

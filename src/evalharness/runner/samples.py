@@ -29,7 +29,7 @@ from evalharness.runner.walk import (
     stopped_at_the_draw,
     watch_fewshots,
 )
-from evalharness.tasks.authoring.probe_answers import gold_places
+from evalharness.tasks.authoring.probe_answers import has_gold
 from evalharness.tasks.conversation import (
     Dialogue,
     Send,
@@ -166,19 +166,6 @@ def _is_own_fewshot(loaded: LoadedTask, doc: Any) -> bool:
     return False
 
 
-def _is_without_gold(task: Any, doc: Any) -> bool:
-    """Whether a question's right choice is none of its choices, so that lm-eval counts every answer as wrong."""
-    if task.OUTPUT_TYPE != "multiple_choice" or task.get_config("doc_to_choice") is None:
-        return False
-    try:
-        gold_places(task, doc)
-    except ValueError:
-        return True
-    except Exception:  # the task's own code, which its scorer may not call
-        return False
-    return False
-
-
 class Asked(NamedTuple):
     """One doc's prompts and what is right of it."""
 
@@ -209,13 +196,14 @@ def _ask(
         ):
             instances = _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
             target = loaded.target(doc_id, doc)
+            is_without_gold = not has_gold(loaded.task, doc)
         is_without_system = lm.template.num_without_system > before
         return Asked(
             instances,
             target,
             is_without_system,
             _is_own_fewshot(loaded, doc),
-            _is_without_gold(loaded.task, doc),
+            is_without_gold,
         )
     except UserCodeError as e:
         return Failure(kind="prompt", message=str(e))

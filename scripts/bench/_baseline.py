@@ -97,7 +97,7 @@ class Pair:
         """Use `load_pair`."""
         self.engine, self.lm, self.theirs = engine, lm, theirs
         self.tasks = tasks
-        """Loads the tasks anew: lm-eval keeps a run's state in them."""
+        """Loads the tasks again: lm-eval keeps a run's state in them."""
 
     async def ours(self, tasks: list[LoadedTask], *, journal: bool = True) -> Turn:
         """Our turn, with an empty prefix cache."""

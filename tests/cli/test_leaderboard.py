@@ -144,7 +144,7 @@ def test_what_is_damaged_is_told_and_the_rest_is_shown(results_dir: Path) -> Non
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         "left out, not ended: r5",
-        "left out, metrics damaged: r6; `evalharness results verify` tells more",
+        "left out, metrics damaged: r6; `evalharness results verify` says more",
         "left out, no metrics: r7",
         "no runs, a manifest is missing: r8",
     ]

@@ -265,14 +265,12 @@ def test_a_damaged_file_costs_its_task_only(tmp_path: Path) -> None:
     found = compare(tmp_path, {}, {})
     (tmp_path / "b" / "samples" / "x.parquet").write_bytes(b"PAR1 and nothing PAR1")
     found = compare_runs(tmp_path, found.a, found.b)
-    assert found.left_out == {
-        "x": "damaged samples in b; `evalharness results verify b` tells more"
-    }
+    assert found.left_out == {"x": "damaged samples in b; `evalharness results verify b` says more"}
     assert [row.task for row in found.tasks] == ["y"]
     (tmp_path / "a" / "samples" / "x.parquet").write_bytes(b"PAR1 and nothing PAR1")
     found = compare_runs(tmp_path, found.a, found.b)
     assert found.left_out == {
-        "x": "damaged samples in a and b; `evalharness results verify a b` tells more"
+        "x": "damaged samples in a and b; `evalharness results verify a b` says more"
     }
     (tmp_path / "a" / "samples" / "x.parquet").unlink()
     assert compare_runs(tmp_path, found.a, found.b).left_out == {"x": "no samples"}
@@ -283,7 +281,7 @@ def test_damage_to_a_task_of_an_odd_name_is_told(tmp_path: Path) -> None:
     samples_path(tmp_path / "b", "my/task").write_bytes(b"PAR1 and nothing PAR1")
     found = compare_runs(tmp_path, found.a, found.b)
     assert found.left_out == {
-        "my/task": "damaged samples in b; `evalharness results verify b` tells more"
+        "my/task": "damaged samples in b; `evalharness results verify b` says more"
     }
 
 
@@ -295,9 +293,7 @@ def test_damage_within_a_file_is_blamed_on_the_run_that_has_it(tmp_path: Path) -
         content[place] ^= 255
     path.write_bytes(content)
     found = compare_runs(tmp_path, found.a, found.b)
-    assert found.left_out == {
-        "x": "damaged samples in b; `evalharness results verify b` tells more"
-    }
+    assert found.left_out == {"x": "damaged samples in b; `evalharness results verify b` says more"}
 
 
 def test_a_group_is_one_row_over_all_its_docs(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_batches_that_dont_differ_are_refused(tiny_llama: Path, tmp_path: Path) 
 
 
 def test_a_dead_engine_is_no_comparison(tiny_llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="the same command goes on where it ended"):
+    with pytest.raises(EngineError, match="the same command continues where it ended"):
         selfcheck(config(tiny_llama, tmp_path, extra={"die_after": 3}), 1)
     assert len(list_runs(tmp_path / FOLDER)) == 1
 

@@ -206,7 +206,7 @@ def selfcheck(
     """Measure the noise floor: the same suite twice with different batch sizes, and what differs.
 
     The first run is as configured, the second with batches of --small; both take the first 10 docs of every task unless
-    run.limit (and run.limit_from) says otherwise, answer everything anew, and land in results_dir/.selfcheck.
+    run.limit (and run.limit_from) says otherwise, answer everything again, and land in results_dir/.selfcheck.
 
     \b
     evalharness selfcheck model=smollm2-135m

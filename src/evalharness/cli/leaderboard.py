@@ -180,7 +180,7 @@ def _boards(
     found = load_main_metrics(results_dir, [run.run_id for run in runs])
     if found.damaged:
         told.append(
-            f"left out, metrics damaged: {_some(found.damaged)}; `evalharness results verify` tells more"
+            f"left out, metrics damaged: {_some(found.damaged)}; `evalharness results verify` says more"
         )
     read = {*found.of_run, *found.damaged}
     empty = [run.run_id for run in runs if run.run_id not in read]

@@ -73,7 +73,7 @@ class Jobs:
         return None
 
     def failed(self, error: EvalHarnessError) -> None:
-        """One line on standard error for a job that came to nothing."""
+        """One line on standard error for a job that failed."""
         self.exit_code = max(self.exit_code, error.exit_code)
         sys.stderr.write(f"error: {one_line(error)}\n")
 

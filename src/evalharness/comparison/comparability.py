@@ -216,7 +216,7 @@ FAKE = "both runs are of the fake engine: made-up answers, which say nothing of 
 
 
 def suite_changes(run: Manifest) -> str:
-    """What was changed in the run's suite for this run alone, in words; empty where nothing was, or nobody kept it."""
+    """What was changed in the run's suite for this run alone, in words; empty where nothing was, or it wasn't kept."""
     changes = (run.config.get("suite") or {}).get("modified") or []
     return f"modified suite ({', '.join(map(str, changes))})" if changes else ""
 

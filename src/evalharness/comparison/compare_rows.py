@@ -202,7 +202,7 @@ class Plan:
             if name not in pairs:
                 runs = [path.parents[1].name for path in damaged if path.stem == file_stem(name)]
                 told = f"damaged samples in {' and '.join(runs)}; `evalharness results verify {' '.join(runs)}`"
-                self.left_out[name] = f"{told} tells more" if runs else "no samples"
+                self.left_out[name] = f"{told} says more" if runs else "no samples"
 
     def groups(self) -> dict[str, list[str]]:
         """Group -> its planned tasks; a task by itself is its own group."""

@@ -127,7 +127,7 @@ def _shared(sample: SampleRecord) -> dict[str, Any]:
 
 
 def _token_usage(sample: SampleRecord) -> dict[str, int] | None:
-    """None where nobody counted."""
+    """None where it wasn't measured."""
     asked, said = sample.num_prompt_tokens, sample.num_generated_tokens
     if not asked + said:
         return None

@@ -80,7 +80,7 @@ def _run(config: Config, size: int) -> Outcome:
     if any(task.status == "partial" for task in manifest.tasks):
         raise EngineError(
             f"selfcheck: run {manifest.run_id} is {manifest.status}: {manifest.reason}; "
-            "the same command goes on where it ended"
+            "the same command continues where it ended"
         )
     return outcome
 

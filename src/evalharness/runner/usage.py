@@ -1,7 +1,7 @@
 """What a run draws: GPU energy and memory, split between the tasks that were answered meanwhile, and what it costs.
 
 The GPUs' energy counters are read about once a second. What they counted since goes to the tasks in proportion to their
-samples in flight in that time, so that the tasks together are the run less its loading. Null is what nobody counted: on
+samples in flight in that time, so that the tasks together are the run less its loading. Null is what wasn't measured: on
 CPUs, without a driver, on GPUs of other machines.
 """
 

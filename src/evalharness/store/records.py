@@ -211,7 +211,7 @@ class TaskSummary:
     num_without_system: int = 0
     """Samples whose system text was left out, because the chat template takes none."""
     energy_j: float | None = None
-    """The task's share, by samples in flight, of what the GPUs drew; null where nobody counted. The tasks' shares are
+    """The task's share, by samples in flight, of what the GPUs drew; null where it wasn't measured. The tasks' shares are
     the run's energy less that of loading."""
     peak_gpu_memory_gib: float | None = None
     """Of the GPUs used together, while the task ran."""
@@ -220,7 +220,7 @@ class TaskSummary:
     strategy: str = "single"
     """How requests became answers; a run's strategy applies to its generative tasks only."""
     sampling: str = ""
-    """How its answers were drawn (`tasks.sampling.sampling_words`); empty where it generates none, and where nobody kept it."""
+    """How its answers were drawn (`tasks.sampling.sampling_words`); empty where it generates none, and where it wasn't kept."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why samples failed -> how many, the most frequent first; at most `MAX_REASONS`."""
     bound_low: float | None = None
@@ -309,7 +309,7 @@ class Manifest:
     num_gpus: int = 0
     """GPUs that the engine used; 0 on a CPU and for an endpoint."""
     energy_j: float | None = None
-    """What they drew from loading to the last answer (of the last start); null where nobody counted."""
+    """What they drew from loading to the last answer (of the last start); null where it wasn't measured."""
     load_energy_j: float | None = None
     """The part of it before the first request."""
     peak_gpu_memory_gib: float | None = None

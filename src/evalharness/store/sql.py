@@ -113,7 +113,7 @@ def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection
                 raise
     shown = ", ".join(str(path.relative_to(results_dir.resolve())) for path in damaged[:_MOST_TOLD])
     more = f" and {len(damaged) - _MOST_TOLD} more" if len(damaged) > _MOST_TOLD else ""
-    logger.warning("damaged, left out: %s%s; `evalharness results verify` tells more", shown, more)
+    logger.warning("damaged, left out: %s%s; `evalharness results verify` says more", shown, more)
     return query(connect(results_dir, statement, without=damaged), statement)
 
 

@@ -86,7 +86,7 @@ class LoadedTask:
 
     @property
     def docs(self) -> Sequence[Any]:
-        """The scored split, made once: another look at lm-eval's `eval_docs` may shuffle it anew."""
+        """The scored split, made once: another look at lm-eval's `eval_docs` may shuffle it again."""
         if self._docs is None:
             self._docs = getattr(self.task, "task_docs", None) or self.task.eval_docs
         return self._docs

@@ -86,7 +86,7 @@ class seeded_with(_Place):  # noqa: N801 (read as a function)
     __slots__ = ("_seeds",)
 
     def __init__(self, *, python: int, numpy: int) -> None:
-        """Both begin anew."""
+        """Both begin again."""
         super().__init__()
         self._seeds = python, numpy
 

@@ -2,7 +2,7 @@
 
 Python trusts a `.pyc` whose size and second of change fit the source, and modules that are in `sys.modules`. Code that was
 rewritten within that second would be hashed as the new one and run as the old one. Below a folder of tasks neither is
-trusted: no bytecode is read or written, and each load of a suite imports anew.
+trusted: no bytecode is read or written, and each load of a suite imports again.
 
     task files, helpers beside them, `!function` modules  ->  a loader that compiles what it reads
 """
@@ -50,7 +50,7 @@ def read_source_below(folders: Iterable[Path]) -> None:
 
 
 def forget_imported() -> None:
-    """What was imported from folders of tasks is imported anew by whoever needs it next: it may have changed."""
+    """What was imported from folders of tasks is imported again by whoever needs it next: it may have changed."""
     importlib.invalidate_caches()
     linecache.clearcache()
     for name, module in sys.modules.copy().items():
@@ -60,7 +60,7 @@ def forget_imported() -> None:
 
 
 def import_file(file: Path, name: str, *, package: Path | None = None) -> ModuleType:
-    """Import a file anew under a name.
+    """Import a file again under a name.
 
     Args:
         file: Python source.

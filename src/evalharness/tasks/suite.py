@@ -57,7 +57,7 @@ LM_EVAL_RANDOM_SEED = 0
 
 
 class BrokenTask(NamedTuple):
-    """A name of the suite that came to nothing."""
+    """A name of the suite that failed."""
 
     name: str
     message: str

@@ -36,7 +36,7 @@ STOCK = Path(lm_eval.tasks.__file__).parent
 
 
 class CachedTaskManager(TaskManager):  # type: ignore[misc]
-    """lm-eval's TaskManager with its own tasks out of the cache; `include` is read anew, the last folder winning."""
+    """lm-eval's TaskManager with its own tasks out of the cache; `include` is read again, the last folder winning."""
 
     def __init__(self, include: Sequence[Path]) -> None:
         """Index `include` over lm-eval's own tasks."""

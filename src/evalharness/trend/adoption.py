@@ -1,6 +1,6 @@
 """How a model's use moves: snapshots of the Hub in, differences per day and week out.
 
-Counts only ever grow where a Hub counts events, so a difference below zero is the Hub counting anew (or likes and
+Counts only ever grow where a Hub counts events, so a difference below zero is the Hub counting again (or likes and
 repositories withdrawn): it is kept as it is and marked, never clipped.
 """
 

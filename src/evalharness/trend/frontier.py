@@ -3,7 +3,7 @@
 A model is at the frontier if none released on or before its date has more capability. The line through those models
 is steeper than the trend of all: the largest of more and more draws grows even where their mean doesn't. `order_bias`
 says by how much. Frontier points depend on each other, so intervals come from drawing the models again and finding the
-frontier anew in each draw.
+frontier again in each draw.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ def forecast_skill(dates: Dates, capability: Sequence[float] | Floats, cut: date
 def simulate_line(
     days: Floats, values: Floats, line: Line, num_draws: int, rng: np.random.Generator
 ) -> Floats:
-    """(draws, models) capabilities as they would be if all models followed the line: it plus residuals drawn anew."""
+    """(draws, models) capabilities as they would be if all models followed the line: it plus residuals drawn again."""
     fitted = line.at(days)
     residuals = values - fitted
     residuals = residuals * math.sqrt(len(days) / max(len(days) - 2, 1))

@@ -28,7 +28,7 @@ from evalharness.engines.openai.http import (
     BoundedClient,
     UnfitAnswerError,
 )
-from evalharness.engines.openai.schema import told
+from evalharness.engines.openai.schema import quoted
 from evalharness.errors import ConfigError, EngineError, did_you_mean, then
 
 logger = logging.getLogger(__name__)
@@ -303,11 +303,11 @@ def _answer(found: schema.Completion) -> Answer:
 def _said(e: openai.APIStatusError) -> str:
     """The status and the server's own message, in one line."""
     body = e.body if isinstance(e.body, dict) else {}
-    return f"{e.status_code}: {told(body or e.response.content.decode(errors='replace'))}"
+    return f"{e.status_code}: {quoted(body or e.response.content.decode(errors='replace'))}"
 
 
 def _cause(e: openai.APIConnectionError) -> str:
     if isinstance(e, openai.APITimeoutError):
         return "timed out"
     cause = e.__cause__ or e
-    return told(f"{type(cause).__name__}: {cause}").rstrip(": ")
+    return quoted(f"{type(cause).__name__}: {cause}").rstrip(": ")

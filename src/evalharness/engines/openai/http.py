@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import openai
 
-from evalharness.engines.openai.schema import told
+from evalharness.engines.openai.schema import quoted
 
 MAX_REDIRECTS = 3
 BASE_BYTES = 8 * 2**20
@@ -65,7 +65,7 @@ async def _body(response: httpx2.Response, most_bytes: int) -> bytes:
     encoding = response.headers.get("content-encoding", "")
     if "," in encoding:
         raise UnfitAnswerError(
-            f"the server compressed its answer more than once ({told(encoding)})"
+            f"the server compressed its answer more than once ({quoted(encoding)})"
         )
     body = bytearray()
     async for piece in response.aiter_bytes():
@@ -89,7 +89,7 @@ def _whole(response: httpx2.Response, body: bytes) -> httpx2.Response:
 def _same_host(request: httpx2.Request, response: httpx2.Response) -> httpx2.Request:
     to = response.next_request
     if to is None or _origin(to.url) != _origin(request.url):
-        where = told(str(to.url) if to else response.headers["location"])
+        where = quoted(str(to.url) if to else response.headers["location"])
         raise UnfitAnswerError(
             f"the server redirects to {where}; engine.base_url has to be where the API itself is"
         )

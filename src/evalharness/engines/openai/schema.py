@@ -109,7 +109,7 @@ def completion(body: bytes, *, max_tokens: int) -> Completion:
     """
     content = json_object(body)
     if "choices" not in content and content.get("error"):
-        raise ValueError(f"the server's answer is an error: {told(content['error'])}")
+        raise ValueError(f"the server's answer is an error: {quoted(content['error'])}")
     found = _valid(_COMPLETION, content)
     choice, usage = found["choices"][0], found.get("usage") or {}
     num_tokens = max(len(choice.get("token_ids") or ()), usage.get("completion_tokens") or 0)
@@ -144,14 +144,14 @@ def json_object(body: bytes) -> dict[str, Any]:
             body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys"
         )
     except ValueError as e:
-        begin = told(body[:200].decode(errors="replace"), 60)
-        raise ValueError(f"the server's answer is no JSON ({told(str(e))}): {begin!r}") from e
+        begin = quoted(body[:200].decode(errors="replace"), 60)
+        raise ValueError(f"the server's answer is no JSON ({quoted(str(e))}): {begin!r}") from e
     if not isinstance(content, dict):
-        raise ValueError(f"the server's answer is {told(content, 60)} and no JSON object")
+        raise ValueError(f"the server's answer is {quoted(content, 60)} and no JSON object")
     return content
 
 
-def told(value: object, most: int = 300) -> str:
+def quoted(value: object, most: int = 300) -> str:
     """What a server said, fit to be shown in a line: short, without control characters or halves of characters."""
     if isinstance(value, Mapping):
         value = value.get("message") or value.get("detail") or value
@@ -172,5 +172,5 @@ def _valid(adapter: TypeAdapter[T], content: object) -> T:
     except ValidationError as e:
         error = e.errors(include_url=False, include_context=False)[0]
     where = ".".join(map(str, error["loc"])) or "the answer"
-    why = told(error["msg"].removeprefix("Value error, "))
-    raise ValueError(f"{told(where)} is {told(error['input'], 60)}: {why}")
+    why = quoted(error["msg"].removeprefix("Value error, "))
+    raise ValueError(f"{quoted(where)} is {quoted(error['input'], 60)}: {why}")

@@ -120,7 +120,7 @@ class Replicas:
             answer: Answer
             try:
                 answer = await self._actors[number].answer.remote(request)
-            except RayTaskError:  # not one of our errors: a bug, which no other replica would mend
+            except RayTaskError:  # not one of our errors: a bug, which no other replica would fix
                 raise
             except RayError as e:
                 answer = EngineError(_cause(e))

@@ -1,6 +1,6 @@
 """A vLLM worker extension for CPUs: KV blocks of 16 tokens, where vLLM declares multiples of 32 only.
 
-Of a cached prefix whole blocks are found again, so every prompt computes up to a block of it anew; with many short
+Of a cached prefix whole blocks are found again, so every prompt computes up to a block of it again; with many short
 choices that is most of the work. vLLM's CPU attention has a kernel for 16 ("vec16", which it takes by itself for blocks
 that are no multiple of 32); only its list of block sizes leaves it out. GPUs have blocks of 16 anyway.
 

@@ -114,7 +114,7 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
     yield Method(
         name="Frontier and velocity",
         text="At the frontier is who no earlier model beats; the slope is least squares through those points. Intervals draw "
-        "models again and find the frontier anew in each draw.",
+        "models again and find the frontier again in each draw.",
     )
     yield Method(
         name="Change of pace",

@@ -37,7 +37,7 @@ NOTES = (
     "bound.",
 )
 RECOUNT = (
-    "* recount: the count fell between two snapshots, by the Hub counting anew or by withdrawals."
+    "* recount: the count fell between two snapshots, by the Hub counting again or by withdrawals."
 )
 
 _MODEL = Col("model", least=14)

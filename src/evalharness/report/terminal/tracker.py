@@ -31,7 +31,7 @@ _MOST_RELEASES = 10
 
 
 def updated(document: str, rows: Sequence[Watched], releases: Sequence[Release]) -> str:
-    """The document with its block made anew; a document without one gets it at its end.
+    """The document with its block made again; a document without one gets it at its end.
 
     Args:
         document: Markdown.

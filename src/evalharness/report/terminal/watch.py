@@ -87,7 +87,7 @@ def newest(looks: Iterable[Look]) -> list[Checkpoint]:
 
 def _said(look: Look) -> Iterable[Text]:
     if look.since is None:
-        text = f"{len(look.found)} checkpoints; first look: from now on new ones are told"
+        text = f"{len(look.found)} checkpoints; first look: from now on new ones are reported"
     else:
         when = look.since[:16].replace("T", " ")
         text = f"{len(look.found)} checkpoints, {len(look.new)} new since {when} UTC"

@@ -229,7 +229,7 @@ def _is_python_task(file: Path) -> bool:
 
 
 def _module(file: Path) -> ModuleType:
-    """The file as a package of its folder, anew: it may have changed since."""
+    """The file as a package of its folder, again: it may have changed since."""
     read_source_below([file.parent])
     return import_file(file, f"evalharness_task_{file.parent.name}", package=file.parent)
 

@@ -75,6 +75,7 @@ MODULES = {
     "runner/record.py": ["runner/test_record.py"],
     "runner/rescore.py": ["runner/test_rescore.py"],
     "runner/resume.py": ["runner/test_resume.py", "runner/test_prompts.py"],
+    "runner/sample_values.py": ["runner/test_score.py", "runner/test_likelihoods.py"],
     "runner/score.py": ["runner/test_score.py", "runner/test_likelihoods.py"],
     "runner/manifest.py": ["runner/test_manifest.py"],
     "store/pairs.py": ["store/test_possible_scores.py", "store/test_pairs.py"],

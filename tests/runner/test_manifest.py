@@ -52,9 +52,9 @@ from evalharness.runner.prepare import (
     prepare,
 )
 from evalharness.runner.resume import run_identity
+from evalharness.runner.sample_values import Doubt
 from evalharness.runner.samples import Sample
 from evalharness.runner.score import (
-    Doubt,
     TaskScores,
     no_metric,
 )

@@ -26,9 +26,9 @@ from evalharness.runner import environment
 from evalharness.runner.group_scores import inner_groups
 from evalharness.runner.prepare import Prepared
 from evalharness.runner.resume import run_identity
+from evalharness.runner.sample_values import Doubt
 from evalharness.runner.samples import Sample
 from evalharness.runner.score import (
-    Doubt,
     TaskScores,
     is_higher_better,
 )

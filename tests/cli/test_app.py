@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import typer
 
+from command_line import Cli
 from evalharness.cli import app
 from evalharness.cli.verbs import VERBS as GROUPED
 from evalharness.store.read import load_manifest, load_metrics
@@ -19,15 +20,6 @@ from evalharness.store.read import load_manifest, load_metrics
 ROOT = Path(__file__).parents[2]
 FAKE = ("engine=fake", "run.limit=1", "suite=tiny")
 TINY_SUITE = "name: tiny\ntasks: {weekday_arithmetic: {}, arc_easy_sample: {}}\n"
-
-
-class Printed(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Printed]
 
 
 def _verbs(command: Any, path: str = "") -> Iterator[str]:
@@ -47,33 +39,11 @@ def _id(value: str | list[str]) -> str | None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a model entry and a suite of the user's own."""
-    (tmp_path / "configs" / "model").mkdir(parents=True)
-    (tmp_path / "configs" / "model" / "mine.yaml").write_text(
-        f"name: mine\npath: {tiny_llama}\nvariant: instruct\n"
-    )
-    (tmp_path / "configs" / "suite").mkdir()
-    (tmp_path / "configs" / "suite" / "tiny.yaml").write_text(TINY_SUITE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("EVALHARNESS_RESULTS_DIR", raising=False)
-    return tmp_path
-
-
-@pytest.fixture
-def evalharness(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Cli:
-    """The program, called as a shell calls it."""
-
-    def call(*arguments: str) -> Printed:
-        monkeypatch.setattr(sys, "argv", ["evalharness", *arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            app.main()
-        return Printed(int(exit_.value.code or 0), *capfd.readouterr())
-
-    return call
+def home(home: Path) -> Path:
+    """With a suite of the user's own, too."""
+    (home / "configs" / "suite").mkdir()
+    (home / "configs" / "suite" / "tiny.yaml").write_text(TINY_SUITE)
+    return home
 
 
 @pytest.mark.parametrize("verb", VERBS)

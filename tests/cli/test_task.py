@@ -2,53 +2,18 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 import own_tasks as own
+from command_line import Cli
 from evalharness.cli import (
-    app,
     task,
 )
 from evalharness.tasks import lm_eval_index
 from evalharness.tasks.lm_eval_index import StockRow
-
-
-class Printed(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Printed]
-
-
-@pytest.fixture
-def here(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a model entry."""
-    entry = tmp_path / "configs" / "model" / "mine.yaml"
-    entry.parent.mkdir(parents=True)
-    entry.write_text(f"name: mine\npath: {tiny_llama}\nvariant: instruct\n")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def evalharness(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Cli:
-    def call(*arguments: str) -> Printed:
-        monkeypatch.setattr(sys, "argv", ["evalharness", *arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            app.main()
-        return Printed(int(exit_.value.code or 0), *capfd.readouterr())
-
-    return call
 
 
 def fill_in(folder: Path) -> None:
@@ -63,7 +28,7 @@ KINDS = ["multiple_choice", "generate", "python", "procedural"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_new_task_filled_in_passes_its_check(evalharness: Cli, here: Path, kind: str) -> None:
+def test_a_new_task_filled_in_passes_its_check(evalharness: Cli, home: Path, kind: str) -> None:
     if kind == "procedural":
         pytest.importorskip("reasoning_gym")
     made = evalharness("task", "new", "mine", "--kind", kind)
@@ -71,12 +36,12 @@ def test_a_new_task_filled_in_passes_its_check(evalharness: Cli, here: Path, kin
     assert "evalharness task check mine" in made.out
     assert "without a terminal, set EVALHARNESS_TASKS_TRUST=true" in made.out
     assert evalharness("task", "check", "mine").code == 1
-    fill_in(here / "tasks" / "mine")
+    fill_in(home / "tasks" / "mine")
     checked = evalharness("task", "check", "mine", "--strict")
     assert (checked.code, checked.out.startswith("mine: ok")) == (0, True), checked
 
 
-def test_a_new_task_runs_at_once(evalharness: Cli, here: Path) -> None:
+def test_a_new_task_runs_at_once(evalharness: Cli, home: Path) -> None:
     evalharness("task", "new", "mine", "--kind", "generate")
     done = evalharness("run", "model=mine", "engine=fake", "suite=mine", "--json")
     assert done.code == 0, done.err
@@ -85,11 +50,11 @@ def test_a_new_task_runs_at_once(evalharness: Cli, here: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["multiple_choice", "generate", "python"])
 def test_a_new_tasks_readme_shows_the_prompt_as_it_is(
-    evalharness: Cli, here: Path, kind: str
+    evalharness: Cli, home: Path, kind: str
 ) -> None:
     evalharness("task", "new", "mine", "--kind", kind)
     prompt = preview(evalharness, "mine", "model.chat=false")["prompt"].rstrip("\n")
-    assert f"```text\n{prompt}\n```" in (here / "tasks" / "mine" / "README.md").read_text()
+    assert f"```text\n{prompt}\n```" in (home / "tasks" / "mine" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -103,39 +68,39 @@ def test_a_new_tasks_readme_shows_the_prompt_as_it_is(
     ],
 )
 def test_a_bad_name_is_refused_in_one_line(
-    evalharness: Cli, here: Path, arguments: list[str], said: str
+    evalharness: Cli, home: Path, arguments: list[str], said: str
 ) -> None:
-    (here / "tasks" / "there").mkdir(parents=True)
+    (home / "tasks" / "there").mkdir(parents=True)
     printed = evalharness("task", "new", *arguments)
     assert (printed.code, printed.out) == (2, "")
     assert said in printed.err
     assert len(printed.err.splitlines()) == 1
 
 
-def test_check_prints_one_line_a_defect(evalharness: Cli, here: Path) -> None:
-    own.write(here, "one", rows=[own.SUMS[0], *own.SUMS])
+def test_check_prints_one_line_a_defect(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one", rows=[own.SUMS[0], *own.SUMS])
     printed = evalharness("task", "check", "one")
     assert printed.code == 1
     assert "one: error: docs: id '1' is that of docs 0 and 1" in printed.out.splitlines()
     assert "one: error: README.md: there is none" in printed.out.splitlines()
 
 
-def test_check_as_json(evalharness: Cli, here: Path) -> None:
-    own.write(here, "one")
+def test_check_as_json(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one")
     (found,) = json.loads(evalharness("task", "check", "one", "--json").out)
     assert (found["task"], found["num_docs"], found["num_scored"]) == ("one", 8, 8)
     assert {"level": "error", "what": "there is none", "where": "SOURCE.json"} in found["defects"]
 
 
-def test_check_with_a_model_uses_its_context(evalharness: Cli, here: Path) -> None:
-    own.write(here, "one", rows=[row | {"q": "long " * 300} for row in own.SUMS])
+def test_check_with_a_model_uses_its_context(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one", rows=[row | {"q": "long " * 300} for row in own.SUMS])
     printed = evalharness("task", "check", "one", "model=mine", "engine.max_model_len=500")
     assert "the context 500" in printed.out
 
 
-def test_a_broken_task_is_one_line_and_the_others_are_checked(evalharness: Cli, here: Path) -> None:
-    own.write(here, "bad", own.GENERATE.replace("doc_to_text", "doc_to_txt"))
-    own.write(here, "good")
+def test_a_broken_task_is_one_line_and_the_others_are_checked(evalharness: Cli, home: Path) -> None:
+    own.write(home, "bad", own.GENERATE.replace("doc_to_text", "doc_to_txt"))
+    own.write(home, "good")
     printed = evalharness("task", "check", "--all")
     assert printed.code == 2
     said = "bad: error: tasks/bad/bad.yaml, line 5: doc_to_txt: no such field; did you mean 'doc_to_text'?"
@@ -150,11 +115,11 @@ def preview(evalharness: Cli, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_preview_shows_what_a_run_sends(evalharness: Cli, here: Path) -> None:
+def test_preview_shows_what_a_run_sends(evalharness: Cli, home: Path) -> None:
     yaml = own.GENERATE + "num_fewshot: 1\nfewshot_split: few\n"
     few = [{"id": str(i), "q": f"Few {i}?", "a": str(i)} for i in range(50)]
-    own.write(here, "one", yaml, few=few)
-    suite = here / "configs" / "suite" / "one.yaml"
+    own.write(home, "one", yaml, few=few)
+    suite = home / "configs" / "suite" / "one.yaml"
     suite.parent.mkdir()
     suite.write_text("name: one\ntasks: {one: {}}\n")
     run = evalharness("run", "model=mine", "engine=fake", "suite=one", "run.id=r")
@@ -167,8 +132,8 @@ def test_preview_shows_what_a_run_sends(evalharness: Cli, here: Path) -> None:
         assert shown["fewshots"][0]["q"] in shown["prompt"]
 
 
-def test_preview_of_a_limited_run_shows_its_docs(evalharness: Cli, here: Path) -> None:
-    own.write(here, "one", own.GENERATE + "num_fewshot: 1\nfewshot_split: test\n")
+def test_preview_of_a_limited_run_shows_its_docs(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one", own.GENERATE + "num_fewshot: 1\nfewshot_split: test\n")
     limit = "+suite.tasks.one.limit=3"
     taken = []
     for doc in range(8):
@@ -186,22 +151,22 @@ def test_preview_of_a_limited_run_shows_its_docs(evalharness: Cli, here: Path) -
     assert len(taken) == 3
 
 
-def test_preview_names_stops_sampling_and_target(evalharness: Cli, here: Path) -> None:
-    own.write(here, "one")
+def test_preview_names_stops_sampling_and_target(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one")
     shown = preview(evalharness, "one", "--doc", "3")
     assert (shown["target"], shown["doc_id"]) == ("8", 3)
     assert (shown["sampling"]["stop"], shown["sampling"]["max_gen_toks"]) == (["\n"], 8)
 
 
-def test_preview_names_choices(evalharness: Cli, here: Path) -> None:
-    own.write(here, "one", own.CHOICE, own.PICKS)
+def test_preview_names_choices(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one", own.CHOICE, own.PICKS)
     shown = preview(evalharness, "one", "model.chat=false")
     assert [choice["text"] for choice in shown["choices"]] == [" 0a", " 0b", " 0c", " 0d"]
     assert all(choice["num_tokens"] > 0 for choice in shown["choices"])
 
 
-def test_preview_marks_special_tokens(evalharness: Cli, here: Path) -> None:
-    own.write(here, "one")
+def test_preview_marks_special_tokens(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one")
     shown = preview(evalharness, "one")
     special = [token["text"] for token in shown["tokens"] if token["is_special"]]
     printed = evalharness("task", "preview", "one", "model=mine", "--tokens")
@@ -221,18 +186,18 @@ def test_preview_marks_special_tokens(evalharness: Cli, here: Path) -> None:
     ],
 )
 def test_preview_of_nothing_is_one_line(
-    evalharness: Cli, here: Path, arguments: list[str], said: str
+    evalharness: Cli, home: Path, arguments: list[str], said: str
 ) -> None:
-    own.write(here, "one")
+    own.write(home, "one")
     printed = evalharness("task", "preview", *arguments)
     assert (printed.code, printed.out) == (2, "")
     assert said in printed.err
     assert len(printed.err.splitlines()) == 1
 
 
-def test_list_knows_own_tasks_with_kind_and_docs(evalharness: Cli, here: Path) -> None:
-    own.write(here, "one")
-    own.write(here, "broken").write_text("task: broken\nx: [")
+def test_list_knows_own_tasks_with_kind_and_docs(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one")
+    own.write(home, "broken").write_text("task: broken\nx: [")
     rows = {
         row["name"]: row
         for row in json.loads(evalharness("task", "list", "--custom", "--json").out)
@@ -253,15 +218,15 @@ def test_list_finds_lm_evals_tasks_by_pattern(evalharness: Cli) -> None:
     )
 
 
-def test_list_sums_lm_evals_tasks_up(evalharness: Cli, here: Path) -> None:
-    own.write(here, "one")
+def test_list_sums_lm_evals_tasks_up(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one")
     lines = evalharness("task", "list").out.splitlines()
     assert len(lines) < 80
     assert any(line.startswith("one ") for line in lines)
 
 
-def test_names_of_tasks_are_completed(here: Path) -> None:
-    own.write(here, "one")
+def test_names_of_tasks_are_completed(home: Path) -> None:
+    own.write(home, "one")
     assert task._complete("on")[0] == "one"
     assert "gsm8k_sample" in task._complete("gsm8k_s")
 

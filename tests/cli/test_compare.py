@@ -118,7 +118,7 @@ def test_csv_has_a_row_per_task(results_dir: Path) -> None:
         (["base", "tuned", "--task", "xx"], "has no task 'xx'; did you mean 'x'?"),
         (["--suite", "tt"], "was run for 0 models; did you mean 't'?"),
         (["--suite", "t"], "was run for 1 models"),
-        (["base", "tuned", "--json", "--md"], "one of --json, --csv and --md"),
+        (["base", "tuned", "--json", "--md"], "--json and --md: only one of them"),
     ],
 )
 def test_wrong_input_is_one_line_that_helps(

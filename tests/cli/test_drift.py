@@ -133,7 +133,7 @@ def test_the_call_stands_in_text_and_markdown(results_dir: Path) -> None:
         (["base", "lone"], "'base' and 'lone' have no suite in common (base: cap, safe; lone: t)"),
         (["lone"], "no model that 'lone' was made from has a run (no parent is known); name two"),
         (["base"], "no model that 'base' was made from has a run ('never-run')"),
-        (["base", "sft", "--csv", "--md"], "one of --json, --csv and --md"),
+        (["base", "sft", "--csv", "--md"], "--csv and --md: only one of them"),
     ],
 )
 def test_wrong_input_is_one_line_that_helps(

@@ -138,7 +138,7 @@ def test_without_a_policy_the_default_holds(results_dir: Path) -> None:
             ["base", "other"],
             "'base' and 'other' have no suite in common (base: cap, safe; other: t)",
         ),
-        (["base", "same", "--json", "--md"], "--json or --md, not both"),
+        (["base", "same", "--json", "--md"], "--json and --md: only one of them"),
     ],
 )
 def test_wrong_input_is_one_line_that_helps(

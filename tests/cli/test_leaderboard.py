@@ -118,7 +118,7 @@ def test_csv_and_markdown(results_dir: Path) -> None:
         (["--sort", "tt"], "--sort 'tt': no such column"),
         (["--since", "yesterday"], "--since 'yesterday': a date such as"),
         (["--model", "nobody"], "none of 4 runs"),
-        (["--json", "--csv"], "one of --json, --csv and --md"),
+        (["--json", "--csv"], "--json and --csv: only one of them"),
     ],
 )
 def test_wrong_input_is_one_line(results_dir: Path, arguments: list[str], message: str) -> None:

@@ -121,7 +121,7 @@ def test_samples_of_a_task(results_dir: Path) -> None:
         (["results", "smolm2"], "did you mean 'smollm2'"),
         (["results", "latest", "--task", "gsm8"], "did you mean 'gsm8k'"),
         (["results", "--samples", "3"], "need a run"),
-        (["results", "--json", "--csv"], "not both"),
+        (["results", "--json", "--csv"], "only one of them"),
         (["sql"], "a query is missing"),
         (["sql", "FROM nowhere"], "nowhere does not exist"),
         (["sql", "DROP VIEW metrics"], "only read"),

@@ -202,4 +202,4 @@ def test_sources_as_csv(results: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["list", "sources"])
 def test_json_or_csv_not_both(verb: str) -> None:
-    assert "not both" in error(verb, "--json", "--csv")
+    assert "only one of them" in error(verb, "--json", "--csv")

@@ -69,7 +69,7 @@ def test_the_tracker_is_kept_current_and_left_alone_when_nothing_changed(tmp_pat
         (["--anchors", "one"], "two models"),
         (["--anchors", "nobody,gpt-5-2025-08-07_medium"], "nobody"),
         (["--reference", "none.csv"], "no reported scores of 'none.csv'"),
-        (["--json", "--csv"], "not both"),
+        (["--json", "--csv"], "only one of them"),
         (["--tracker", "/nowhere/at/all.md"], "can't be written"),
     ],
 )

@@ -29,6 +29,7 @@ from evalharness.cli import (
     trend,
     view,
 )
+from evalharness.cli.options import AsJson, ResultsDir
 from evalharness.cli.verbs import GroupedVerbs
 from evalharness.errors import EvalHarnessError, one_line
 
@@ -68,7 +69,6 @@ _Overrides = Annotated[
         metavar="OVERRIDE",
     ),
 ]
-_AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
 
 class _Ended:
@@ -119,7 +119,7 @@ def _main(
 def run(
     context: typer.Context,
     overrides: _Overrides = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate a checkpoint on a suite and show the table.
 
@@ -173,8 +173,8 @@ def resume(
             autocompletion=results.complete_run,
         ),
     ],
-    results_dir: results.ResultsDir = Path("results"),
-    as_json: _AsJson = False,
+    results_dir: ResultsDir = Path("results"),
+    as_json: AsJson = False,
 ) -> None:
     """Continue a run that ended early, with the configuration it was started with.
 
@@ -201,7 +201,7 @@ def selfcheck(
     small: Annotated[
         int, typer.Option("--small", min=1, help="Sequences in a batch of the second run.")
     ] = 1,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure the noise floor: the same suite twice with different batch sizes, and what differs.
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalharness.cli.results import (
+from evalharness.cli.options import (
+    AnyPrompt,
     AsCsv,
     AsJson,
+    AsMarkdown,
     ResultsDir,
     complete_run,
 )
+from evalharness.cli.output import chosen_form, show
 from evalharness.errors import StoreError, UserError, did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from evalharness.store.pairs import DocChange
     from evalharness.store.records import Manifest
 
-AsMarkdown = Annotated[bool, typer.Option("--md", help="Markdown on stdout.")]
 Margin = Annotated[
     float,
     typer.Option(
@@ -56,13 +57,7 @@ def compare(
     samples: Annotated[
         int, typer.Option("--samples", min=1, help="With --flips: docs shown of each task.")
     ] = 5,
-    any_prompt: Annotated[
-        bool,
-        typer.Option(
-            "--any-prompt",
-            help="Also compare tasks whose prompts, sampling, docs or scoring differ; says what differs.",
-        ),
-    ] = False,
+    any_prompt: AnyPrompt = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -78,9 +73,9 @@ def compare(
     Samples are joined by their doc. A task that wasn't asked and scored alike in both is left out, and said to be; where scores
     are missing a verdict holds whatever they are.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    if as_json + as_csv + as_markdown > 1:
-        raise UserError("one of --json, --csv and --md")
+    form = chosen_form(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
     from evalharness.comparison.compare import compare_runs
+    from evalharness.report.terminal import compare as forms
 
     comparisons = [
         compare_runs(results_dir, a, b, tasks=task or (), margin=margin, any_prompt=any_prompt)
@@ -88,19 +83,15 @@ def compare(
     ]
     _check_tasks(comparisons, task or [])
     changes = [_changes(results_dir, found, samples) if flips else [] for found in comparisons]
-    if as_json:
-        _print_json(comparisons, changes)
-    elif as_csv:
-        from evalharness.report import export
-        from evalharness.report.terminal.compare import comparison_rows
-
-        typer.echo(export.as_csv(*comparison_rows(comparisons, show_all=show_all)), nl=False)
-    elif as_markdown:
-        from evalharness.report.terminal.compare import markdown
-
-        typer.echo(markdown(comparisons, show_all=show_all), nl=False)
-    else:
-        _print(comparisons, changes, show_all=show_all)
+    show(
+        form,
+        view=lambda width: forms.comparisons_view(
+            comparisons, changes, show_all=show_all, width=width
+        ),
+        content=lambda: forms.comparisons_as_json(comparisons, changes),
+        rows=lambda: forms.comparison_rows(comparisons, show_all=show_all),
+        markdown=lambda: forms.markdown(comparisons, show_all=show_all),
+    )
     if not any(found.tasks for found in comparisons):
         raise StoreError("compare: the runs have nothing in common that can be compared")
 
@@ -183,37 +174,3 @@ def _changes(results_dir: Path, found: Comparison, most: int) -> list[DocChange]
         if row.result.test != "z"
         for change in load_changes(*dirs, row.task, Scored(row.metric, row.filter), most)
     ]
-
-
-def _print(
-    comparisons: list[Comparison], changes: list[list[DocChange]], *, show_all: bool
-) -> None:
-    from evalharness.report.terminal.compare import (
-        comparison_view,
-        flips_view,
-        labels,
-    )
-    from evalharness.report.terminal.console import console
-
-    out = console()
-    for found, changed in zip(comparisons, changes, strict=True):
-        out.print(comparison_view(found, show_all=show_all, width=out.width))
-        if changed:
-            out.print()
-            out.print(flips_view(changed, labels(found.a, found.b), width=out.width))
-        if found is not comparisons[-1]:
-            out.print()
-
-
-def _print_json(comparisons: list[Comparison], changes: list[list[DocChange]]) -> None:
-    from evalharness.report.terminal.compare import (
-        change_as_json,
-        comparison_as_json,
-    )
-
-    content = [
-        comparison_as_json(found)
-        | ({"flips": [change_as_json(c) for c in changed]} if changed else {})
-        for found, changed in zip(comparisons, changes, strict=True)
-    ]
-    typer.echo(json.dumps(content, ensure_ascii=False, indent=2))

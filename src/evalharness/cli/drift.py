@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evalharness.cli.results import (
+from evalharness.cli.options import (
+    AnyPrompt,
     AsCsv,
     AsJson,
+    AsMarkdown,
     ResultsDir,
     complete_run,
 )
-from evalharness.errors import UserError
+from evalharness.cli.output import chosen_form, show
 
 
 def drift(
@@ -32,17 +33,11 @@ def drift(
             "--margin", min=0, max=1, help="Largest difference of a mean that counts as kept."
         ),
     ] = 0.01,
-    any_prompt: Annotated[
-        bool,
-        typer.Option(
-            "--any-prompt",
-            help="Also compare tasks whose prompts, sampling, docs or scoring differ; says what differs.",
-        ),
-    ] = False,
+    any_prompt: AnyPrompt = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
     as_csv: AsCsv = False,
-    as_markdown: Annotated[bool, typer.Option("--md", help="Markdown on stdout.")] = False,
+    as_markdown: AsMarkdown = False,
 ) -> None:
     """Show what every step of a lineage did to capability and to safety, as far as the docs resolve it.
 
@@ -55,27 +50,15 @@ def drift(
     is followed. A suite's `domain` says what it measures. Up and down are significant differences of a domain's mean;
     kept means shown to lie within the margin; each whatever the scores are that are missing.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    if as_json + as_csv + as_markdown > 1:
-        raise UserError("one of --json, --csv and --md")
+    form = chosen_form(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
     from evalharness.comparison.lineages import find_lineage
+    from evalharness.report.terminal import drift as forms
 
     found = find_lineage(results_dir, names, margin, any_prompt=any_prompt)
-    if as_json:
-        from evalharness.report.terminal.drift import lineage_as_json
-
-        typer.echo(json.dumps(lineage_as_json(found), ensure_ascii=False, indent=2))
-    elif as_csv:
-        from evalharness.report.export import as_csv as csv_text
-        from evalharness.report.terminal.drift import lineage_rows
-
-        typer.echo(csv_text(*lineage_rows(found)), nl=False)
-    elif as_markdown:
-        from evalharness.report.terminal.drift import markdown
-
-        typer.echo(markdown(found), nl=False)
-    else:
-        from evalharness.report.terminal.console import console
-        from evalharness.report.terminal.drift import drift_view
-
-        out = console()
-        out.print(drift_view(found, width=out.width))
+    show(
+        form,
+        view=lambda width: forms.drift_view(found, width=width),
+        content=lambda: forms.lineage_as_json(found),
+        rows=lambda: forms.lineage_rows(found),
+        markdown=lambda: forms.markdown(found),
+    )

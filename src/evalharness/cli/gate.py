@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalharness.cli.results import (
+from evalharness.cli.options import (
+    AnyPrompt,
     AsJson,
+    AsMarkdown,
     ResultsDir,
     complete_run,
 )
-from evalharness.errors import UserError
+from evalharness.cli.output import chosen_form, show
 
 if TYPE_CHECKING:
     from evalharness.comparison.gate import (
@@ -42,16 +43,10 @@ def gate(
     suite: Annotated[
         str | None, typer.Option("--suite", help="Only this suite's runs of the two models.")
     ] = None,
-    any_prompt: Annotated[
-        bool,
-        typer.Option(
-            "--any-prompt",
-            help="Also compare tasks whose prompts, sampling, docs or scoring differ; says what differs.",
-        ),
-    ] = False,
+    any_prompt: AnyPrompt = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
-    as_markdown: Annotated[bool, typer.Option("--md", help="Markdown on stdout.")] = False,
+    as_markdown: AsMarkdown = False,
 ) -> None:
     """Judge whether CANDIDATE is no worse than BASE, task by task, by a policy of margins.
 
@@ -69,12 +64,12 @@ def gate(
     BLOCK         exit code 1: a critical task fails
     INCONCLUSIVE  exit code 2: a critical task can't be judged, or none was (wrong input is 2 as well, with a line on stderr)
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    if as_json and as_markdown:
-        raise UserError("--json or --md, not both")
+    form = chosen_form(as_json=as_json, as_markdown=as_markdown)
     from evalharness.comparison.gate_policy import (
         default_path,
         load_policy,
     )
+    from evalharness.report.terminal import gate as forms
 
     found, names = _judged(
         results_dir,
@@ -83,20 +78,12 @@ def gate(
         load_policy(policy or default_path()),
         any_prompt=any_prompt,
     )
-    if as_json:
-        from evalharness.report.terminal.gate import gate_as_json
-
-        typer.echo(json.dumps(gate_as_json(found, names), ensure_ascii=False, indent=2))
-    elif as_markdown:
-        from evalharness.report.terminal.gate import markdown
-
-        typer.echo(markdown(found, names), nl=False)
-    else:
-        from evalharness.report.terminal.console import console
-        from evalharness.report.terminal.gate import gate_view
-
-        out = console()
-        out.print(gate_view(found, names, width=out.width))
+    show(
+        form,
+        view=lambda width: forms.gate_view(found, names, width=width),
+        content=lambda: forms.gate_as_json(found, names),
+        markdown=lambda: forms.markdown(found, names),
+    )
     raise typer.Exit(found.exit_code)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalharness.cli.results import (
+from evalharness.cli.options import (
     AsCsv,
     AsJson,
     ResultsDir,
 )
+from evalharness.cli.output import chosen_form, print_json, print_view, show
 from evalharness.errors import StoreError, UserError, did_you_mean, then
 
 if TYPE_CHECKING:
@@ -70,13 +70,11 @@ def snapshot(
     taken = collecting.take(api, _with_progress(entries))
     path = snapshots_store.write(results_dir, taken)
     if as_json:
-        _print_json({"path": str(path), **asdict(taken)})
+        print_json({"path": str(path), **asdict(taken)})
     else:
         from evalharness.report.terminal.adoption import snapshot_view
-        from evalharness.report.terminal.console import console
 
-        out = console()
-        out.print(snapshot_view(taken, path=str(path), width=out.width))
+        print_view(lambda width: snapshot_view(taken, path=str(path), width=width))
     if all(model.error for model in taken.models):
         raise UserError(
             f"adoption snapshot: none of {len(entries)} could be seen whole; see {path}"
@@ -95,10 +93,8 @@ def report(
     Reads <results_dir>/.adoption, never the network. Without MODEL: all that were ever seen. --json has every step
     between snapshots.
     """
-    if as_json and as_csv:
-        raise UserError("--json or --csv, not both")
-    from evalharness.report.export import as_csv as csv_text
-    from evalharness.report.terminal import adoption as tables
+    form = chosen_form(as_json=as_json, as_csv=as_csv)
+    from evalharness.report.terminal import adoption as forms
     from evalharness.trend.adoption import adoptions
     from evalharness.trend.hub import (
         client,
@@ -107,21 +103,18 @@ def report(
 
     taken = snapshots_store.read_all(results_dir)
     found = _chosen(adoptions(taken), models or [], results_dir)
-    if as_json:
-        return _print_json(tables.adoption_as_json(found, len(taken)))
-    if as_csv:
-        return typer.echo(csv_text(*tables.adoption_rows(found)), nl=False)
-    if not found:
+    if not found and form == "table":
         return typer.echo(
             f"No snapshots in {results_dir} yet; `evalharness adoption snapshot llama-3.1-8b-instruct` takes one."
         )
-    from evalharness.report.terminal.console import console
-
-    out = console()
-    view = tables.adoption_view(
-        found, num_snapshots=len(taken), is_offline=client.is_offline(), width=out.width
+    return show(
+        form,
+        view=lambda width: forms.adoption_view(
+            found, num_snapshots=len(taken), is_offline=client.is_offline(), width=width
+        ),
+        content=lambda: forms.adoption_as_json(found, len(taken)),
+        rows=lambda: forms.adoption_rows(found),
     )
-    return out.print(view)
 
 
 def watch(
@@ -199,7 +192,7 @@ def _show_watch(
     )
 
     if as_json:
-        return _print_json(watch_as_json(looks, drafts, looked_at=looked_at, endpoint=endpoint))
+        return print_json(watch_as_json(looks, drafts, looked_at=looked_at, endpoint=endpoint))
     from evalharness.report.terminal.console import console
 
     out = console()
@@ -248,9 +241,3 @@ def _with_progress(entries: list[Entry]) -> Iterable[Entry]:
     from rich.progress import track
 
     return track(entries, "asking the Hub", console=Console(stderr=True), transient=True)
-
-
-def _print_json(value: Any) -> None:
-    from evalharness.report.export import as_json
-
-    typer.echo(json.dumps(as_json(value), indent=2))

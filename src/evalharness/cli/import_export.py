@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalharness.cli.results import (
+from evalharness.cli.options import (
     AsJson,
     ResultsDir,
     complete_run,
 )
+from evalharness.cli.output import print_json
 from evalharness.errors import StoreError, UserError, shortened
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def import_(
         from evalharness.report.export import run_as_json
 
         runs = [run_as_json(run.manifest, run.metrics) for run in outcome.runs]
-        typer.echo(json.dumps(runs, ensure_ascii=False, indent=2))
+        print_json(runs)
     else:
         _tell_imported(outcome)
     _tell_not_imported(outcome)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date
 from fnmatch import fnmatchcase
@@ -11,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalharness.cli.results import (
+from evalharness.cli.options import (
+    AnyPrompt,
     AsCsv,
     AsJson,
+    AsMarkdown,
     ResultsDir,
 )
+from evalharness.cli.output import chosen_form, print_lines, show
 from evalharness.errors import StoreError, UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -55,18 +57,12 @@ def leaderboard(
     show_all: Annotated[
         bool, typer.Option("--all", help="Every run, not the best one of each model.")
     ] = False,
-    any_prompt: Annotated[
-        bool,
-        typer.Option(
-            "--any-prompt",
-            help="Also rank scores whose prompts, sampling, docs or scoring differ.",
-        ),
-    ] = False,
+    any_prompt: AnyPrompt = False,
     top: Annotated[int, typer.Option("--top", min=1, help="Rows shown of each table.")] = 50,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
     as_csv: AsCsv = False,
-    as_markdown: Annotated[bool, typer.Option("--md", help="Markdown on stdout.")] = False,
+    as_markdown: AsMarkdown = False,
 ) -> None:
     """Rank models over all runs: a table per suite, scores with intervals, and the ranks they leave open.
 
@@ -79,45 +75,32 @@ def leaderboard(
     latest. Runs with a strategy are rows of their own. A score that isn't asked or made as most rows' is shown, marked ≠,
     and neither averaged nor ranked; scores that are missing count at their worst and at their best for the ranks.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    if as_json + as_csv + as_markdown > 1:
-        raise UserError("one of --json, --csv and --md")
+    form = chosen_form(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
+    from evalharness.report.terminal import leaderboard as forms
     from evalharness.store.read import list_runs
 
-    told: list[str] = []
+    left_out: list[str] = []
     runs = list_runs(results_dir)
     if not runs:
         raise StoreError(f"no runs in {str(results_dir)!r}; `evalharness run` makes one")
     chosen = _chosen(
-        _filtered(runs, suite, model, family, _dates(since, until), _date("--released-since", released_since), told),
-        show_all, told,
+        _filtered(runs, suite, model, family, _dates(since, until), _date("--released-since", released_since), left_out),
+        show_all, left_out,
     )  # fmt: skip
     boards = [
         _columns(board, task)
-        for board in _boards(results_dir, chosen, sort, told, any_prompt=any_prompt)
+        for board in _boards(results_dir, chosen, sort, left_out, any_prompt=any_prompt)
     ]
-    told += _half_copied(results_dir)
-    if as_json:
-        from evalharness.report.terminal.leaderboard import leaderboard_as_json
-
-        content = {"boards": leaderboard_as_json(boards), "left_out": told}
-        typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
-    elif as_csv:
-        from evalharness.report import export
-        from evalharness.report.terminal.leaderboard import leaderboard_rows
-
-        typer.echo(export.as_csv(*leaderboard_rows(boards)), nl=False)
-    elif as_markdown:
-        from evalharness.report.terminal.leaderboard import markdown
-
-        typer.echo(markdown(boards), nl=False)
-    else:
-        from evalharness.report.terminal.console import console
-        from evalharness.report.terminal.leaderboard import leaderboard_view
-
-        out = console()
-        out.print(leaderboard_view(boards, width=out.width, top=top, with_runs=show_all))
-    if not as_json:
-        _tell(told)
+    left_out += _half_copied(results_dir)
+    show(
+        form,
+        view=lambda width: forms.leaderboard_view(boards, width=width, top=top, with_runs=show_all),
+        content=lambda: {"boards": forms.leaderboard_as_json(boards), "left_out": left_out},
+        rows=lambda: forms.leaderboard_rows(boards),
+        markdown=lambda: forms.markdown(boards),
+    )
+    if form != "json":
+        print_lines(left_out, to_stderr=True)
 
 
 def _filtered(
@@ -127,7 +110,7 @@ def _filtered(
     families: Sequence[str] | None,
     started: tuple[date | None, date | None],
     released_since: date | None,
-    told: list[str],
+    left_out: list[str],
 ) -> list[Manifest]:
     for name in suites or ():
         known = {run.suite for run in runs}
@@ -141,22 +124,22 @@ def _filtered(
     if released_since is not None:
         undated = {run.model for run in found if not _entry(run, "release_date")}
         if undated:
-            told.append(f"left out, no release date: {_some(sorted(undated))}")
+            left_out.append(f"left out, no release date: {_some(sorted(undated))}")
         found = [run for run in found if _is_within(_entry(run, "release_date"), released_since, None)]  # fmt: skip
     if not found:
         raise StoreError(f"none of {len(runs)} runs is like that; `evalharness results` lists them")
     return found
 
 
-def _chosen(runs: Sequence[Manifest], show_all: bool, told: list[str]) -> list[Manifest]:
+def _chosen(runs: Sequence[Manifest], show_all: bool, left_out: list[str]) -> list[Manifest]:
     """The best run of each model, suite, version and strategy; or all of them."""
     from evalharness.store.select_runs import best_run
 
     ended = [run for run in runs if run.status != "running" and not run.is_fake]
     if fakes := [run.run_id for run in runs if run.is_fake]:
-        told.append(f"left out, answers made up by the fake engine: {_some(fakes)}")
+        left_out.append(f"left out, answers made up by the fake engine: {_some(fakes)}")
     if going_on := [run.run_id for run in runs if run.status == "running" and not run.is_fake]:
-        told.append(f"left out, not ended: {_some(going_on)}")
+        left_out.append(f"left out, not ended: {_some(going_on)}")
     if show_all:
         return ended
     of_row: dict[tuple[str, ...], list[Manifest]] = {}
@@ -170,7 +153,7 @@ def _boards(
     results_dir: Path,
     runs: Sequence[Manifest],
     sort: str | None,
-    told: list[str],
+    left_out: list[str],
     *,
     any_prompt: bool,
 ) -> list[Board]:
@@ -179,19 +162,19 @@ def _boards(
 
     found = load_main_metrics(results_dir, [run.run_id for run in runs])
     if found.damaged:
-        told.append(
+        left_out.append(
             f"left out, metrics damaged: {_some(found.damaged)}; `evalharness results verify` says more"
         )
     read = {*found.of_run, *found.damaged}
     empty = [run.run_id for run in runs if run.run_id not in read]
     if empty:
-        told.append(f"left out, no metrics: {_some(empty)}")
+        left_out.append(f"left out, no metrics: {_some(empty)}")
     boards = build_boards(runs, found.of_run, sort, any_prompt=any_prompt)
     known = list(dict.fromkeys(task for board in boards for task in board.tasks))
     if sort is not None and sort not in known:
         raise StoreError(f"--sort {sort!r}: no such column{did_you_mean(sort, known)}")
     if not boards:
-        raise StoreError("no run to rank: " + "; ".join(told))
+        raise StoreError("no run to rank: " + "; ".join(left_out))
     return boards
 
 
@@ -241,10 +224,3 @@ def _date(option: str, text: str | None) -> date | None:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more
-
-
-def _tell(lines: Sequence[str]) -> None:
-    from evalharness.report.terminal.format import plain
-
-    for line in lines:
-        typer.echo(plain(line).plain, err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -12,11 +11,12 @@ import typer
 from typer.core import TyperGroup
 
 from evalharness.cli import results
-from evalharness.cli.results import (
+from evalharness.cli.options import (
     AsJson,
     ResultsDir,
     complete_run,
 )
+from evalharness.cli.output import print_json, print_view
 from evalharness.errors import UserError, WriteError
 
 if TYPE_CHECKING:
@@ -76,14 +76,12 @@ def verify(
     if as_json:
         from dataclasses import asdict
 
-        _print_json({"num_runs": len(names), "damages": [asdict(damage) for damage in damages]})
+        print_json({"num_runs": len(names), "damages": [asdict(damage) for damage in damages]})
     else:
         if damages:
-            from evalharness.report.terminal.console import console
             from evalharness.report.terminal.maintain import damage_table
 
-            out = console()
-            out.print(damage_table(damages, width=out.width))
+            print_view(lambda width: damage_table(damages, width=width))
         files = f"{len(damages)} file{'s' if len(damages) != 1 else ''}"
         state = f"{damaged} damaged ({files}); all else reads" if damages else "all is well"
         typer.echo(f"{len(names)} run{'s' if len(names) != 1 else ''} checked: {state}")
@@ -177,13 +175,10 @@ def _show(candidates: Sequence[Candidate], as_json: bool, yes: bool) -> None:
     num_bytes = sum(candidate.num_bytes for candidate in candidates)
     if as_json:
         content = [candidate_fields(candidate) for candidate in candidates]
-        return _print_json({"is_deleted": yes, "num_bytes": num_bytes, "candidates": content})
+        return print_json({"is_deleted": yes, "num_bytes": num_bytes, "candidates": content})
     if not candidates:
         return typer.echo("nothing to prune")
-    from evalharness.report.terminal.console import console
-
-    out = console()
-    out.print(candidates_table(candidates, width=out.width))
+    print_view(lambda width: candidates_table(candidates, width=width))
     state = "deleted" if yes else "may go; --yes deletes"
     return typer.echo(f"{len(candidates)} of {size(num_bytes)} {state}")
 
@@ -193,7 +188,3 @@ def _date(text: str | None) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError as e:
         raise UserError(f"--before {text!r}: a date such as 2025-01-31") from e
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalharness.cli.options import AsJson
+from evalharness.cli.output import print_json, print_view
 from evalharness.config.entries import (
     ModelEntry,
     all_entries,
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from evalharness.config.schema import ModelConfig
 
 app = typer.Typer(no_args_is_help=True, help="Checkpoints: what they are, and which are known.")
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 class Dtype(StrEnum):
@@ -53,7 +52,7 @@ def inspect_command(
             help="Read every byte of the weights: fingerprint all of them, and find values that are no finite numbers.",
         ),
     ] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show whose weights these are and how large: fingerprints, parameters, experts, context.
 
@@ -62,11 +61,9 @@ def inspect_command(
     """
     info = _inspect(model, full)
     if as_json:
-        typer.echo(json.dumps(asdict(info), indent=2))
+        print_json(asdict(info))
     else:
-        from evalharness.report.terminal.console import console
-
-        console().print(_table(info))
+        print_view(lambda _: _table(info))
 
 
 @app.command("merge")
@@ -112,12 +109,11 @@ def demo_command(
 
 
 @app.command("list")
-def list_command(as_json: JsonOption = False) -> None:
+def list_command(as_json: AsJson = False) -> None:
     """List the entries of configs/model: yours first, then those that ship with evalharness."""
     rows = [_row(entry) for entry in all_entries()]
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
-        return
+        return print_json([asdict(row) for row in rows])
     from evalharness.report.terminal.console import console
     from evalharness.report.terminal.format import plain
     from evalharness.report.terminal.table_layout import (
@@ -142,6 +138,7 @@ def list_command(as_json: JsonOption = False) -> None:
         "the Hub when it isn't there.",
         style="dim",
     )
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

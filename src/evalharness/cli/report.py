@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evalharness.cli.results import ResultsDir
+from evalharness.cli.options import ResultsDir
+from evalharness.cli.output import print_json
 
 _MIB = 2**20
 
@@ -45,10 +45,9 @@ def report(
 
     made = write_report(results_dir, out, title, draws)
     if as_json:
-        typer.echo(json.dumps(made.numbers, ensure_ascii=False, indent=2))
-        return
+        return print_json(made.numbers)
     changed = (
         "the first here" if made.changed is None else f"changes since the last: {len(made.changed)}"
     )
     num_runs = len(made.numbers["runs"])
-    typer.echo(f"{made.html}: {made.size_bytes / _MIB:.1f} MiB, {num_runs} runs, {changed}")
+    return typer.echo(f"{made.html}: {made.size_bytes / _MIB:.1f} MiB, {num_runs} runs, {changed}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evalharness.cli.results import (
+from evalharness.cli.options import (
     AsJson,
     ResultsDir,
     complete_run,
 )
+from evalharness.cli.output import chosen_form, show
 from evalharness.cli.run import (
     NEEDED,
     not_installed,
@@ -83,31 +83,21 @@ def rescore(
         if e.name not in NEEDED:
             raise
         raise not_installed("rescore", e) from e
+    from evalharness.report.terminal import rescore as forms
+
     found = (rescored.metrics_before, rescored.metrics_after, rescored.changes)
-    if as_json:
-        from evalharness.report.terminal.rescore import rescored_as_json
-
-        new_run = rescored.manifest.run_id if rescored.run_dir else None
-        content = rescored_as_json(
-            *found, num_samples=rescored.num_samples, run=manifest.run_id, new_run=new_run
-        )
-        typer.echo(json.dumps(content, indent=2))
-        return
-    from evalharness.report.terminal.console import console
-    from evalharness.report.terminal.rescore import rescored_view
-
-    out = console()
+    new_run = rescored.manifest.run_id if rescored.run_dir else None
     ending = "nothing written"
     if rescored.run_dir:
         ending = f"new run {rescored.run_dir}; {manifest.run_id} stays as it is"
     elif is_dry and rescored.changes:
         ending = "nothing written: --dry-run"
-    out.print(
-        rescored_view(
-            *found,
-            num_samples=rescored.num_samples,
-            ending=ending,
-            most=samples,
-            width=out.width,
-        )
+    show(
+        chosen_form(as_json=as_json),
+        view=lambda width: forms.rescored_view(
+            *found, num_samples=rescored.num_samples, ending=ending, most=samples, width=width
+        ),
+        content=lambda: forms.rescored_as_json(
+            *found, num_samples=rescored.num_samples, run=manifest.run_id, new_run=new_run
+        ),
     )

@@ -1,27 +1,22 @@
 """The verbs `results` and `sql`: what the store holds, as tables, JSON or CSV."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from evalharness.cli.options import (
+    AsCsv,
+    AsJson,
+    ResultsDir,
+    complete_run,
+)
+from evalharness.cli.output import Form, chosen_form, print_view, show, show_rows
 from evalharness.errors import StoreError, UserError, did_you_mean
 from evalharness.store.records import Manifest
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 _MOST_ROWS = 200
 """Rows of a query shown as a table."""
-
-
-def complete_run(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of runs that begin so, for shell completion."""
-    from evalharness.store.read import run_names
-
-    names = ["latest", *run_names(context.params.get("results_dir") or Path("results"))]
-    return [name for name in names if name.startswith(incomplete)]
 
 
 def _complete_run_or_verb(context: typer.Context, incomplete: str) -> list[str]:
@@ -31,15 +26,6 @@ def _complete_run_or_verb(context: typer.Context, incomplete: str) -> list[str]:
 
 VERBS = ("verify", "prune")
 """What `results` takes besides a run (`maintain.py`)."""
-
-ResultsDir = Annotated[
-    Path,
-    typer.Option(
-        "--results-dir", envvar="EVALHARNESS_RESULTS_DIR", help="Folder that holds the runs."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout; NaN is null.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on stdout; NaN is empty.")]
 
 
 def results(
@@ -72,7 +58,7 @@ def results(
     Examples: `evalharness results`, `evalharness results latest --all`,
     `evalharness results latest --task gsm8k --samples 3`, `evalharness results latest --curve`.
     """
-    _refuse_both(as_json, as_csv)
+    form = chosen_form(as_json=as_json, as_csv=as_csv)
     if task is not None and samples is None and not curve:
         samples = 1
     if run is None:
@@ -80,15 +66,15 @@ def results(
             raise UserError(
                 "--task, --samples and --curve need a run: `evalharness results latest --samples 3`"
             )
-        return _list(results_dir, as_json, as_csv)
+        return _list(results_dir, form)
     from evalharness.store.read import as_seen, find_run
 
     manifest = as_seen(results_dir, find_run(results_dir, run))
     if curve:
-        return _curve(results_dir / manifest.run_id, manifest, task, as_json, as_csv)
+        return _curve(results_dir / manifest.run_id, manifest, task, form)
     if samples is not None:
-        return _samples(results_dir / manifest.run_id, manifest, task, samples, as_json, as_csv)
-    return _show(results_dir / manifest.run_id, manifest, as_json, as_csv, show_all)
+        return _samples(results_dir / manifest.run_id, manifest, task, samples, form)
+    return _show(results_dir / manifest.run_id, manifest, form, show_all)
 
 
 def sql(
@@ -107,33 +93,33 @@ def sql(
 
     Example: `evalharness sql "SELECT model, task, value, ci_low, ci_high, n FROM metrics WHERE is_main"`
     """
-    _refuse_both(as_json, as_csv)
+    form = chosen_form(as_json=as_json, as_csv=as_csv)
     if columns:
         names, rows = _columns()
-        return _print_rows(names, rows, as_json, as_csv)
+        return show_rows(form, names, rows)
     if query is None:
         raise UserError('sql: a query is missing; `evalharness sql "FROM runs"`, or --columns')
     from evalharness.store import sql as store
 
     cursor = store.query_intact(results_dir, query)
     names = [item[0] for item in cursor.description or []]
-    if as_json or as_csv:
-        return _print_rows(names, cursor.fetchall(), as_json, as_csv)
+    if form != "table":
+        return show_rows(form, names, cursor.fetchall())
     rows = cursor.fetchmany(_MOST_ROWS + 1)
-    _print_rows(names, rows[:_MOST_ROWS], as_json, as_csv)
+    show_rows(form, names, rows[:_MOST_ROWS])
     if len(rows) > _MOST_ROWS:
         typer.echo(f"first {_MOST_ROWS} rows; --csv and --json give all", err=True)
 
 
-def _list(results_dir: Path, as_json: bool, as_csv: bool) -> None:
+def _list(results_dir: Path, form: Form) -> None:
     from evalharness.store.columns import RUNS, run_row
     from evalharness.store.read import as_seen, list_runs
 
     runs = [as_seen(results_dir, run) for run in list_runs(results_dir)]
-    if as_json or as_csv:
+    if form != "table":
         names = [column.name for column in RUNS if column.name != "manifest"]
         rows = [[row[name] for name in names] for row in map(run_row, runs)]
-        return _print_rows(names, rows, as_json, as_csv)
+        return show_rows(form, names, rows)
     if not runs:
         typer.echo(
             f"No runs in {results_dir} yet; `evalharness run model=smollm2-135m suite=quick` makes one."
@@ -141,32 +127,26 @@ def _list(results_dir: Path, as_json: bool, as_csv: bool) -> None:
         return None
     from evalharness.report.terminal import run_list
 
-    console = _console()
-    console.print(run_list.runs_table(runs, width=console.width))
-    return None
+    return print_view(lambda width: run_list.runs_table(runs, width=width))
 
 
-def _show(run_dir: Path, manifest: Manifest, as_json: bool, as_csv: bool, show_all: bool) -> None:
+def _show(run_dir: Path, manifest: Manifest, form: Form, show_all: bool) -> None:
     from evalharness.report import export
     from evalharness.report.terminal.run import run_table
     from evalharness.store.read import load_metrics
 
     metrics = load_metrics(run_dir)
-    if as_json:
-        return _print_json(export.run_as_json(manifest, metrics))
-    if as_csv:
-        names, rows = export.metric_rows(manifest, metrics)
-        return _print_rows(names, rows, as_json, as_csv)
-    console = _console()
-    console.print(
-        run_table(manifest, metrics, run_dir=str(run_dir), width=console.width, show_all=show_all)
+    show(
+        form,
+        view=lambda width: run_table(
+            manifest, metrics, run_dir=str(run_dir), width=width, show_all=show_all
+        ),
+        content=lambda: export.run_as_json(manifest, metrics),
+        rows=lambda: export.metric_rows(manifest, metrics),
     )
-    return None
 
 
-def _curve(
-    run_dir: Path, manifest: Manifest, task: str | None, as_json: bool, as_csv: bool
-) -> None:
+def _curve(run_dir: Path, manifest: Manifest, task: str | None, form: Form) -> None:
     from dataclasses import asdict
 
     from evalharness.store.read import load_curves, load_metrics
@@ -188,19 +168,16 @@ def _curve(
             f"run {manifest.run_id!r} has no curve of task {task!r}{did_you_mean(task, known)}"
         )
     points = [point for point in points if task in (None, point.task)]
-    if as_json or as_csv:
+    if form != "table":
         rows = [asdict(point) for point in points]
-        return _print_rows(list(rows[0]), [list(row.values()) for row in rows], as_json, as_csv)
+        return show_rows(form, list(rows[0]), [list(row.values()) for row in rows])
     from evalharness.report.terminal.ascii_curves import curves_view
 
-    console = _console()
-    console.print(curves_view(points, load_metrics(run_dir), width=console.width))
-    return None
+    metrics = load_metrics(run_dir)
+    return print_view(lambda width: curves_view(points, metrics, width=width))
 
 
-def _samples(
-    run_dir: Path, manifest: Manifest, task: str | None, num: int, as_json: bool, as_csv: bool
-) -> None:
+def _samples(run_dir: Path, manifest: Manifest, task: str | None, num: int, form: Form) -> None:
     from dataclasses import asdict
     from itertools import islice
 
@@ -215,10 +192,10 @@ def _samples(
     if known and task not in known:
         raise StoreError(f"run {manifest.run_id!r} has no task {task!r}{did_you_mean(task, known)}")
     rows = [asdict(sample) for sample in islice(iter_samples(run_dir, task), num)]
-    if as_json or as_csv:
+    if form != "table":
         names = list(rows[0]) if rows else []
-        return _print_rows(names, [list(row.values()) for row in rows], as_json, as_csv)
-    return _console().print(run_list.samples_view(rows))
+        return show_rows(form, names, [list(row.values()) for row in rows])
+    return print_view(lambda _: run_list.samples_view(rows))
 
 
 def _columns() -> tuple[list[str], list[list[Any]]]:
@@ -226,32 +203,3 @@ def _columns() -> tuple[list[str], list[list[Any]]]:
 
     rows = [[view, *column] for view, columns in TABLES.items() for column in columns]
     return ["view", "column", "type", "holds"], rows
-
-
-def _print_rows(names: list[str], rows: list[Any], as_json: bool, as_csv: bool) -> None:
-    from evalharness.report import export
-    from evalharness.report.terminal import run_list
-
-    if as_json:
-        return _print_json([dict(zip(names, row, strict=True)) for row in rows])
-    if as_csv:
-        return typer.echo(export.as_csv(names, rows), nl=False)
-    console = _console()
-    return console.print(run_list.rows_table(names, rows, width=console.width))
-
-
-def _print_json(value: Any) -> None:
-    from evalharness.report.export import as_json
-
-    typer.echo(json.dumps(as_json(value), ensure_ascii=False, indent=2))
-
-
-def _console() -> "Console":
-    from evalharness.report.terminal.console import console
-
-    return console()
-
-
-def _refuse_both(as_json: bool, as_csv: bool) -> None:
-    if as_json and as_csv:
-        raise UserError("--json or --csv, not both")

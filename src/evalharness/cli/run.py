@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from evalharness.cli.output import print_json, print_view
 from evalharness.errors import ConfigError, EvalHarnessError, StoreError, one_line
 
 if TYPE_CHECKING:
@@ -56,16 +56,11 @@ class Jobs:
 
             self._finished.append(run_as_json(outcome.manifest, outcome.metrics))
         else:
-            from evalharness.report.terminal.console import console
             from evalharness.report.terminal.run import run_table
 
-            out = console()
-            out.print(
-                run_table(
-                    outcome.manifest,
-                    outcome.metrics,
-                    run_dir=str(outcome.run_dir),
-                    width=out.width,
+            print_view(
+                lambda width: run_table(
+                    outcome.manifest, outcome.metrics, run_dir=str(outcome.run_dir), width=width
                 )
             )
         if outcome.manifest.reason == INTERRUPTED:
@@ -85,7 +80,7 @@ class Jobs:
     def close(self) -> None:
         """Print the JSON of what was run, if that was wanted."""
         if self._finished:
-            sys.stdout.write(json.dumps(self._finished, indent=2) + "\n")
+            print_json(self._finished)
 
 
 def not_installed(verb: str, error: ModuleNotFoundError) -> ConfigError:

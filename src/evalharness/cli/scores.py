@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalharness.cli.results import (
+from evalharness.cli.options import (
     AsCsv,
     AsJson,
     ResultsDir,
 )
+from evalharness.cli.output import chosen_form, print_json, print_lines, show_rows
 from evalharness.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from evalharness.cli.output import Form
     from evalharness.trend.scores.read_csv import Reading
     from evalharness.trend.scores.records import ReportedScore
     from evalharness.trend.scores.storage import Stored
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 200
 """Scores shown as a table."""
 _MOST_REMARKS = 50
-"""Lines told about a file, of each kind."""
+"""Lines shown about a file, of each kind."""
 
 app = typer.Typer(
     no_args_is_help=True, help="Reported scores, each with its source, beside those measured here."
@@ -42,7 +43,7 @@ def import_file(
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Keep the scores of a CSV file, in <results_dir>/.scores; every line that can't be taken is told.
+    """Keep the scores of a CSV file, in <results_dir>/.scores; every line that can't be taken is named.
 
     Needed columns: model, benchmark, score (0 to 100), and reported_by or source_repo. Further ones say how it was measured
     (metric, n, n_shot, cot, chat, subset, harness), of which model (family, release_date, total_params_b,
@@ -62,11 +63,11 @@ def import_file(
     stored = store_scores(results_dir, reading.scores, is_dry=dry_run)
     conflicts = _conflicts_of(stored.added, results_dir)
     if as_json:
-        _print_json(_import_as_json(reading, stored, conflicts, dry_run))
+        print_json(_import_as_json(reading, stored, conflicts, dry_run))
     else:
         for kind in (reading.notices, reading.skipped, reading.duplicates, reading.unknown):
-            _tell(str(remark) for remark in kind)
-        _tell(_conflict_line(group) for group in conflicts)
+            _warn(str(remark) for remark in kind)
+        _warn(_conflict_line(group) for group in conflicts)
     if not reading.scores:
         num_bad = len({problem.line for problem in reading.skipped})
         raise UserError(
@@ -78,7 +79,7 @@ def import_file(
             )
         )
     if not as_json:
-        _show(_imported_line(reading, stored, dry_run))
+        print_lines([_imported_line(reading, stored, dry_run)])
 
 
 @app.command("list")
@@ -107,16 +108,15 @@ def list_scores(
     evalharness scores list --model "llama 3.1 8b" --benchmark mmlu
     evalharness scores list --source measured
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    if as_json and as_csv:
-        raise UserError("--json or --csv, not both")
+    form = chosen_form(as_json=as_json, as_csv=as_csv)
     scores = _all_scores(results_dir)
     scores = _of_model(scores, model) if model else scores
     scores = _of_benchmark(scores, benchmark) if benchmark else scores
     scores = _of_source(scores, source) if source else scores
-    if as_json or as_csv:
-        return _print_all(scores, as_json)
+    if form != "table":
+        return _show_all(form, scores)
     if not scores:
-        return _show("No scores of that model, benchmark and source together.")
+        return print_lines(["No scores of that model, benchmark and source together."])
     return _print_table(sorted(scores, key=lambda s: (s.benchmark.casefold(), s.model.casefold())))
 
 
@@ -125,15 +125,10 @@ def sources(
     results_dir: ResultsDir = Path("results"), as_json: AsJson = False, as_csv: AsCsv = False
 ) -> None:
     """Show where the scores come from: collection, source, counts, dates and licence."""
-    if as_json and as_csv:
-        raise UserError("--json or --csv, not both")
+    form = chosen_form(as_json=as_json, as_csv=as_csv)
     rows = _sources(_all_scores(results_dir))
-    if as_json:
-        return _print_json(rows)
-    if as_csv:
-        from evalharness.report.export import as_csv as csv_text
-
-        return typer.echo(csv_text(list(rows[0]), [list(row.values()) for row in rows]), nl=False)
+    if form != "table":
+        return show_rows(form, list(rows[0]), [list(row.values()) for row in rows])
     return _print_sources(rows)
 
 
@@ -250,17 +245,13 @@ def _as_dict(score: ReportedScore) -> dict[str, Any]:
     return asdict(score)
 
 
-def _print_all(scores: Sequence[ReportedScore], as_json: bool) -> None:
+def _show_all(form: Form, scores: Sequence[ReportedScore]) -> None:
     from dataclasses import fields
 
-    from evalharness.report.export import as_csv
     from evalharness.trend.scores.records import ReportedScore
 
-    if as_json:
-        return _print_json([_as_dict(score) for score in scores])
     names = [field.name for field in fields(ReportedScore)]
-    rows = ([getattr(score, name) for name in names] for score in scores)
-    return typer.echo(as_csv(names, rows), nl=False)
+    show_rows(form, names, [[getattr(score, name) for name in names] for score in scores])
 
 
 def _print_table(scores: Sequence[ReportedScore]) -> None:
@@ -283,9 +274,9 @@ def _print_table(scores: Sequence[ReportedScore]) -> None:
         for score in shown
     ]
     names = ["benchmark", "model", "score", "", "95 %", "n", "protocol", "reported by"]
-    _print_rows(names, rows)
+    show_rows("table", names, rows)
     if any(row[3] for row in rows):
-        _show("* differs from another score of the same model, benchmark and protocol")
+        print_lines(["* differs from another score of the same model, benchmark and protocol"])
     if len(scores) > _MOST_ROWS:
         typer.echo(
             f"first {_MOST_ROWS} of {len(scores)} scores; --model, --benchmark and --source choose, --csv gives all",
@@ -327,7 +318,7 @@ def _print_sources(rows: Sequence[dict[str, Any]]) -> None:
         }
         for row in rows
     ]
-    _print_rows(names, [[row[name] for name in names] for row in cells])
+    show_rows("table", names, [[row[name] for name in names] for row in cells])
 
 
 def _first_and_last(scores: Iterable[ReportedScore]) -> tuple[str, str]:
@@ -335,32 +326,9 @@ def _first_and_last(scores: Iterable[ReportedScore]) -> tuple[str, str]:
     return (str(dates[0]), str(dates[-1])) if dates else ("", "")
 
 
-def _tell(remarks: Iterable[str]) -> None:
-    """On stderr; what the file says in them is untrusted."""
-    from evalharness.report.terminal.format import plain
-
-    lines = [plain(remark).plain for remark in remarks]
-    for line in lines[:_MOST_REMARKS]:
-        typer.echo(line, err=True)
+def _warn(remarks: Iterable[str]) -> None:
+    """On stderr, the first of them."""
+    lines = list(remarks)
+    print_lines(lines[:_MOST_REMARKS], to_stderr=True)
     if len(lines) > _MOST_REMARKS:
         typer.echo(f"and {len(lines) - _MOST_REMARKS} more such lines; --json has all", err=True)
-
-
-def _show(text: str) -> None:
-    from evalharness.report.terminal.format import plain
-
-    typer.echo(plain(text).plain)
-
-
-def _print_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    from evalharness.report.terminal.console import console
-    from evalharness.report.terminal.run_list import rows_table
-
-    out = console()
-    out.print(rows_table(names, rows, width=out.width))
-
-
-def _print_json(value: Any) -> None:
-    from evalharness.report.export import as_json
-
-    typer.echo(json.dumps(as_json(value), ensure_ascii=False, indent=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evalharness.cli.output import print_view
 from evalharness.cli.run import (
     EXIT_PARTIAL,
     NEEDED,
@@ -64,19 +65,17 @@ class Selfchecks(Jobs):
 
 
 def _show(checked: Selfcheck, config: Config) -> None:
-    from evalharness.report.terminal.console import console
     from evalharness.report.terminal.noise import noise_view
 
-    out = console()
-    out.print(
-        noise_view(
+    print_view(
+        lambda width: noise_view(
             checked.tasks,
             checked.floor,
             title=f"{config.model.name}, suite {config.suite.name}",
             batch_sizes=checked.batch_sizes,
             is_deterministic=config.engine.deterministic,
             folders=[str(outcome.run_dir) for outcome in checked.runs],
-            width=out.width,
+            width=width,
         )
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalharness.cli.options import AsJson
+from evalharness.cli.output import print_json
 from evalharness.errors import EvalHarnessError, TaskError, UserError, did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ def _complete_mixed(context: typer.Context, incomplete: str) -> list[str]:
     return [*_complete(incomplete), *complete(incomplete, [])]
 
 
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
@@ -100,7 +100,7 @@ def list_command(
     custom: Annotated[bool, typer.Option("--custom", help="Ours only.")] = False,
     stock: Annotated[bool, typer.Option("--stock", help="lm-eval's only.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Every task of lm-eval's.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List tasks, yours and lm-eval's, with kind, docs and source.
 
@@ -109,7 +109,6 @@ def list_command(
 
     Example: `evalharness task list mmlu_ana*`
     """
-    from evalharness.tasks.authoring.list_tasks import as_json as rows_as_json
     from evalharness.tasks.authoring.list_tasks import (
         custom_rows,
         matching,
@@ -120,7 +119,7 @@ def list_command(
     rows = [] if stock else matching(custom_rows(), pattern)
     others = [] if custom else matching(stock_list(), pattern)
     if as_json:
-        return typer.echo(rows_as_json([*rows, *others]))
+        return print_json([row._asdict() for row in (*rows, *others)])
     if pattern and not rows and not others:
         raise TaskError(f"no task matches {pattern!r}")
     from evalharness.cli.task_tables import rows_table
@@ -145,7 +144,7 @@ def preview_command(
     overrides: Overrides = None,
     doc: Annotated[int, typer.Option("--doc", min=0, help="Which doc, from 0 on.")] = 0,
     tokens: Annotated[bool, typer.Option("--tokens", help="List every token.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a model is sent for one doc: the exact prompt and tokens, few-shots, stops, target.
 
@@ -167,7 +166,7 @@ def preview_command(
         from dataclasses import asdict
 
         values = asdict(shown) | {"num_prompt_tokens": len(shown.tokens)}
-        return typer.echo(json.dumps(values, indent=2, ensure_ascii=False, default=str))
+        return print_json(values)
     from evalharness.cli.task_tables import preview_view
     from evalharness.report.terminal.console import console
 
@@ -191,7 +190,7 @@ def check_command(
         bool, typer.Option("--all-docs", help="Score all docs, not up to 100 in a few seconds.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Examine tasks: one line for each defect.
 
@@ -218,7 +217,7 @@ def check_command(
         raise UserError("task check: a name is missing; or --all")
     results = list(_check_all(dict.fromkeys(wanted), overrides, all_docs=all_docs))
     if as_json:
-        typer.echo(json.dumps([result.as_json() for result in results], indent=2))
+        print_json([result.as_json() for result in results])
     else:
         from evalharness.cli.task_tables import defect_lines
         from evalharness.report.terminal.console import console

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalharness.cli.results import (
+from evalharness.cli.options import (
     AsCsv,
     AsJson,
     ResultsDir,
 )
+from evalharness.cli.output import chosen_form, show
 from evalharness.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def trend(
     The scale comes from reported scores (shipped, and yours: `evalharness scores import`); checkpoints that were run here
     on at least three of its benchmarks are placed on it. Change of pace is only ever said by a calibrated test.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    if as_json + as_csv > 1:
-        raise UserError("--json or --csv, not both")
+    form = chosen_form(as_json=as_json, as_csv=as_csv)
     # The fits are many small products: threads of BLAS only get into each other's way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from evalharness.trend.scores.measured import measured_scores
@@ -78,22 +77,15 @@ def trend(
         reference=reference, since=since, anchors=anchors, fit=fit, draws=draws, seed=seed,
     )  # fmt: skip
     if tracker is not None:
-        _update(tracker, found, measured, results_dir)
-    elif as_json:
-        from evalharness.report.terminal.trend import trend_as_json
+        return _update(tracker, found, measured, results_dir)
+    from evalharness.report.terminal import trend as forms
 
-        typer.echo(json.dumps(trend_as_json(found), ensure_ascii=False, indent=2))
-    elif as_csv:
-        from evalharness.report import export
-        from evalharness.report.terminal.trend import model_rows
-
-        typer.echo(export.as_csv(*model_rows(found)), nl=False)
-    else:
-        from evalharness.report.terminal.console import console
-        from evalharness.report.terminal.trend import trend_view
-
-        out = console()
-        out.print(trend_view(found, show_all=show_all, width=out.width))
+    return show(
+        form,
+        view=lambda width: forms.trend_view(found, show_all=show_all, width=width),
+        content=lambda: forms.trend_as_json(found),
+        rows=lambda: forms.model_rows(found),
+    )
 
 
 def _trend(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalharness.cli.results import ResultsDir
+from evalharness.cli.options import ResultsDir
 from evalharness.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from evalharness.interchange.run_data import (
     Row,
     Stored,
 )
+from evalharness.report import markdown
 from evalharness.report.export import as_csv
 from evalharness.report.terminal.format import (
     number,
@@ -45,11 +46,8 @@ def card_csv(run: Stored) -> str:
 def card_markdown(run: Stored) -> str:
     """The same rows rounded, with what a reader has to know below."""
     rows = run.rows()
-    lines = [
-        "| task | metric | score [95 % CI] | n | shots | version |",
-        "|---|---|--:|--:|--:|---|",
-    ]
-    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
+    heads = ["task", "metric", "score [95 % CI]", "n", "shots", "version"]
+    lines = markdown.table(heads, map(_cells, rows), right=("score [95 % CI]", "n", "shots"))
     lines += ["", *_marks(run, rows), _made_by(run)]
     return "\n".join(lines) + "\n"
 

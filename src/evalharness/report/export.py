@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -29,6 +29,19 @@ def as_json(value: Any) -> Any:
     return str(value)
 
 
+def as_rows(
+    rows: Sequence[Mapping[str, Any]], otherwise: Sequence[str]
+) -> tuple[list[str], list[list[Any]]]:
+    """Columns, in the order in which the rows first have them, and a cell for each; several texts in one are joined.
+
+    Args:
+        rows: a value by column; what a row lacks is None.
+        otherwise: the columns where there are no rows.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row)) or list(otherwise)
+    return names, [[_joined(row.get(name)) for name in names] for row in rows]
+
+
 def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Rows as CSV with a header; NaN and None are empty cells, and no text is a formula (`csv_cells`)."""
     text = io.StringIO()
@@ -36,6 +49,10 @@ def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow([guarded(name) for name in columns])
     writer.writerows([_csv_cell(value) for value in row] for row in rows)
     return text.getvalue()
+
+
+def _joined(value: Any) -> Any:
+    return "; ".join(value) if isinstance(value, tuple) else value
 
 
 def _csv_cell(value: Any) -> Any:

@@ -17,7 +17,8 @@ from rich.text import Text
 from evalharness.comparison.compare import Comparison
 from evalharness.comparison.compare_rows import TaskComparison
 from evalharness.comparison.missing import Bounds
-from evalharness.report.export import as_json
+from evalharness.report import markdown as md
+from evalharness.report.export import as_json, as_rows
 from evalharness.report.terminal.format import (
     number,
     params,
@@ -25,18 +26,16 @@ from evalharness.report.terminal.format import (
     styled,
 )
 from evalharness.report.terminal.paired_table import (
-    difference,
     difference_cell,
     heads,
     hiding_table,
-    markdown_cell,
     mde,
     missing_note,
     name_cell,
-    over_all,
     p_value,
     row_name,
     row_notes,
+    scores_texts,
 )
 from evalharness.report.terminal.table_layout import Col
 from evalharness.store.pairs import DocChange
@@ -70,9 +69,26 @@ def comparison_view(
     parts: list[RenderableType] = [_heading(found, first, second), Text()]
     if rows:
         parts += [_table(rows, first, second, width), Text()]
-    parts += [styled(line, "yellow") for line in _told(found)]
+    parts += [styled(line, "yellow") for line in _remarks(found)]
     if rows:
         parts += [Text(line, style="dim") for line in _FOOT]
+    return Group(*parts)
+
+
+def comparisons_view(
+    comparisons: Sequence[Comparison],
+    changes: Sequence[Sequence[DocChange]],
+    *,
+    show_all: bool,
+    width: int,
+) -> Group:
+    """Comparisons one below the other, each with the docs that changed in it."""
+    parts: list[RenderableType] = []
+    for found, changed in zip(comparisons, changes, strict=True):
+        parts += [Text()] if parts else []
+        parts.append(comparison_view(found, show_all=show_all, width=width))
+        if changed:
+            parts += [Text(), flips_view(changed, labels(found.a, found.b), width=width)]
     return Group(*parts)
 
 
@@ -141,6 +157,17 @@ def change_as_json(change: DocChange) -> dict[str, Any]:
     return result
 
 
+def comparisons_as_json(
+    comparisons: Sequence[Comparison], changes: Sequence[Sequence[DocChange]]
+) -> list[dict[str, Any]]:
+    """The same of several, each with the docs that changed in it."""
+    return [
+        comparison_as_json(found)
+        | ({"flips": [change_as_json(change) for change in changed]} if changed else {})
+        for found, changed in zip(comparisons, changes, strict=True)
+    ]
+
+
 def comparison_rows(
     comparisons: Sequence[Comparison], *, show_all: bool
 ) -> tuple[list[str], list[list[Any]]]:
@@ -151,8 +178,7 @@ def comparison_rows(
         for c in comparisons
         for row in (*c.tasks, *(c.members if show_all else ()), *((c.overall,) if c.overall else ()))
     ]  # fmt: skip
-    names = list(rows[0]) if rows else ["run_a", "run_b"]
-    return names, [[_flat(row[name]) for name in names] for row in rows]
+    return as_rows(rows, ["run_a", "run_b"])
 
 
 def row_fields(row: TaskComparison) -> dict[str, Any]:
@@ -181,28 +207,23 @@ def markdown(comparisons: Sequence[Comparison], *, show_all: bool) -> str:
     """The comparisons as Markdown tables."""
     blocks = []
     for found in comparisons:
-        first, second = (markdown_cell(name) for name in labels(found.a, found.b))
-        lines = [
-            f"**{second}** against **{first}** "
-            f"(`{markdown_cell(found.b.run_id)}` against `{markdown_cell(found.a.run_id)}`)",
-            "",
-            f"| task | n | {first} | {second} | difference [95 % CI] | p (BH) | MDE | verdict |",
-            "|---|--:|--:|--:|---|--:|--:|---|",
-        ]
+        first, second = (md.escaped(name) for name in labels(found.a, found.b))
+        heads = ["task", "n", first, second, "difference [95 % CI]", "p (BH)", "MDE", "verdict"]
         rows = [*shown_rows(found, show_all=show_all)]
         if found.overall:
             rows.append(("", found.overall))
-        for indent, row in rows:
-            r = row.result
-            name = markdown_cell(indent.replace(" ", "&nbsp;") + row_name(row))
-            lines.append(
-                f"| {name} | {r.n} | {number(r.value_a)} | {number(r.value_b)} | "
-                f"{difference(r)}{f'; {over_all(row)}' if row.is_missing else ''} | "
-                f"{p_value(row.p_adjusted)} | {mde(r)} | {row.verdict} |"
-            )
-        notes = [*_subsets(found), *row_notes(row for _, row in rows), *_told(found)]
-        lines += ["", *(f"- {markdown_cell(note)}" for note in notes)] if notes else []
-        blocks.append("\n".join(lines))
+        cells = [
+            [md.escaped(indent.replace(" ", "&nbsp;") + row_name(row)),
+             *scores_texts(row), p_value(row.p_adjusted), mde(row.result), row.verdict]
+            for indent, row in rows
+        ]  # fmt: skip
+        notes = [*_subsets(found), *row_notes(row for _, row in rows), *_remarks(found)]
+        title = (
+            f"**{second}** against **{first}** "
+            f"(`{md.escaped(found.b.run_id)}` against `{md.escaped(found.a.run_id)}`)"
+        )
+        table = md.table(heads, cells, right=("n", first, second, "p (BH)", "MDE"))
+        blocks.append("\n".join([title, "", *table, *(["", *md.notes(notes)] if notes else [])]))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -263,7 +284,7 @@ def _cells(indent: str, row: TaskComparison) -> list[Text]:
     ]
 
 
-def _told(found: Comparison) -> list[str]:
+def _remarks(found: Comparison) -> list[str]:
     """What a reader has to know of the comparison, a line each."""
     rows = [*found.tasks, *([found.overall] if found.overall else [])]
     lines = [note for row in rows if (note := missing_note(row))]
@@ -353,7 +374,3 @@ def _run_fields(run: Manifest) -> Mapping[str, Any]:
         "fingerprint": run.checkpoint.get("fingerprint"),
         "status": run.status,
     }
-
-
-def _flat(value: Any) -> Any:
-    return "; ".join(value) if isinstance(value, tuple) else value

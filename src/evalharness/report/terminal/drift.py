@@ -16,7 +16,8 @@ from evalharness.comparison.drift import (
     Lineage,
     Step,
 )
-from evalharness.report.export import as_json
+from evalharness.report import markdown as md
+from evalharness.report.export import as_json, as_rows
 from evalharness.report.terminal.compare import (
     VERDICT_STYLE,
     bound_fields,
@@ -33,7 +34,6 @@ from evalharness.report.terminal.paired_table import (
     hiding_table,
     is_fitting,
     left_open,
-    markdown_cell,
     mde,
     missing_note,
     name_cell,
@@ -65,6 +65,18 @@ _FOOT = (
     "mean: equal weight per row, 1 - score where lower is better; up and down are significant, kept is shown to be within "
     "the margin by its 90 % interval, not worse by the lower end of it; each whatever the missing scores are",
 )
+_HEADS = (
+    "domain",
+    "task",
+    "n",
+    "first",
+    "second",
+    "difference [95 % CI]",
+    "p (BH)",
+    "MDE",
+    "verdict",
+)
+_RIGHT = ("n", "first", "second", "p (BH)", "MDE")
 _HIDE = (("p (BH)",), ("MDE",), ("first", "second"))
 
 
@@ -118,37 +130,28 @@ def lineage_rows(found: Lineage) -> tuple[list[str], list[list[Any]]]:
         for domain in step.domains
         for row in _csv_rows(domain)
     ]  # fmt: skip
-    names = list(rows[0]) if rows else ["parent", "child"]
-    return names, [[_flat(row.get(name)) for name in names] for row in rows]
+    return as_rows(rows, ["parent", "child"])
 
 
 def markdown(found: Lineage) -> str:
     """The lineage as Markdown: per step the call and one table."""
     blocks = []
     if len(found.steps) > 1:
-        blocks.append(" → ".join(f"**{markdown_cell(model)}**" for model in found.models))
+        blocks.append(" → ".join(f"**{md.escaped(model)}**" for model in found.models))
     for step in found.steps:
-        title = f"### {markdown_cell(_title(step))}\n\n**{call_text(step, found.margin)}**"
-        runs = "\n".join(f"- {markdown_cell(line)}" for line in _run_lines(step))
-        lines = [
-            "| domain | task | n | first | second | difference [95 % CI] | p (BH) | MDE | verdict |",
-            "|---|---|--:|--:|--:|---|--:|--:|---|",
+        title = f"### {md.escaped(_title(step))}\n\n**{call_text(step, found.margin)}**"
+        cells = [
+            _markdown_cells(domain.domain, *texts)
+            for domain in step.domains
+            for texts in _row_texts(domain, found.margin)
         ]
-        for domain in step.domains:
-            lines += [
-                _markdown_row(domain.domain, *cells) for cells in _row_texts(domain, found.margin)
-            ]
         rows = [row for domain in step.domains for _, row in domain.rows]
-        told = [f"- {markdown_cell(note)}" for note in (*row_notes(rows), *_notes(step))]
-        blocks += [
-            title,
-            *([runs] if runs else []),
-            "\n".join(lines),
-            *(["\n".join(told)] if told else []),
-        ]
-    if found.notes:
-        blocks.append("\n".join(f"- {markdown_cell(note)}" for note in found.notes))
-    return "\n\n".join(blocks) + "\n"
+        blocks.append(title)
+        blocks.append("\n".join(md.notes(_run_lines(step))))
+        blocks.append("\n".join(md.table(_HEADS, cells, right=_RIGHT)))
+        blocks.append("\n".join(md.notes((*row_notes(rows), *_notes(step)))))
+    blocks.append("\n".join(md.notes(found.notes)))
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def _heading(found: Lineage) -> Text:
@@ -295,17 +298,15 @@ def _row_texts(
 ) -> Iterator[tuple[str, PairedResult, float, str]]:
     for _, row in domain.rows:
         arrow = "" if row.higher_is_better else " ↓"
-        yield markdown_cell(row_name(row)) + arrow, row.result, row.p_adjusted, row.verdict
+        yield md.escaped(row_name(row)) + arrow, row.result, row.p_adjusted, row.verdict
     if domain.mean is not None and len(domain.rows) > 1:
         words = call_words(domain, margin)
         yield f"**{_mean_name(domain)}**", domain.mean, domain.p_adjusted, f"**{words}**"
 
 
-def _markdown_row(domain: str, name: str, r: PairedResult, p: float, verdict: str) -> str:
-    return (
-        f"| {domain} | {name} | {r.n} | {number(r.value_a)} | {number(r.value_b)} | {difference(r)} | "
-        f"{p_value(p)} | {mde(r)} | {verdict} |"
-    )
+def _markdown_cells(domain: str, name: str, r: PairedResult, p: float, verdict: str) -> list[str]:
+    return [domain, name, str(r.n), number(r.value_a), number(r.value_b), difference(r),
+            p_value(p), mde(r), verdict]  # fmt: skip
 
 
 def _step_fields(step: Step, margin: float) -> dict[str, Any]:
@@ -358,10 +359,6 @@ def _csv_rows(domain: DomainDrift) -> Iterator[dict[str, Any]]:
             **asdict(domain.mean), **bound_fields(domain.bounds),
             "missing_a": domain.missing_first, "missing_b": domain.missing_second,
         }  # fmt: skip
-
-
-def _flat(value: Any) -> Any:
-    return "; ".join(value) if isinstance(value, tuple) else value
 
 
 def _plain(text: str) -> str:

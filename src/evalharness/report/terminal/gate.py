@@ -14,6 +14,7 @@ from evalharness.comparison.gate import (
     Outcome,
     Word,
 )
+from evalharness.report import markdown as md
 from evalharness.report.export import as_json
 from evalharness.report.terminal.compare import row_fields
 from evalharness.report.terminal.format import (
@@ -22,18 +23,16 @@ from evalharness.report.terminal.format import (
     signed,
 )
 from evalharness.report.terminal.paired_table import (
-    difference,
     difference_cell,
     heads,
     hiding_table,
-    markdown_cell,
     mde,
     missing_note,
     name_cell,
-    over_all,
     p_value,
     row_name,
     row_notes,
+    scores_texts,
     suite_of,
 )
 from evalharness.report.terminal.table_layout import Col
@@ -184,35 +183,48 @@ def gate_as_json(gate: Gate, names: tuple[str, str]) -> dict[str, Any]:
 
 def markdown(gate: Gate, names: tuple[str, str]) -> str:
     """The gate as Markdown: the verdict, the table, the reasons."""
-    first, second = (markdown_cell(name) for name in names)
+    first, second = (md.escaped(name) for name in names)
+    heads = [
+        "task",
+        "tier",
+        "n",
+        first,
+        second,
+        "difference [95 % CI]",
+        "at worst",
+        "margin",
+        "p (BH)",
+        "MDE",
+        "verdict",
+    ]
+    right = ("n", first, second, "at worst", "margin", "p (BH)", "MDE")
+    found = [row for row in gate.rows if row.outcome != "pass"]
+    reasons = [
+        f"{row.outcome}: {row.task} ({row.tier}): {reason(row, gate.policy.alpha)}" for row in found
+    ]
+    rows = [row.row for row in gate.rows if row.row is not None]
+    reasons += [*row_notes(rows), *notes(gate)]
     lines = [
         f"**{gate.word}**: {second} against {first}: {meaning(gate)}",
         "",
         f"Policy `{plain(gate.policy.path).plain.replace('`', '')}` (sha256 `{gate.policy.sha256[:_SHORT_SHA]}`), "
         f"alpha {gate.policy.alpha:g}, one-sided.",
         "",
-        *(f"- {markdown_cell(' '.join(line).strip())}" for line in _runs(gate)),
+        *md.notes(" ".join(line).strip() for line in _runs(gate)),
         "",
-        f"| task | tier | n | {first} | {second} | difference [95 % CI] | at worst | margin | p (BH) | MDE | verdict |",
-        "|---|---|--:|--:|--:|---|--:|--:|--:|--:|---|",
+        *md.table(heads, map(_markdown_cells, gate.rows), right=right),
+        *(["", *md.notes(reasons)] if reasons else []),
     ]
-    for row in gate.rows:
-        name = markdown_cell(row_name(row.row) if row.row else row.task)
-        cells = ["-"] * 8
-        if row.row is not None:
-            r = row.row.result
-            cells = [str(r.n), number(r.value_a), number(r.value_b),
-                     difference(r) + (f"; {over_all(row.row)}" if row.row.is_missing else ""), signed(row.worst),
-                     number(row.margin), p_value(row.p_adjusted), mde(r)]  # fmt: skip
-        lines.append(f"| {name} | {row.tier} | {' | '.join(cells)} | {row.outcome} |")
-    told = [row for row in gate.rows if row.outcome != "pass"]
-    reasons = [
-        f"- {row.outcome}: {markdown_cell(f'{row.task} ({row.tier}): {reason(row, gate.policy.alpha)}')}"
-        for row in told
-    ]
-    rows = [row.row for row in gate.rows if row.row is not None]
-    reasons += [f"- {markdown_cell(note)}" for note in (*row_notes(rows), *notes(gate))]
-    return "\n".join([*lines, *(["", *reasons] if reasons else [])]) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_cells(row: GateRow) -> list[str]:
+    name = md.escaped(row_name(row.row) if row.row else row.task)
+    cells = ["-"] * 8
+    if row.row is not None:
+        cells = [*scores_texts(row.row), signed(row.worst), number(row.margin),
+                 p_value(row.p_adjusted), mde(row.row.result)]  # fmt: skip
+    return [name, row.tier, *cells, row.outcome]
 
 
 def _heading(gate: Gate) -> Table:

@@ -18,7 +18,7 @@ from evalharness.comparison.leaderboard import (
     Board,
     Row,
 )
-from evalharness.report.export import as_json
+from evalharness.report.export import as_json, as_rows
 from evalharness.report.terminal.format import (
     number,
     params,
@@ -148,10 +148,9 @@ def leaderboard_rows(boards: Sequence[Board]) -> tuple[list[str], list[list[Any]
                 if task in row.scores:
                     fields = _score_fields(row, task)
                     rows.append(
-                        {**own, "task": task, **fields, "differs": "; ".join(fields["differs"])}
+                        {**own, "task": task, **fields, "differs": tuple(fields["differs"])}
                     )
-    names = list(dict.fromkeys(name for row in rows for name in row)) or ["suite", "suite_version"]
-    return names, [[row.get(name) for name in names] for row in rows]
+    return as_rows(rows, ["suite", "suite_version"])
 
 
 def markdown(boards: Sequence[Board]) -> str:

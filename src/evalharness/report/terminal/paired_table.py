@@ -82,6 +82,13 @@ def over_all(row: TaskComparison) -> str:
     return f"all docs: {low} to {high}"
 
 
+def scores_texts(row: TaskComparison) -> list[str]:
+    """n, both scores, and the difference with what missing scores leave open, for Markdown."""
+    r = row.result
+    open_ = f"; {over_all(row)}" if row.is_missing else ""
+    return [str(r.n), number(r.value_a), number(r.value_b), difference(r) + open_]
+
+
 def missing_note(row: TaskComparison) -> str:
     """How many scores are missing on each side, and what that leaves open; empty where none are."""
     if not row.is_missing:
@@ -136,14 +143,6 @@ def is_fitting(
 ) -> bool:
     """Whether `hiding_table` can be that narrow."""
     return fits(*_only(columns, rows, _kept(columns, rows, width, hide)), width)
-
-
-def markdown_cell(text: str) -> str:
-    """Untrusted text in a Markdown table."""
-    clean = plain(text).plain
-    for char in "\\|<>`*_[]":
-        clean = clean.replace(char, "\\" + char)
-    return clean
 
 
 def _dim(text: str) -> Text:

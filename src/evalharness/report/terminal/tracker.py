@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalharness.errors import UserError
+from evalharness.report import markdown as md
 from evalharness.report.terminal.format import (
     number,
     signed,
 )
-from evalharness.report.terminal.paired_table import markdown_cell
 from evalharness.trend.hub.watch import Release
 from evalharness.trend.tracker import (
     Watched,
@@ -63,15 +63,16 @@ def updated(document: str, rows: Sequence[Watched], releases: Sequence[Release])
 def _block(rows: Sequence[Watched], releases: Sequence[Release], before: Mapping[str, Any]) -> str:
     state = {}
     now = as_state(rows)
-    lines = [BEGIN, "| watched | value | of | date | change | run |", "|---|---|---|---|---|---|"]
+    cells = []
     for row in rows:
         held = before.get(row.key, {})
         old = held.get("now")
         # An unchanged number keeps the change it came with.
         previous = held.get("previous") if old == now.get(row.key) else old
-        lines.append(_line(row, previous))
+        cells.append(_cells(row, previous))
         if row.key in now:
             state[row.key] = {"now": now[row.key], "previous": previous}
+    lines = [BEGIN, *md.table(["watched", "value", "of", "date", "change", "run"], cells)]
     if releases:
         lines += ["", "Recent releases:", ""]
         lines += [_release(repo) for repo in releases[:_MOST_RELEASES]]
@@ -80,19 +81,18 @@ def _block(rows: Sequence[Watched], releases: Sequence[Release], before: Mapping
     return "\n".join([*lines, "", f"{_STATE}{held_text} -->", END])
 
 
-def _line(row: Watched, previous: Mapping[str, Any] | None) -> str:
+def _cells(row: Watched, previous: Mapping[str, Any] | None) -> list[str]:
     if not row.is_measured:
-        return f"| {row.name} | not measured | | | | |"
-    remark = f" ({markdown_cell(row.remark)})" if row.remark else ""
-    cells = [
-        markdown_cell(row.name),
+        return [row.name, "not measured", "", "", "", ""]
+    remark = f" ({md.escaped(row.remark)})" if row.remark else ""
+    return [
+        md.escaped(row.name),
         _value(row),
-        markdown_cell(row.subject) + remark,
+        md.escaped(row.subject) + remark,
         row.date,
         _change(row, previous),
-        f"`{markdown_cell(row.run_id)}`" if row.run_id else "",
+        f"`{md.escaped(row.run_id)}`" if row.run_id else "",
     ]
-    return "| " + " | ".join(cells) + " |"
 
 
 def _value(row: Watched) -> str:
@@ -107,15 +107,17 @@ def _value(row: Watched) -> str:
 def _change(row: Watched, previous: Mapping[str, Any] | None) -> str:
     if not previous or previous.get("value") is None or row.value is None:
         return "first"
-    moved = f"{signed(row.value - float(previous['value']))} since {markdown_cell(str(previous['date']))}"
+    moved = (
+        f"{signed(row.value - float(previous['value']))} since {md.escaped(str(previous['date']))}"
+    )
     if previous.get("subject") != row.subject:
-        moved += f", was {markdown_cell(str(previous['subject']))}"
+        moved += f", was {md.escaped(str(previous['subject']))}"
     return moved
 
 
 def _release(repo: Release) -> str:
     day = f", {repo.created_at[:10]}" if repo.created_at else ""
-    return f"- {markdown_cell(repo.hub_id)}{day}"
+    return f"- {md.escaped(repo.hub_id)}{day}"
 
 
 def _read_state(block: str) -> dict[str, Any]:

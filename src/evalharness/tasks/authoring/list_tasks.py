@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,8 +150,3 @@ def _num_docs(folder: Path, values: dict[str, Any]) -> int | None:
 
 def _reads_rows(function: Any) -> bool:
     return isinstance(function, FunctionName) and function.name.endswith("rows.load")
-
-
-def as_json(rows: list[TaskRow]) -> str:
-    """A list of mappings."""
-    return json.dumps([row._asdict() for row in rows], indent=2)

@@ -1,0 +1,32 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def complete_run(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of runs that begin so, for shell completion."""
+    from evalharness.store.read import run_names
+
+    names = ["latest", *run_names(context.params.get("results_dir") or Path("results"))]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+ResultsDir = Annotated[
+    Path,
+    typer.Option(
+        "--results-dir", envvar="EVALHARNESS_RESULTS_DIR", help="Folder that holds the runs."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; NaN is null.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV; NaN is empty.")]
+AsMarkdown = Annotated[bool, typer.Option("--md", help="Print Markdown.")]
+AnyPrompt = Annotated[
+    bool,
+    typer.Option(
+        "--any-prompt",
+        help="Also compare tasks whose prompts, sampling, docs or scoring differ, and say what differs.",
+    ),
+]

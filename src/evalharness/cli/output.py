@@ -1,0 +1,98 @@
+"""The one switch of every verb that shows something: for a terminal, as JSON, as CSV or as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import typer
+
+from evalharness.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Form: TypeAlias = Literal["table", "json", "csv", "md"]
+Rows: TypeAlias = tuple[Sequence[str], Iterable[Sequence[Any]]]
+"""Columns, and rows with a value for each."""
+
+
+def chosen_form(*, as_json: bool = False, as_csv: bool = False, as_markdown: bool = False) -> Form:
+    """The form that the options ask for; a table where none does.
+
+    Raises:
+        UserError: several do.
+    """
+    wanted: dict[Form, bool] = {"json": as_json, "csv": as_csv, "md": as_markdown}
+    given = [form for form, is_given in wanted.items() if is_given]
+    if len(given) > 1:
+        raise UserError(
+            f"{' and '.join(f'--{form}' for form in given)}: only one of them can be shown"
+        )
+    return given[0] if given else "table"
+
+
+def show(
+    form: Form,
+    *,
+    view: Callable[[int], RenderableType],
+    content: Callable[[], Any],
+    rows: Callable[[], Rows] | None = None,
+    markdown: Callable[[], str] | None = None,
+) -> None:
+    """Print what a verb found; only the form that is asked for is made.
+
+    Args:
+        form: what is asked for; a verb without an option for it needs no maker of it.
+        view: of a terminal's width, what is shown on it.
+        content: what JSON holds.
+        rows: what CSV holds.
+        markdown: the whole text.
+    """
+    if form == "json":
+        print_json(content())
+    elif form == "csv" and rows is not None:
+        from evalharness.report.export import as_csv
+
+        typer.echo(as_csv(*rows()), nl=False)
+    elif form == "md" and markdown is not None:
+        typer.echo(markdown(), nl=False)
+    else:
+        print_view(view)
+
+
+def show_rows(form: Form, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows that have no view of their own: an object each in JSON, a plain table on a terminal."""
+    from evalharness.report.terminal.run_list import rows_table
+
+    show(
+        form,
+        view=lambda width: rows_table(names, rows, width=width),
+        content=lambda: [dict(zip(names, row, strict=True)) for row in rows],
+        rows=lambda: (names, rows),
+    )
+
+
+def print_view(view: Callable[[int], RenderableType]) -> None:
+    """Print what a terminal of this width shows."""
+    from evalharness.report.terminal.console import console
+
+    out = console()
+    out.print(view(out.width))
+
+
+def print_json(content: Any) -> None:
+    """Print JSON: NaN is null, half of a surrogate pair is escaped."""
+    from evalharness.report.export import as_json
+
+    text = json.dumps(as_json(content), ensure_ascii=False, indent=2)
+    typer.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def print_lines(lines: Iterable[str], *, to_stderr: bool = False) -> None:
+    """Print lines that may hold what files and models say: it is untrusted."""
+    from evalharness.report.terminal.format import plain
+
+    for line in lines:
+        typer.echo(plain(line).plain, err=to_stderr)

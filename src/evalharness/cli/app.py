@@ -14,6 +14,7 @@ import typer
 from evalharness import __version__
 from evalharness.cli import (
     compare,
+    direct,
     drift,
     gate,
     hub,
@@ -30,6 +31,7 @@ from evalharness.cli import (
     view,
 )
 from evalharness.cli.options import AsJson, ResultsDir
+from evalharness.cli.output import print_lines
 from evalharness.cli.verbs import GroupedVerbs
 from evalharness.errors import EvalHarnessError, one_line
 
@@ -58,6 +60,8 @@ app = typer.Typer(
 def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
     from evalharness.config.completion import complete
 
+    if incomplete.startswith("tasks="):
+        return direct.complete_task(incomplete)
     return complete(incomplete, context.params.get("overrides") or [])
 
 
@@ -119,6 +123,9 @@ def _main(
 def run(
     context: typer.Context,
     overrides: _Overrides = None,
+    is_sure: Annotated[
+        bool, typer.Option("--yes", help="Run however many tasks a pattern matches.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a checkpoint on a suite and show the table.
@@ -158,9 +165,13 @@ def run(
     from evalharness.cli.run import Jobs
     from evalharness.config.compose import run_hydra
 
+    arguments = [*(overrides or []), *context.args]
+    direct.check_complete(arguments)
+    meant = direct.understand(arguments, is_sure=is_sure)
+    print_lines(meant.remarks, to_stderr=True)
     jobs = Jobs(as_json=as_json)
     with _ending(jobs):
-        run_hydra([*(overrides or []), *context.args], jobs, jobs.failed)
+        run_hydra(meant.arguments, jobs, jobs.failed)
 
 
 @app.command()
@@ -221,9 +232,11 @@ def selfcheck(
     )
     from evalharness.config.compose import run_hydra
 
+    meant = direct.understand([*DEFAULTS, *(overrides or []), *context.args])
+    print_lines(meant.remarks, to_stderr=True)
     jobs = Selfchecks(small, as_json=as_json)
     with _ending(jobs):
-        run_hydra([*DEFAULTS, *(overrides or []), *context.args], jobs, jobs.failed)
+        run_hydra(meant.arguments, jobs, jobs.failed)
 
 
 app.command()(rescore.rescore)

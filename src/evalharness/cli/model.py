@@ -108,6 +108,42 @@ def demo_command(
     typer.echo(f"{make_demo(to)}: ready. Try `evalharness model inspect {to}`.")
 
 
+@app.command("add")
+def add_command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH|ID", help="A checkpoint's folder, or a Hub id (organisation/name)."
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Name of the entry; else the folder's or repository's."),
+    ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Ask the Hub for nothing; the files are on this machine."),
+    ] = False,
+) -> None:
+    """Write an entry for a checkpoint into ./configs/model, from its name, config and chat template.
+
+    Release date, licence and parent aren't in the files: add them to the entry where the trend should know them.
+
+    \b
+    evalharness model add ~/out/my-finetune
+    evalharness model add Qwen/Qwen3-8B
+    """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    from evalharness.cli.direct import made_entry
+    from evalharness.config.entries import write_entry
+
+    values = made_entry(model, is_offline=offline)
+    path = write_entry(Path("configs/model"), {**values, **({"name": name} if name else {})})
+    typer.echo(
+        f"{path}: {values.get('family') or 'family unknown'}, {values['variant']}. "
+        f"Try `evalharness run model={name or values['name']} suite=quick`."
+    )
+
+
 @app.command("list")
 def list_command(as_json: AsJson = False) -> None:
     """List the entries of configs/model: yours first, then those that ship with evalharness."""

@@ -102,6 +102,15 @@ def run_hydra(
         ) from e
 
 
+def config_folders(arguments: Sequence[str]) -> list[Path]:
+    """Where configurations are looked for with these arguments, the first winning.
+
+    Raises:
+        ConfigError: a folder that isn't there, or holds another program's configuration.
+    """
+    return _folders(_parse(arguments))
+
+
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = get_args_parser()
     parser.error = _refuse

@@ -7,17 +7,23 @@ entries (`./configs/model`) hide shipped ones with the same name or file. Two of
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from evalharness.config.yaml_files import (
     read_yaml,
     shown,
 )
-from evalharness.errors import ConfigError, one_line
+from evalharness.errors import ConfigError, WriteError, one_line
 from evalharness.paths import search
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +90,35 @@ def find_entry_of(model: str) -> ModelEntry | None:
     by_name = (e for e in entries if e.name.casefold() == wanted)
     by_id = (e for e in entries if str(e.values.get("hub_id") or "").casefold() == wanted)
     return next(by_name, None) or next(by_id, None)
+
+
+def write_entry(folder: Path, values: Mapping[str, Any]) -> Path:
+    """Write <folder>/<name>.yaml, whole or not at all.
+
+    Raises:
+        ConfigError: the name can't be a file's, or an entry has it.
+        WriteError: the folder can't be written.
+    """
+    name = str(values["name"])
+    if not _FILE_NAME.fullmatch(name):
+        raise ConfigError(f"model {name!r}: expected letters, digits and - _ . + as a name")
+    path = folder / f"{name}.yaml"
+    known = find_entry(name)
+    if known or path.exists():
+        where = known.path if known else path
+        raise ConfigError(
+            f"{shown(where)}: there is an entry {name!r} already; --name gives another name"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}.tmp")
+        beside.write_text(
+            yaml.safe_dump(dict(values), sort_keys=False, width=1000), encoding="utf-8"
+        )
+        beside.replace(path)
+    except OSError as e:
+        raise WriteError.of(e, path) from e
+    return path
 
 
 def _read(path: Path) -> ModelEntry:

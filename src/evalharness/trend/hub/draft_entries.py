@@ -15,19 +15,13 @@ from typing import Any
 
 import yaml
 
+from evalharness.config.naming import entry_name, family_of, variant_of
 from evalharness.errors import WriteError
 from evalharness.trend.hub.records import (
     Checkpoint,
     Entry,
 )
 
-_SIZE = re.compile(r"\d+x\d+b|\d+(\.\d+)?[bm]|\d+e", re.IGNORECASE)
-_VERSION = re.compile(r"v?\d+(\.\d+)?", re.IGNORECASE)
-_INSTRUCT = re.compile(
-    r"(^|[-_.])(instruct|chat|it|sft|dpo|rlhf|thinking|reasoning|assistant|distill)([-_.]|$)",
-    re.IGNORECASE,
-)
-_BASE = re.compile(r"(^|[-_.])(base|pt|pretrain(ed)?)([-_.]|$)", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.+ -]+", re.ASCII)
 _UNKNOWN_BEFORE = "2022-03-03"
 """The Hub dates everything that is older to the day before."""
@@ -57,9 +51,11 @@ def drafts(checkpoints: Iterable[Checkpoint], known: Sequence[Entry], endpoint: 
         key = checkpoint.hub_id.lower()
         is_known = key in entries
         if not is_known:
-            name = _free_name(checkpoint.hub_id, names)
+            name = entry_name(checkpoint.hub_id, names)
             names.add(name)
-            entries[key] = Entry(name, checkpoint.hub_id, _family(checkpoint.hub_id, known))
+            repo = checkpoint.hub_id.split("/")[1]
+            family = family_of(repo, filter(None, (entry.family for entry in known)))
+            entries[key] = Entry(name, checkpoint.hub_id, family)
         new.append((checkpoint, is_known))
     return [
         Draft(
@@ -105,7 +101,9 @@ def _text(checkpoint: Checkpoint, entries: dict[str, Entry], endpoint: str) -> s
         "name": entry.name,
         "hub_id": checkpoint.hub_id,
         "family": entry.family,
-        "variant": _variant(checkpoint),
+        "variant": variant_of(
+            checkpoint.hub_id.split("/")[1], has_chat_template=checkpoint.has_chat_template
+        ).value,
         "release_date": date if has_date else None,
         "release_source": f"{endpoint}/{checkpoint.hub_id}" if has_date else None,
         "parent": parent if parent != entry.name else None,
@@ -147,45 +145,3 @@ def _notes(checkpoint: Checkpoint, has_date: bool, parent: str | None) -> Iterab
 
 def _is_plain_id(hub_id: str) -> bool:
     return _PLAIN.fullmatch(hub_id.replace("/", "-")) is not None
-
-
-def _free_name(hub_id: str, taken: set[str]) -> str:
-    """The repository's name as entries are named; with its organisation, or a number, where it is taken."""
-    org, repo = (_named(part) for part in hub_id.split("/"))
-    short = repo.removesuffix("-hf")
-    short = short.removeprefix("meta-") if short.startswith("meta-llama-") else short
-    choices = [short, f"{org}-{repo}", *(f"{org}-{repo}-{number}" for number in range(2, 1000))]
-    return next(choice for choice in choices if choice not in taken)
-
-
-def _named(text: str) -> str:
-    """Lower case with single hyphens and dots between letters and digits."""
-    words = re.sub(r"[^a-z0-9.]+", "-", text.lower())
-    return re.sub(r"[.-]*-[.-]*|\.+", lambda gap: "-" if "-" in gap[0] else ".", words).strip("-.")
-
-
-def _family(hub_id: str, known: Iterable[Entry]) -> str:
-    """The words of a name up to its version, before its size; in the spelling of a family that is known."""
-    words: list[str] = []
-    for word in re.split(r"[-_ ]+", hub_id.split("/")[1]):
-        if _SIZE.fullmatch(word) or (words and (_INSTRUCT.search(word) or _BASE.search(word))):
-            break
-        words.append(word)
-        if len(words) > 1 and _VERSION.fullmatch(word):
-            break
-    if len(words) > 1 and words[:2] == ["Meta", "Llama"]:
-        words = words[1:]
-    family = " ".join(words) or hub_id.split("/")[1]
-    spellings = {_key(entry.family): entry.family for entry in known if entry.family}
-    return spellings.get(_key(family), family)
-
-
-def _key(family: str) -> str:
-    return re.sub(r"[^a-z0-9.]", "", family.lower())
-
-
-def _variant(checkpoint: Checkpoint) -> str:
-    """By the name; where that says nothing, a chat template makes the difference."""
-    name = checkpoint.hub_id.split("/")[1]
-    is_instruct = _INSTRUCT.search(name) or checkpoint.has_chat_template
-    return "instruct" if is_instruct and not _BASE.search(name) else "base"

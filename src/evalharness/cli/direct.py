@@ -1,0 +1,330 @@
+"""Models and tasks named directly, without a file in configs: turned into what Hydra composes.
+
+model=PATH | org/name[@revision]   an entry made from the checkpoint's files
+adapter=PATH | org/name            over the model given, an entry of its own
+tasks=NAME[:SHOTS],...             names, groups, globs: a suite named after them
+suite=NAME,NAME                    a run of each
+limit=N                            run.limit=N
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalharness.config.entries import ModelEntry, all_entries
+from evalharness.errors import CheckpointError, ConfigError, UserError, did_you_mean, then
+
+_OVERRIDE = re.compile(r"\+{0,2}(model|adapter|tasks|suite|limit)=(.*)", re.DOTALL)
+_SHOWS_ONLY = ("--cfg", "-c", "--info", "-i")
+_GLOB = set("*?[")
+_SHOTS = re.compile(r"(.+):(\d+)")
+_MANY = 50
+"""Tasks that globs may name without --yes."""
+_LONGEST_NAME = 60
+_MOST_LISTED = 8
+
+
+@dataclass(slots=True)
+class Direct:
+    """What the arguments of `run` mean."""
+
+    arguments: list[str]
+    """For Hydra."""
+    remarks: list[str] = field(default_factory=list)
+    """What was made of them, for the user."""
+
+
+def understand(arguments: Sequence[str], *, is_sure: bool = False) -> Direct:
+    """Make the entries and the suite that the arguments name directly.
+
+    Args:
+        arguments: overrides, and Hydra's flags.
+        is_sure: more than 50 tasks by a glob are meant.
+
+    Raises:
+        CheckpointError: a folder or repository that holds no checkpoint.
+        UserError: tasks that don't exist, too many of them, or both a suite and tasks.
+    """
+    given: dict[str, str] = {}
+    others = []
+    for text in arguments:
+        found = _OVERRIDE.fullmatch(text)
+        if found is None or (found[1] == "tasks" and found[2].startswith("{")):
+            others.append(text)
+        elif found[1] in given:
+            raise UserError(f"{text}: {found[1]}={given[found[1]]} is given already")
+        else:
+            given[found[1]] = found[2]
+    from evalharness.config.compose import config_folders
+
+    folders = config_folders(others)
+    direct = Direct([*others])
+    models = _Models(all_entries(folders), is_offline="data.offline=true" in map(str.lower, others))
+    if "model" in given:
+        names = [models.name_of(value) for value in _listed(given["model"])]
+        if "adapter" in given:
+            names = [models.with_adapter(name, given["adapter"]) for name in names]
+        direct.arguments.append(f"model={','.join(names)}")
+    elif "adapter" in given:
+        raise UserError(
+            f"adapter={given['adapter']}: over which model? Give model=<name or path>, too"
+        )
+    if "limit" in given:
+        direct.arguments.append(f"run.limit={given['limit']}")
+    direct.arguments += _suite(given, others, folders, is_sure=is_sure)
+    direct.remarks = [*models.remarks, *_borrowed(given, others, models.entries)]
+    return direct
+
+
+def check_complete(arguments: Sequence[str]) -> None:
+    """Refuse a run that doesn't say what to run; what there is to choose from is said.
+
+    Raises:
+        UserError: no model, or neither suite nor tasks.
+    """
+    keys = [text.lstrip("+~").partition("=")[0] for text in arguments]
+    if any(flag in keys for flag in _SHOWS_ONLY) or "experiment" in keys:
+        return
+    from evalharness.config.keys import options
+
+    has_model = any(key == "model" or key.startswith("model.") for key in keys)
+    has_tasks = any(key in ("suite", "tasks") or key.startswith("suite.") for key in keys)
+    suites = f"suite=<name> ({', '.join(options('suite'))}) or tasks=<name>,... (`evalharness task list`)"
+    if not has_tasks:
+        model = "" if has_model else "model=<name, path or Hub id> (`evalharness model list`) and "
+        raise UserError(f"run: what to run isn't given; add {model}{suites}")
+
+
+def complete_task(incomplete: str) -> list[str]:
+    """`tasks=` with every name that the last one could become."""
+    from evalharness.tasks.authoring.list_tasks import custom_rows
+    from evalharness.tasks.lm_eval_index import stock_rows
+
+    before, comma, last = incomplete.removeprefix("tasks=").rpartition(",")
+    names = dict.fromkeys([*(row.name for row in custom_rows()), *stock_rows(only_cached=True)])
+    return [f"tasks={before}{comma}{name}" for name in names if name.startswith(last)]
+
+
+class _Models:
+    """Entries that exist, and those that are made."""
+
+    def __init__(self, entries: Sequence[ModelEntry], *, is_offline: bool) -> None:
+        self.entries = entries
+        self.remarks: list[str] = []
+        self._is_offline = is_offline
+        self._taken = {name for entry in entries for name in (entry.name, entry.stem)}
+        self._families = [str(e.values["family"]) for e in entries if e.values.get("family")]
+
+    def name_of(self, value: str) -> str:
+        """What Hydra knows the model as: a name as it is; of a folder or Hub id the entry that has it, or one made now."""
+        if value in self._taken:
+            return value
+        path = Path(value).expanduser()
+        is_path = value.startswith((".", "/", "~"))
+        if path.is_dir() or is_path:
+            return self._of_folder(value, path)
+        from evalharness.checkpoint.entry import hub_id_of
+
+        if (asked := hub_id_of(value)) is not None:
+            return self._of_hub_id(value, *asked)
+        return value
+
+    def with_adapter(self, base: str, adapter: str) -> str:
+        """The name of an entry made for an adapter over another entry."""
+        from evalharness.checkpoint.entry import entry_with_adapter
+
+        known = next((e for e in self.entries if base in (e.name, e.stem)), None)
+        made = entry_with_adapter(known.name if known else base, adapter, self._taken)
+        stem = known.stem if known else base
+        self._keep({"defaults": [stem, "_self_"], **made})
+        self.remarks.append(f"model {made['name']}: {adapter} over {base}, asked as {base} is")
+        return str(made["name"])
+
+    def _of_folder(self, value: str, path: Path) -> str:
+        from evalharness.checkpoint.entry import entry_of_folder
+
+        if not path.is_dir():
+            raise CheckpointError(f"model={value}: no such folder")
+        for entry in self.entries:
+            own = entry.values.get("path")
+            if isinstance(own, str) and Path(own).expanduser().resolve() == path.resolve():
+                self.remarks.append(f"model {entry.name}: the entry of {value}")
+                return entry.stem
+        return self._made(value, entry_of_folder(path, self._taken, self._families))
+
+    def _of_hub_id(self, value: str, hub_id: str, revision: str | None) -> str:
+        from evalharness.checkpoint.entry import entry_of_hub_id
+
+        for entry in self.entries:
+            own = str(entry.values.get("hub_id") or "").casefold(), entry.values.get("revision")
+            if own == (hub_id.casefold(), revision):
+                self.remarks.append(f"model {entry.name}: the entry of {value}")
+                return entry.stem
+        made = entry_of_hub_id(
+            hub_id, revision, self._taken, self._families, offline=self._is_offline
+        )
+        return self._made(value, made)
+
+    def _made(self, value: str, values: dict[str, Any]) -> str:
+        self._keep(values)
+        thinking = f", thinks in {values['think_start']}" if "think_start" in values else ""
+        family = values.get("family") or "family unknown"
+        self.remarks.append(
+            f"model {values['name']}: made from {value}: {family}, {values['variant']}{thinking}; "
+            f"`evalharness model add {value}` keeps it"
+        )
+        return str(values["name"])
+
+    def _keep(self, values: dict[str, Any]) -> None:
+        self._taken.add(str(values["name"]))
+        _store("model", str(values["name"]), values)
+
+
+def made_entry(value: str, *, is_offline: bool) -> dict[str, Any]:
+    """The fields of an entry for a folder or Hub id that has none.
+
+    Raises:
+        UserError: it has one, or is neither.
+        CheckpointError: the folder or repository holds no checkpoint.
+    """
+    from evalharness.checkpoint.entry import entry_of_folder, entry_of_hub_id, hub_id_of
+
+    entries = all_entries()
+    taken = {name for entry in entries for name in (entry.name, entry.stem)}
+    families = [str(e.values["family"]) for e in entries if e.values.get("family")]
+    path = Path(value).expanduser()
+    if path.is_dir():
+        return entry_of_folder(path, taken, families)
+    if (asked := hub_id_of(value)) is None or value.startswith((".", "/", "~")):
+        raise CheckpointError(f"{value!r}: no such folder, and no Hub id (organisation/name)")
+    known = [
+        e.name
+        for e in entries
+        if str(e.values.get("hub_id") or "").casefold() == asked[0].casefold()
+    ]
+    if known and asked[1] is None:
+        raise UserError(f"{value} is the model {known[0]} already")
+    return entry_of_hub_id(*asked, taken, families, offline=is_offline)
+
+
+def _borrowed(
+    given: dict[str, str], others: Sequence[str], entries: Sequence[ModelEntry]
+) -> Iterator[str]:
+    """What to say where an entry's name, date, parent and licence are kept for other weights."""
+    keys = {text.lstrip("+").partition("=")[0]: text.partition("=")[2] for text in others}
+    weights = next((keys[key] for key in ("model.path", "model.hub_id") if keys.get(key)), None)
+    known = next((e for e in entries if given.get("model") in (e.name, e.stem)), None)
+    if weights in (None, "null") or known is None or "model.name" in keys:
+        return
+    kept = [name for name in ("release_date", "parent", "license") if known.values.get(name)]
+    words = " and ".join(filter(None, (", ".join(["name", *kept[:-1]]), *kept[-1:])))
+    yield (
+        f"model {known.name}: {weights} runs under this entry's {words.replace('_', ' ')}; "
+        f"model={weights} makes an entry of its own"
+    )
+
+
+def _suite(
+    given: dict[str, str], others: Sequence[str], folders: Sequence[Path], *, is_sure: bool
+) -> list[str]:
+    if "tasks" in given and "suite" in given:
+        raise UserError(
+            f"suite={given['suite']} and tasks={given['tasks']}: give one of them; "
+            "`+suite.tasks.NAME={}` adds a task to a suite"
+        )
+    if "tasks" in given:
+        tasks = _tasks(_listed(given["tasks"]), is_sure=is_sure)
+        name = _suite_name(tasks)
+        _store("suite", name, {"name": name, "version": "1", "tasks": tasks})
+        return [f"suite={name}"]
+    if "suite" not in given:
+        return []
+    from evalharness.config.keys import options
+
+    names = _listed(given["suite"])
+    known = options("suite", folders)
+    for name in names:
+        if name not in known and _is_task(name):
+            near = did_you_mean(name, known)
+            raise ConfigError(
+                f"suite={name}: no such suite{then(near, f'{name} is a task: tasks={name}')}"
+            )
+    is_multirun = any(flag in others for flag in ("-m", "--multirun"))
+    return [f"suite={','.join(names)}", *(["-m"] if len(names) > 1 and not is_multirun else [])]
+
+
+def _tasks(names: Sequence[str], *, is_sure: bool) -> dict[str, dict[str, int]]:
+    """The tasks of a suite: each name with what is changed in it."""
+    tasks: dict[str, dict[str, int]] = {}
+    num_found = 0
+    for text in names:
+        shots = _SHOTS.fullmatch(text)
+        name = shots[1] if shots else text
+        found = _matching(name) if _GLOB & set(name) else [name]
+        num_found += len(found) if _GLOB & set(name) else 0
+        for one in found:
+            tasks[one] = {"num_fewshot": int(shots[2])} if shots else {}
+    if num_found > _MANY and not is_sure:
+        raise UserError(
+            f"tasks={','.join(names)}: {num_found} tasks; --yes runs them all, limit=N a part of each"
+        )
+    return tasks
+
+
+def _matching(pattern: str) -> list[str]:
+    """Names of tasks that a glob matches, ours and lm-eval's; groups and tags where it matches nothing else."""
+    from evalharness.tasks.authoring.list_tasks import custom_rows, matching, stock_list
+
+    rows = {row.name: row for row in matching([*stock_list(), *custom_rows()], pattern)}
+    single = [name for name, row in rows.items() if row.kind not in ("group", "tag", "broken")]
+    if not rows:
+        raise UserError(f"tasks={pattern}: no task matches; `evalharness task list` shows all")
+    return sorted(single or rows)
+
+
+def _suite_name(tasks: dict[str, dict[str, int]]) -> str:
+    """The same for the same tasks, whatever their order."""
+    parts = [
+        re.sub(r"[^\w.-]", "-", name) + (f"-{over['num_fewshot']}shot" if over else "")
+        for name, over in sorted(tasks.items())
+    ]
+    if len(name := "+".join(parts)) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return (
+        f"{parts[0][:24]}+{len(parts) - 1}-more-{digest}"
+        if len(parts) > 1
+        else f"{name[:48]}-{digest}"
+    )
+
+
+def _is_task(name: str) -> bool:
+    from evalharness.tasks.authoring.list_tasks import custom_rows
+    from evalharness.tasks.lm_eval_index import stock_rows
+
+    try:
+        return name in {row.name for row in custom_rows()} or name in stock_rows()
+    except ConfigError:  # without lm-eval
+        return False
+
+
+def _listed(value: str) -> list[str]:
+    """The values of a comma list, quotes and brackets gone; a folder with commas in its name is one."""
+    plain = value.strip("\"'")
+    if Path(plain).expanduser().is_dir():
+        return [plain]
+    found = [
+        part.strip().strip("\"'") for part in plain.removeprefix("[").removesuffix("]").split(",")
+    ]
+    return [part for part in found if part] or [plain]
+
+
+def _store(group: str, name: str, values: dict[str, Any]) -> None:
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(group=group, name=name, node=values)

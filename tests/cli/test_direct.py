@@ -1,0 +1,248 @@
+"""Models and tasks named directly: entries made from a checkpoint's files, suites named after their tasks."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from command_line import Cli
+from evalharness.cli import direct
+from evalharness.errors import EvalHarnessError
+from evalharness.store.read import list_runs
+from evalharness.tasks.authoring import list_tasks
+
+FAKE = ("engine=fake", "limit=1")
+
+
+@pytest.fixture
+def checkpoint(home: Path, tiny_llama: Path) -> Path:
+    """A checkpoint that no entry names."""
+    return Path(shutil.copytree(tiny_llama, home / "my-Llama-3-ft"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_llama: Path) -> Path:
+    """A cache of the Hub with one repository."""
+    repository = tmp_path / "cache" / "models--Lab--Tiny-7B-Base"
+    snapshot = repository / "snapshots" / "0123456789abcdef"
+    shutil.copytree(tiny_llama, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123456789abcdef")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    return snapshot
+
+
+def adapter(folder: Path) -> Path:
+    folder.mkdir()
+    content = {"peft_type": "LORA", "base_model_name_or_path": "lab/base", "r": 8}
+    (folder / "adapter_config.json").write_text(json.dumps(content))
+    return folder
+
+
+def composed(*arguments: str) -> dict[str, object]:
+    """The configuration of a run, as a mapping."""
+    from dataclasses import asdict
+
+    from evalharness.config.compose import run_hydra
+
+    found: list[dict[str, object]] = []
+    meant = direct.understand(arguments)
+    run_hydra(meant.arguments, lambda config: found.append(asdict(config)))
+    return found[0]
+
+
+def message(*arguments: str, is_sure: bool = False) -> str:
+    with pytest.raises(EvalHarnessError) as caught:
+        direct.understand(arguments, is_sure=is_sure)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_a_checkpoint_and_a_task_run_by_their_names(
+    evalharness: Cli, home: Path, checkpoint: Path
+) -> None:
+    done = evalharness("run", f"model={checkpoint}", "tasks=weekday_arithmetic", *FAKE)
+    assert done.code == 0, done.err
+    assert "model my-Llama-3-ft: made from" in done.err
+    assert f"`evalharness model add {checkpoint}` keeps it" in done.err
+    (run,) = list_runs(home / "results")
+    assert (run.model, run.suite) == ("my-Llama-3-ft", "weekday_arithmetic")
+    model = run.config["model"]
+    assert model["path"] == str(checkpoint)
+    assert model["variant"] == "instruct"
+    assert (model["parent"], model["release_date"], model["license"]) == (None, None, None)
+    assert run.config["suite"]["modified"] == []
+
+
+def test_a_folder_that_an_entry_names_is_that_entry(home: Path, tiny_llama: Path) -> None:
+    meant = direct.understand([f"model={tiny_llama}"])
+    assert meant.arguments == ["model=mine"]
+    assert meant.remarks == [f"model mine: the entry of {tiny_llama}"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("runs/dpo-v2/checkpoint-500", "dpo-v2-checkpoint-500"),
+        ("runs/dpo-v2/final", "dpo-v2-final"),
+        ("runs/dpo-v2", "dpo-v2"),
+        ("a b/ü c", "c"),
+        ("elsewhere/mine", "elsewhere-mine"),  # there is an entry `mine`
+        ("x/models--Lab--Tiny-7B/snapshots/0123456789abcdef", "tiny-7b-01234567"),
+    ],
+)
+def test_the_name_is_the_folders_with_the_one_above_where_it_says_nothing(
+    home: Path, tiny_llama: Path, folder: str, name: str
+) -> None:
+    shutil.copytree(tiny_llama, home / folder)
+    first = composed(f"model={home / folder}", "tasks=weekday_arithmetic")
+    assert first["model"]["name"] == name  # type: ignore[index]
+    assert direct.understand([f"model={home / folder}"]).arguments == [f"model={name}"]
+
+
+def test_variant_family_and_thinking_are_read_from_the_files(home: Path, checkpoint: Path) -> None:
+    (checkpoint / "chat_template.jinja").write_text("{{ messages }}<think>x</think>")
+    model = composed(f"model={checkpoint}", "tasks=weekday_arithmetic")["model"]
+    assert isinstance(model, dict)
+    assert (model["think_start"], model["think_end"]) == ("<think>", "</think>")
+    for file in checkpoint.glob("*.jinja"):
+        file.unlink()
+    base = home / "SmolLM2-135M"
+    shutil.copytree(checkpoint, base)
+    tokenizer = json.loads((base / "tokenizer_config.json").read_text())
+    tokenizer.pop("chat_template", None)
+    (base / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    model = composed(f"model={base}", "tasks=weekday_arithmetic")["model"]
+    assert isinstance(model, dict)
+    assert (model["family"], model["variant"].value) == ("SmolLM2", "base")
+    assert model["think_end"] is None
+
+
+def test_a_hub_id_on_this_machine_makes_an_entry_without_network(home: Path, hub: Path) -> None:
+    model = composed("model=Lab/Tiny-7B-Base", "tasks=weekday_arithmetic", "data.offline=true")
+    found = model["model"]
+    assert isinstance(found, dict)
+    assert (found["name"], found["hub_id"]) == ("tiny-7b-base", "Lab/Tiny-7B-Base")
+    assert found["variant"].value == "base"  # the name says so, whatever the template
+
+
+def test_a_hub_id_that_an_entry_has_is_that_entry(home: Path) -> None:
+    meant = direct.understand(["model=meta-llama/llama-3.1-8b-Instruct"])
+    assert meant.arguments == ["model=llama-3.1-8b-instruct"]
+
+
+def test_a_revision_is_part_of_the_name(home: Path, hub: Path) -> None:
+    (hub.parents[1] / "refs" / "step-2000-long").write_text(hub.name)
+    asked = ["model=Lab/Tiny-7B-Base@step-2000-long", "data.offline=true"]
+    found = composed(*asked, "tasks=weekday_arithmetic")["model"]
+    assert isinstance(found, dict)
+    assert (found["name"], found["revision"]) == ("tiny-7b-base-step-200", "step-2000-long")
+
+
+def test_an_adapter_is_an_entry_over_its_base(home: Path, checkpoint: Path) -> None:
+    lora = adapter(home / "lora-a")
+    found = composed(f"adapter={lora}", "model=mine", "tasks=weekday_arithmetic")["model"]
+    assert isinstance(found, dict)
+    assert (found["name"], found["parent"], found["adapter"]) == ("mine-lora-a", "mine", str(lora))
+    assert found["variant"].value == "instruct"
+    over = composed(f"adapter={lora}", f"model={checkpoint}", "tasks=weekday_arithmetic")["model"]
+    assert isinstance(over, dict)
+    assert (over["name"], over["path"]) == ("my-Llama-3-ft-lora-a", str(checkpoint))
+
+
+def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Path) -> None:
+    asked = ["model=llama-3.1-8b-instruct", f"model.path={checkpoint}"]
+    (line,) = direct.understand(asked).remarks
+    assert "this entry's name, release date, parent and license" in line
+    assert f"model={checkpoint} makes an entry of its own" in line
+    assert direct.understand([*asked, "model.name=own"]).remarks == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["model=/no/such"], "model=/no/such: no such folder"),
+        (["model=./empty"], "config.json is missing"),
+        (["model=./lora"], "`model=lab/base adapter=lora` runs it"),
+        (["adapter=./lora"], "over which model?"),
+        (["model=Lab/Other", "data.offline=true"], "isn't on this machine and data.offline=true"),
+        (["model=mine", "model=other"], "model=mine is given already"),
+        (["tasks=gsm8k", "suite=quick"], "give one of them"),
+        (["suite=gsm8k_sample"], "gsm8k_sample is a task: tasks=gsm8k_sample"),
+        (["tasks=no_such_thing_*"], "no task matches"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(home: Path, arguments: list[str], said: str) -> None:
+    (home / "empty").mkdir()
+    adapter(home / "lora")
+    assert said in message(*arguments)
+
+
+def test_two_orders_of_the_same_tasks_are_one_suite(home: Path) -> None:
+    one, other = (direct.understand([f"tasks={names}"]) for names in ("b,a:5", "a:5,b"))
+    assert one.arguments == other.arguments == ["suite=a-5shot+b"]
+    assert direct.understand(["tasks=a:3,b"]).arguments != one.arguments
+
+
+def test_shots_and_limit_reach_the_configuration(home: Path) -> None:
+    config = composed("model=mine", "tasks=weekday_arithmetic:2,arc_easy_sample", "limit=7")
+    suite, run = config["suite"], config["run"]
+    assert isinstance(suite, dict)
+    assert isinstance(run, dict)
+    assert {name: task["num_fewshot"] for name, task in suite["tasks"].items()} == {
+        "weekday_arithmetic": 2,
+        "arc_easy_sample": None,
+    }
+    assert run["limit"] == 7
+
+
+def test_a_glob_takes_tasks_and_asks_where_they_are_many(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        list_tasks.TaskRow(f"many_{number}", "multiple_choice", None, None, "lm-eval", False)
+        for number in range(60)
+    ]
+    rows.append(list_tasks.TaskRow("many_group", "group", None, None, "lm-eval", False))
+    monkeypatch.setattr(list_tasks, "stock_list", lambda: rows)
+    assert "60 tasks; --yes runs them all" in message("tasks=many_*")
+    sure = direct.understand(["tasks=many_*"], is_sure=True)
+    few = direct.understand(["tasks=many_1?"])
+    assert sure.arguments != few.arguments
+    assert few.arguments[0].startswith("suite=many_10+9-more-")
+
+
+def test_suites_with_commas_are_a_run_of_each(evalharness: Cli, home: Path) -> None:
+    for name in ("one", "two"):
+        text = f"name: {name}\ntasks: {{weekday_arithmetic: {{}}}}\n"
+        (home / "configs" / "suite").mkdir(exist_ok=True)
+        (home / "configs" / "suite" / f"{name}.yaml").write_text(text)
+    assert evalharness("run", "model=mine", "suite=one,two", *FAKE).code == 0
+    assert {run.suite for run in list_runs(home / "results")} == {"one", "two"}
+
+
+def test_nothing_to_run_says_what_there_is(evalharness: Cli) -> None:
+    done = evalharness("run", "engine=fake")
+    assert done.code == 2
+    assert "add model=<name, path or Hub id>" in done.err
+    assert "quick" in done.err
+    assert "tasks=<name>" in evalharness("run", "model=mine").err
+    assert evalharness("run", "model=mine", "--cfg", "job").code == 0
+
+
+def test_model_add_writes_an_entry_once(evalharness: Cli, home: Path, checkpoint: Path) -> None:
+    done = evalharness("model", "add", str(checkpoint), "--name", "kept")
+    assert done.code == 0, done.err
+    assert "evalharness run model=kept" in done.out
+    values = yaml.safe_load((home / "configs" / "model" / "kept.yaml").read_text())
+    assert values["path"] == str(checkpoint)
+    assert direct.understand([f"model={checkpoint}"]).arguments == ["model=kept"]
+    again = evalharness("model", "add", str(checkpoint), "--name", "kept")
+    assert (again.code, "there is an entry 'kept' already" in again.err) == (2, True)
+    assert evalharness("model", "add", "no/where/else").code == 2
+
+
+def test_task_names_complete_after_the_last_comma(home: Path) -> None:
+    assert "tasks=a,weekday_arithmetic" in direct.complete_task("tasks=a,weekday")

@@ -77,7 +77,7 @@ WRONG = [
     (["model=mine", "suite=tny"], "did you mean 'tiny'? there are: "),
     (["model=mine", "engine.dtyp=x"], "did you mean 'engine.dtype'?"),
     (["model=mine", "+engine.dtyp=x"], "did you mean 'engine.dtype'?"),
-    (["model=mine", "limit=3"], "did you mean 'run.limit'?"),
+    (["model=mine", "limit=x"], "run.limit: got 'x'; expected a whole number or null"),
     (["model=mine", "run.limit=abc"], "run.limit: got 'abc'; expected a whole number or null"),
     (["model=mine", "run.limit=0"], "run.limit: got 0; expected 1 or more"),
     (["model=mine", "run.limit=-3"], "run.limit: got -3; expected 1 or more"),

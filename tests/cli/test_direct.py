@@ -155,7 +155,7 @@ def test_an_adapter_is_an_entry_over_its_base(home: Path, checkpoint: Path) -> N
 def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Path) -> None:
     asked = ["model=llama-3.1-8b-instruct", f"model.path={checkpoint}"]
     (line,) = direct.understand(asked).remarks
-    assert "this entry's name, release date, parent and license" in line
+    assert "this entry's name and its release_date, parent, license" in line
     assert f"model={checkpoint} makes an entry of its own" in line
     assert direct.understand([*asked, "model.name=own"]).remarks == []
 

@@ -37,6 +37,7 @@ from evalharness.errors import EvalHarnessError, one_line
 
 if TYPE_CHECKING:
     from evalharness.cli.run import Jobs
+    from evalharness.config.schema import Config
 
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """What Typer raises for arguments it can't take; it exports only this subclass."""
@@ -166,12 +167,20 @@ def run(
     from evalharness.config.compose import run_hydra
 
     arguments = [*(overrides or []), *context.args]
-    direct.check_complete(arguments)
+    direct.check_complete(arguments, is_composed=False)
     meant = direct.understand(arguments, is_sure=is_sure)
     print_lines(meant.remarks, to_stderr=True)
     jobs = Jobs(as_json=as_json)
+
+    def job(config: Config) -> None:
+        try:
+            direct.check_complete(arguments, is_composed=True)
+        except EvalHarnessError as e:
+            return jobs.failed(e)
+        return jobs(config)
+
     with _ending(jobs):
-        run_hydra(meant.arguments, jobs, jobs.failed)
+        run_hydra(meant.arguments, job, jobs.failed)
 
 
 @app.command()

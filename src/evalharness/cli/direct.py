@@ -23,6 +23,8 @@ _OVERRIDE = re.compile(r"\+{0,2}(model|adapter|tasks|suite|limit)=(.*)", re.DOTA
 _SHOWS_ONLY = ("--cfg", "-c", "--info", "-i")
 _GLOB = set("*?[")
 _SHOTS = re.compile(r"(.+):(\d+)")
+_ANOTHER_WAY = ("adapter", "chat", "chat_template", "chat_template_args", "system_instruction")
+"""Fields of an entry that make something else of its weights."""
 _MANY = 50
 """Tasks that globs may name without --yes."""
 _LONGEST_NAME = 60
@@ -81,23 +83,37 @@ def understand(arguments: Sequence[str], *, is_sure: bool = False) -> Direct:
     return direct
 
 
-def check_complete(arguments: Sequence[str]) -> None:
-    """Refuse a run that doesn't say what to run; what there is to choose from is said.
+def check_complete(arguments: Sequence[str], *, is_composed: bool) -> None:
+    """Refuse a run that doesn't say what to run, and list what there is to choose from.
+
+    Args:
+        arguments: overrides, and Hydra's flags.
+        is_composed: the rest of them is right; before that only their absence altogether is refused.
 
     Raises:
-        UserError: no model, or neither suite nor tasks.
+        UserError: neither suite nor tasks is given.
     """
-    keys = [text.lstrip("+~").partition("=")[0] for text in arguments]
-    if any(flag in keys for flag in _SHOWS_ONLY) or "experiment" in keys:
-        return
     from evalharness.config.keys import options
 
-    has_model = any(key == "model" or key.startswith("model.") for key in keys)
-    has_tasks = any(key in ("suite", "tasks") or key.startswith("suite.") for key in keys)
-    suites = f"suite=<name> ({', '.join(options('suite'))}) or tasks=<name>,... (`evalharness task list`)"
-    if not has_tasks:
-        model = "" if has_model else "model=<name, path or Hub id> (`evalharness model list`) and "
-        raise UserError(f"run: what to run isn't given; add {model}{suites}")
+    keys = {text.lstrip("+~").partition("=")[0].split(".")[0] for text in arguments}
+    has_model = "model" in keys
+    if keys & {"suite", "tasks", "experiment", *_SHOWS_ONLY}:
+        return
+    is_known = all(key in _sections() or key.startswith("-") for key in keys)
+    if not is_composed and (has_model or not is_known):
+        return
+    model = "" if has_model else "model=<name, path or Hub id> (`evalharness model list`) and "
+    raise UserError(
+        f"run: what to run isn't given; add {model}suite=<name> ({', '.join(options('suite'))}) "
+        "or tasks=<name>,... (`evalharness task list`)"
+    )
+
+
+def _sections() -> set[str]:
+    """What an override can begin with."""
+    from evalharness.config.keys import GROUPS, keys
+
+    return {*GROUPS, "adapter", "limit", "hydra", *(key.partition(".")[0] for key in keys())}
 
 
 def complete_task(incomplete: str) -> list[str]:
@@ -108,6 +124,11 @@ def complete_task(incomplete: str) -> list[str]:
     before, comma, last = incomplete.removeprefix("tasks=").rpartition(",")
     names = dict.fromkeys([*(row.name for row in custom_rows()), *stock_rows(only_cached=True)])
     return [f"tasks={before}{comma}{name}" for name in names if name.startswith(last)]
+
+
+def _folder(entry: ModelEntry) -> Path | None:
+    own = entry.values.get("path")
+    return Path(own).expanduser().resolve() if isinstance(own, str) else None
 
 
 class _Models:
@@ -150,25 +171,34 @@ class _Models:
 
         if not path.is_dir():
             raise CheckpointError(f"model={value}: no such folder")
-        for entry in self.entries:
-            own = entry.values.get("path")
-            if isinstance(own, str) and Path(own).expanduser().resolve() == path.resolve():
-                self.remarks.append(f"model {entry.name}: the entry of {value}")
-                return entry.stem
-        return self._made(value, entry_of_folder(path, self._taken, self._families))
+        known = [e for e in self.entries if _folder(e) == path.resolve()]
+        return self._known(value, known) or self._made(
+            value, entry_of_folder(path, self._taken, self._families)
+        )
 
     def _of_hub_id(self, value: str, hub_id: str, revision: str | None) -> str:
         from evalharness.checkpoint.entry import entry_of_hub_id
 
-        for entry in self.entries:
-            own = str(entry.values.get("hub_id") or "").casefold(), entry.values.get("revision")
-            if own == (hub_id.casefold(), revision):
-                self.remarks.append(f"model {entry.name}: the entry of {value}")
-                return entry.stem
+        asked = hub_id.casefold(), revision
+        known = [
+            e
+            for e in self.entries
+            if (str(e.values.get("hub_id") or "").casefold(), e.values.get("revision")) == asked
+        ]
+        if found := self._known(value, known):
+            return found
         made = entry_of_hub_id(
             hub_id, revision, self._taken, self._families, offline=self._is_offline
         )
         return self._made(value, made)
+
+    def _known(self, value: str, entries: Sequence[ModelEntry]) -> str | None:
+        """The first entry of these weights that asks them as they are."""
+        for entry in entries:
+            if not any(entry.values.get(key) is not None for key in _ANOTHER_WAY):
+                self.remarks.append(f"model {entry.name}: the entry of {value}")
+                return entry.stem
+        return None
 
     def _made(self, value: str, values: dict[str, Any]) -> str:
         self._keep(values)
@@ -222,11 +252,11 @@ def _borrowed(
     if weights in (None, "null") or known is None or "model.name" in keys:
         return
     kept = [name for name in ("release_date", "parent", "license") if known.values.get(name)]
-    words = " and ".join(filter(None, (", ".join(["name", *kept[:-1]]), *kept[-1:])))
-    yield (
-        f"model {known.name}: {weights} runs under this entry's {words.replace('_', ' ')}; "
-        f"model={weights} makes an entry of its own"
-    )
+    if kept:
+        yield (
+            f"model {known.name}: {weights} runs under this entry's name and its {', '.join(kept)}; "
+            f"model={weights} makes an entry of its own"
+        )
 
 
 def _suite(

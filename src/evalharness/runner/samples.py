@@ -105,7 +105,10 @@ class Sample:
     @property
     def failure(self) -> Failure | None:
         """The first thing that went wrong, if any."""
-        return next((r for r in self.responses if isinstance(r, Failure)), None)
+        for response in self.responses:
+            if isinstance(response, Failure):
+                return response
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,8 @@ class LoadedTask:
     _hashes: bytes | None = None
     """Of the docs up to the last that is scored; 32 bytes each, because a task may have a million."""
     _subset: Subset | None = None
+    _filters: list[str] | None = None
+    _main: tuple[str, str] | None = None
 
     @property
     def solve(self) -> Callable[[Any, Any], Awaitable[str]] | None:
@@ -169,6 +171,11 @@ class LoadedTask:
         Raises:
             TaskError: the suite names one the task hasn't.
         """
+        if self._main is None:
+            self._main = self._find_main_metric()
+        return self._main
+
+    def _find_main_metric(self) -> tuple[str, str]:
         metrics, filters = list(self.task.aggregation()), self.filters()
         metric = self.config.metric or metrics[0]
         filter_ = self.config.filter or filters[0]
@@ -182,7 +189,9 @@ class LoadedTask:
 
     def filters(self) -> list[str]:
         """Names of the task's filters."""
-        return [f.name for f in getattr(self.task, "_filters", [])] or ["none"]
+        if self._filters is None:
+            self._filters = [f.name for f in getattr(self.task, "_filters", [])] or ["none"]
+        return self._filters
 
     def target(self, doc_id: int, doc: Any) -> str:
         """What is right of a doc, to be shown beside the answer."""

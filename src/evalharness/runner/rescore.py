@@ -7,7 +7,6 @@ responses answer other questions. The new scores go to a run of their own; the o
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import shutil
 import socket
@@ -65,8 +64,6 @@ from evalharness.tasks.suite import (
     load_suite,
 )
 from evalharness.tasks.user_code import UserCodeError
-
-logger = logging.getLogger(__name__)
 
 UNSCORED = "scoring: "
 """How the error of a sample begins that has a response but no score."""

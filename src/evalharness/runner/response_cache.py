@@ -17,7 +17,7 @@ from evalharness.engines.requests import (
     Generation,
     Scores,
 )
-from evalharness.runner.journal import parse_line
+from evalharness.runner.journal_lines import parse_line
 
 _KEY = slice(len('{"key":"'), len('{"key":"') + 64)
 """Where a journal line has its key."""

@@ -246,11 +246,6 @@ def detectable(stderr: float, power: float = POWER, alpha: float = _ALPHA) -> fl
     return float(special.ndtri(1 - alpha / 2) + special.ndtri(power)) * stderr
 
 
-def detectable_share(n: int, discordance: float) -> float:
-    """Least detectable difference of two shares on n docs of which `discordance` (0..1) differ between the models."""
-    return detectable(math.sqrt(discordance / n))
-
-
 def docs_needed(
     effect: float,
     variance: float,

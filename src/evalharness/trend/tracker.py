@@ -20,7 +20,6 @@ from evalharness.trend.scores.records import ReportedScore
 CMR = "cmr"
 """Name of the composite."""
 CMR_TARGET = 95.0
-_NOT_RESOLVED = ("not resolved", "not measured")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

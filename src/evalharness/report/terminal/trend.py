@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -285,11 +284,3 @@ def _refused(refused: Mapping[str, str], *, show_all: bool) -> Iterator[Text]:
         yield line
     if len(shown) < len(refused):
         yield Text(f"... and {len(refused) - len(shown)} more; --all shows them", style="yellow")
-
-
-def age_words(day: date | None, today: date) -> str:
-    """How long ago, in words that hold for months."""
-    if day is None:
-        return "no date"
-    months = round((today - day).days / 30.4)
-    return f"{months} months ago" if months > 1 else f"{(today - day).days} days ago"

@@ -131,6 +131,7 @@ def _trend(
 def _update(path: Path, found: Trend, measured: list[ReportedScore], results_dir: Path) -> None:
     """Write the tracker's block where it changed, whole or not at all."""
     from evalharness.report.terminal.tracker import updated
+    from evalharness.store.atomic import replacing
     from evalharness.trend.hub.watch import (
         read_state,
         releases,
@@ -147,12 +148,10 @@ def _update(path: Path, found: Trend, measured: list[ReportedScore], results_dir
     if after == before:
         typer.echo(f"{path}: nothing changed")
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(after, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(after, encoding="utf-8")
     except OSError as e:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"--tracker {str(path)!r}: can't be written: {e.strerror}") from e
     num = sum(row.is_measured for row in rows)
     typer.echo(f"{path}: updated, {num} of {len(rows)} watched metrics measured")

@@ -21,6 +21,7 @@ from evalharness.engines.requests import (
 )
 from evalharness.errors import WriteError
 from evalharness.runner.journal_lines import to_line
+from evalharness.store.atomic import sync
 
 logger = logging.getLogger(__name__)
 
@@ -114,14 +115,6 @@ def _new_file(folder: Path) -> tuple[Path, int]:
         path = folder / f"{number:04d}.jsonl"
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o666)
-            _sync(folder)
+            sync(folder)
             return path, descriptor
     raise AssertionError("unreachable")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -40,6 +40,16 @@ def is_run_id(name: str) -> bool:
     return _RUN_ID.fullmatch(name) is not None
 
 
+def check_results_dir(results_dir: Path) -> None:
+    """Refuse a results_dir that is no folder.
+
+    Raises:
+        StoreError: it is a file.
+    """
+    if results_dir.exists() and not results_dir.is_dir():
+        raise StoreError(f"results_dir {str(results_dir)!r} is a file, not a folder")
+
+
 def check_free(results_dir: Path, run_id: str) -> None:
     """Refuse an id that can't be a folder's name, or that another run has.
 

@@ -45,7 +45,7 @@ from evalharness.report.terminal.adoption import adoption_as_json
 from evalharness.report.terminal.composite import composite_fields
 from evalharness.report.terminal.drift import lineage_as_json
 from evalharness.report.terminal.trend import trend_as_json
-from evalharness.trend.hub.files import write_whole
+from evalharness.store.atomic import write_whole
 
 HTML, NUMBERS = "index.html", "report.json"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from evalharness.errors import UserError
+from evalharness.errors import UserError, some
 from evalharness.store import (
     layout,
     seal,
@@ -111,9 +111,8 @@ def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection
             damaged = [] if _is_of_statement(e) else damaged_files(results_dir, statement)
             if not damaged:
                 raise
-    shown = ", ".join(str(path.relative_to(results_dir.resolve())) for path in damaged[:_MOST_TOLD])
-    more = f" and {len(damaged) - _MOST_TOLD} more" if len(damaged) > _MOST_TOLD else ""
-    logger.warning("damaged, left out: %s%s; `evalharness results verify` says more", shown, more)
+    shown = some((str(path.relative_to(results_dir.resolve())) for path in damaged), _MOST_TOLD)
+    logger.warning("damaged, left out: %s; `evalharness results verify` says more", shown)
     return query(connect(results_dir, statement, without=damaged), statement)
 
 

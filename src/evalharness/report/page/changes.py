@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from evalharness.errors import one_line
+from evalharness.errors import one_line, some
 from evalharness.report.export import as_json
 from evalharness.report.page import texts
 from evalharness.report.page.cmr import best
@@ -143,9 +143,9 @@ def _runs(before: State, now: State) -> Iterator[str]:
     new = [run for run in now.runs if run not in before.runs]
     gone = [run for run in before.runs if run not in now.runs]
     if new:
-        yield f"{texts.plural(len(new), 'new run')}: {texts.some(new, _MOST_NAMES)}"
+        yield f"{texts.plural(len(new), 'new run')}: {some(new, _MOST_NAMES)}"
     if gone:
-        yield f"{texts.plural(len(gone), 'run')} gone: {texts.some(gone, _MOST_NAMES)}"
+        yield f"{texts.plural(len(gone), 'run')} gone: {some(gone, _MOST_NAMES)}"
 
 
 def _scores(before: State, now: State) -> Iterator[str]:

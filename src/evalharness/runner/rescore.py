@@ -187,9 +187,7 @@ def _check_same_questions(task: LoadedTask, summary: TaskSummary) -> None:
 
 
 def _new_run(results_dir: Path, run_dir: Path, manifest: Manifest) -> RunWriter:
-    base = f"{manifest.run_id}-rescored"
-    names = (base if n == 1 else f"{base}-{n}" for n in itertools.count(1))
-    run_id = next(name for name in names if not (results_dir / name).exists())
+    run_id = layout.free_id(results_dir, f"{manifest.run_id}-rescored")
     new = replace(
         manifest,
         run_id=run_id,

@@ -14,6 +14,7 @@
 """
 
 import hashlib
+import itertools
 import re
 from pathlib import Path
 
@@ -62,6 +63,12 @@ def check_free(results_dir: Path, run_id: str) -> None:
         raise StoreError(
             f"run {run_id!r} exists in {str(results_dir)!r}; another run.id starts a new one"
         )
+
+
+def free_id(results_dir: Path, base: str) -> str:
+    """The first of `base`, `base-2`, `base-3`, ... that no run has."""
+    names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not (results_dir / name).exists())
 
 
 def samples_path(run_dir: Path, task: str) -> Path:

@@ -19,7 +19,7 @@ from evalharness.store import (
     layout,
     seal,
 )
-from evalharness.store.duckdb_session import cursor
+from evalharness.store.duckdb_session import cursor, file_text
 from evalharness.store.records import FLIP
 from evalharness.store.sql import parquet_problem
 
@@ -326,8 +326,7 @@ def _share(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> float
 def _with_files(query: str, files: Sequence[Sequence[Path]]) -> str:
     """The query with its FILEs in order, each some files of one run; those of schema 1 have no column `cluster`."""
     for paths in files:
-        globs = (layout.literal_glob(path).replace("'", "''") for path in paths)
-        listed = ", ".join(f"'{glob}'" for glob in globs)
+        listed = ", ".join(map(file_text, paths))
         rows = f"(FROM read_parquet([{listed}]) UNION ALL BY NAME (SELECT NULL::VARCHAR AS cluster LIMIT 0))"
         query = query.replace("FROM FILE", f"FROM {rows}", 1)
     return query

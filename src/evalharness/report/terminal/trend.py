@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from evalharness.report.export import as_json
 from evalharness.report.terminal.format import (
     number,
     plain,
@@ -20,6 +19,7 @@ from evalharness.report.terminal.table_layout import (
     Col,
     fitted_table,
 )
+from evalharness.store.json_codec import as_json
 from evalharness.trend.build import (
     PlacedModel,
     Trend,

@@ -16,9 +16,10 @@ from evalharness.cli.options import (
     AsJson,
     AsMarkdown,
     ResultsDir,
+    parse_date,
 )
 from evalharness.cli.output import chosen_form, print_lines, show
-from evalharness.errors import StoreError, UserError, did_you_mean, some
+from evalharness.errors import StoreError, did_you_mean, some
 
 if TYPE_CHECKING:
     from evalharness.comparison.leaderboard import Board
@@ -82,7 +83,7 @@ def leaderboard(
     if not runs:
         raise StoreError(f"no runs in {str(results_dir)!r}; `evalharness run` makes one")
     chosen = _chosen(
-        _filtered(runs, suite, model, family, _dates(since, until), _date("--released-since", released_since), left_out),
+        _filtered(runs, suite, model, family, (parse_date("--since", since), parse_date("--until", until)), parse_date("--released-since", released_since), left_out),
         show_all, left_out,
     )  # fmt: skip
     boards = [
@@ -206,14 +207,3 @@ def _is_within(day: str, since: date | None, until: date | None) -> bool:
     except ValueError:
         return since is None and until is None
     return (since is None or since <= found) and (until is None or found <= until)
-
-
-def _dates(since: str | None, until: str | None) -> tuple[date | None, date | None]:
-    return _date("--since", since), _date("--until", until)
-
-
-def _date(option: str, text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError as e:
-        raise UserError(f"{option} {text!r}: a date such as 2025-01-31") from e

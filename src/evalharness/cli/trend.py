@@ -12,6 +12,7 @@ from evalharness.cli.options import (
     AsCsv,
     AsJson,
     ResultsDir,
+    parse_date,
 )
 from evalharness.cli.output import chosen_form, show
 from evalharness.errors import UserError
@@ -98,8 +99,6 @@ def _trend(
     draws: int,
     seed: int,
 ) -> Trend:
-    from datetime import date
-
     import numpy as np
 
     from evalharness.trend import build as analysis
@@ -107,10 +106,6 @@ def _trend(
 
     if fit not in ("likelihood", "epoch"):
         raise UserError(f"--fit {fit!r}: likelihood or epoch")
-    try:
-        start = date.fromisoformat(since) if since else analysis.SINCE
-    except ValueError as e:
-        raise UserError(f"--since {since!r}: a date such as 2024-01-01") from e
     ends = analysis.ANCHORS
     if anchors is not None:
         low, gap, high = anchors.partition(",")
@@ -121,7 +116,7 @@ def _trend(
         scores,
         np.random.default_rng(seed),
         reference=reference or analysis.REFERENCE,
-        since=start,
+        since=parse_date("--since", since) or analysis.SINCE,
         anchors=ends,
         method="epoch" if fit == "epoch" else "likelihood",
         num_draws=draws,

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 
-from evalharness.runner.journal import read_journal
+from journals import read_journal
 
 COMMAND = [sys.executable, "-m", "evalharness"]
 DIFFERS = ("run_id", "started_at", "latency_s")

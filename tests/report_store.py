@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from evalharness.stats.composite import METRIC
+from evalharness.stats.metrics import COMPOSITE
 from evalharness.store.read import load_manifest, load_metrics
 from evalharness.store.records import (
     CurvePoint,
@@ -66,7 +66,7 @@ def cmr_run(results_dir: Path, day: int, model: str, value: float, version: str)
     folder = max(results_dir.glob(f"202601{day:02}-*-cmr"))
     writer = RunWriter(folder, load_manifest(folder))
     whole = MetricRecord(
-        task="cmr", group="cmr", metric=METRIC, filter="none", value=value, ci_low=value - 0.05,
+        task="cmr", group="cmr", metric=COMPOSITE, filter="none", value=value, ci_low=value - 0.05,
         ci_high=min(value + 0.05, 1), stderr=0.025, n=200, higher_is_better=True, is_main=True,
     )  # fmt: skip
     writer.write_metrics([*load_metrics(folder), whole])

@@ -12,14 +12,17 @@ from scipy import special
 
 import evalharness
 from evalharness.trend.capability_index import Score
-from evalharness.trend.fit_epoch import (
-    ANCHOR_BENCHMARK,
-    SourcedScore,
-)
+from evalharness.trend.fit_epoch import ANCHOR_BENCHMARK
 
 EPOCH_SCORES = Path(evalharness.__file__).parent / "trend" / "scores" / "seed" / "epoch_scores.csv"
 REFERENCE = Path(__file__).parent / "trend" / "data" / "eci_fit_reference.csv"
 _NO_SOURCE = "via Epoch: nan"
+_FIRST_DATE = date(2022, 11, 1)
+_DROPPED_BENCHMARKS = {
+    "BoolQ",
+    "FrontierMath-2025-02-28-Public",
+    "FrontierMath-Tier-4-2025-07-01-Public",
+}
 
 
 class Simulated(NamedTuple):
@@ -36,16 +39,20 @@ def read_epoch_rows() -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def sourced_scores(rows: list[dict[str, str]]) -> list[SourcedScore]:
+def epoch_scores(rows: list[dict[str, str]]) -> list[Score]:
+    """The scores that Epoch fits: with a source, of a model released since November 2022, on a kept benchmark.
+
+    The minimum of four benchmarks a model and the best score of a pair are the fit's own.
+
+    Source: epoch-research/benchmark-stitching.
+    """
     return [
-        SourcedScore(
-            row["model"],
-            row["benchmark"],
-            float(row["score"]) / 100,
-            date.fromisoformat(row["release_date"]) if row["release_date"] else None,
-            row["reported_by"] != _NO_SOURCE,
-        )
+        Score(row["model"], row["benchmark"], float(row["score"]) / 100)
         for row in rows
+        if row["reported_by"] != _NO_SOURCE
+        and row["benchmark"] not in _DROPPED_BENCHMARKS
+        and row["release_date"]
+        and date.fromisoformat(row["release_date"]) >= _FIRST_DATE
     ]
 
 

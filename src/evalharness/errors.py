@@ -100,3 +100,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """'; did you mean 'x'?' for the nearest known name, or '' when none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first of the names, and how many more there are: `a, b, c and 7 more`."""
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more

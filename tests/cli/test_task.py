@@ -236,7 +236,11 @@ def test_a_pattern_without_a_task_is_an_error(evalharness: Cli) -> None:
 
 
 def test_the_second_list_parses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {"gsm8k": StockRow("generate_until", "openai/gsm8k/main", ())}
+    rows = {
+        "gsm8k": StockRow(
+            "generate_until", "openai/gsm8k/main", (), "TASK", "gsm8k/gsm8k.yaml", ("math",)
+        )
+    }
     monkeypatch.setattr(lm_eval_index, "_read", lambda _: rows)
     assert lm_eval_index.stock_rows(tmp_path) == rows
     monkeypatch.setattr(lm_eval_index, "_read", lambda _: pytest.fail("parsed again"))

@@ -27,8 +27,8 @@ from evalharness.tasks.sandbox.programs import (
 from evalharness.tasks.sandbox.run import (
     Limits,
     require_sandbox,
-    run_many,
 )
+from programs import run_many
 
 pytestmark = pytest.mark.skipif(
     shutil.which("bwrap") is None, reason="no bubblewrap: apt-get install bubblewrap"

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,6 @@ from evalharness.engines.prefix_trie import (
     Tokens,
     TokenScore,
     score_nodes,
-    score_trie,
 )
 
 
@@ -33,8 +32,6 @@ class CachingModel:
     def __init__(self, block: int, by_token: bool = False) -> None:
         self.block, self.by_token = block, by_token
         self.cached: set[Tokens] = set()
-        self.num_probes = 0
-        self.tails: list[Tokens] = []
         self.asked: list[Tokens] = []
         self.questions: list[tuple[Tokens, int, list[int], bool]] = []
         self.num_computed = 0
@@ -56,19 +53,6 @@ class CachingModel:
         known = range(max(start, hit + 1), len(prompt))
         return Answer({p: truth(prompt[: p + 1]) for p in known}, after)
 
-    async def probe(self, context: Tokens, token_ids: Sequence[int]) -> Mapping[int, TokenScore]:
-        self.num_probes += 1
-        self._remember(context)
-        return {t: truth((*context, t)) for t in token_ids}
-
-    async def tail(
-        self, tokens: Tokens, start: int, may_read_cache: bool
-    ) -> Mapping[int, TokenScore]:
-        self.tails.append(tokens)
-        hit = self._num_cached(tokens) if may_read_cache else 0
-        self._remember(tokens)
-        return {p: truth(tokens[: p + 1]) for p in range(max(start, hit + 1), len(tokens))}
-
     def _num_cached(self, tokens: Tokens) -> int:
         sizes = range(self.block, len(tokens), self.block)
         return max((n for n in sizes if tokens[:n] in self.cached), default=0)
@@ -84,30 +68,6 @@ def expected(context: Tokens, continuation: Tokens) -> tuple[float, bool]:
 
 
 TOKENS = st.lists(st.integers(0, 2), min_size=1, max_size=9).map(tuple)
-
-
-@given(
-    context=TOKENS,
-    continuations=st.lists(TOKENS, min_size=1, max_size=5),
-    block=st.integers(1, 4),
-    min_probe=st.sampled_from([0, 4, 100]),
-    is_warm=st.booleans(),
-)
-def test_scores_equal_those_of_each_continuation_alone(
-    context: Tokens, continuations: list[Tokens], block: int, min_probe: int, is_warm: bool
-) -> None:
-    model = CachingModel(block)
-    if is_warm:  # an earlier request left everything in the cache: the worst case
-        for c in continuations:
-            model._remember(context + c)
-    result = asyncio.run(
-        score_trie(context, continuations, model.probe, model.tail, min_probe=min_probe)
-    )
-    for continuation, score in zip(continuations, result.scores, strict=True):
-        logprob, is_greedy = expected(context, continuation)
-        assert math.isclose(score.logprob, logprob, abs_tol=1e-9)
-        assert score.is_greedy == is_greedy
-        assert score.num_tokens == len(continuation)
 
 
 @given(
@@ -135,6 +95,7 @@ def test_nodes_score_as_each_continuation_alone(
         logprob, is_greedy = expected(context, continuation)
         assert math.isclose(found.logprob, logprob, abs_tol=1e-9)
         assert found.is_greedy is is_greedy
+        assert found.num_tokens == len(continuation)
 
 
 def nodes(
@@ -223,39 +184,3 @@ def test_the_first_tokens_are_asked_of_the_context_and_the_others_from_there_on(
         ((1, 2, 3, 4, 7, 8), 5, [1], True),
         ((1, 2, 3, 4, 7, 9), 5, [1], True),
     ]
-
-
-def score(model: CachingModel, context: Tokens, *continuations: Tokens) -> int:
-    return asyncio.run(
-        score_trie(context, continuations, model.probe, model.tail, min_probe=4)
-    ).num_resent
-
-
-def test_one_token_choices_are_one_request() -> None:
-    model = CachingModel(2)
-    score(model, (1, 2, 3), (4,), (5,), (6,))
-    assert (model.num_probes, model.tails) == (1, [])
-
-
-def test_duplicates_and_prefixes_are_asked_once() -> None:
-    model = CachingModel(4)
-    score(model, (1, 2, 3, 4), (7, 8), (7, 8), (7,), (9,))
-    assert (model.num_probes, model.tails) == (1, [(1, 2, 3, 4, 7, 8)])
-
-
-def test_a_short_context_is_not_probed_when_tails_are_needed() -> None:
-    model = CachingModel(4)
-    score(model, (1, 2), (7, 8), (9, 8))
-    assert (model.num_probes, len(model.tails)) == (0, 2)
-
-
-def test_what_a_cached_prefix_hides_a_sibling_knows() -> None:
-    model = CachingModel(2)
-    # The second tail finds (1 2 3 4 7 8) in the cache and learns nothing of 7, 8 and 1; the first has computed them.
-    assert score(model, (1, 2, 3, 4), (7, 8, 1, 1), (7, 8, 1, 2)) == 0
-
-
-def test_what_nobody_knows_is_sent_again_and_counted() -> None:
-    model = CachingModel(2)
-    model._remember((1, 2, 3, 4, 7, 8, 1, 1))
-    assert score(model, (1, 2, 3, 4), (7, 8, 1, 1)) == 1

@@ -11,7 +11,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from evalharness.runner.journal import read_journal
+from journals import read_journal
 from killing import Home, kill_tree, manifest
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]

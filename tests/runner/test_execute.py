@@ -45,7 +45,6 @@ from evalharness.runner.execute import (
 )
 from evalharness.runner.journal import (
     Journal,
-    read_journal,
 )
 from evalharness.runner.journal_lines import to_line
 from evalharness.runner.response_cache import Responses
@@ -64,6 +63,7 @@ from evalharness.tasks.conversation import (
 from evalharness.tasks.lm_adapter import EngineLM
 from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.plans import Plan
+from journals import read_journal
 
 REQUEST = GenerateRequest(prompt_token_ids=(1, 2, 3), sampling=SamplingParams())
 

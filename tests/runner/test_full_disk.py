@@ -22,9 +22,9 @@ from evalharness.config.schema import (
     Variant,
 )
 from evalharness.errors import StoreError, WriteError
-from evalharness.runner.journal import read_journal
 from evalharness.runner.run import run
 from evalharness.store.read import list_runs
+from journals import read_journal
 from killing import Home, manifest, numbers
 
 PAGE = 4096

@@ -26,8 +26,8 @@ from evalharness.runner.run import (
 )
 from evalharness.runner.score import TaskScores
 from evalharness.store.records import MetricRecord
-from evalharness.tasks.lm_adapter import EngineLM
 from evalharness.tasks.suite import task_manager
+from lm_eval_model import LmEvalModel
 from own_tasks import CHOICE, write
 
 SIZES = {"ga": 5, "gb": 40, "gc": 11, "gd": 3}
@@ -87,7 +87,7 @@ def test_every_level_equals_lm_evals_own(
     add_group(here, "inner", "ga, gb", inner_by_size)
     add_group(here, "middle", "inner, gd", not inner_by_size)
     add_group(here, "outer", "middle, gc", outer_by_size)
-    lm = EngineLM(AutoTokenizer.from_pretrained(tiny_llama), 100_000, engine=FakeEngine())
+    lm = LmEvalModel(AutoTokenizer.from_pretrained(tiny_llama), 100_000, FakeEngine())
     theirs = lm_eval.simple_evaluate(
         model=lm, tasks=["outer"], bootstrap_iters=0, task_manager=task_manager()
     )

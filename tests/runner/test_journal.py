@@ -23,9 +23,9 @@ from evalharness.engines.requests import (
 from evalharness.errors import WriteError
 from evalharness.runner.journal import (
     Journal,
-    read_journal,
 )
 from evalharness.runner.journal_lines import to_line
+from journals import read_journal
 
 FLUSH_EVERY_S = 1.0
 """As the module promises: on disk within a second."""

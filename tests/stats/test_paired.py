@@ -10,7 +10,6 @@ from evalharness.stats import sign_flips
 from evalharness.stats.paired import (
     binary_posterior,
     detectable,
-    detectable_share,
     docs_needed,
     from_normal,
     mde_at,
@@ -76,7 +75,7 @@ def test_docs_needed_is_millers_example() -> None:
 def test_detectable_differences_of_known_benchmarks(
     n: int, discordance: float, points: float
 ) -> None:
-    assert 100 * detectable_share(n, discordance) == pytest.approx(points, abs=0.06)
+    assert 100 * detectable(math.sqrt(discordance / n)) == pytest.approx(points, abs=0.06)
 
 
 def test_a_run_with_itself_differs_by_nothing() -> None:

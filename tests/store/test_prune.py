@@ -39,7 +39,7 @@ def add(results_dir: Path, day: int, **changes: Any) -> Manifest:
         started_at=f"2026-01-{day:02}T00:00:00+00:00", **{"identity": f"own-{day}", **changes},
     )  # fmt: skip
     (results_dir / run.run_id / "journal" / "0000.jsonl").write_text("x" * 1000)
-    checksums.write(results_dir / run.run_id / "checksums.sha256", results_dir / run.run_id)
+    checksums.write(results_dir / run.run_id)
     return run
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalharness.errors import StoreError, WriteError
-from evalharness.store import layout, write
+from evalharness.store import atomic, layout, write
 from evalharness.store.columns import METRICS, RUNS, SAMPLES, run_row
 from evalharness.store.json_codec import clean_text
 from evalharness.store.read import iter_samples, load_manifest, load_metrics
@@ -148,6 +148,12 @@ def test_samples_that_fail_half_way_leave_the_old_file(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "r1" / "samples").iterdir()] == ["t.parquet"]
 
 
+def test_results_go_to_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(StoreError, match="is a file, not a folder"):
+        layout.check_results_dir(tmp_path / "a")
+
+
 def test_an_old_manifest_survives_a_failed_update(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +162,7 @@ def test_an_old_manifest_survives_a_failed_update(
     def full_disk(path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(write, "_sync", full_disk)
+    monkeypatch.setattr(atomic, "sync", full_disk)
     with pytest.raises(WriteError, match="No space left"):
         writer.update(make_manifest(status="failed"))
     assert load_manifest(tmp_path / "r1").status == "running"

@@ -10,8 +10,6 @@ from evalharness.config.schema import (
     SamplingConfig,
     Truncation,
 )
-from evalharness.engines.base import RequestError
-from evalharness.engines.fake import FakeEngine
 from evalharness.engines.requests import (
     ContinuationScore,
     Failure,
@@ -45,24 +43,6 @@ def lm() -> EngineLM:
 @pytest.fixture(scope="module")
 def gemma() -> EngineLM:
     return EngineLM(tokenizer("gemma"), 100)
-
-
-def test_it_is_lm_evals_only_process(lm: EngineLM) -> None:
-    assert (lm.rank, lm.world_size) == (0, 1)
-
-
-def test_a_tokenizers_name_is_one_part_of_a_path() -> None:
-    named = tokenizer("qwen")
-    before, named.name_or_path = named.name_or_path, "org/some/model"
-    try:
-        assert EngineLM(named, 100).tokenizer_name == "org__some__model"
-    finally:
-        named.name_or_path = before
-
-
-def test_prefix_and_end_are_the_tokenizers(gemma: EngineLM) -> None:
-    decode = gemma.tokenizer.decode
-    assert (decode([gemma.prefix_token_id]), decode([gemma.eot_token_id])) == ("<bos>", "<eos>")
 
 
 @pytest.mark.parametrize("style", ["qwen", "gemma", "appends_eos"])
@@ -119,23 +99,6 @@ def test_a_chat_ends_where_the_answer_begins_or_goes_on_with_its_last_message() 
     assert lm.apply_chat_template(history).endswith("It is<|im_end|>\n<|im_start|>assistant\n")
     assert lm.apply_chat_template(history[:1], True).endswith("<|im_start|>assistant\n")
     assert lm.apply_chat_template(history, False).endswith("<|im_start|>assistant\nIt is")
-
-
-def test_lm_eval_has_answers_in_the_order_of_its_instances() -> None:
-    lm = EngineLM(tokenizer("qwen"), 100, engine=FakeEngine())
-    pairs = lm.loglikelihood([instance("loglikelihood", "a", t) for t in ("b", "c")])
-    assert pairs[0] != pairs[1]
-    assert lm.loglikelihood([instance("loglikelihood", "a", "c")]) == [pairs[1]]
-    (total,) = lm.loglikelihood_rolling([instance("loglikelihood_rolling", "The quick brown")])
-    assert total < 0
-    (text,) = lm.generate_until([instance("generate_until", "a", {})])
-    assert text.startswith(" The answer is")
-
-
-def test_lm_eval_is_told_of_a_request_without_an_answer() -> None:
-    lm = EngineLM(tokenizer("qwen"), 5, engine=FakeEngine())
-    with pytest.raises(RequestError, match="context_overflow: "):
-        lm.generate_until([instance("generate_until", "The quick brown fox jumps over", {})])
 
 
 def test_requests_of_all_kinds_in_one_sample_keep_their_order(lm: EngineLM) -> None:
@@ -206,7 +169,7 @@ def test_windows_are_disjoint_and_full_with_one_token_of_context_but_the_last(
     found = windows(lm, text)
     assert len(ids) > 2 * size
     assert sum((scored for _, scored in found), ()) == ids
-    prefix = (lm.prefix_token_id,)
+    prefix = (lm.encoder.prefix_token_id,)
     assert [c for c, _ in found[:-1]] == [prefix, *((ids[i - 1],) for i in range(size, len(ids) - size, size))]  # fmt: skip
     assert {len(scored) for _, scored in found[:-1]} == {size}
     context, scored = found[-1]
@@ -216,7 +179,7 @@ def test_windows_are_disjoint_and_full_with_one_token_of_context_but_the_last(
 
 def test_a_text_with_its_own_bos_has_no_second_one_as_in_lm_eval() -> None:
     lm = EngineLM(tokenizer("gemma"), 100, rolling_as_lm_eval=True)
-    bos = lm.prefix_token_id
+    bos = lm.encoder.prefix_token_id
     own = lm.tok_encode("The quick", add_special_tokens=False)
     assert windows(lm, "The quick") == windows(lm, "<bos>The quick") == [((bos,), (bos, *own))]
     assert windows(EngineLM(tokenizer("gemma"), 100), "The quick") == [((bos,), tuple(own))]

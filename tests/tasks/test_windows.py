@@ -15,7 +15,7 @@ from evalharness.config.schema import (
     EngineKind,
 )
 from evalharness.engines import Weights, open_engine
-from evalharness.tasks.lm_adapter import EngineLM
+from lm_eval_model import LmEvalModel
 from tokenizer_styles import save_llama
 
 LENGTH = 32
@@ -25,7 +25,7 @@ TEXT = "The quick brown fox jumps over the lazy dog. " * 6
 class Both(NamedTuple):
     """Two ways to the same model."""
 
-    ours: EngineLM
+    ours: LmEvalModel
     theirs: HFLM
 
 
@@ -45,11 +45,11 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Bot
     loop.close()
 
 
-def _ours(path: Path, tokenizer: Any, loop: Any, **settings: Any) -> EngineLM:
+def _ours(path: Path, tokenizer: Any, loop: Any, **settings: Any) -> LmEvalModel:
     config = EngineConfig(kind=EngineKind.hf, device=Device.cpu)
     engine = loop.run_until_complete(open_engine(config, Weights(path=path)))
     room = {"max_model_len": engine.info.max_model_len, "min_room": engine.info.min_room}
-    return EngineLM(tokenizer, **room, engine=engine, loop=loop, **settings)
+    return LmEvalModel(tokenizer, **room, engine=engine, loop=loop, **settings)
 
 
 def rolling(lm: Any, text: str) -> float:

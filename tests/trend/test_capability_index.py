@@ -1,5 +1,4 @@
 import math
-from datetime import date
 
 import numpy as np
 import pytest
@@ -12,10 +11,6 @@ from evalharness.trend.capability_index import (
     Score,
     fit_capability,
 )
-from evalharness.trend.fit_epoch import (
-    SourcedScore,
-    select_epoch,
-)
 from evalharness.trend.fit_likelihood import (
     Dispersion,
     Parameters,
@@ -26,20 +21,20 @@ from evalharness.trend.fit_likelihood import (
     refit,
 )
 from evalharness.trend.intervals import (
+    LAMBDAS,
     _within_models,
     capability_draws,
     capability_intervals,
-    fits_by_lambda,
     moved_by_lambda,
 )
 from evalharness.trend.placement import place
-from trend_data import Simulated, read_epoch_rows, read_reference, simulate, sourced_scores
+from trend_data import Simulated, epoch_scores, read_epoch_rows, read_reference, simulate
 
 ANCHORS = Anchors("claude-3-5-sonnet-20240620", "gpt-5-2025-08-07_medium")
 
 
 def published() -> list[Score]:
-    return [Score(*score[:3]) for score in select_epoch(sourced_scores(read_epoch_rows()))]
+    return epoch_scores(read_epoch_rows())
 
 
 def true_anchors(simulated: Simulated) -> Anchors:
@@ -90,19 +85,6 @@ def test_epoch_fit_gives_the_published_capabilities(lam: float) -> None:
     }
     found = dict(zip(fit.models, fit.capability, strict=True))
     assert found == {name: pytest.approx(value, rel=1e-3) for name, value in expected.items()}
-
-
-def test_epoch_selection_needs_a_source_a_date_since_november_2022_and_a_kept_benchmark() -> None:
-    day = date(2022, 11, 1)
-    kept = SourcedScore("m", "MMLU", 0.5, day, True)
-    dropped = [
-        kept._replace(has_source=False),
-        kept._replace(release_date=date(2022, 10, 31)),
-        kept._replace(release_date=None),
-        kept._replace(benchmark="BoolQ"),
-        kept._replace(benchmark="FrontierMath-2025-02-28-Public"),
-    ]
-    assert select_epoch([kept, *dropped]) == [kept]
 
 
 def test_epoch_fit_takes_a_pairs_best_score() -> None:
@@ -403,7 +385,7 @@ def test_many_failed_draws_leave_no_interval() -> None:
 
 
 def test_table_of_what_lambda_moves_is_sorted_by_it() -> None:
-    fits = fits_by_lambda(published(), ANCHORS)
+    fits = [fit_capability(published(), ANCHORS, lam=lam) for lam in LAMBDAS]
     table = moved_by_lambda(fits)
     assert [fit.lam for fit in fits] == [0.1, 0.001]
     assert len(table) == 179

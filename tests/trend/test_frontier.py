@@ -5,10 +5,8 @@ import numpy as np
 import pytest
 
 from evalharness.trend.capability_index import (
-    Score,
     fit_capability,
 )
-from evalharness.trend.fit_epoch import select_epoch
 from evalharness.trend.frontier import (
     find_frontier,
     fit_line,
@@ -18,7 +16,7 @@ from evalharness.trend.frontier import (
     frontier_slopes,
     to_days,
 )
-from trend_data import read_epoch_rows, sourced_scores
+from trend_data import epoch_scores, read_epoch_rows
 
 START = date(2023, 1, 1)
 
@@ -38,9 +36,7 @@ def history(seed: int, num_models: int = 80, spread: float = 0.4) -> tuple[np.nd
 def published() -> tuple[list[date], np.ndarray, np.ndarray]:
     """Dates, capabilities by Epoch's fit, and which are open."""
     rows = read_epoch_rows()
-    fit = fit_capability(
-        [Score(*score[:3]) for score in select_epoch(sourced_scores(rows))], None, "epoch"
-    )
+    fit = fit_capability(epoch_scores(rows), None, "epoch")
     by_model = {row["model"]: row for row in rows}
     dates = [date.fromisoformat(by_model[name]["release_date"]) for name in fit.models]
     is_open = np.array([by_model[name]["open_weight"] == "true" for name in fit.models])

@@ -5,17 +5,15 @@ import numpy as np
 import pytest
 
 from evalharness.trend.capability_index import (
-    Score,
     fit_capability,
 )
-from evalharness.trend.fit_epoch import select_epoch
 from evalharness.trend.open_closed_lag import (
     Lag,
     Wait,
     find_waits,
     summarise_waits,
 )
-from trend_data import read_epoch_rows, sourced_scores
+from trend_data import epoch_scores, read_epoch_rows
 
 START = date(2024, 1, 1)
 
@@ -40,8 +38,7 @@ def waits_of(closed: list[tuple[float, float]], opened: list[tuple[float, float]
 def test_published_lags() -> None:
     """Six matched and five still waiting in November 2025, by Epoch's fit at lambda 0.1."""
     rows = read_epoch_rows()
-    scores = [Score(*score[:3]) for score in select_epoch(sourced_scores(rows))]
-    fit = fit_capability(scores, None, "epoch")
+    fit = fit_capability(epoch_scores(rows), None, "epoch")
     by_model = {row["model"]: row for row in rows}
     dates = [date.fromisoformat(by_model[name]["release_date"]) for name in fit.models]
     is_open = np.array([by_model[name]["open_weight"] == "true" for name in fit.models])

@@ -27,8 +27,8 @@ from evalharness.checkpoint.lora_config import (
     read_lora_config,
 )
 from evalharness.checkpoint.scale import VISION
-from evalharness.checkpoint.weights import WeightsFile, read_safetensors, some
-from evalharness.errors import CheckpointError
+from evalharness.checkpoint.weights import WeightsFile, read_safetensors
+from evalharness.errors import CheckpointError, some
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 LARGEST_RANK_OF_VLLM = 512

@@ -27,11 +27,10 @@ from evalharness.checkpoint.weights import (
     Tensor,
     WeightsFile,
     read_weights,
-    some,
     tensor_blocks,
     unused_files,
 )
-from evalharness.errors import CheckpointError, one_line
+from evalharness.errors import CheckpointError, one_line, some
 
 INPUT_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight")
 """Ends of their names."""

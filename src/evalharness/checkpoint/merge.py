@@ -49,6 +49,7 @@ from evalharness.checkpoint.weights import (
 )
 from evalharness.errors import CheckpointError, WriteError
 from evalharness.paths import cache_folder
+from evalharness.store.atomic import sync
 
 if TYPE_CHECKING:
     import torch
@@ -219,7 +220,7 @@ def _write(fitting: Fitting, out: Path, dtype: str | None, parts: Mapping[str, s
             name = SINGLE if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
             tensors = dict(_tensors(fitting, file, dtype, unties))
             save_file(tensors, beside / name, {"format": "pt"})
-            _sync(beside / name)
+            sync(beside / name)
             weight_map |= dict.fromkeys(tensors, name)
             size += sum(tensor.nbytes for tensor in tensors.values())
             del tensors
@@ -231,9 +232,9 @@ def _write(fitting: Fitting, out: Path, dtype: str | None, parts: Mapping[str, s
         made = json.dumps({**parts, "weights": weights}, indent=2)
         (beside / MADE_FROM).write_text(made, encoding="utf-8")
         for path in beside.iterdir():
-            _sync(path)
+            sync(path)
         beside.rename(out)
-        _sync(out.parent)
+        sync(out.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -377,11 +378,3 @@ def _alone(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

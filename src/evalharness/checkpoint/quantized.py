@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 from evalharness.checkpoint.json_files import as_dict
 from evalharness.checkpoint.scale import quantization_of
-from evalharness.checkpoint.weights import Tensor, some
-from evalharness.errors import CheckpointError
+from evalharness.checkpoint.weights import Tensor
+from evalharness.errors import CheckpointError, some
 
 _KNOWN = ("gptq", "awq", "compressed-tensors", "fp8", "modelopt", "mxfp4", "bitsandbytes")
 _SCALES = ("scale", "absmax", "scb")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalharness.checkpoint.json_files import file_size, read_json
-from evalharness.errors import CheckpointError, one_line
+from evalharness.errors import CheckpointError, one_line, some
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -167,13 +167,6 @@ def tensor_blocks(file: WeightsFile, tensor: Tensor, size: int = 2**24) -> Itera
                 raise _damaged(file.path, "changed while it was read")
             left -= len(block)
             yield block
-
-
-def some(names: Iterable[str], most: int = 3) -> str:
-    """The first of the names, and how many more there are: `a, b, c and 7 more`."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _safetensors(folder: Path) -> list[Path]:

@@ -55,9 +55,9 @@ def snapshot(
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     from dataclasses import asdict
 
+    from evalharness.store.layout import check_results_dir
     from evalharness.trend.hub import (
         client,
-        files,
         snapshots_store,
     )
     from evalharness.trend.hub import (
@@ -65,7 +65,7 @@ def snapshot(
     )
 
     entries = _entries(models or [], take_all)
-    files.check_results_dir(results_dir)
+    check_results_dir(results_dir)
     api = client.connect("adoption snapshot")
     taken = collecting.take(api, _with_progress(entries))
     path = snapshots_store.write(results_dir, taken)
@@ -149,11 +149,11 @@ def watch(
 
     Exit code: 0 nothing new, 1 something is new, 2 the input is wrong or there is no network.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
+    from evalharness.store.layout import check_results_dir
     from evalharness.trend.hub import (
         client,
         draft_entries,
         entries,
-        files,
     )
     from evalharness.trend.hub import (
         snapshot as collecting,
@@ -163,7 +163,7 @@ def watch(
     )
 
     known = entries.known_entries()
-    files.check_results_dir(results_dir)
+    check_results_dir(results_dir)
     asked_orgs = orgs or ([] if families else entries.makers(known))
     sources = watching.sources(asked_orgs, families or [])
     before = watching.read_state(results_dir)

@@ -16,15 +16,14 @@ from evalharness.cli.options import (
     AsJson,
     AsMarkdown,
     ResultsDir,
+    parse_date,
 )
 from evalharness.cli.output import chosen_form, print_lines, show
-from evalharness.errors import StoreError, UserError, did_you_mean
+from evalharness.errors import StoreError, did_you_mean, some
 
 if TYPE_CHECKING:
     from evalharness.comparison.leaderboard import Board
     from evalharness.store.records import Manifest
-
-_MOST_NAMED = 3
 
 
 def leaderboard(
@@ -84,7 +83,7 @@ def leaderboard(
     if not runs:
         raise StoreError(f"no runs in {str(results_dir)!r}; `evalharness run` makes one")
     chosen = _chosen(
-        _filtered(runs, suite, model, family, _dates(since, until), _date("--released-since", released_since), left_out),
+        _filtered(runs, suite, model, family, (parse_date("--since", since), parse_date("--until", until)), parse_date("--released-since", released_since), left_out),
         show_all, left_out,
     )  # fmt: skip
     boards = [
@@ -124,7 +123,7 @@ def _filtered(
     if released_since is not None:
         undated = {run.model for run in found if not _entry(run, "release_date")}
         if undated:
-            left_out.append(f"left out, no release date: {_some(sorted(undated))}")
+            left_out.append(f"left out, no release date: {some(sorted(undated))}")
         found = [run for run in found if _is_within(_entry(run, "release_date"), released_since, None)]  # fmt: skip
     if not found:
         raise StoreError(f"none of {len(runs)} runs is like that; `evalharness results` lists them")
@@ -137,9 +136,9 @@ def _chosen(runs: Sequence[Manifest], show_all: bool, left_out: list[str]) -> li
 
     ended = [run for run in runs if run.status != "running" and not run.is_fake]
     if fakes := [run.run_id for run in runs if run.is_fake]:
-        left_out.append(f"left out, answers made up by the fake engine: {_some(fakes)}")
+        left_out.append(f"left out, answers made up by the fake engine: {some(fakes)}")
     if going_on := [run.run_id for run in runs if run.status == "running" and not run.is_fake]:
-        left_out.append(f"left out, not ended: {_some(going_on)}")
+        left_out.append(f"left out, not ended: {some(going_on)}")
     if show_all:
         return ended
     of_row: dict[tuple[str, ...], list[Manifest]] = {}
@@ -163,12 +162,12 @@ def _boards(
     found = load_main_metrics(results_dir, [run.run_id for run in runs])
     if found.damaged:
         left_out.append(
-            f"left out, metrics damaged: {_some(found.damaged)}; `evalharness results verify` says more"
+            f"left out, metrics damaged: {some(found.damaged)}; `evalharness results verify` says more"
         )
     read = {*found.of_run, *found.damaged}
     empty = [run.run_id for run in runs if run.run_id not in read]
     if empty:
-        left_out.append(f"left out, no metrics: {_some(empty)}")
+        left_out.append(f"left out, no metrics: {some(empty)}")
     boards = build_boards(runs, found.of_run, sort, any_prompt=any_prompt)
     known = list(dict.fromkeys(task for board in boards for task in board.tasks))
     if sort is not None and sort not in known:
@@ -190,7 +189,7 @@ def _half_copied(results_dir: Path) -> list[str]:
     from evalharness.store.read import half_copied
 
     names = half_copied(results_dir)
-    return [f"no runs, a manifest is missing: {_some(names)}"] if names else []
+    return [f"no runs, a manifest is missing: {some(names)}"] if names else []
 
 
 def _is_like(name: str, patterns: Sequence[str] | None) -> bool:
@@ -208,19 +207,3 @@ def _is_within(day: str, since: date | None, until: date | None) -> bool:
     except ValueError:
         return since is None and until is None
     return (since is None or since <= found) and (until is None or found <= until)
-
-
-def _dates(since: str | None, until: str | None) -> tuple[date | None, date | None]:
-    return _date("--since", since), _date("--until", until)
-
-
-def _date(option: str, text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError as e:
-        raise UserError(f"{option} {text!r}: a date such as 2025-01-31") from e
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from evalharness.cli.options import (
     AsJson,
     ResultsDir,
     complete_run,
+    parse_date,
 )
 from evalharness.cli.output import print_json, print_view
 from evalharness.errors import UserError, WriteError
@@ -131,7 +131,7 @@ def prune(
     from evalharness.store.read import list_runs
 
     criteria = pruning.Criteria(
-        superseded=superseded, failed=failed, before=_date(before), keep=keep
+        superseded=superseded, failed=failed, before=parse_date("--before", before), keep=keep
     )
     if criteria != pruning.Criteria() and journals:
         raise UserError("--journals takes journals, not runs: no other criterion beside it")
@@ -181,10 +181,3 @@ def _show(candidates: Sequence[Candidate], as_json: bool, yes: bool) -> None:
     print_view(lambda width: candidates_table(candidates, width=width))
     state = "deleted" if yes else "may go; --yes deletes"
     return typer.echo(f"{len(candidates)} of {size(num_bytes)} {state}")
-
-
-def _date(text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError as e:
-        raise UserError(f"--before {text!r}: a date such as 2025-01-31") from e

@@ -1,9 +1,12 @@
 """Options that several verbs share."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from evalharness.errors import UserError
 
 
 def complete_run(context: typer.Context, incomplete: str) -> list[str]:
@@ -12,6 +15,18 @@ def complete_run(context: typer.Context, incomplete: str) -> list[str]:
 
     names = ["latest", *run_names(context.params.get("results_dir") or Path("results"))]
     return [name for name in names if name.startswith(incomplete)]
+
+
+def parse_date(option: str, text: str | None) -> date | None:
+    """The day that an option gives, None where it isn't given.
+
+    Raises:
+        UserError: it is no date.
+    """
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError as e:
+        raise UserError(f"{option} {text!r}: a date such as 2025-01-31") from e
 
 
 ResultsDir = Annotated[

@@ -84,7 +84,7 @@ def print_view(view: Callable[[int], RenderableType]) -> None:
 
 def print_json(content: Any) -> None:
     """Print JSON: NaN is null, half of a surrogate pair is escaped."""
-    from evalharness.report.export import as_json
+    from evalharness.store.json_codec import as_json
 
     text = json.dumps(as_json(content), ensure_ascii=False, indent=2)
     typer.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))

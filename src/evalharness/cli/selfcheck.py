@@ -83,8 +83,8 @@ def _show(checked: Selfcheck, config: Config) -> None:
 def _as_json(checked: Selfcheck, config: Config) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from evalharness.report.export import as_json
     from evalharness.report.terminal.noise import verdict
+    from evalharness.store.json_codec import as_json
 
     result: dict[str, Any] = as_json(
         {

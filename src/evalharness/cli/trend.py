@@ -12,6 +12,7 @@ from evalharness.cli.options import (
     AsCsv,
     AsJson,
     ResultsDir,
+    parse_date,
 )
 from evalharness.cli.output import chosen_form, show
 from evalharness.errors import UserError
@@ -98,8 +99,6 @@ def _trend(
     draws: int,
     seed: int,
 ) -> Trend:
-    from datetime import date
-
     import numpy as np
 
     from evalharness.trend import build as analysis
@@ -107,10 +106,6 @@ def _trend(
 
     if fit not in ("likelihood", "epoch"):
         raise UserError(f"--fit {fit!r}: likelihood or epoch")
-    try:
-        start = date.fromisoformat(since) if since else analysis.SINCE
-    except ValueError as e:
-        raise UserError(f"--since {since!r}: a date such as 2024-01-01") from e
     ends = analysis.ANCHORS
     if anchors is not None:
         low, gap, high = anchors.partition(",")
@@ -121,7 +116,7 @@ def _trend(
         scores,
         np.random.default_rng(seed),
         reference=reference or analysis.REFERENCE,
-        since=start,
+        since=parse_date("--since", since) or analysis.SINCE,
         anchors=ends,
         method="epoch" if fit == "epoch" else "likelihood",
         num_draws=draws,
@@ -131,6 +126,7 @@ def _trend(
 def _update(path: Path, found: Trend, measured: list[ReportedScore], results_dir: Path) -> None:
     """Write the tracker's block where it changed, whole or not at all."""
     from evalharness.report.terminal.tracker import updated
+    from evalharness.store.atomic import replacing
     from evalharness.trend.hub.watch import (
         read_state,
         releases,
@@ -147,12 +143,10 @@ def _update(path: Path, found: Trend, measured: list[ReportedScore], results_dir
     if after == before:
         typer.echo(f"{path}: nothing changed")
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(after, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(after, encoding="utf-8")
     except OSError as e:
-        temporary.unlink(missing_ok=True)
         raise UserError(f"--tracker {str(path)!r}: can't be written: {e.strerror}") from e
     num = sum(row.is_measured for row in rows)
     typer.echo(f"{path}: updated, {num} of {len(rows)} watched metrics measured")

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from evalharness.stats.estimates import Z
 from evalharness.stats.finite import correction
 from evalharness.stats.metrics import NO_SHARES
 from evalharness.store.records import (
@@ -16,7 +17,6 @@ from evalharness.store.records import (
     TaskSummary,
 )
 
-_Z95 = 1.959963984540054
 _NO_MEANS = {"f1"}
 """Metrics from 0 to 1 that need not be a mean: of missing docs only the scale's ends are known."""
 
@@ -51,7 +51,7 @@ def score_of(metric: MetricRecord) -> Score:
     """The metric's interval, or the normal one where only its standard error is known."""
     low, high = metric.ci_low, metric.ci_high
     if math.isnan(low + high) and metric.stderr > 0:
-        low, high = metric.value - _Z95 * metric.stderr, metric.value + _Z95 * metric.stderr
+        low, high = metric.value - Z * metric.stderr, metric.value + Z * metric.stderr
     return Score(metric.value, low, high, metric.n)
 
 
@@ -105,7 +105,7 @@ def range_of(
     high = min(1.0, max(score.value * kept + missing, score.value + up))
     # How many are missing is drawn, too: the law of total variance.
     docs = sum(task.num_docs for task in tasks)
-    drawn = _Z95 * math.sqrt(kept * missing / docs)
+    drawn = Z * math.sqrt(kept * missing / docs)
     below = math.hypot((score.value - score.ci_low) * kept, drawn * score.value)
     above = math.hypot((score.ci_high - score.value) * kept, drawn * (1 - score.value))
     return Range(low, low - below, high, high + above)

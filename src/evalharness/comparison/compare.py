@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scipy import stats
-
 from evalharness.comparison.comparability import (
     added_tasks,
     run_notes,
@@ -25,9 +23,11 @@ from evalharness.comparison.missing import (
     Bounds,
     mean_bounds,
     mean_of,
+    p_values,
 )
-from evalharness.stats.multiple_tests import alphas
+from evalharness.stats.multiple_tests import adjusted, alphas
 from evalharness.stats.paired import (
+    ALPHA,
     PairedResult,
     mde_at,
 )
@@ -37,7 +37,6 @@ from evalharness.store.records import Manifest
 
 __all__ = ["Comparison", "TaskComparison", "Verdict", "compare_runs", "is_share", "verdict"]
 
-ALPHA = 0.05
 MARGIN = 0.01
 """Differences up to this are taken for none: a point of 100."""
 
@@ -136,32 +135,22 @@ def verdict(
 
 def _judged(rows: Sequence[TaskComparison], margin: float) -> list[TaskComparison]:
     """The rows with their adjusted p and verdict; rows without a p stay outside the family."""
-    p_values = [math.nan if row.sure is None else row.sure.p_value for row in rows]
-    known = [place for place, p in enumerate(p_values) if not math.isnan(p)]
-    adjusted = dict.fromkeys(range(len(rows)), math.nan)
-    left = dict.fromkeys(range(len(rows)), ALPHA)
-    if known:
-        tested = [p_values[place] for place in known]
-        found = stats.false_discovery_control(tested)
-        adjusted.update(zip(known, map(float, found), strict=True))
-        left.update(zip(known, alphas(tested, ALPHA), strict=True))
+    tested = p_values(row.sure for row in rows)
     return [
         replace(
             row,
-            result=replace(row.result, mde=mde_at(row.result, left[place])),
-            p_adjusted=adjusted[place],
-            verdict=verdict(
-                row.sure, adjusted[place], margin, higher_is_better=row.higher_is_better
-            ),
+            result=replace(row.result, mde=mde_at(row.result, alpha)),
+            p_adjusted=p,
+            verdict=verdict(row.sure, p, margin, higher_is_better=row.higher_is_better),
         )
-        for place, row in enumerate(rows)
+        for row, p, alpha in zip(rows, adjusted(tested), alphas(tested, ALPHA), strict=True)
     ]
 
 
 def _overall(
     rows: Sequence[TaskComparison], a: Manifest, b: Manifest, margin: float
 ) -> TaskComparison | None:
-    composite = a.config.get("suite", {}).get("composite") or {}
+    composite = a.composite
     if a.domain == "safety" and not composite:
         return None  # its tasks measure different things
     added = added_tasks(a) | added_tasks(b)
@@ -195,7 +184,7 @@ def _overall(
         bounds=bounds,
         notes=notes,
     )
-    p = math.nan if found.sure is None else found.sure.p_value
+    (p,) = p_values([found.sure])
     said = verdict(found.sure, p, margin, higher_is_better=True)
     return replace(found, p_adjusted=p, verdict=said)
 

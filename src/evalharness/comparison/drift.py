@@ -5,15 +5,12 @@ scores of which higher is better (and safer): where lower is, 1 - score counts.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, overload
 
-from scipy import stats
-
 from evalharness.comparison.comparability import added_tasks
 from evalharness.comparison.compare import (
-    ALPHA,
     MARGIN,
     Comparison,
     is_share,
@@ -25,10 +22,12 @@ from evalharness.comparison.missing import (
     flipped,
     mean_bounds,
     mean_of,
+    p_values,
 )
 from evalharness.config.schema import Domain
-from evalharness.stats.multiple_tests import alphas
+from evalharness.stats.multiple_tests import adjusted, alphas
 from evalharness.stats.paired import (
+    ALPHA,
     PairedResult,
     mde_at,
 )
@@ -124,15 +123,15 @@ def lineage(
         notes: what a reader has to know of the whole.
     """
     found = [[_domain(link, name) for name in DOMAINS] for link in links]
-    bounds = [domain.bounds for domains in found for domain in domains]
-    adjusted = iter(zip(_adjusted(bounds), _left(bounds), strict=True))
+    tested = p_values(domain.bounds for domains in found for domain in domains)
+    judged = iter(zip(adjusted(tested), alphas(tested, ALPHA), strict=True))
     steps = [
         Step(
             parent=link.parent,
             child=link.child,
             is_whole=link.is_whole,
             comparisons=tuple(link.comparisons),
-            domains=tuple(_called(domain, *next(adjusted), margin) for domain in domains),
+            domains=tuple(_called(domain, *next(judged), margin) for domain in domains),
             notes=tuple(link.notes),
         )
         for link, domains in zip(links, found, strict=True)
@@ -175,7 +174,7 @@ def _domain(link: Link, name: str) -> DomainDrift:
     for found in link.comparisons:
         if found.a.domain != name or found.a.is_fake or found.b.is_fake:
             continue
-        parts = (found.a.config.get("suite", {}).get("composite") or {}).get("parts")
+        parts = found.a.composite.get("parts")
         added = added_tasks(found.a) | added_tasks(found.b)
         for row in found.tasks:
             is_part = row.task in parts if parts else row.task not in added
@@ -220,17 +219,3 @@ def _called(domain: DomainDrift, p: float, alpha: float, margin: float) -> Domai
         call="not measured" if domain.mean is None else call(domain.bounds, p, margin),
         is_within=domain.bounds is not None and domain.bounds.is_within(margin),
     )
-
-
-def _adjusted(bounds: Iterable[Bounds | None]) -> list[float]:
-    p_values = [math.nan if found is None else found.p_value for found in bounds]
-    known = [p for p in p_values if not math.isnan(p)]
-    adjusted = iter(stats.false_discovery_control(known) if known else ())
-    return [p if math.isnan(p) else float(next(adjusted)) for p in p_values]
-
-
-def _left(bounds: Sequence[Bounds | None]) -> list[float]:
-    """The alpha of each mean's test that the correction leaves."""
-    p_values = [math.nan if found is None else found.p_value for found in bounds]
-    left = iter(alphas([p for p in p_values if not math.isnan(p)], ALPHA))
-    return [ALPHA if math.isnan(p) else next(left) for p in p_values]

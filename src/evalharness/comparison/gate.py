@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from scipy import special, stats
+from scipy import special
 
 from evalharness.comparison.compare import Comparison
 from evalharness.comparison.compare_rows import TaskComparison
@@ -24,8 +24,10 @@ from evalharness.comparison.gate_policy import (
 from evalharness.comparison.missing import (
     Bounds,
     exactly,
+    p_values,
 )
 from evalharness.stats.estimates import Interval
+from evalharness.stats.multiple_tests import adjusted
 from evalharness.stats.paired import (
     PairedResult,
     docs_needed,
@@ -118,10 +120,10 @@ def judge(
     """Judge the candidate (b of each comparison) against the base (a) by the policy."""
     real = [c for c in comparisons if not _fakes(c)]
     found = [(c, row, rule) for c in real for row, rule in _units(policy, c)]
-    adjusted = _adjusted([row for _, row, _ in found])
+    p_adjusted = adjusted(p_values(row.sure for _, row, _ in found))
     rows = [
         _judged(policy, c.a.suite, row, rule, p)
-        for (c, row, rule), p in zip(found, adjusted, strict=True)
+        for (c, row, rule), p in zip(found, p_adjusted, strict=True)
     ]
     rows += [
         row
@@ -190,13 +192,6 @@ def _as_said(
     if rule.better is None:
         return row, rule
     return replace(row, higher_is_better=rule.better == "higher"), rule
-
-
-def _adjusted(rows: Sequence[TaskComparison]) -> list[float]:
-    p_values = [math.nan if row.sure is None else row.sure.p_value for row in rows]
-    known = [p for p in p_values if not math.isnan(p)]
-    adjusted = iter(stats.false_discovery_control(known) if known else ())
-    return [p if math.isnan(p) else float(next(adjusted)) for p in p_values]
 
 
 def _judged(policy: Policy, suite: str, row: TaskComparison, rule: Rule, p: float) -> GateRow:

@@ -8,7 +8,7 @@ Source: Manski 1990, American Economic Review 80(2):319 (worst-case bounds); Hor
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -48,6 +48,11 @@ class Bounds(NamedTuple):
     def is_within(self, margin: float) -> bool:
         """The 90 % interval lies within +-margin at both ends."""
         return -margin < self.low.ci90_low and self.high.ci90_high < margin
+
+
+def p_values(found: Iterable[Bounds | None]) -> list[float]:
+    """Of each; NaN where nothing is known."""
+    return [math.nan if bounds is None else bounds.p_value for bounds in found]
 
 
 def exactly(result: PairedResult) -> Bounds:

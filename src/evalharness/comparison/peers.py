@@ -13,6 +13,7 @@ from evalharness.comparison.comparability import (
     differences,
     unknown,
 )
+from evalharness.errors import some
 from evalharness.store.records import Manifest
 
 Settled = Mapping[str, Settings]
@@ -124,8 +125,8 @@ def apart_notes(
         for task, labels in of_task.items():
             of_labels.setdefault(tuple(labels), []).append(task)
         for who, names in of_labels.items():
-            where = f"{_some(names)}: " if names != [""] else ""
-            yield f"{where}{text}: {_some(who)}"
+            where = f"{some(names, _MOST_NAMED)}: " if names != [""] else ""
+            yield f"{where}{text}: {some(who, _MOST_NAMED)}"
 
 
 def doubts(rows: Mapping[str, Settled]) -> Iterator[str]:
@@ -136,7 +137,7 @@ def doubts(rows: Mapping[str, Settled]) -> Iterator[str]:
             if what := _unsaid(own):
                 found.setdefault(what, {}).setdefault(label, []).append(task)
     for what, of_label in found.items():
-        yield f"unverified: {', '.join(what)}: {_some(list(of_label))}"
+        yield f"unverified: {', '.join(what)}: {some(of_label, _MOST_NAMED)}"
 
 
 def repeat_notes(rows: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
@@ -152,10 +153,10 @@ def repeat_notes(rows: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     tasks: dict[str, list[str]] = {}
     for task, labels in of_task.items():
         if len(labels) > 1:
-            who = "; ".join(f"{num}: {_some(labels[num])}" for num in sorted(labels))
+            who = "; ".join(f"{num}: {some(labels[num], _MOST_NAMED)}" for num in sorted(labels))
             tasks.setdefault(who, []).append(task)
     for who, names in tasks.items():
-        yield f"{_some(names)}: numbers of repeats differ, which all estimate the same mean: {who}"
+        yield f"{some(names, _MOST_NAMED)}: numbers of repeats differ, which all estimate the same mean: {who}"
 
 
 @lru_cache(maxsize=10_000)
@@ -166,8 +167,3 @@ def _differences(a: Settings, b: Settings) -> tuple[Difference, ...]:
 @lru_cache(maxsize=10_000)
 def _unsaid(own: Settings) -> tuple[str, ...]:
     return tuple(unknown(own, own, tuple(NAMES)))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

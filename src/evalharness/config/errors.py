@@ -14,7 +14,7 @@ from evalharness.config.keys import (
     expected,
     options,
 )
-from evalharness.config.yaml_files import read_yaml
+from evalharness.config.yaml_files import read_yaml, shown
 from evalharness.errors import ConfigError, did_you_mean, then
 
 _MOST_LISTED = 8
@@ -46,7 +46,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _explain_yaml(error: YAMLError) -> str:
     if isinstance(error, MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
-        return f"{_short(Path(mark.name))}, line {mark.line + 1}: not YAML: {error.problem}"
+        return f"{shown(Path(mark.name))}, line {mark.line + 1}: not YAML: {error.problem}"
     return f"not YAML: {_first_lines(error)}"
 
 
@@ -127,12 +127,7 @@ def _listing(group: str, folders: Sequence[Path]) -> str:
 def _file(config: str, folders: Sequence[Path]) -> str:
     """The file that Hydra calls `suite/mine`."""
     found = [folder / f"{config}.yaml" for folder in folders]
-    return _short(next((path for path in found if path.is_file()), Path(f"{config}.yaml")))
-
-
-def _short(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return shown(next((path for path in found if path.is_file()), Path(f"{config}.yaml")))
 
 
 def _first_lines(error: BaseException) -> str:

@@ -11,11 +11,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-_WATCH = """
+_WAIT = """
 import os, sys, time
 parent = int(sys.argv[1])
 while os.getppid() == parent:
     time.sleep(0.5)
+"""
+_KILL_PROCESSES = """
 for pid, started in (pair.split(":") for pair in sys.argv[2:]):
     try:
         stat = open(f"/proc/{pid}/stat").read()
@@ -23,6 +25,12 @@ for pid, started in (pair.split(":") for pair in sys.argv[2:]):
             os.kill(int(pid), 9)
     except (OSError, IndexError):
         pass
+"""
+_KILL_GROUP = """
+try:
+    os.killpg(parent, 9)
+except ProcessLookupError:
+    pass
 """
 
 
@@ -34,13 +42,25 @@ def end_with_me(pids: Iterable[int]) -> None:
     """
     pairs = [f"{pid}:{started}" for pid in pids if (started := _started(pid))]
     if pairs:
-        subprocess.Popen(
-            [sys.executable, "-S", "-c", _WATCH, str(os.getpid()), *pairs],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        _start(_KILL_PROCESSES, pairs)
+
+
+def end_group_with_me() -> None:
+    """Make this process the head of a group, and kill what is left of the group half a second after it has ended."""
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+    _start(_KILL_GROUP)
+
+
+def _start(then: str, arguments: Iterable[str] = ()) -> None:
+    """A process that waits for the end of this one."""
+    subprocess.Popen(
+        [sys.executable, "-S", "-c", _WAIT + then, str(os.getpid()), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _started(pid: int) -> str | None:

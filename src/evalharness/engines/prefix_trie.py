@@ -1,29 +1,19 @@
 """All continuations of a context, every unique token once: the plan behind fast log-likelihoods.
 
 The continuations of a context form a trie: a node is the tokens read so far, its children are the tokens that may
-follow. Two plans score it, for engines of two kinds.
-
-`score_nodes`, for an engine that caches prefixes and answers one question:
-
-- *ask*: a prompt's last tokens, and any tokens that may follow it.
+follow. `score_nodes` is for an engine that caches prefixes and answers one question: a prompt's last tokens, and any
+tokens that may follow it.
 
 Every parent of a leaf is asked once, for its own tokens and for the leaves below it, so a continuation's last token is
 never computed. All questions of a context go out at once, in the order of the trie: the engine caches a prompt when it
-schedules it, and the next finds it.
-
-`score_trie`, for an engine that can only repeat whole prompts, asks apart:
-
-- *probe*: the log-probabilities of given first tokens after a context, which also puts the context into the cache;
-- *tail*: the log-probabilities of a prompt's last tokens.
-
-Of a prompt's own tokens, those inside the cached prefix come back unknown; a sibling knows them. Only what nobody knows
-is asked again, and counted.
+schedules it, and the next finds it. Of a prompt's own tokens, those inside the cached prefix come back unknown; a sibling
+knows them. Only what nobody knows is asked again, and counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from evalharness.engines.requests import ContinuationScore
@@ -50,10 +40,6 @@ class Answer(NamedTuple):
 
 Ask = Callable[[Tokens, int, Sequence[int], bool], Awaitable[Answer]]
 """(prompt, first position wanted inside, tokens wanted after it, may the cache be read)"""
-Probe = Callable[[Tokens, Sequence[int]], Awaitable[Mapping[int, TokenScore]]]
-"""(context, token ids) -> score of each as the next token."""
-Tail = Callable[[Tokens, int, bool], Awaitable[Mapping[int, TokenScore]]]
-"""(prompt, first position wanted, may the cache be read) -> position -> score, for the positions that are known."""
 
 
 class TrieScores(NamedTuple):
@@ -89,7 +75,7 @@ async def score_nodes(
         found |= {(*node, token): score for token, score in answer.after.items()}
         known.update((k, s) for k, s in found.items() if s.is_greedy is not None or k not in known)
 
-    leaves = _leaves(continuations)
+    leaves = unique_leaves(continuations)
     nodes = _parents(leaves)
     if primes or () in nodes:
         nodes = {**nodes, (): {leaf[0] for leaf in leaves}}
@@ -115,45 +101,11 @@ async def score_nodes(
             await learn(node, {continuation[len(node)]}, len(context + node))
 
     await asyncio.gather(*map(decide, dict.fromkeys(continuations)))
-    scores = tuple(_score(c, known) for c in continuations)
+    scores = tuple(known_score(c, known) for c in continuations)
     return TrieScores(scores, len(again) + len(whole))
 
 
-async def score_trie(
-    context: Tokens, continuations: Sequence[Tokens], probe: Probe, tail: Tail, *, min_probe: int
-) -> TrieScores:
-    """Score all continuations of one context.
-
-    Args:
-        context: at least one token.
-        continuations: at least one token each; duplicates and prefixes of one another are asked once.
-        probe: see `Probe`.
-        tail: see `Tail`.
-        min_probe: contexts shorter than this are not probed when a tail has to be asked anyway: computing so little
-            again costs less than another request.
-    """
-    leaves = _leaves(continuations)
-    known: dict[Tokens, TokenScore] = {}
-    has_long = any(len(leaf) > 1 for leaf in leaves)
-    if not has_long or len(context) >= min_probe:
-        first = sorted({leaf[0] for leaf in leaves})
-        known |= {(token,): score for token, score in (await probe(context, first)).items()}
-
-    async def ask(leaf: Tokens, may_read_cache: bool) -> None:
-        scores = await tail(context + leaf, len(context), may_read_cache)
-        for position, score in scores.items():
-            known[leaf[: position - len(context) + 1]] = score
-
-    def unknown(leaf: Tokens) -> bool:
-        return any(leaf[: i + 1] not in known for i in range(len(leaf)))
-
-    await asyncio.gather(*(ask(leaf, True) for leaf in leaves if unknown(leaf)))
-    again = [leaf for leaf in leaves if unknown(leaf)]
-    await asyncio.gather(*(ask(leaf, False) for leaf in again))
-    return TrieScores(tuple(_score(c, known) for c in continuations), len(again))
-
-
-def _leaves(continuations: Sequence[Tokens]) -> list[Tokens]:
+def unique_leaves(continuations: Sequence[Tokens]) -> list[Tokens]:
     """Unique continuations that are no prefix of another."""
     unique = sorted(set(continuations))
     return [
@@ -200,10 +152,21 @@ def _undecided(continuation: Tokens, known: Mapping[Tokens, TokenScore]) -> Toke
     return continuation[: flags.index(None)]
 
 
-def _score(continuation: Tokens, known: Mapping[Tokens, TokenScore]) -> ContinuationScore:
-    scores = [known[continuation[: i + 1]] for i in range(len(continuation))]
+def known_score(continuation: Tokens, known: Mapping[Tokens, TokenScore]) -> ContinuationScore:
+    """The continuation's score.
+
+    Args:
+        continuation: its tokens.
+        known: each of its beginnings -> the score of the last token there.
+    """
+    return total(known[continuation[: i + 1]] for i in range(len(continuation)))
+
+
+def total(scores: Iterable[TokenScore]) -> ContinuationScore:
+    """The score of all tokens of a continuation together."""
+    found = list(scores)
     return ContinuationScore(
-        logprob=sum(s.logprob for s in scores),
-        is_greedy=all(s.is_greedy for s in scores),
-        num_tokens=len(continuation),
+        logprob=sum(s.logprob for s in found),
+        is_greedy=all(s.is_greedy for s in found),
+        num_tokens=len(found),
     )

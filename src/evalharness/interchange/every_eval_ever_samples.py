@@ -20,6 +20,7 @@ from evalharness.interchange.run_data import (
     Stored,
     write_text,
 )
+from evalharness.store import checksums
 from evalharness.store.records import SampleRecord
 
 
@@ -63,7 +64,7 @@ def write_every_eval_ever(
                 "format": "jsonl",
                 "file_path": str(beside),
                 "hash_algorithm": "sha256",
-                "checksum": _file_sha256(folder / beside),
+                "checksum": checksums.sha256(folder / beside),
                 "total_rows": num_rows,
                 "additional_details": {"num_samples_without_score": str(num_unscored)},
             }
@@ -149,8 +150,3 @@ def _write_lines(run: Stored, content: dict[str, Any], path: Path) -> tuple[int,
     except OSError as e:
         raise WriteError.of(e, path) from e
     return num_rows, num_unscored
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from evalharness.errors import StoreError, UserError, did_you_mean, one_line, shortened
+from evalharness.errors import StoreError, UserError, did_you_mean, one_line, shortened, some
 from evalharness.interchange import model_names
 from evalharness.interchange.lm_eval_files import (
     Key,
@@ -310,9 +310,7 @@ def _remarks(results: Results, derived: Sequence[str], given: Sequence[str]) -> 
         (given, "is what --num-docs said"),
     ):
         if names:
-            which = ", ".join(names[:_MOST_NAMED])
-            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-            yield f"n {how}, the file doesn't say it: {which}{more}"
+            yield f"n {how}, the file doesn't say it: {some(names, _MOST_NAMED)}"
     limit = _limit(results)
     if 0 < limit < math.inf and any(task.num_docs_available is None for task in results.tasks):
         yield f"first docs only (limit {limit:g}), of how many the file doesn't say: not comparable with published scores"

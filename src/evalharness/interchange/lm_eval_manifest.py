@@ -181,9 +181,6 @@ def _wall_s(content: dict[str, Any]) -> float | None:
 def _free_id(results_dir: Path, started: datetime, model: str, suite: str) -> str:
     parts = [re.sub(r"[^\w.+=@-]+", "-", name).strip("-.")[:60] for name in (model, suite)]
     base = "-".join([f"{started:%Y%m%d-%H%M%S}", *filter(None, parts)])
-    run_id, number = base, 1
-    while (results_dir / run_id).exists():
-        number += 1
-        run_id = f"{base}-{number}"
+    run_id = layout.free_id(results_dir, base)
     assert layout.is_run_id(run_id)
     return run_id

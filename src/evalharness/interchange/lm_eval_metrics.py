@@ -11,6 +11,7 @@ from evalharness.interchange.lm_eval_files import Key, Reported, TaskResult
 from evalharness.stats.estimates import (
     Estimate,
     Interval,
+    Z,
     estimate,
 )
 from evalharness.stats.finite import (
@@ -19,7 +20,6 @@ from evalharness.stats.finite import (
 )
 from evalharness.store.records import MetricRecord
 
-_Z = 1.959963984540054
 """Of a two-sided 95 % interval."""
 _TOLERANCE = 1e-6
 _MEANS = {"acc", "acc_norm", "exact_match"}
@@ -117,4 +117,4 @@ def _normal(value: float, stderr: float) -> Interval:
     """NaN without a standard error: no interval has zero width."""
     if math.isnan(stderr) or stderr <= 0:
         return Interval(math.nan, math.nan)
-    return Interval(value - _Z * stderr, value + _Z * stderr)
+    return Interval(value - Z * stderr, value + Z * stderr)

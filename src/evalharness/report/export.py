@@ -2,31 +2,17 @@
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from evalharness.store.csv_cells import guarded
+from evalharness.store.json_codec import as_json
 from evalharness.store.records import (
     Manifest,
     MetricRecord,
 )
 from evalharness.store.subset_words import subset_words
-
-
-def as_json(value: Any) -> Any:
-    """The value as JSON can hold it: NaN and infinity as None, other objects as text, all the way down."""
-    match value:
-        case bool() | int() | str() | None:
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {str(key): as_json(item) for key, item in value.items()}
-        case list() | tuple():
-            return [as_json(item) for item in value]
-    return str(value)
 
 
 def as_rows(

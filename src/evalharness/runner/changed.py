@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from evalharness.errors import some
 from evalharness.store.records import Manifest
 from evalharness.tasks.loaded_task import LoadedTask
 
@@ -46,8 +47,7 @@ def describe_changes(
     found = [*_weights(begun, now), *_settings(begun, now, ignored), *_tasks(begun, tasks)]
     if not found:
         found = ["a task or its docs (which one isn't kept of tasks that didn't end)"]
-    more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
-    return ", ".join(found[:_MOST_SHOWN]) + more
+    return some(found, _MOST_SHOWN)
 
 
 def _weights(begun: Manifest, now: Manifest) -> Iterator[str]:

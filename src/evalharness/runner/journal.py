@@ -13,7 +13,6 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
 from evalharness.engines.requests import (
@@ -21,12 +20,8 @@ from evalharness.engines.requests import (
     Scores,
 )
 from evalharness.errors import WriteError
-from evalharness.runner.journal_lines import (
-    parse_line,
-    to_line,
-)
-
-__all__ = ["FLUSH_EVERY_S", "Journal", "parse_line", "read_journal"]
+from evalharness.runner.journal_lines import to_line
+from evalharness.store.atomic import sync
 
 logger = logging.getLogger(__name__)
 
@@ -120,24 +115,6 @@ def _new_file(folder: Path) -> tuple[Path, int]:
         path = folder / f"{number:04d}.jsonl"
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o666)
-            _sync(folder)
+            sync(folder)
             return path, descriptor
     raise AssertionError("unreachable")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def read_journal(folder: Path) -> Iterator[tuple[str, Generation | Scores]]:
-    """Every whole record of a run's journal as (request key, response); damaged lines are left out."""
-    for path in sorted(folder.glob("*.jsonl")):
-        with path.open("rb") as lines:
-            for line in lines:
-                record = parse_line(line)
-                if record is not None:
-                    yield record

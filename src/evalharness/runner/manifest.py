@@ -32,6 +32,7 @@ from evalharness.runner.score import (
     TaskScores,
     is_higher_better,
 )
+from evalharness.store import layout
 from evalharness.store.records import (
     MAX_REASONS,
     Manifest,
@@ -93,11 +94,7 @@ def _run_id(config: Config) -> str:
     if config.run.id:
         return config.run.id
     base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{config.model.name}-{config.suite.name}"
-    name, number = base, 1
-    while (Path(config.results_dir) / name).exists():
-        number += 1
-        name = f"{base}-{number}"
-    return name
+    return layout.free_id(Path(config.results_dir), base)
 
 
 @dataclass(slots=True)

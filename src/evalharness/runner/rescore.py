@@ -7,7 +7,6 @@ responses answer other questions. The new scores go to a run of their own; the o
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import shutil
 import socket
@@ -65,8 +64,6 @@ from evalharness.tasks.suite import (
     load_suite,
 )
 from evalharness.tasks.user_code import UserCodeError
-
-logger = logging.getLogger(__name__)
 
 UNSCORED = "scoring: "
 """How the error of a sample begins that has a response but no score."""
@@ -190,9 +187,7 @@ def _check_same_questions(task: LoadedTask, summary: TaskSummary) -> None:
 
 
 def _new_run(results_dir: Path, run_dir: Path, manifest: Manifest) -> RunWriter:
-    base = f"{manifest.run_id}-rescored"
-    names = (base if n == 1 else f"{base}-{n}" for n in itertools.count(1))
-    run_id = next(name for name in names if not (results_dir / name).exists())
+    run_id = layout.free_id(results_dir, f"{manifest.run_id}-rescored")
     new = replace(
         manifest,
         run_id=run_id,

@@ -17,10 +17,8 @@ from evalharness.engines.requests import (
     Generation,
     Scores,
 )
-from evalharness.runner.journal import parse_line
+from evalharness.runner.journal_lines import KEY, parse_line
 
-_KEY = slice(len('{"key":"'), len('{"key":"') + 64)
-"""Where a journal line has its key."""
 _FILE_BITS = 40
 """An offset fits below; the number of the file stands above."""
 
@@ -97,7 +95,7 @@ def _records(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """(key, offset) of every line that is whole and begins as a record does."""
     offset = 0
     for line in file:
-        key = line[_KEY]
+        key = line[KEY]
         if line.endswith(b"\n") and len(key) == 64 and _is_hex(key):
             yield key, offset
         offset += len(line)

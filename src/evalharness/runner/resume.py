@@ -8,7 +8,6 @@ of all runs of the same results folder, because a request's key holds the weight
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -147,15 +146,14 @@ def _create(
     results_dir: Path, manifest: Manifest, config_yaml: str, *, is_named: bool
 ) -> RunWriter:
     base = manifest.run_id
-    for number in itertools.count(2):
+    while True:
         try:
             return RunWriter.create(results_dir, manifest, config_yaml)
         except StoreError:
             # Two runs that start in the same second would have the same name.
             if is_named or not (results_dir / manifest.run_id).exists():
                 raise
-        manifest = replace(manifest, run_id=f"{base}-{number}")
-    raise AssertionError("unreachable")
+        manifest = replace(manifest, run_id=layout.free_id(results_dir, base))
 
 
 def _find_of_any_day(results_dir: Path, prepared: Prepared, manifest: Manifest) -> list[Manifest]:

@@ -16,13 +16,11 @@ from evalharness.stats.estimates import (
     Interval,
     mean_interval,
 )
+from evalharness.stats.metrics import COMPOSITE
 from evalharness.store.records import MetricRecord
 
 if TYPE_CHECKING:
     from evalharness.config.schema import CompositeConfig
-
-METRIC = "composite"
-"""The metric's name in its record, whose task and group are the composite's name."""
 
 
 class Part(NamedTuple):
@@ -67,7 +65,7 @@ def score_composite(composite: CompositeConfig, metrics: Sequence[MetricRecord])
     return MetricRecord(
         task=composite.name,
         group=composite.name,
-        metric=METRIC,
+        metric=COMPOSITE,
         filter="none",
         value=value,
         ci_low=interval.low,

@@ -24,6 +24,8 @@ Item = TypeVar("Item")
 
 LEVEL = 0.95
 """Of all intervals that are shown."""
+Z = 1.959963984540054
+"""Standard errors from the value to the ends of such an interval, where it is normal."""
 MAX_WITHOUT_VALUE = 0.5
 """Share of resamples without a value beyond which the others are no sample of what may be."""
 _ROUNDING = 1e-12
@@ -194,17 +196,16 @@ def estimate(
     return Estimate(value, *wilson(min(max(value, 0.0), 1.0) * docs, docs), error, n)
 
 
-def bootstrap_interval(
+def bootstrap_estimate(
     items: Sequence[Item],
     aggregation: Callable[[list[Item]], float],
     rng: np.random.Generator,
     iterations: int = 1000,
     clusters: Sequence[Hashable] | None = None,
-    level: float = LEVEL,
-) -> Interval:
-    """Percentile bootstrap interval of a metric that is no mean (F1, BLEU, perplexity).
+) -> Estimate:
+    """A metric that is no mean (F1, BLEU, perplexity) with its percentile bootstrap interval and standard error.
 
-    NaN for fewer than two items, when all resamples agree, and when more than half of them have no value (the
+    No interval for fewer than two items, when all resamples agree, and when more than half of them have no value (the
     aggregation raises an ArithmeticError or ValueError, or returns NaN); fewer are left out. Pairs of labels: see
     `resampling.resamples`.
 
@@ -214,26 +215,14 @@ def bootstrap_interval(
         rng: seeded from (run seed, task, metric), so that a second run gives the same interval.
         iterations: resamples.
         clusters: the source each item shares with others: sources are drawn then, with all their items.
-        level: confidence in (0, 1).
 
     Source: Efron & Tibshirani 1993, chapter 13.
     """
-    return _percentiles(resamples(items, aggregation, rng, iterations, clusters), level)
-
-
-def bootstrap_estimate(
-    items: Sequence[Item],
-    aggregation: Callable[[list[Item]], float],
-    rng: np.random.Generator,
-    iterations: int = 1000,
-    clusters: Sequence[Hashable] | None = None,
-) -> Estimate:
-    """The metric of all items with its bootstrap interval (see `bootstrap_interval`) and standard error."""
     n = len(items)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
     drawn = resamples(items, aggregation, rng, iterations, clusters)
-    value, interval = float(aggregation(list(items))), _percentiles(drawn, LEVEL)
+    value, interval = float(aggregation(list(items))), _percentiles(drawn)
     error = math.nan
     if not math.isnan(interval.low):
         error = float(drawn[np.isfinite(drawn)].std(ddof=1))
@@ -290,9 +279,9 @@ def _infinite_mean(scores: npt.NDArray[np.float64]) -> float:
     return signs.pop() if len(signs) == 1 else math.nan
 
 
-def _percentiles(drawn: npt.NDArray[np.float64], level: float) -> Interval:
+def _percentiles(drawn: npt.NDArray[np.float64]) -> Interval:
     found = drawn[np.isfinite(drawn)]
     if len(found) == 0 or len(found) < (1 - MAX_WITHOUT_VALUE) * len(drawn):
         return NO_INTERVAL
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high)) if low < high else NO_INTERVAL

@@ -12,11 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalharness.stats.estimates import wilson
-from evalharness.store.records import SampleRecord
-
-FLIP = 0.001
-"""A score that moves by more has flipped: a tenth of a point, the least that tables show. Below it a score that isn't
-0 or 1 (a share of probability) moves with its log-likelihoods, which are reported themselves."""
+from evalharness.store.records import FLIP, SampleRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 Test = Literal["mcnemar", "permutation", "jackknife", "z"]
 
 POWER = 0.8
-_ALPHA = 0.05
+ALPHA = 0.05
 _SAME = 1e-12
 _FEW_UNITS = 10
 """Below it the spread of differences is too little known to trust a small one."""
@@ -154,7 +154,7 @@ def paired_test(
         freedom=freedom,
         least_p=least_p(units, permutations),
     )
-    return replace(found, mde=mde_at(found, _ALPHA))
+    return replace(found, mde=mde_at(found, ALPHA))
 
 
 def mde_at(result: PairedResult, alpha: float) -> float:
@@ -241,14 +241,9 @@ def binary_posterior(wins: int, losses: int) -> float:
     return float(special.betainc(losses + 0.5, wins + 0.5, 0.5))
 
 
-def detectable(stderr: float, power: float = POWER, alpha: float = _ALPHA) -> float:
+def detectable(stderr: float, power: float = POWER, alpha: float = ALPHA) -> float:
     """Least true difference that a test of this standard error finds with this power (two-sided)."""
     return float(special.ndtri(1 - alpha / 2) + special.ndtri(power)) * stderr
-
-
-def detectable_share(n: int, discordance: float) -> float:
-    """Least detectable difference of two shares on n docs of which `discordance` (0..1) differ between the models."""
-    return detectable(math.sqrt(discordance / n))
 
 
 def docs_needed(
@@ -256,7 +251,7 @@ def docs_needed(
     variance: float,
     within: Sequence[tuple[float, int]] = (),
     power: float = POWER,
-    alpha: float = _ALPHA,
+    alpha: float = ALPHA,
 ) -> int:
     """Docs that show a true difference `effect` with this power.
 

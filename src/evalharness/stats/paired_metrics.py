@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evalharness.stats.paired import (
+    ALPHA,
     PairedResult,
     mde_at,
     paired_test,
@@ -21,7 +22,6 @@ from evalharness.store.items import Items, PairedItems
 Floats = npt.NDArray[np.float64]
 
 _AGREES = 1e-6
-_ALPHA = 0.05
 
 
 class Metric(NamedTuple):
@@ -70,7 +70,7 @@ def paired_metric_test(
         found, value_a=values[0], value_b=values[1], difference=values[1] - values[0],
         test="jackknife", wins=0, losses=0, ties=0,
     )  # fmt: skip
-    return replace(found, mde=mde_at(found, _ALPHA))
+    return replace(found, mde=mde_at(found, ALPHA))
 
 
 def _pseudo_values(metric: Metric, features: Floats) -> tuple[float, Floats]:

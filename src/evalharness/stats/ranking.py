@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-LEVEL = 0.95
+from evalharness.stats.estimates import LEVEL
 
 
 class Ranks(NamedTuple):

@@ -5,12 +5,12 @@ A run that goes on has none until it ends again.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from evalharness.store import layout
+from evalharness.store.atomic import replacing
 
 _NOT_COUNTED = {layout.LOG, layout.CHECKSUMS}
 
@@ -25,10 +25,13 @@ class Damage:
     problem: str
 
 
-def write(path: Path, run_dir: Path) -> None:
-    """Write the list for the folder as it is now to `path`."""
-    lines = (f"{sha256(run_dir / name)}  {name}\n" for name in files(run_dir))
-    path.write_text("".join(lines), encoding="utf-8")
+def write(run_dir: Path) -> None:
+    """Write the list for the folder as it is now.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    _write(run_dir, {name: sha256(run_dir / name) for name in files(run_dir)})
 
 
 def forget(run_dir: Path, is_gone: Callable[[str], bool]) -> None:
@@ -41,14 +44,8 @@ def forget(run_dir: Path, is_gone: Callable[[str], bool]) -> None:
         ValueError: it is damaged.
     """
     kept = {name: digest for name, digest in listed(run_dir).items() if not is_gone(name)}
-    if not has_list(run_dir):
-        return
-    temporary = run_dir / f".{layout.CHECKSUMS}.{os.getpid()}.tmp"
-    with temporary.open("w", encoding="utf-8") as file:
-        file.writelines(f"{digest}  {name}\n" for name, digest in kept.items())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(run_dir / layout.CHECKSUMS)
+    if has_list(run_dir):
+        _write(run_dir, kept)
 
 
 def files(run_dir: Path) -> list[str]:
@@ -114,3 +111,9 @@ def sha256(path: Path) -> str:
     """Of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(run_dir: Path, digests: dict[str, str]) -> None:
+    lines = (f"{digest}  {name}\n" for name, digest in digests.items())
+    with replacing(run_dir / layout.CHECKSUMS) as path:
+        path.write_text("".join(lines), encoding="utf-8")

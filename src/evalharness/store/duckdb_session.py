@@ -1,8 +1,19 @@
 """One DuckDB for all that this process reads: to open one takes ten times as long as to read a small file."""
 
 from functools import cache
+from pathlib import Path
 
 import duckdb
+
+from evalharness.store import layout
+
+SAFE = (
+    "python_enable_replacements = false",
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "lock_configuration = true",
+)
+"""Settings: no Python variable stands for a table, no extension is loaded, and none of this can be changed."""
 
 
 def cursor() -> duckdb.DuckDBPyConnection:
@@ -10,7 +21,22 @@ def cursor() -> duckdb.DuckDBPyConnection:
     return _database().cursor()
 
 
+def file_text(path: Path) -> str:
+    """The path as a SQL string that matches only itself."""
+    return text(layout.literal_glob(path))
+
+
+def text(value: str) -> str:
+    """The value as a SQL string."""
+    return "'" + value.replace("'", "''") + "'"
+
+
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
     # Files may be replaced while the process lives: what was read before must not be taken for them.
-    return duckdb.connect(config={"temp_directory": "", "enable_external_file_cache": "false"})
+    connection = duckdb.connect(
+        config={"temp_directory": "", "enable_external_file_cache": "false"}
+    )
+    for setting in SAFE:
+        connection.execute(f"SET {setting}")
+    return connection

@@ -117,9 +117,10 @@ def _frame(
         import pandas  # noqa: F401 (DuckDB wants it)
     except ModuleNotFoundError as e:
         raise UserError("frames need pandas: `pip install evalharness[notebook]`") from e
+    from evalharness.store.duckdb_session import text
     from evalharness.store.sql import query_intact
 
-    tests = [f"{name} = {_text(value)}" for name, value in where.items() if value]
+    tests = [f"{name} = {text(value)}" for name, value in where.items() if value]
     selected = ", ".join(map(_name, columns)) if columns else "*"
     condition = f" WHERE {' AND '.join(tests)}" if tests else ""
     statement = f"SELECT {selected} FROM {view}{condition} ORDER BY {order}"
@@ -127,10 +128,6 @@ def _frame(
     if "scores" in frame:
         frame["scores"] = [dict(scores) for scores in frame["scores"]]
     return frame
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _name(column: str) -> str:

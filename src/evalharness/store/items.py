@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evalharness.store import layout
-from evalharness.store.duckdb_session import cursor
+from evalharness.store.duckdb_session import cursor, file_text
 from evalharness.store.pairs import Scored
 
 Floats = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ _DOCS = """
            coalesce(bool_and(y IN (0, 1) AND z IN (0, 1)), false) AS is_binary, any_value(cluster) AS cluster
     FROM (SELECT doc_hash, scores[$metric] AS x, scores[$metric || '[0]'] AS y, scores[$metric || '[1]'] AS z, cluster,
                  dense_rank() OVER (PARTITION BY doc_hash ORDER BY doc_id) AS copy
-          FROM (FROM read_parquet('{path}') UNION ALL BY NAME (SELECT NULL::VARCHAR AS cluster LIMIT 0))
+          FROM (FROM read_parquet({path}) UNION ALL BY NAME (SELECT NULL::VARCHAR AS cluster LIMIT 0))
           WHERE filter = $filter AND error IS NULL)
     WHERE x IS NOT NULL OR (y IS NOT NULL AND z IS NOT NULL)
     GROUP BY ALL ORDER BY doc_hash, copy
@@ -64,7 +64,7 @@ def load_items(run_a: Path, run_b: Path, task: str, scored: Scored) -> PairedIte
         with cursor() as connection:
             for run_dir in (run_a, run_b):
                 path = layout.samples_path(run_dir, task)
-                query = _DOCS.format(path=layout.literal_glob(path).replace("'", "''"))
+                query = _DOCS.format(path=file_text(path))
                 rows.append(connection.execute(query, scored._asdict()).fetchall())
     except duckdb.Error:
         return None

@@ -32,23 +32,25 @@ def clean_text(text: str) -> str:
     return text
 
 
-def finite(value: Any) -> Any:
-    """The value with NaN and infinity as None, all the way down; JSON has neither."""
+def as_json(value: Any) -> Any:
+    """The value as JSON can hold it: NaN and infinity as None, other objects as text, all the way down."""
     match value:
+        case bool() | int() | str() | None:
+            return value
         case float():
             return value if math.isfinite(value) else None
         case dict():
-            return {str(key): finite(item) for key, item in value.items()}
+            return {str(key): as_json(item) for key, item in value.items()}
         case list() | tuple():
-            return [finite(item) for item in value]
+            return [as_json(item) for item in value]
         case Enum():
             return value.value
-    return value
+    return str(value)
 
 
 def manifest_to_json(manifest: Manifest) -> str:
     """The text of `manifest.json`."""
-    content = json.dumps(finite(asdict(manifest)), ensure_ascii=False, indent=1, default=str)
+    content = json.dumps(as_json(asdict(manifest)), ensure_ascii=False, indent=1)
     return clean_text(content) + "\n"
 
 

@@ -14,6 +14,7 @@
 """
 
 import hashlib
+import itertools
 import re
 from pathlib import Path
 
@@ -40,6 +41,16 @@ def is_run_id(name: str) -> bool:
     return _RUN_ID.fullmatch(name) is not None
 
 
+def check_results_dir(results_dir: Path) -> None:
+    """Refuse a results_dir that is no folder.
+
+    Raises:
+        StoreError: it is a file.
+    """
+    if results_dir.exists() and not results_dir.is_dir():
+        raise StoreError(f"results_dir {str(results_dir)!r} is a file, not a folder")
+
+
 def check_free(results_dir: Path, run_id: str) -> None:
     """Refuse an id that can't be a folder's name, or that another run has.
 
@@ -52,6 +63,12 @@ def check_free(results_dir: Path, run_id: str) -> None:
         raise StoreError(
             f"run {run_id!r} exists in {str(results_dir)!r}; another run.id starts a new one"
         )
+
+
+def free_id(results_dir: Path, base: str) -> str:
+    """The first of `base`, `base-2`, `base-3`, ... that no run has."""
+    names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not (results_dir / name).exists())
 
 
 def samples_path(run_dir: Path, task: str) -> Path:

@@ -19,7 +19,8 @@ from evalharness.store import (
     layout,
     seal,
 )
-from evalharness.store.duckdb_session import cursor
+from evalharness.store.duckdb_session import cursor, file_text
+from evalharness.store.records import FLIP
 from evalharness.store.sql import parquet_problem
 
 
@@ -203,7 +204,7 @@ def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int)
         with cursor() as connection:
             rows = connection.execute(
                 _with_files(query, [[path] for path in paths]),
-                {**scored._asdict(), "task": task, "flip": _FLIP, "most": most},
+                {**scored._asdict(), "task": task, "flip": FLIP, "most": most},
             ).fetchall()
     except duckdb.Error as e:
         raise StoreError(
@@ -211,9 +212,6 @@ def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int)
         ) from e
     return [DocChange(*row) for row in rows]
 
-
-_FLIP = 0.001
-"""The least change of a score that counts, as in `analysis.noise`."""
 
 _DOCS = """
     SELECT task, doc_hash, copy, min(doc_id) AS doc_id, avg(score) AS score, count(score) AS num, count(error) AS failed, min(score) AS least,
@@ -328,8 +326,7 @@ def _share(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> float
 def _with_files(query: str, files: Sequence[Sequence[Path]]) -> str:
     """The query with its FILEs in order, each some files of one run; those of schema 1 have no column `cluster`."""
     for paths in files:
-        globs = (layout.literal_glob(path).replace("'", "''") for path in paths)
-        listed = ", ".join(f"'{glob}'" for glob in globs)
+        listed = ", ".join(map(file_text, paths))
         rows = f"(FROM read_parquet([{listed}]) UNION ALL BY NAME (SELECT NULL::VARCHAR AS cluster LIMIT 0))"
         query = query.replace("FROM FILE", f"FROM {rows}", 1)
     return query

@@ -7,7 +7,6 @@ crash leaves a whole run, or none and a hidden folder that the next `prune` clea
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from evalharness.errors import StoreError, WriteError
 from evalharness.store import checksums, layout
+from evalharness.store.atomic import sync
 from evalharness.store.lock import Claim
 from evalharness.store.records import Manifest
 from evalharness.store.select_runs import best_run
@@ -140,7 +140,7 @@ def remove(candidate: Candidate) -> bool:
                 _remove_journal(folder)
                 return True
             hidden = folder.rename(folder.with_name(f".{folder.name}{_PRUNED}"))
-            _sync(folder.parent)
+            sync(folder.parent)
         shutil.rmtree(hidden)
     except (OSError, ValueError) as e:
         raise WriteError(f"{str(candidate.path)!r}: can't be removed: {e}") from e
@@ -202,11 +202,3 @@ def _is_being_made(hidden: Path) -> bool:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evalharness.errors import StoreError, did_you_mean
+from evalharness.errors import StoreError, did_you_mean, some
 from evalharness.store import (
     layout,
     seal,
@@ -194,9 +194,8 @@ def find_run(results_dir: Path, name: str) -> Manifest:
     if len(begins) == 1:
         return begins[0]
     if begins:
-        shown = ", ".join(run.run_id for run in begins[:_MOST_SHOWN])
-        more = f" and {len(begins) - _MOST_SHOWN} more" if len(begins) > _MOST_SHOWN else ""
-        raise StoreError(f"{len(begins)} runs begin with {name!r}: {shown}{more}")
+        shown = some((run.run_id for run in begins), _MOST_SHOWN)
+        raise StoreError(f"{len(begins)} runs begin with {name!r}: {shown}")
     known = [run.run_id for run in runs] + [run.model for run in runs]
     raise StoreError(
         f"no run or model {name!r} in {str(results_dir)!r}{did_you_mean(name, known)}; "

@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+FLIP = 0.001
+"""A score that moves by more has flipped: a tenth of a point, the least that tables show. Below it a score that isn't
+0 or 1 (a share of probability) moves with its log-likelihoods, which are reported themselves."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRecord:
@@ -328,6 +332,11 @@ class Manifest:
     def domain(self) -> str:
         """What the suite measures: capability or safety."""
         return str(self.config.get("suite", {}).get("domain", "capability"))
+
+    @property
+    def composite(self) -> dict[str, Any]:
+        """The suite's composite as it was configured; empty where it has none."""
+        return dict((self.config.get("suite") or {}).get("composite") or {})
 
     @property
     def strategy(self) -> str:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import duckdb
 
-from evalharness.errors import UserError
+from evalharness.errors import UserError, some
 from evalharness.store import (
     layout,
     seal,
 )
 from evalharness.store.columns import RESPONSES, RUNS, TABLES, Column, run_row
+from evalharness.store.duckdb_session import SAFE, file_text, text
 from evalharness.store.read import as_seen, list_runs, run_versions, told_once
 from evalharness.store.records import SCHEMA_VERSION
 
@@ -24,10 +25,7 @@ logger = logging.getLogger(__name__)
 
 _LOCKED = (
     "enable_external_access = false",
-    "python_enable_replacements = false",
-    "autoinstall_known_extensions = false",
-    "autoload_known_extensions = false",
-    "lock_configuration = true",
+    *SAFE,
 )
 """Set after the views exist: no file but the results can be read, no extension loaded, no setting changed."""
 _PER_RUN = {"metrics": layout.METRICS, "curves": layout.CURVES}
@@ -73,7 +71,7 @@ def connect(
         )
     # DuckDB compares globs, not what they match, with what is allowed: both spellings are needed.
     readable = sorted({str(root), layout.literal_glob(root)})
-    connection.execute(f"SET allowed_directories = [{', '.join(map(_text, readable))}]")
+    connection.execute(f"SET allowed_directories = [{', '.join(map(text, readable))}]")
     for setting in _LOCKED:
         connection.execute(f"SET {setting}")
     return connection
@@ -111,9 +109,8 @@ def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection
             damaged = [] if _is_of_statement(e) else damaged_files(results_dir, statement)
             if not damaged:
                 raise
-    shown = ", ".join(str(path.relative_to(results_dir.resolve())) for path in damaged[:_MOST_TOLD])
-    more = f" and {len(damaged) - _MOST_TOLD} more" if len(damaged) > _MOST_TOLD else ""
-    logger.warning("damaged, left out: %s%s; `evalharness results verify` says more", shown, more)
+    shown = some((str(path.relative_to(results_dir.resolve())) for path in damaged), _MOST_TOLD)
+    logger.warning("damaged, left out: %s; `evalharness results verify` says more", shown)
     return query(connect(results_dir, statement, without=damaged), statement)
 
 
@@ -228,10 +225,10 @@ def _globs(folder: Path, name: str, without: Collection[Path]) -> Iterator[str]:
     is_whole = not any(path.is_relative_to(folder) for path in without)
     if is_whole and name in _PER_TASK:
         if any((folder / _PER_TASK[name]).glob("*.parquet")):
-            yield _text(f"{layout.literal_glob(folder / _PER_TASK[name])}/*.parquet")
+            yield text(f"{layout.literal_glob(folder / _PER_TASK[name])}/*.parquet")
         return
     kept = (path for path in _files(folder, name) if path not in without)
-    yield from (_text(layout.literal_glob(path)) for path in kept)
+    yield from (file_text(path) for path in kept)
 
 
 def _definition(columns: Iterable[Column]) -> str:
@@ -240,10 +237,6 @@ def _definition(columns: Iterable[Column]) -> str:
 
 def _names(columns: Iterable[Column]) -> str:
     return ", ".join(f'"{column.name}"' for column in columns)
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _one_line(message: str) -> str:

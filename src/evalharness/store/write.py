@@ -18,6 +18,7 @@ from evalharness.store import (
     layout,
     seal,
 )
+from evalharness.store.atomic import as_write_error, replacing, sync, write_whole
 from evalharness.store.columns import CURVES, METRICS, SAMPLES, TURNS, Column
 from evalharness.store.json_codec import (
     clean_text,
@@ -79,15 +80,13 @@ class RunWriter:
             for name in (layout.SAMPLES, layout.JOURNAL):
                 (hidden / name).mkdir(parents=True)
             writer = cls(hidden, manifest, Claim.take(hidden))
-            with _replacing(hidden / layout.CONFIG) as path:
-                path.write_text(clean_text(config_yaml), encoding="utf-8")
+            write_whole(hidden / layout.CONFIG, clean_text(config_yaml))
             writer.update(manifest)
             writer.run_dir = hidden.rename(results_dir / manifest.run_id)
-            _sync(results_dir)
+            sync(results_dir)
         except (OSError, WriteError) as e:
             shutil.rmtree(hidden, ignore_errors=True)
-            if results_dir.exists() and not results_dir.is_dir():
-                raise StoreError(f"results_dir {str(results_dir)!r} is a file, not a folder") from e
+            layout.check_results_dir(results_dir)
             layout.check_free(results_dir, manifest.run_id)  # another process was first
             why = e.strerror if isinstance(e, OSError) else e
             raise StoreError(f"results_dir {str(results_dir)!r}: can't write: {why}") from e
@@ -116,12 +115,13 @@ class RunWriter:
         assert manifest.status != "complete" or (self.run_dir / layout.METRICS).is_file()
         # Files may change from here on: no list is better than one that calls them damaged.
         (self.run_dir / layout.CHECKSUMS).unlink(missing_ok=True)
-        with _replacing(self.run_dir / layout.MANIFEST) as path:
-            path.write_text(manifest_to_json(manifest), encoding="utf-8")
+        path = self.run_dir / layout.MANIFEST
+        with as_write_error(path), replacing(path) as temporary:
+            temporary.write_text(manifest_to_json(manifest), encoding="utf-8")
         self.manifest = manifest
         if manifest.status != "running":
-            with _replacing(self.run_dir / layout.CHECKSUMS) as path:
-                checksums.write(path, self.run_dir)
+            with as_write_error(self.run_dir / layout.CHECKSUMS):
+                checksums.write(self.run_dir)
 
     def write_samples(self, task: str, samples: Iterable[SampleRecord]) -> None:
         """Write (or replace) a task's samples; they are taken one by one and never all in memory."""
@@ -259,12 +259,12 @@ class _Table:
             pa.array(column, type=self._schema.field(name).type)
             for name, column in zip(names, columns, strict=True)
         ]
-        with _as_write_error(self._path):
+        with as_write_error(self._path):
             self._opened().write_table(pa.Table.from_arrays(arrays, schema=self._schema))
 
     def close(self) -> None:
         """The file is there, synced to disk."""
-        with _as_write_error(self._path):
+        with as_write_error(self._path):
             self._opened()
             self._open.close()
 
@@ -295,42 +295,12 @@ def _cell(value: Any) -> Any:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; it becomes `path`, synced to disk, when the block ends well, and is removed when not."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with _as_write_error(path):
-            yield temporary
-            _sync(temporary)
-            temporary.replace(path)
-            _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
 def _parquet(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
     """Writes a file with checksums of its pages and one of the whole."""
-    with _replacing(path) as temporary:
+    with as_write_error(path), replacing(path) as temporary:
         with pq.ParquetWriter(
             temporary, schema, compression="zstd", write_page_checksum=True, **options
         ) as writer:
             yield writer
             writer.add_key_value_metadata({seal.KEY: seal.OPEN})
         seal.seal(temporary)
-
-
-@contextmanager
-def _as_write_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as e:
-        raise WriteError.of(e, path) from e
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,20 +1,17 @@
 """lm-eval meets our engines: its instances become requests, and responses become what lm-eval expects.
 
-`EngineLM` is an lm-eval `LM`, so `lm_eval.simple_evaluate(model=EngineLM(...))` works; the runner uses the same
-`plan`, one per sample, to send requests of all tasks through one queue.
+The runner asks for one plan a sample and sends the requests of all tasks through one queue.
 
     doc -> instances (lm-eval) -> Plan(requests) -> engine -> responses -> Plan.resolve -> instance.resps
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from evalharness.config.schema import (
@@ -22,7 +19,6 @@ from evalharness.config.schema import (
     SamplingConfig,
     Truncation,
 )
-from evalharness.engines.base import Engine, RequestError
 from evalharness.engines.detokenizer import special_tokens
 from evalharness.engines.requests import (
     Failure,
@@ -37,7 +33,7 @@ from evalharness.errors import TaskError
 from evalharness.tasks import chat
 from evalharness.tasks.context_window import Room
 from evalharness.tasks.encoding import NO_PREFIX, Encoder, Tokens
-from evalharness.tasks.plans import Plan, join, send
+from evalharness.tasks.plans import Plan, join
 from evalharness.tasks.sampling import drawn, sampling_params, skips_special_tokens
 from evalharness.tasks.templates import Template
 from evalharness.tasks.thinking import split_thinking
@@ -73,8 +69,8 @@ class Asked:
         )
 
 
-class EngineLM(TemplateLM):  # type: ignore[misc]
-    """Tokenization, chat template and lm-eval's conventions over one engine.
+class EngineLM:
+    """Tokenization, chat template and lm-eval's conventions.
 
     lm-eval conventions kept: continuations are split off the encoding of context + continuation (where that can be
     split: see `encoding`), an empty context is the prefix token (BOS, else EOS), rolling windows are disjoint with one
@@ -86,8 +82,6 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         tokenizer: Any,
         max_model_len: int,
         *,
-        engine: Engine | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
         model: ModelConfig | None = None,
         sampling: SamplingConfig | None = None,
         truncation: Truncation = Truncation.none,
@@ -100,8 +94,6 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         Args:
             tokenizer: a transformers tokenizer.
             max_model_len: tokens of prompt and answer together.
-            engine: needed only by the synchronous lm-eval methods.
-            loop: the event loop that the engine lives in, for the same; None where it needs none.
             model: thinking tags and template arguments; none of either by default.
             sampling: replaces the tasks' own sampling where it isn't null.
             truncation: what happens to prompts that don't fit.
@@ -109,10 +101,8 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             rolling_as_lm_eval: score what the tokenizer adds to a whole text like the text itself.
             template_day: what the chat template takes for today; see `Template`.
         """
-        super().__init__()
         self.tokenizer = tokenizer
         self.max_model_len = max_model_len
-        self._engine, self._loop = engine, loop
         self._model = model or ModelConfig(name="unnamed")
         self._sampling = sampling or SamplingConfig()
         self.sampling_seed = self._sampling.seed
@@ -149,26 +139,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
             "tokenizer adds, so its numbers differ (run.rolling_as_lm_eval=true gives them)"
         ]
 
-    # -- lm-eval's interface ------------------------------------------------------------------
-
-    @property
-    def eot_token_id(self) -> int:
-        """End of text."""
-        return int(self.tokenizer.eos_token_id)
-
-    @property
-    def prefix_token_id(self) -> int:
-        """Conditions the first token of an empty context: BOS, or EOS where there is none."""
-        return self.encoder.require_prefix()
-
-    @property
-    def tokenizer_name(self) -> str:
-        """For lm-eval's request cache, which we don't use."""
-        return str(self.tokenizer.name_or_path).replace("/", "__")
-
-    def tok_encode(
-        self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
-    ) -> list[int]:
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None) -> list[int]:
         """Token ids; see `Encoder.encode`."""
         return self.encoder.encode(string, add_special_tokens)
 
@@ -195,48 +166,6 @@ class EngineLM(TemplateLM):  # type: ignore[misc]
         return self.template.render(
             chat_history, opens_answer=add_generation_prompt, goes_on=not add_generation_prompt
         )
-
-    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
-        """(logprob, is_greedy) per instance."""
-        return self._respond(requests)
-
-    def loglikelihood_rolling(
-        self, requests: list[Instance], disable_tqdm: bool = False
-    ) -> list[Any]:
-        """Logprob of a whole text per instance."""
-        return self._respond(requests)
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
-        """Text per instance."""
-        return self._respond(requests)
-
-    def _loglikelihood_tokens(self, requests: Any, **kwargs: Any) -> list[tuple[float, bool]]:
-        raise AssertionError("never called: `loglikelihood` groups continuations by context")
-
-    def _respond(self, instances: list[Instance]) -> list[Any]:
-        """Run instances on the engine from lm-eval's synchronous world; a failure raises."""
-        assert self._engine is not None
-        engine = self._engine
-
-        async def run_all() -> list[Any]:
-            plans = [self.plan([instance]) for instance in instances]
-            answers = await asyncio.gather(*(self._run(engine, plan) for plan in plans))
-            return [answer for [answer] in answers]
-
-        if self._loop is None:
-            return asyncio.run(run_all())
-        return self._loop.run_until_complete(run_all())
-
-    async def _run(self, engine: Engine, plan: Plan) -> list[Any]:
-        responses = []
-        for request in plan.requests:
-            if isinstance(request, Failure):
-                raise RequestError(f"{request.kind}: {request.message}")
-            responses.append(await send(engine, request))
-        answers: list[Any] = plan.resolve(plan.finish(responses))
-        return answers
-
-    # -- instances to requests ----------------------------------------------------------------
 
     def plan(self, instances: Sequence[Instance], *, repeat: int = 0, run_seed: int = 0) -> Plan:
         """The requests for the instances of one sample.

@@ -1,7 +1,7 @@
-"""lm-eval's own tasks without importing lm-eval: their kind and data, from a cache in the user's cache folder.
+"""lm-eval's own tasks without importing lm-eval: their kind, file and data, from a cache in the user's cache folder.
 
-lm-eval has 14,000 YAML files; reading them takes 8 to 14 seconds on a slow machine. What is kept holds while version, place
-and folders of its tasks stay as they are.
+lm-eval reads its 14,000 YAML files at every start, which takes 8 to 14 seconds on a slow machine. What is kept holds while
+version, place and folders of its tasks stay as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,56 +31,83 @@ class StockRow(NamedTuple):
     """Hub id and configuration of its data."""
     members: tuple[str, ...]
     """Of a tag or group."""
+    index_kind: str
+    """lm-eval's own word for it: TASK, PY_TASK, GROUP or TAG."""
+    file: str | None
+    """Relative to the folder of lm-eval's tasks."""
+    tags: tuple[str, ...]
 
 
-def stock_rows(cache: Path | None = None, *, only_cached: bool = False) -> dict[str, StockRow]:
+def stock_rows(
+    cache: Path | None = None, stock: Path | None = None, *, only_cached: bool = False
+) -> dict[str, StockRow]:
     """Name -> row of everything that lm-eval brings.
 
     Args:
         cache: folder of the cache; the user's by default.
+        stock: folder of lm-eval's tasks; the installed one's by default.
         only_cached: nothing where the cache is missing, rather than seconds of reading.
 
     Raises:
         ConfigError: lm-eval isn't installed.
     """
+    stock = stock or _installed()
+    path = (cache or cache_folder()) / f"lm-eval-index-{_folder_state(stock)}.json"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {name: _cached(*row) for name, row in rows.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        if only_cached:
+            return {}
+        rows = _read(stock)
+        _keep(path, rows)
+        return rows
+
+
+def _installed() -> Path:
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or spec.origin is None:
         raise ConfigError(
             "lm-eval isn't installed; `pip install 'evalharness[gpu]'` (or [cpu], [hf])"
         )
-    stock = Path(spec.origin).parent / "tasks"
-    path = (cache or cache_folder()) / f"lm-eval-list-{folder_state(stock)}.json"
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return {name: StockRow(row[0], row[1], tuple(row[2])) for name, row in rows.items()}
-    except (OSError, ValueError, AttributeError, TypeError, IndexError):
-        if only_cached:
-            return {}
-        rows = _read(stock)
-        keep(path, {name: list(row) for name, row in rows.items()})
-        return rows
+    return Path(spec.origin).parent / "tasks"
+
+
+def _cached(
+    kind: str,
+    source: str | None,
+    members: Sequence[str],
+    index_kind: str,
+    file: str | None,
+    tags: Sequence[str],
+) -> StockRow:
+    return StockRow(kind, source, tuple(members), index_kind, file, tuple(tags))
 
 
 def _read(stock: Path) -> dict[str, StockRow]:
     from lm_eval.tasks._index import TaskIndex
 
-    return {name: _row(entry) for name, entry in TaskIndex.build([stock]).items()}
+    return {name: _row(entry, stock) for name, entry in TaskIndex.build([stock]).items()}
 
 
-def _row(entry: Any) -> StockRow:
-    config = entry.cfg or {}
+def _row(entry: Any, stock: Path) -> StockRow:
+    config, tags = entry.cfg or {}, tuple(sorted(entry.tags))
+    file = entry.yaml_path.relative_to(stock).as_posix() if entry.yaml_path else None
+    index = (entry.kind.name, file, tags)
     if entry.kind.name == "TAG":
-        return StockRow("tag", None, tuple(sorted(entry.tags)))
+        return StockRow("tag", None, tags, *index)
     if entry.kind.name == "GROUP":
         below = config.get("task")
         names = [below] if isinstance(below, str) else below or []
-        return StockRow("group", None, tuple(name for name in names if isinstance(name, str)))
+        members = tuple(name for name in names if isinstance(name, str))
+        return StockRow("group", None, members, *index)
     kind = "python" if "class" in config else str(config.get("output_type", "generate_until"))
     parts = (config.get("dataset_path"), config.get("dataset_name"))
-    return StockRow(kind, "/".join(str(part) for part in parts if part) or None, ())
+    source = "/".join(str(part) for part in parts if part) or None
+    return StockRow(kind, source, (), *index)
 
 
-def folder_state(stock: Path) -> str:
+def _folder_state(stock: Path) -> str:
     """Version, place and folders of lm-eval's tasks: an added or removed file changes its folder's time."""
     digest = hashlib.sha256(f"{metadata.version('lm-eval')} {stock}".encode())
     for folder, _, files in sorted(os.walk(stock)):
@@ -88,7 +115,7 @@ def folder_state(stock: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def keep(path: Path, rows: Mapping[str, Any]) -> None:
+def _keep(path: Path, rows: Mapping[str, Any]) -> None:
     """Written beside and renamed, so that a reader never sees half of it; a cache that can't be written is none."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

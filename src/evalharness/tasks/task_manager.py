@@ -1,29 +1,19 @@
-"""lm-eval's index of task names, parsed once per installation.
-
-lm-eval reads its 14,000 YAML files at every start, which takes 8 to 14 seconds on a slow machine. What it finds, name ->
-kind, file and tags, is kept as JSON in the user's cache folder, and read again while no folder of its tasks has changed.
-"""
+"""lm-eval's index of task names: its own out of the cache (`lm_eval_index`), and those of our folders over them."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import lm_eval.tasks
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import Entry, Kind, TaskIndex
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from evalharness.paths import cache_folder
 from evalharness.tasks.fixed_docs import FixedDocsFactory
-from evalharness.tasks.lm_eval_index import (
-    folder_state,
-    keep,
-)
+from evalharness.tasks.lm_eval_index import stock_rows
 from evalharness.tasks.python.adapter import python_entries
 from evalharness.tasks.yaml.files import (
     read,
@@ -80,20 +70,12 @@ def stock_index(cache: Path | None = None) -> dict[str, Entry]:
     Args:
         cache: folder of the cache; the user's by default.
     """
-    path = (cache or cache_folder()) / f"lm-eval-tasks-{folder_state(STOCK)}.json"
-    try:
-        return {name: _entry(name, row) for name, row in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        index: dict[str, Entry] = TaskIndex.build([STOCK])
-        keep(path, {name: _row(entry) for name, entry in index.items()})
-        return index
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    place = entry.yaml_path.relative_to(STOCK).as_posix() if entry.yaml_path else None
-    return {"kind": entry.kind.name, "yaml": place, "tags": sorted(entry.tags)}
-
-
-def _entry(name: str, row: Mapping[str, Any]) -> Entry:
-    place = STOCK / row["yaml"] if row["yaml"] else None
-    return Entry(name=name, kind=Kind[row["kind"]], yaml_path=place, tags=set(row["tags"]))
+    return {
+        name: Entry(
+            name=name,
+            kind=Kind[row.index_kind],
+            yaml_path=STOCK / row.file if row.file else None,
+            tags=set(row.tags),
+        )
+        for name, row in stock_rows(cache, STOCK).items()
+    }

@@ -17,7 +17,7 @@ from lm_eval.tasks._index import Entry
 
 from evalharness import paths
 from evalharness.config.schema import Config
-from evalharness.errors import ConfigError, TaskError, one_line
+from evalharness.errors import ConfigError, TaskError, one_line, some
 from evalharness.tasks.yaml.definitions import (
     members,
     own_folder,
@@ -25,7 +25,6 @@ from evalharness.tasks.yaml.definitions import (
 
 VARIABLE = "EVALHARNESS_TASKS_TRUST"
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
-_MOST_NAMED = 3
 _trusted_now: set[Path] = set()
 """Folders that were vouched for, and whose list couldn't be written: for this process."""
 
@@ -136,5 +135,4 @@ def _list() -> Path:
 
 
 def _what(folder: Path, names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"task {', '.join(map(repr, names[:_MOST_NAMED]))}{more} in {str(folder)!r}"
+    return f"task {some(map(repr, names))} in {str(folder)!r}"

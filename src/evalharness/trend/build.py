@@ -7,7 +7,6 @@ sources counts as two observations, and their scatter widens the intervals.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -396,8 +395,3 @@ def _notes(scores: Sequence[ReportedScore]) -> tuple[str, ...]:
     if at_chance:
         notes.append(f"not above chance: {', '.join(at_chance)}")
     return tuple(notes)
-
-
-def finite_or_none(value: float) -> float | None:
-    """The value, or None where there is none."""
-    return value if math.isfinite(value) else None

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from evalharness.errors import UserError, did_you_mean
+from evalharness.errors import UserError, did_you_mean, some
 from evalharness.trend.fit_epoch import fit_epoch
 from evalharness.trend.fit_likelihood import (
     Dispersion,
@@ -39,7 +39,6 @@ MIN_BENCHMARKS = 4
 MIN_MODELS = 3
 """Per benchmark: two scores are matched exactly by its two parameters."""
 
-_SHOWN = 3
 _SCALE_FREEDOM = 2
 """Shift and factor."""
 
@@ -285,16 +284,11 @@ def _require_connected(models: Sequence[str], benchmarks: Sequence[str], rows: R
         parts = [
             [models[m] for m in np.flatnonzero(part[: len(models)] == k)] for k in range(count)
         ]
-        shown = "; ".join(_few(names) for names in sorted(parts, key=len, reverse=True))
+        shown = "; ".join(some(map(repr, names)) for names in sorted(parts, key=len, reverse=True))
         raise UserError(
             f"the scores fall into {count} parts that share no benchmark: {shown}; "
             "add a model scored in both, or fit one part alone"
         )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(repr, names[:_SHOWN])) + more
 
 
 def _require_determined(deficiency: int) -> None:

@@ -10,14 +10,12 @@ settled (0.1 % of it from the optimum at lam = 0.1, 2 % at 0.001), and the publi
 place depends on the order of the rows and on rounding: by 0.05 % of a capability at lam = 0.1, 0.15 % at 0.001.
 
 Source: Ho et al. 2025, "A Rosetta Stone for AI Benchmarks", arXiv:2512.00193; epoch-research/eci-public (method),
-epoch-research/benchmark-stitching (selection of scores).
+epoch-research/benchmark-stitching.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import date
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import optimize, sparse
@@ -31,43 +29,10 @@ from evalharness.trend.fit_likelihood import (
 )
 
 ANCHOR_BENCHMARK = "Winogrande"
-FIRST_DATE = date(2022, 11, 1)
-DROPPED_BENCHMARKS = frozenset(
-    {
-        "BoolQ",
-        "FrontierMath-2025-02-28-Public",
-        "FrontierMath-Tier-4-2025-07-01-Public",
-    }
-)
 _CLIP = 1e-3
 _LOW, _HIGH, _LOW_SLOPE = -10.0, 10.0, 0.1
 _INSIDE = 1e-6
 _SEED = 42
-
-
-class SourcedScore(NamedTuple):
-    """A published score, with what Epoch selects by."""
-
-    model: str
-    benchmark: str
-    score: float
-    release_date: date | None
-    has_source: bool
-
-
-def select_epoch(scores: Iterable[SourcedScore]) -> list[SourcedScore]:
-    """The scores that Epoch fits: with a source, of a model released since November 2022, on a kept benchmark.
-
-    The minimum of four benchmarks a model and the best score of a pair are the fit's own.
-    """
-    return [
-        score
-        for score in scores
-        if score.has_source
-        and score.benchmark not in DROPPED_BENCHMARKS
-        and score.release_date is not None
-        and score.release_date >= FIRST_DATE
-    ]
 
 
 def fit_epoch(

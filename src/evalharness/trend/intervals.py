@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +12,9 @@ from scipy import stats
 from evalharness.errors import UserError
 from evalharness.stats.estimates import Interval
 from evalharness.trend.capability_index import (
-    Anchors,
     CapabilityFit,
-    Method,
-    Score,
     anchored,
     find_anchors,
-    fit_capability,
 )
 from evalharness.trend.fit_epoch import fit_epoch
 from evalharness.trend.fit_likelihood import (
@@ -88,17 +84,6 @@ def capability_intervals(fit: CapabilityFit, draws: Floats, level: float = 0.9) 
         else _expanded(found[:, place], int(counts[place]), level)
         for place, name in enumerate(fit.models)
     ]
-
-
-def fits_by_lambda(
-    scores: Iterable[Score],
-    anchors: Anchors | None,
-    lams: Sequence[float] = LAMBDAS,
-    method: Method = "likelihood",
-) -> list[CapabilityFit]:
-    """The same scores fitted with each ridge."""
-    scores = list(scores)
-    return [fit_capability(scores, anchors, method, lam) for lam in lams]
 
 
 def moved_by_lambda(fits: Sequence[CapabilityFit]) -> list[Moved]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalharness.comparison.drift import Lineage
+from evalharness.store.json_codec import as_json
 from evalharness.trend.adoption import Adoption
 from evalharness.trend.build import (
     Trend,
@@ -20,7 +21,6 @@ from evalharness.trend.scores.records import ReportedScore
 CMR = "cmr"
 """Name of the composite."""
 CMR_TARGET = 95.0
-_NOT_RESOLVED = ("not resolved", "not measured")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +118,8 @@ def _velocity(trend: Trend | None) -> list[Watched]:
                 key=key,
                 name=name,
                 value=v.slope.per_year,
-                ci_low=_finite(v.slope.ci_low),
-                ci_high=_finite(v.slope.ci_high),
+                ci_low=as_json(v.slope.ci_low),
+                ci_high=as_json(v.slope.ci_high),
                 unit="index points a year",
                 date=str(trend.data_until),
                 subject=f"{v.slope.num_frontier} frontier models of {v.slope.num_models}",
@@ -172,8 +172,8 @@ def _drift(lineages: Sequence[Lineage]) -> Watched:
         key="drift",
         name=name,
         value=100 * mean.difference,
-        ci_low=_finite(100 * mean.ci_low),
-        ci_high=_finite(100 * mean.ci_high),
+        ci_low=as_json(100 * mean.ci_low),
+        ci_high=as_json(100 * mean.ci_high),
         unit="points",
         date=newest.started_at[:10],
         subject=f"{step.parent} to {step.child}",
@@ -210,7 +210,3 @@ def as_state(rows: Sequence[Watched]) -> dict[str, dict[str, Any]]:
         for row in rows
         if row.is_measured
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,24 +1,14 @@
-"""DuckDB for the viewer: one in-memory database, a cursor of its own for every query, Parquet files as its input."""
+"""Queries of the viewer over one Parquet file."""
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from evalharness.errors import StoreError
-from evalharness.store import (
-    layout,
-    seal,
-)
-
-_SETTINGS = (
-    "python_enable_replacements = false",
-    "autoinstall_known_extensions = false",
-    "autoload_known_extensions = false",
-    "lock_configuration = true",
-)
+from evalharness.store import seal
+from evalharness.store.duckdb_session import cursor, file_text
 
 
 def rows_of(path: Path, statement: str, values: Mapping[str, Any] | None = None) -> list[Any]:
@@ -49,24 +39,11 @@ def columns_of(
     return columns
 
 
-def literal(path: Path) -> str:
-    """The path as a SQL string that matches only itself."""
-    return "'" + layout.literal_glob(path).replace("'", "''") + "'"
-
-
 def _run(path: Path, statement: str, values: Mapping[str, Any] | None) -> duckdb.DuckDBPyConnection:
     if why := seal.problem(path):
         raise StoreError(f"{path.parent.name}/{path.name} can't be read: {why}")
-    file = f"FROM read_parquet({literal(path)}, file_row_number = true)"
-    return _database().cursor().execute(statement.replace("FROM FILE", file), values)
-
-
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(config={"temp_directory": ""})
-    for setting in _SETTINGS:
-        connection.execute(f"SET {setting}")
-    return connection
+    file = f"FROM read_parquet({file_text(path)}, file_row_number = true)"
+    return cursor().execute(statement.replace("FROM FILE", file), values)
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

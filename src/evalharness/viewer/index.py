@@ -17,6 +17,7 @@ from evalharness.errors import StoreError, one_line
 from evalharness.store import layout
 from evalharness.store.pairs import Scored
 from evalharness.store.records import (
+    FLIP,
     Manifest,
     MetricRecord,
 )
@@ -26,9 +27,6 @@ from evalharness.viewer.runs import Stamp, get_metrics, stamp
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-
-LEAST_CHANGE = 0.001
-"""The least difference of a score that counts, as in `analysis.noise`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,7 +108,7 @@ def _read(path: Path, _: Stamp, scored: Scored, less_is_better: tuple[str, ...])
     order = np.lexsort((found["repeat"], found["doc_id"]))
     score = np.ma.filled(found.pop("score").astype(float), np.nan)[order]
     higher_is_better = scored.metric not in less_is_better
-    is_right = (1 - score if higher_is_better else score) < LEAST_CHANGE
+    is_right = (1 - score if higher_is_better else score) < FLIP
     is_scored = np.isfinite(score)
     num_rows, num_bytes = _groups(path)
     return Index(

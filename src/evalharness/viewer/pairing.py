@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evalharness.store.records import Manifest
+from evalharness.store.records import FLIP, Manifest
 from evalharness.viewer import database
-from evalharness.viewer.index import LEAST_CHANGE, Floats, Index, Ints
+from evalharness.viewer.index import Floats, Index, Ints
 
 
 class Counterparts(NamedTuple):
@@ -43,7 +43,7 @@ def find_counterparts(index: Index, other: Index, *, by_doc_id: bool) -> Counter
     theirs = np.full(keys.size, np.nan)
     theirs[places >= 0] = other.score[places[places >= 0]]
     gained = index.score - theirs if index.higher_is_better else theirs - index.score
-    gained[np.abs(gained) <= LEAST_CHANGE] = 0
+    gained[np.abs(gained) <= FLIP] = 0
     return Counterparts(places, gained)
 
 

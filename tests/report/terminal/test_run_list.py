@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from evalharness.report.export import as_csv, as_json, metric_rows, run_as_json
+from evalharness.report.export import as_csv, metric_rows, run_as_json
 from evalharness.report.terminal.run import run_table
 from evalharness.report.terminal.run_list import (
     rows_table,
     runs_table,
     samples_view,
 )
+from evalharness.store.json_codec import as_json
 from evalharness.store.records import (
     Manifest,
     MetricRecord,

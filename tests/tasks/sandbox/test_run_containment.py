@@ -16,9 +16,9 @@ import pytest
 from evalharness.tasks.sandbox.run import (
     Limits,
     Outcome,
-    run_many,
     run_python,
 )
+from programs import run_many
 
 pytestmark = pytest.mark.skipif(
     shutil.which("bwrap") is None, reason="no bubblewrap: apt-get install bubblewrap"

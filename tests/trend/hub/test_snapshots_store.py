@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.errors import StoreError, WriteError
 from evalharness.store.read import run_names
-from evalharness.trend.hub.files import (
-    check_results_dir,
-    write_whole,
-)
 from evalharness.trend.hub.records import (
     Sighting,
     Snapshot,
@@ -80,27 +75,3 @@ def test_a_field_of_a_newer_version_is_dropped(tmp_path: Path) -> None:
     content["models"][0]["num_moons"] = 3
     path.write_text(json.dumps(content))
     assert read_all(tmp_path) == [SNAPSHOT]
-
-
-def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(tmp_path / "a", "new \ud800")
-    assert (tmp_path / "a").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-
-
-def test_a_file_is_replaced_and_never_written_over(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("old")
-    (tmp_path / "same").hardlink_to(tmp_path / "a")
-    write_whole(tmp_path / "a", "new")
-    assert (tmp_path / "a").read_text() == "new"
-    assert (tmp_path / "same").read_text() == "old"
-
-
-def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("")
-    with pytest.raises(WriteError, match=r"'.*a/b'"):
-        write_whole(tmp_path / "a" / "b", "x")
-    with pytest.raises(StoreError, match="is a file, not a folder"):
-        check_results_dir(tmp_path / "a")

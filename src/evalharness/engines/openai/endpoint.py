@@ -31,8 +31,6 @@ from evalharness.engines.openai.http import (
 from evalharness.engines.openai.schema import quoted
 from evalharness.errors import ConfigError, EngineError, did_you_mean, then
 
-logger = logging.getLogger(__name__)
-
 CONNECT_S = 10.0
 KEEP_ALIVE_S = 2.0
 """Idle connections are given up before servers do (uvicorn: 5 s): one that closes while a request sets out is lost."""

@@ -6,9 +6,9 @@ servers that take no ids. The checkpoint's folder is needed for tokenizer and ch
 that the server has the weights it names: the manifest calls them unverified, and its responses are kept apart from
 those of local weights and of other servers and names (`EngineInfo.numerics`).
 
-    openai_endpoint.py  HTTP: connections, retries, errors
-    openai_dialect.py   what this server can
-    openai_answers.py   log-probabilities out of its answers
+    endpoint.py      HTTP: connections, retries, errors
+    capabilities.py  what this server can
+    logprobs.py      log-probabilities out of its answers
 
 Log-likelihoods: from vLLM's own fields where the server is a vLLM, else from OpenAI's `echo`; a server that has neither
 (llama.cpp) serves generation alone. Over HTTP vLLM never reads its prefix cache for prompt log-probabilities. So where
@@ -19,9 +19,7 @@ it, which does read the cache, as far as that computes fewer tokens. Run against
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +56,9 @@ from evalharness.engines.openai.schema import Choice
 from evalharness.engines.prefix_trie import (
     Tokens,
     TokenScore,
-    score_trie,
+    known_score,
+    total,
+    unique_leaves,
 )
 from evalharness.engines.requests import (
     ContinuationScore,
@@ -223,13 +223,7 @@ class OpenAIEngine:
         elif self._walks(context, continuations):
             scores = await self._walk(meter, context, continuations)
         else:
-            tail, probe = (
-                functools.partial(self._tail, meter),
-                functools.partial(self._probe, meter),
-            )
-            # No context is probed for the cache's sake: a tail doesn't read it.
-            found = await score_trie(context, continuations, probe, tail, min_probe=sys.maxsize)
-            scores = found.scores
+            scores = await self._whole(meter, context, continuations)
         return Scores(
             continuations=scores,
             num_prompt_tokens=meter.num_prompt_tokens,
@@ -265,23 +259,26 @@ class OpenAIEngine:
 
         await ask(())  # the others find the context in the cache
         await asyncio.gather(*(ask(node) for node in nodes if node))
-        return tuple(_sum([known[c[: i + 1]] for i in range(len(c))]) for c in continuations)
+        return tuple(known_score(c, known) for c in continuations)
+
+    async def _whole(
+        self, meter: _Meter, context: Tokens, continuations: Sequence[Tokens]
+    ) -> tuple[ContinuationScore, ...]:
+        """Each continuation with its context, but for those that another one begins with."""
+        known: dict[Tokens, TokenScore] = {}
+
+        async def ask(leaf: Tokens) -> None:
+            scores = await self._tail(meter, context + leaf, len(context))
+            known.update({leaf[: p - len(context) + 1]: s for p, s in scores.items()})
+
+        await asyncio.gather(*map(ask, unique_leaves(continuations)))
+        return tuple(known_score(c, known) for c in continuations)
 
     async def _plain(
         self, meter: _Meter, context: Tokens, continuation: Tokens
     ) -> ContinuationScore:
-        known = await self._tail(meter, context + continuation, len(context), False)
-        return _sum(list(known.values()))
-
-    async def _probe(
-        self, meter: _Meter, context: Tokens, token_ids: Sequence[int]
-    ) -> dict[int, TokenScore]:
-        """First tokens of continuations, for servers that can't be asked for the next token."""
-        if self.dialect.gives_next:
-            return await self._next(meter, context, token_ids)
-        tails = [self._tail(meter, (*context, t), len(context), False) for t in token_ids]
-        found = await asyncio.gather(*tails)
-        return {t: known[len(context)] for t, known in zip(token_ids, found, strict=True)}
+        known = await self._tail(meter, context + continuation, len(context))
+        return total(known.values())
 
     async def _next(
         self, meter: _Meter, context: Tokens, token_ids: Sequence[int]
@@ -293,9 +290,7 @@ class OpenAIEngine:
             known |= next_scores(answer.choice, some)
         return known
 
-    async def _tail(
-        self, meter: _Meter, tokens: Tokens, start: int, may_read_cache: bool
-    ) -> dict[int, TokenScore]:
+    async def _tail(self, meter: _Meter, tokens: Tokens, start: int) -> dict[int, TokenScore]:
         if self.dialect.logprobs is Logprobs.ranked:
             answer = await self._ask(meter, tokens, {**_ONE_TOKEN, **RANKED})
             return ranked_scores(answer.choice, tokens, start)
@@ -358,14 +353,6 @@ def next_tokens(continuations: Sequence[Tokens]) -> dict[Tokens, set[int]]:
         for i, token in enumerate(continuation):
             nodes.setdefault(continuation[:i], set()).add(token)
     return nodes
-
-
-def _sum(scores: Sequence[TokenScore]) -> ContinuationScore:
-    return ContinuationScore(
-        logprob=sum(s.logprob for s in scores),
-        is_greedy=all(s.is_greedy for s in scores),
-        num_tokens=len(scores),
-    )
 
 
 def _max_model_len(config: EngineConfig, card: ModelCard, weights: Weights) -> int:

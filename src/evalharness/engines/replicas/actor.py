@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,6 +17,7 @@ from evalharness.config.schema import (
     EngineConfig,
 )
 from evalharness.engines import Engine, EngineInfo, Weights, open_engine
+from evalharness.engines.child_processes import end_group_with_me
 from evalharness.engines.requests import (
     GenerateRequest,
     Generation,
@@ -28,18 +27,6 @@ from evalharness.engines.requests import (
 from evalharness.errors import ConfigError, EvalHarnessError
 
 Answer = Generation | Scores | EvalHarnessError
-
-_WATCH = """
-import os, sys, time
-actor = int(sys.argv[1])
-while os.getppid() == actor:
-    time.sleep(0.5)
-try:
-    os.killpg(actor, 9)
-except ProcessLookupError:
-    pass
-"""
-"""Outlives the actor by half a second, and takes along what the actor left."""
 
 
 class Place(NamedTuple):
@@ -60,7 +47,8 @@ class ReplicaActor:
     def __init__(self) -> None:
         """Nothing is loaded yet."""
         self._engine: Engine | None = None
-        _end_children_with_me()
+        # vLLM's engine is a child process that goes on when the actor is killed, and keeps its memory.
+        end_group_with_me()
 
     async def place(self) -> Place:
         """Where it is; answers as soon as Ray has found a place for it."""
@@ -122,16 +110,3 @@ def _inside_ray(config: EngineConfig) -> EngineConfig:
     if config.device is not Device.gpu or not is_parallel:
         return config
     return replace(config, extra={"distributed_executor_backend": "mp"} | config.extra)
-
-
-def _end_children_with_me() -> None:
-    """VLLM's engine is a child process that goes on when the actor is killed, and keeps its memory."""
-    if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)
-    subprocess.Popen(
-        [sys.executable, "-S", "-c", _WATCH, str(os.getpid())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )

@@ -59,10 +59,9 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """Sentences, each a paragraph, or a list of them."""
+    """Sentences, each a paragraph."""
 
     lines: tuple[str, ...]
-    is_list: bool = False
     kind: Literal["words"] = "words"
 
 

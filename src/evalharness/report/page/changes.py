@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from evalharness.errors import one_line
-from evalharness.report.export import as_json
+from evalharness.errors import one_line, some
 from evalharness.report.page import texts
 from evalharness.report.page.cmr import best
 from evalharness.report.page.collect import Findings
 from evalharness.report.page.lineages import drift_calls
 from evalharness.report.terminal.trend import leader
+from evalharness.store.json_codec import as_json
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +60,8 @@ def state_of(found: Findings) -> State:
         open_leader=top.model if top else None,
         open_index=top.capability if top else None,
         num_scores=len(found.reported),
-        velocities={v.name: _finite(v.slope.per_year) for v in found.trend.velocities} if found.trend else {},
-        placed={p.model: _finite(p.placement.value) for p in found.trend.placed} if found.trend else {},
+        velocities={v.name: as_json(v.slope.per_year) for v in found.trend.velocities} if found.trend else {},
+        placed={p.model: as_json(p.placement.value) for p in found.trend.placed} if found.trend else {},
         runs=tuple(sorted(run.run_id for run in found.real_runs)),
         cmr_model=cmr.run.model if cmr else None,
         cmr_value=100 * cmr.metric.value if cmr else None,
@@ -143,9 +142,9 @@ def _runs(before: State, now: State) -> Iterator[str]:
     new = [run for run in now.runs if run not in before.runs]
     gone = [run for run in before.runs if run not in now.runs]
     if new:
-        yield f"{texts.plural(len(new), 'new run')}: {texts.some(new, _MOST_NAMES)}"
+        yield f"{texts.plural(len(new), 'new run')}: {some(new, _MOST_NAMES)}"
     if gone:
-        yield f"{texts.plural(len(gone), 'run')} gone: {texts.some(gone, _MOST_NAMES)}"
+        yield f"{texts.plural(len(gone), 'run')} gone: {some(gone, _MOST_NAMES)}"
 
 
 def _scores(before: State, now: State) -> Iterator[str]:
@@ -176,10 +175,6 @@ def _step(before: float | None, now: float | None) -> str:
 
 def _shown(value: float | None) -> str:
     return texts.NOTHING if value is None else f"{value:.1f}"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _state(content: Any) -> State:

@@ -9,9 +9,9 @@ import json
 from typing import Any
 
 from evalharness.errors import UserError
-from evalharness.report.export import as_json
 from evalharness.report.page.blocks import Page, charts_in
 from evalharness.report.terminal.format import plain
+from evalharness.store.json_codec import as_json
 
 _EXTRA = "report needs plotly and jinja2: pip install 'evalharness[report]'"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from datetime import date
 
 from evalharness.report.terminal.format import number
@@ -69,12 +68,6 @@ def count(value: float | None) -> str:
     if value is None or math.isnan(value):
         return NOTHING
     return f"{value:,.0f}"
-
-
-def some(names: Sequence[str], most: int = 2) -> str:
-    """The first names, and how many more."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def capital(text: str) -> str:

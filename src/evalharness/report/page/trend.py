@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from evalharness.errors import some
 from evalharness.report.page import texts
 from evalharness.report.page.blocks import Block, Chart, Fold, Section, Table, table, words
 from evalharness.report.page.charts import (
@@ -98,7 +99,7 @@ def model_text(m: TrendModel) -> str:
             m.model,
             f"{texts.day(m.release_date)}, {weights}",
             f"index {texts.index(m.capability)} {_interval(m)}",
-            f"{texts.plural(m.num_benchmarks, 'benchmark')}; {texts.some(m.sources, _MOST_SOURCES)}",
+            f"{texts.plural(m.num_benchmarks, 'benchmark')}; {some(m.sources, _MOST_SOURCES)}",
         ]
     )
 
@@ -284,7 +285,7 @@ def _model_table(models: Sequence[TrendModel]) -> Table:
             _interval(m),
             str(m.num_benchmarks),
             ", ".join(_frontier_words(m)),
-            texts.some(m.sources, _MOST_SOURCES),
+            some(m.sources, _MOST_SOURCES),
         )
         for m in models
     ]

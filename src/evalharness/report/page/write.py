@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from evalharness import __version__
 from evalharness.errors import UserError
-from evalharness.report.export import as_json
 from evalharness.report.page.adoption import adoption_section
 from evalharness.report.page.blocks import Page, Section
 from evalharness.report.page.changes import (
@@ -45,7 +44,8 @@ from evalharness.report.terminal.adoption import adoption_as_json
 from evalharness.report.terminal.composite import composite_fields
 from evalharness.report.terminal.drift import lineage_as_json
 from evalharness.report.terminal.trend import trend_as_json
-from evalharness.trend.hub.files import write_whole
+from evalharness.store.atomic import write_whole
+from evalharness.store.json_codec import as_json
 
 HTML, NUMBERS = "index.html", "report.json"
 

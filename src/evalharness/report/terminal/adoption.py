@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from evalharness.report.export import as_json
 from evalharness.report.terminal.format import (
     amount,
     params,
@@ -19,6 +18,7 @@ from evalharness.report.terminal.table_layout import (
     fits,
     fitted_table,
 )
+from evalharness.store.json_codec import as_json
 from evalharness.trend.adoption import (
     Adoption,
     Flow,

@@ -18,7 +18,7 @@ from evalharness.comparison.compare import Comparison
 from evalharness.comparison.compare_rows import TaskComparison
 from evalharness.comparison.missing import Bounds
 from evalharness.report import markdown as md
-from evalharness.report.export import as_json, as_rows
+from evalharness.report.export import as_rows
 from evalharness.report.terminal.format import (
     number,
     params,
@@ -38,6 +38,7 @@ from evalharness.report.terminal.paired_table import (
     scores_texts,
 )
 from evalharness.report.terminal.table_layout import Col
+from evalharness.store.json_codec import as_json
 from evalharness.store.pairs import DocChange
 from evalharness.store.records import Manifest
 from evalharness.store.subset_words import subset_words

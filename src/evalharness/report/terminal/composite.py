@@ -21,11 +21,11 @@ from evalharness.report.terminal.table_layout import (
     fitted_table,
 )
 from evalharness.stats.composite import (
-    METRIC,
     Part,
     definition_hash,
     find_parts,
 )
+from evalharness.stats.metrics import COMPOSITE
 from evalharness.store.records import (
     Manifest,
     MetricRecord,
@@ -68,7 +68,7 @@ def find_composite(manifest: Manifest, metrics: Sequence[MetricRecord]) -> Compo
     parts = find_parts(list(config.get("parts") or ()), metrics)
     versions = {task.task: task.version for task in manifest.tasks}
     main = {part.task: part.metric.metric if part.metric else "" for part in parts}
-    own = [m for m in metrics if m.task == name and m.metric == METRIC]
+    own = [m for m in metrics if m.task == name and m.metric == COMPOSITE]
     note = config.get("note") or ""
     return Composite(
         name=name,

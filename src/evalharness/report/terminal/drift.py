@@ -17,7 +17,7 @@ from evalharness.comparison.drift import (
     Step,
 )
 from evalharness.report import markdown as md
-from evalharness.report.export import as_json, as_rows
+from evalharness.report.export import as_rows
 from evalharness.report.terminal.compare import (
     VERDICT_STYLE,
     bound_fields,
@@ -47,6 +47,7 @@ from evalharness.report.terminal.table_layout import (
     Col,
 )
 from evalharness.stats.paired import PairedResult
+from evalharness.store.json_codec import as_json
 from evalharness.store.subset_words import subset_words
 
 _SHORT: Mapping[Verdict, str] = {"no difference resolved": "not resolved"}

@@ -15,7 +15,6 @@ from evalharness.comparison.gate import (
     Word,
 )
 from evalharness.report import markdown as md
-from evalharness.report.export import as_json
 from evalharness.report.terminal.compare import row_fields
 from evalharness.report.terminal.format import (
     number,
@@ -36,6 +35,7 @@ from evalharness.report.terminal.paired_table import (
     suite_of,
 )
 from evalharness.report.terminal.table_layout import Col
+from evalharness.store.json_codec import as_json
 from evalharness.store.subset_words import subset_words
 
 WORD_STYLE: dict[Word, str] = {

@@ -18,7 +18,7 @@ from evalharness.comparison.leaderboard import (
     Board,
     Row,
 )
-from evalharness.report.export import as_json, as_rows
+from evalharness.report.export import as_rows
 from evalharness.report.terminal.format import (
     number,
     params,
@@ -31,6 +31,7 @@ from evalharness.report.terminal.table_layout import (
     fits,
     fitted_table,
 )
+from evalharness.store.json_codec import as_json
 from evalharness.store.records import Manifest
 from evalharness.store.subset_words import (
     NOT_COMPARABLE,

@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from evalharness.report.export import as_json
 from evalharness.report.terminal.format import (
     number,
     plain,
@@ -22,6 +21,7 @@ from evalharness.stats.rescore_changes import (
     Change,
     num_scored_otherwise,
 )
+from evalharness.store.json_codec import as_json
 from evalharness.store.records import MetricRecord
 
 _COLUMNS = (

@@ -3,13 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from evalharness.report.export import as_json
 from evalharness.report.terminal.format import (
     number,
     plain,
@@ -21,6 +19,7 @@ from evalharness.report.terminal.table_layout import (
     Col,
     fitted_table,
 )
+from evalharness.store.json_codec import as_json
 from evalharness.trend.build import (
     PlacedModel,
     Trend,
@@ -285,11 +284,3 @@ def _refused(refused: Mapping[str, str], *, show_all: bool) -> Iterator[Text]:
         yield line
     if len(shown) < len(refused):
         yield Text(f"... and {len(refused) - len(shown)} more; --all shows them", style="yellow")
-
-
-def age_words(day: date | None, today: date) -> str:
-    """How long ago, in words that hold for months."""
-    if day is None:
-        return "no date"
-    months = round((today - day).days / 30.4)
-    return f"{months} months ago" if months > 1 else f"{(today - day).days} days ago"

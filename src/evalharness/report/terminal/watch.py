@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from evalharness.report.export import as_json
 from evalharness.report.terminal.format import plain
 from evalharness.report.terminal.table_layout import (
     Col,
     fitted_table,
 )
+from evalharness.store.json_codec import as_json
 from evalharness.trend.hub.draft_entries import Draft
 from evalharness.trend.hub.records import (
     Checkpoint,

@@ -36,9 +36,6 @@ REFUSED = {
 }
 """Generator -> why it can't be used."""
 
-WITHOUT_GOLD = frozenset({"boxnet", "rush_hour"})
-"""They have a verifier and no solution: no right answer can be shown or checked."""
-
 _EVALUATES = frozenset({"binary_matrix", "n_queens", "spiral_matrix", "string_insertion"})
 """Their verifiers run `eval` on the answer; they get `ast.literal_eval` in its place."""
 

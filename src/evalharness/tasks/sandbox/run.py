@@ -25,8 +25,6 @@ import subprocess
 import sys
 import threading
 import unicodedata
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -171,23 +169,6 @@ def run_python(source: str, *, limits: Limits | None = None) -> Outcome:
     if reason == "killed" and num_oom_kills() > num_killed:
         raise TaskError("the machine ran out of memory while a program ran in the sandbox")
     return Outcome(reason=reason, stderr=tail)
-
-
-def run_many(
-    sources: Iterable[str], *, limits: Limits | None = None, num_workers: int | None = None
-) -> list[Outcome]:
-    """Run programs side by side; outcomes come in the order of the sources.
-
-    Args:
-        sources: as for `run_python`.
-        limits: of each program.
-        num_workers: programs at a time, and no more than processors.
-
-    Raises:
-        TaskError: the sandbox can't start.
-    """
-    with ThreadPoolExecutor(num_workers or os.cpu_count()) as pool:
-        return list(pool.map(lambda source: run_python(source, limits=limits), sources))
 
 
 @functools.cache

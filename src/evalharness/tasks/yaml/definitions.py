@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Container, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -18,8 +17,6 @@ from evalharness.tasks.yaml.files import (
     scan,
 )
 from evalharness.tasks.yaml.validate import validate
-
-logger = logging.getLogger(__name__)
 
 
 def own_definitions() -> list[Definitions]:

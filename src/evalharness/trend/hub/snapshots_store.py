@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import StoreError, one_line
-from evalharness.trend.hub.files import write_whole
+from evalharness.store.atomic import write_whole
 from evalharness.trend.hub.records import (
     Sighting,
     Snapshot,

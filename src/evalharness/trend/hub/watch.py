@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evalharness.errors import StoreError, UserError, one_line
+from evalharness.store.atomic import write_whole
 from evalharness.trend.hub.client import as_hub_error
 from evalharness.trend.hub.entries import is_hub_id
-from evalharness.trend.hub.files import write_whole
 from evalharness.trend.hub.records import (
     RELATIONS,
     Checkpoint,

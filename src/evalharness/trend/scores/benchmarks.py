@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
+from evalharness.config.yaml_files import LOADER
 from evalharness.errors import did_you_mean
 
 _FILE = Path(__file__).with_name("benchmarks.yaml")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NO_MATTER = re.compile(r"[\s_./-]+")
 
 
@@ -43,7 +43,7 @@ class Benchmark:
 @cache
 def known_benchmarks() -> Mapping[str, Benchmark]:
     """All of them by name."""
-    entries: dict[str, dict[str, Any]] = yaml.load(_FILE.read_bytes(), Loader=_LOADER)
+    entries: dict[str, dict[str, Any]] = yaml.load(_FILE.read_bytes(), Loader=LOADER)
     return {name: _benchmark(name, entry) for name, entry in entries.items()}
 
 

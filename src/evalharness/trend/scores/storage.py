@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalharness.errors import StoreError, UserError
-from evalharness.trend.hub.files import (
-    check_results_dir,
-    write_whole,
-)
+from evalharness.store.atomic import write_whole
+from evalharness.store.layout import check_results_dir
 from evalharness.trend.scores.read_csv import (
     COLUMNS,
     PLACE,

@@ -54,7 +54,7 @@ WRONG = [
     (["model=mine", "run.limit.x=1"], "run.limit is one value, not a mapping"),
     (["model=mine,other"], "several values need -m"),
     (["model=mine", "~suite"], "a run needs its suite"),
-    (["model=mine", "~suite.tasks.nope"], "nothing to take away"),
+    (["model=mine", "~suite.tasks.nope"], "nothing to remove"),
     (["model=mine", "--foo"], "unrecognized arguments: --foo"),
     (["model=mine", "--cfg", "joob"], "invalid choice: 'joob'"),
     (["model=mine", "--config-dir", "/nowhere"], "--config-dir /nowhere: no such folder"),

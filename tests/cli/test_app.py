@@ -1,37 +1,20 @@
-"""The command line: help, one line for wrong input, clean standard output, interruptions."""
+"""The command line: one line for wrong input, clean standard output, interruptions."""
 
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
 from command_line import Cli
-from evalharness.cli import app
-from evalharness.cli.verbs import VERBS as GROUPED
 from evalharness.store.read import load_manifest, load_metrics
 
 ROOT = Path(__file__).parents[2]
 FAKE = ("engine=fake", "run.limit=1", "suite=tiny")
 TINY_SUITE = "name: tiny\ntasks: {weekday_arithmetic: {}, arc_easy_sample: {}}\n"
-
-
-def _verbs(command: Any, path: str = "") -> Iterator[str]:
-    for name, sub in sorted(command.commands.items()):
-        if hasattr(sub, "commands"):
-            yield from _verbs(sub, f"{path}{name} ")
-        else:
-            # What a group does by itself is a hidden command of it.
-            yield path.strip() if sub.hidden else path + name
-
-
-VERBS = list(_verbs(typer.main.get_command(app.app)))
 
 
 def _id(value: str | list[str]) -> str | None:
@@ -44,28 +27,6 @@ def home(home: Path) -> Path:
     (home / "configs" / "suite").mkdir()
     (home / "configs" / "suite" / "tiny.yaml").write_text(TINY_SUITE)
     return home
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help(evalharness: Cli, verb: str) -> None:
-    printed = evalharness(*verb.split(), "--help")
-    assert printed.code == 0
-    assert f"evalharness {verb}" in printed.out
-    assert len(printed.out.splitlines()) > 5
-    assert printed.err == ""
-
-
-def test_help_lists_every_verb_once_in_groups_and_cuts_none(
-    evalharness: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    printed = evalharness("--help").out
-    listed = [verb for verbs in GROUPED.values() for verb in verbs]
-    assert sorted(listed) == sorted({verb.split()[0] for verb in VERBS})
-    for title, verbs in GROUPED.items():
-        assert f"\n{title}:\n" in printed
-        for verb, text in verbs.items():
-            assert f"  {verb.ljust(11)}  {text}\n" in printed
 
 
 WRONG = [
@@ -93,7 +54,7 @@ WRONG = [
     (["model=mine", "run.limit.x=1"], "run.limit is one value, not a mapping"),
     (["model=mine,other"], "several values need -m"),
     (["model=mine", "~suite"], "a run needs its suite"),
-    (["model=mine", "~suite.tasks.nope"], "nothing to take away"),
+    (["model=mine", "~suite.tasks.nope"], "nothing to remove"),
     (["model=mine", "--foo"], "unrecognized arguments: --foo"),
     (["model=mine", "--cfg", "joob"], "invalid choice: 'joob'"),
     (["model=mine", "--config-dir", "/nowhere"], "--config-dir /nowhere: no such folder"),

@@ -88,7 +88,7 @@ def test_a_suite_compares_all_its_models_with_the_first(results_dir: Path) -> No
     result = call(results_dir, "--suite", "s", "--md")
     assert result.stdout.startswith("**tuned** against **base**")
     assert "fake" not in result.stdout
-    assert result.stderr == "left out, answers made up by the fake engine: 9-fake\n"
+    assert result.stderr == "left out, answered by the fake engine: 9-fake\n"
 
 
 def test_flips_come_with_the_comparison(results_dir: Path) -> None:

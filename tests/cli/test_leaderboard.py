@@ -73,7 +73,7 @@ def test_made_up_answers_are_left_out_and_named(results_dir: Path) -> None:
     result = call(results_dir, "--suite", "s", "--all", "--json")
     content = json.loads(result.stdout)
     assert "r5" not in [row["run_id"] for row in content["boards"][0]["rows"]]
-    assert content["left_out"] == ["left out, answers made up by the fake engine: r5"]
+    assert content["left_out"] == ["left out, answered by the fake engine: r5"]
 
 
 def test_what_differs_is_ranked_when_asked_for(results_dir: Path) -> None:

@@ -33,7 +33,7 @@ def call(results_dir: Path, *arguments: str) -> Result:
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_is_of_the_command_and_names_the_verbs(flag: str) -> None:
     text = CliRunner().invoke(app, ["results", flag]).stdout
-    assert "Run id or how it begins" in text
+    assert "Choose the run by its id" in text
     assert "--curve" in text
     assert all(verb in text for verb in VERBS)
     assert "show" not in text.lower().split("commands:")[1].split()[0]

@@ -78,8 +78,8 @@ def test_bad_lines_are_told_on_stderr_and_the_rest_is_kept(tmp_path: Path, resul
 
 def test_nothing_that_could_be_imported_is_an_error(tmp_path: Path, results: Path) -> None:
     message = error("import", file(tmp_path, BAD), "--results-dir", results)
-    assert "nothing imported: 1 lines, none that could be taken" in message
-    assert "no line under the header" in error("import", file(tmp_path), "--results-dir", results)
+    assert "nothing imported: none of 1 lines could be read" in message
+    assert "no lines below the header" in error("import", file(tmp_path), "--results-dir", results)
     assert not results.exists()
 
 

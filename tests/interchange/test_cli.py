@@ -139,8 +139,8 @@ def test_what_the_hub_gets_no_place_for_is_told(
     ("arguments", "message"),
     [
         (["--format", "md", "--samples"], "md has none"),
-        (["--format", "eee", "--samples"], "--out FOLDER says where"),
-        (["--format", "lm-eval", "--samples", "--out", "x.json"], "--out FOLDER says where"),
+        (["--format", "eee", "--samples"], "with --out FOLDER"),
+        (["--format", "lm-eval", "--samples", "--out", "x.json"], "with --out FOLDER"),
         (["--format", "eee", "--model-id", "mine"], "organization/name is needed"),
         (["--format", "hf", "--benchmark", "gsm8k"], "TASK=DATASET:TASK_ID is needed"),
     ],

@@ -236,9 +236,9 @@ def test_how_answers_are_drawn_is_the_runs_and_the_strategys_word(loaded: Loaded
 
 
 PROMPTS = {
-    "num_without_system": "the chat template takes no system text, which is left out in 7 of 10 samples",
+    "num_without_system": "the chat template takes no system text, so it is left out in 7 of 10 samples",
     "num_own_fewshots": "the doc itself is among the few-shots of 7 of 10 samples, with its answer",
-    "num_split_tokens": "7 choices are encoded apart from the context",
+    "num_split_tokens": "7 choices are encoded separately from the context",
     "num_doubled_bos": "there is more than one BOS in the prompts of 7 of 10 samples",
     "num_cut_prompts": "the oldest tokens are cut off the prompts of 7 of 10 samples",
 }
@@ -254,7 +254,7 @@ def test_what_happened_to_prompts_is_told(loaded: LoadedTask, name: str, expecte
 def test_one_choice_is_told_in_the_singular(loaded: LoadedTask) -> None:
     counts = Counts(num_samples=10, num_split_tokens=1)
     (remark,) = summarize(loaded, counts, wall_s=1.0, max_error_rate=0).remarks
-    assert remark.startswith("1 choice is encoded apart")
+    assert remark.startswith("1 choice is encoded separately")
 
 
 @pytest.fixture(scope="module")

@@ -51,14 +51,14 @@ def test_what_is_no_number_is_refused_by_name_and_kind(value: Any) -> None:
 @pytest.mark.parametrize("value", [math.inf, -math.inf, np.float32("inf"), Decimal("inf")])
 def test_an_infinite_number_is_no_score(value: Any) -> None:
     for may_be_nan in (True, False):
-        with pytest.raises(ValueError, match=r"metric 'm' is -?inf, which is no score"):
+        with pytest.raises(ValueError, match=r"metric 'm' is -?inf, which is not a score"):
             to_number("m", value, may_be_nan=may_be_nan)
 
 
 @pytest.mark.parametrize("value", [NAN, np.float64(NAN), np.array(NAN), Decimal("nan")])
 def test_nan_is_a_number_only_where_it_may_be(value: Any) -> None:
     assert math.isnan(to_number("m", value, may_be_nan=True))
-    with pytest.raises(ValueError, match="metric 'm' is nan, which is no score"):
+    with pytest.raises(ValueError, match="metric 'm' is nan, which is not a score"):
         to_number("m", value)
 
 
@@ -101,10 +101,10 @@ def test_an_own_aggregation_takes_anything_and_lm_evals_no_broken_number() -> No
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (None, "process_results gave None, not a dict of metrics"),
+        (None, "process_results returned None, not a dict of metrics"),
         ([("m", 1)], "not a dict of metrics"),
-        ({}, "process_results gave no metric"),
-        ({5: 1.0}, "process_results gave the metric 5, not a name"),
+        ({}, "process_results returned no metric"),
+        ({5: 1.0}, "process_results returned the metric 5, not a name"),
     ],
 )
 def test_what_is_no_dict_of_metrics_is_refused(given: Any, says: str) -> None:

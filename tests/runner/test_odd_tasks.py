@@ -62,18 +62,18 @@ def forgiving():
 ODD_SCORES = {
     "None": "metric 'acc' is None (NoneType), not a number",
     "'1'": "metric 'acc' is '1' (str), not a number",
-    "math.nan": "metric 'acc' is nan, which is no score",
-    "-math.inf": "metric 'acc' is -inf, which is no score",
+    "math.nan": "metric 'acc' is nan, which is not a score",
+    "-math.inf": "metric 'acc' is -inf, which is not a score",
     "10**400": "metric 'acc' is too large for a number",
     "1j": "metric 'acc' is 1j (complex), not a number",
     "np.array([1.0, 0.0])": "(ndarray), not a number",
     "[1.0]": "metric 'acc' is [1.0] (list), not a number",
 }
 ODD_RESULTS = {
-    "None": "process_results gave None, not a dict of metrics",
+    "None": "process_results returned None, not a dict of metrics",
     "[('acc', 1.0)]": "not a dict of metrics",
-    "{}": "process_results gave no metric",
-    "{1: 1.0}": "process_results gave the metric 1, not a name",
+    "{}": "process_results returned no metric",
+    "{1: 1.0}": "process_results returned the metric 1, not a name",
     "{'acc': 1.0, 'why': 'so'}": "metric 'why' is 'so' (str), not a number",
     "exit(1)": "SystemExit: 1",
     "throw(KeyboardInterrupt)": "KeyboardInterrupt",
@@ -310,7 +310,7 @@ def remarks(outcome: Outcome, name: str) -> tuple[str, ...]:
 def test_a_right_answer_that_is_none_of_the_choices_is_counted(outcome: Outcome) -> None:
     (said,) = [r for r in remarks(outcome, "no_gold") if "choices" in r]
     assert said.startswith(
-        "what is right is none of the choices in 2 of 5 samples, which count as wrong"
+        "the right answer is none of the choices in 2 of 5 samples, which count as wrong"
     )
     (task,) = [t for t in outcome.manifest.tasks if t.task == "no_gold"]
     assert task.num_without_gold == 2

@@ -117,7 +117,7 @@ def test_a_description_that_the_template_takes_no_system_role_for_is_left_out_an
     assert outcome.manifest.status == "complete"
     assert summary(outcome).num_without_system == 4
     (remark,) = summary(outcome).remarks
-    assert "no system text, which is left out in 4 of 4 samples" in remark
+    assert "no system text, so it is left out in 4 of 4 samples" in remark
     assert not any("Pick one" in prompt for prompt in prompts(outcome))
 
 
@@ -144,7 +144,7 @@ def test_choices_that_one_token_joins_to_the_context_are_counted(make: Make) -> 
     assert outcome.manifest.status == "complete"
     assert summary(outcome).num_split_tokens > 0
     (remark,) = summary(outcome).remarks
-    assert remark.startswith(f"{summary(outcome).num_split_tokens} choices are encoded apart")
+    assert remark.startswith(f"{summary(outcome).num_split_tokens} choices are encoded separately")
 
 
 def test_a_tokenizer_that_appends_eos_gives_every_choice_its_own_score(make: Make) -> None:
@@ -385,7 +385,7 @@ def test_a_preview_of_a_text_without_tokens_shows_none(make: Make) -> None:
 @pytest.mark.parametrize(
     ("style", "changes", "words"),
     [
-        ("gemma", {"yaml": DESCRIBED}, "takes no system text, which is left out in doc 0 and 3"),
+        ("gemma", {"yaml": DESCRIBED}, "takes no system text, so it is left out in doc 0 and 3"),
         (
             "merges_words",
             {"rows": [{"q": "Answer", "choices": ["C", "D"], "a": 0}]},

@@ -174,7 +174,7 @@ def test_a_dry_run_writes_nothing(folder: Path, tiny_llama: Path) -> None:
 def test_another_prompt_is_refused(folder: Path, tiny_llama: Path) -> None:
     manifest = run_it(tiny_llama)
     write_task(folder, LAST_DIGIT, prompt="Q: {{question}}")
-    with pytest.raises(TaskError, match="'sums' asks other questions"):
+    with pytest.raises(TaskError, match="'sums' sends other requests"):
         again(manifest)
     assert [r.run_id for r in list_runs(folder / "results")] == [manifest.run_id]
 

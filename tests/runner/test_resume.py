@@ -131,7 +131,7 @@ FEWER = {**TASKS, "arc_easy_sample": TaskConfig(limit=4)}
     [
         (
             {"suite": SuiteConfig(name="test", tasks=FEWER)},
-            "suite.tasks.arc_easy_sample.limit 8 -> 4, docs of arc_easy_sample (8 -> 4, or other ones)",
+            "suite.tasks.arc_easy_sample.limit 8 -> 4, docs of arc_easy_sample (8 -> 4, or different ones)",
         ),
         (
             {"sampling": SamplingConfig(temperature=0.6, seed=1)},
@@ -146,7 +146,9 @@ def test_a_run_that_is_another_by_now_says_what_changed(
     wanted = RunConfig(resume=Resume.must, id=died.manifest.run_id)
     with pytest.raises(StoreError) as error:
         run(config(tiny_llama, tmp_path, run=wanted, **changes))
-    said = f"run '{died.manifest.run_id}' can't go on, what it began with has changed: {told}; put it back"
+    said = (
+        f"run '{died.manifest.run_id}' can't continue, because this has changed: {told}; restore it"
+    )
     assert str(error.value).startswith(said)
 
 
@@ -158,7 +160,7 @@ def test_what_changed_of_weights_tasks_and_older_runs(tiny_llama: Path, tmp_path
         return describe_changes(replace(now, **changes), now, prepared.suite.tasks, ["extra"])
 
     assert told(config={**now.config, "engine": {**now.config["engine"], "extra": {"a": 1}}}) == (
-        "a task or its docs (which one isn't kept of tasks that didn't end)"
+        "a task or its docs (which one isn't known for tasks that didn't finish)"
     )
     engine = {k: v for k, v in now.config["engine"].items() if k != "deterministic"}
     assert told(config={**now.config, "engine": engine}) == "engine.deterministic none -> false"

@@ -162,7 +162,7 @@ def test_an_aggregation_over_repeats_resamples_docs(here: Path) -> None:
 def test_resamples_without_a_value_are_counted(here: Path) -> None:
     scores = finish(load(here, aggregation="!function code.where_none"), [1.0] + [0.0] * 11)
     (why,) = scores.problems.values()
-    assert "of 1000 resamples have no value; its interval is of the others" in why
+    assert "of 1000 resamples have no value; its interval is that of the others" in why
     assert 300 < int(why.split()[0]) < 400  # (11/12)^12 = 0.352
     assert metric(scores).ci_low < metric(scores).value <= metric(scores).ci_high
 

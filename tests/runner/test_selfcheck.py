@@ -105,7 +105,7 @@ def test_a_named_selfcheck_names_both_runs(tiny_llama: Path, tmp_path: Path) -> 
 
 
 def test_batches_that_dont_differ_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="allow batches of 8, and the second run is to have 8"):
+    with pytest.raises(ConfigError, match="allow batches of 8, and the second run uses 8"):
         selfcheck(config(tiny_llama, tmp_path), 8)
     assert not (tmp_path / FOLDER).exists()
 

@@ -165,5 +165,5 @@ def test_special_tokens_that_a_server_may_keep_to_itself_are_remarked(
                 suite=SuiteConfig(name="test", tasks=tasks),
             )
             remarks[takes_extras] = " ".join(run(base).manifest.remarks)
-    assert "<|endoftext|> may end no thinking and no answer" in remarks[False]
+    assert "<|endoftext|> may then end no thinking and no answer" in remarks[False]
     assert "special tokens" not in remarks[True]

@@ -30,7 +30,7 @@ from evalharness.cli import (
     trend,
     view,
 )
-from evalharness.cli.options import AsJson, ResultsDir
+from evalharness.cli.options import RUN_HELP, AsJson, ResultsDir, complete_run
 from evalharness.cli.output import print_lines
 from evalharness.cli.verbs import GroupedVerbs
 from evalharness.errors import EvalHarnessError, one_line
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from evalharness.config.schema import Config
 
 _UsageError: Any = typer.BadParameter.__mro__[1]
-"""What Typer raises for arguments it can't take; it exports only this subclass."""
+"""What Typer raises for invalid arguments; it exports only a subclass of it."""
 
 EXIT_WRONG_INPUT = 2
 EXIT_PARTIAL = 3
 _SIGINT = 130
-"""What Typer makes of Ctrl-C."""
+"""The exit code that Typer gives Ctrl-C."""
 
 app = typer.Typer(
     name="evalharness",
@@ -69,7 +69,7 @@ def _complete_override(context: typer.Context, incomplete: str) -> list[str]:
 _Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Hydra overrides: group=option or dotted.key=value.",
+        help="Override the configuration with group=option or dotted.key=value (Hydra).",
         autocompletion=_complete_override,
         metavar="OVERRIDE",
     ),
@@ -87,7 +87,7 @@ _ended = _Ended()
 
 @contextmanager
 def _ending(jobs: Jobs) -> Iterator[None]:
-    """Whatever ends the jobs is told in one line, and becomes the exit code."""
+    """Whatever ends the jobs is reported in one line and becomes the exit code."""
     try:
         yield
     except EvalHarnessError as e:
@@ -111,7 +111,9 @@ def _show_version(value: bool) -> None:
 def _main(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -138,7 +140,7 @@ def run(
 
     \b
     Groups (files in configs/<group>, yours in ./configs first):
-      model        the checkpoint; `evalharness model list`
+      model        the checkpoint; `evalharness model list` lists them
       suite        tasks: quick, leaderboard, reasoning, cmr, safety
       engine       vllm (GPU if there is one), vllm_gpu, vllm_cpu, replicas, openai, hf, fake
       sampling     task (each task's own), greedy, reasoning
@@ -148,19 +150,21 @@ def run(
     \b
     Often used keys:
       run.limit=N                    N random docs of every task, each category with its share
-      run.limit_seed=N               other ones; the same for every model
+      run.limit_seed=N               draw other docs; the same ones for every model
       run.limit_from=first           the first N, as lm-eval takes them
       +suite.tasks.NAME.limit=N      one more task: any of lm-eval's, or yours in ./tasks
       engine.max_model_len=N         tokens of prompt and answer
       engine.tensor_parallel_size=N  GPUs for one model
       engine.deterministic=true      the same answers at every batch size (GPU only, slower)
-      cost.usd_per_gpu_hour=X        what a GPU costs; the table then says what the run did
-      tasks.trust=true               run the code in ./tasks without being asked
+      cost.usd_per_gpu_hour=X        price of a GPU hour; the table then shows what the run cost
+      tasks.trust=true               run the code in ./tasks without asking
       data.mirror=DIR                datasets from DIR/<org>/<name>, no network
-      results_dir=DIR                where runs land (or EVALHARNESS_RESULTS_DIR)
+      results_dir=DIR                where runs are written (or EVALHARNESS_RESULTS_DIR)
 
     \b
-    Hydra's own flags work: -m (several jobs), --cfg job (show the configuration), --config-dir DIR, --info.
+    Hydra's own flags work:
+      -m (several jobs), --cfg job (show the configuration), --config-dir DIR, --info
+
     Exit code: 0 done, 2 the input is wrong, 3 the run is partial.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     from evalharness.cli.run import Jobs
@@ -189,8 +193,8 @@ def resume(
         str,
         typer.Argument(
             metavar="RUN",
-            help="Run id or how it begins, `latest`, or a model (its latest run).",
-            autocompletion=results.complete_run,
+            help=RUN_HELP,
+            autocompletion=complete_run,
         ),
     ],
     results_dir: ResultsDir = Path("results"),
@@ -198,7 +202,7 @@ def resume(
 ) -> None:
     """Continue a run that ended early, with the configuration it was started with.
 
-    What was answered is not computed again. Exit code: as of run.
+    Stored responses are not computed again. The exit codes are those of `evalharness run`.
     """
     from evalharness.cli.run import (
         Jobs,
@@ -219,21 +223,24 @@ def selfcheck(
     context: typer.Context,
     overrides: _Overrides = None,
     small: Annotated[
-        int, typer.Option("--small", min=1, help="Sequences in a batch of the second run.")
+        int,
+        typer.Option(
+            "--small", min=1, help="Put this many sequences in a batch of the second run."
+        ),
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the noise floor: the same suite twice with different batch sizes, and what differs.
+    """Measure the noise floor: run the same suite twice with different batch sizes and show what differs.
 
-    The first run is as configured, the second with batches of --small; both take the first 10 docs of every task unless
-    run.limit (and run.limit_from) says otherwise, answer everything again, and land in results_dir/.selfcheck.
+    The first run is as configured, the second uses batches of --small. Both take the first 10 docs of every task unless
+    run.limit (and run.limit_from) says otherwise, reuse no stored responses, and are written to results_dir/.selfcheck.
 
     \b
     evalharness selfcheck model=smollm2-135m
     evalharness selfcheck model=llama-3.1-8b-instruct suite=leaderboard run.limit=100
     evalharness selfcheck model=llama-3.1-8b-instruct engine.deterministic=true
 
-    Exit code: 0 done, 1 engine.deterministic=true didn't keep its promise, 2 the input is wrong, 3 a run is partial.
+    Exit code: 0 done, 1 answers differ despite engine.deterministic=true, 2 the input is wrong, 3 a run is partial.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     from evalharness.cli.selfcheck import (
         DEFAULTS,
@@ -268,7 +275,7 @@ app.add_typer(task.app, name="task")
 
 
 def main() -> None:
-    """Entry point: what is wrong with the input becomes one line and an exit code."""
+    """Entry point: wrong input becomes one line and an exit code."""
     try:
         code = app(prog_name="evalharness", standalone_mode=False) or 0
     except _UsageError as e:

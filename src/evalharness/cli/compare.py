@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Margin = Annotated[
     float,
     typer.Option(
-        "--margin", min=0, max=1, help="Largest difference that counts as none (0.01: a point)."
+        "--margin", min=0, max=1, help="Treat differences up to this as none (0.01 is one point)."
     ),
 ]
 
@@ -38,24 +38,31 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="A B [C ...]",
-            help="Run ids (or how they begin), or models (their best runs of each suite that both have). A is the baseline.",
+            help="Compare these runs (ids or prefixes) or models (their best run of each suite both have) with the first, A.",
             autocompletion=complete_run,
         ),
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option("--suite", help="Compare runs of this suite; without names, all models."),
+        typer.Option(
+            "--suite", help="Compare only runs of this suite; without names, of all models."
+        ),
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option("--task", help="Only this task or group; again for more.")
+        list[str] | None,
+        typer.Option("--task", help="Compare only this task or group; repeat for several."),
     ] = None,
     margin: Margin = 0.01,
-    show_all: Annotated[bool, typer.Option("--all", help="The tasks of every group.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Show the tasks of every group.")] = False,
     flips: Annotated[
-        bool, typer.Option("--flips", help="The docs that changed, both answers side by side.")
+        bool,
+        typer.Option(
+            "--flips", help="Show the docs whose score changed, with both answers side by side."
+        ),
     ] = False,
     samples: Annotated[
-        int, typer.Option("--samples", min=1, help="With --flips: docs shown of each task.")
+        int,
+        typer.Option("--samples", min=1, help="Show this many docs of each task, with --flips."),
     ] = 5,
     any_prompt: AnyPrompt = False,
     results_dir: ResultsDir = Path("results"),
@@ -70,8 +77,8 @@ def compare(
     evalharness compare BASE_RUN OTHER_RUN --flips --task gsm8k
     evalharness compare --suite quick --md
 
-    Samples are joined by their doc. A task that wasn't asked and scored alike in both is left out, and said to be; where scores
-    are missing a verdict holds whatever they are.
+    Samples are paired by doc. A task whose prompts, sampling, docs or scoring differ is left out, and listed with the reason.
+    Where scores are missing, a verdict is given only if it holds for every value that they could have.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     form = chosen_form(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
     from evalharness.comparison.compare import compare_runs
@@ -99,7 +106,7 @@ def compare(
 def _chosen(
     results_dir: Path, names: list[str], suite: str | None
 ) -> list[tuple[Manifest, Manifest]]:
-    """The pairs of runs that are meant, the baseline first in each."""
+    """The pairs of runs to compare, the baseline first in each."""
     from evalharness.store.read import list_runs
     from evalharness.store.select_runs import (
         best_run,
@@ -118,7 +125,7 @@ def _chosen(
     models = dict.fromkeys(run.model for run in reversed(runs) if run.suite == suite)
     found = [run for model in models if (run := best_run(runs_of(runs, model, suite)))]
     if fakes := [run.run_id for run in runs if run.suite == suite and run.is_fake]:
-        typer.echo(f"left out, answers made up by the fake engine: {', '.join(fakes)}", err=True)
+        typer.echo(f"left out, answered by the fake engine: {', '.join(fakes)}", err=True)
     if len(found) < 2:
         known = {run.suite for run in runs}
         raise StoreError(
@@ -130,7 +137,7 @@ def _chosen(
 def _by_name(
     results_dir: Path, names: Sequence[str], suite: str | None
 ) -> list[tuple[Manifest, Manifest]]:
-    """Of models a pair for every suite that both have; suites that only one has are told."""
+    """A pair for every suite that both models have; suites that only one has are reported."""
     from evalharness.store.match_runs import (
         find_side,
         match,

@@ -23,14 +23,14 @@ def drift(
         list[str],
         typer.Argument(
             metavar="PARENT CHILD...",
-            help="Models (their best run of every suite) or run ids, oldest first. One alone: its line of parents.",
+            help="Name models (their best run of each suite) or run ids, oldest first; one name stands for its whole line of parents.",
             autocompletion=complete_run,
         ),
     ],
     margin: Annotated[
         float,
         typer.Option(
-            "--margin", min=0, max=1, help="Largest difference of a mean that counts as kept."
+            "--margin", min=0, max=1, help="Treat differences of a mean up to this as kept."
         ),
     ] = 0.01,
     any_prompt: AnyPrompt = False,
@@ -39,16 +39,16 @@ def drift(
     as_csv: AsCsv = False,
     as_markdown: AsMarkdown = False,
 ) -> None:
-    """Show what every step of a lineage did to capability and to safety, as far as the docs resolve it.
+    """Show what every step of a lineage changed in capability and safety, as far as the docs resolve it.
 
     \b
     evalharness drift llama-3.1-8b-instruct my-finetune
     evalharness drift my-finetune
     evalharness drift base sft dpo --md
 
-    Each model is compared with the one before it, and the last with the first. With one name the `parent` of its entry
-    is followed. A suite's `domain` says what it measures. Up and down are significant differences of a domain's mean;
-    kept means shown to lie within the margin; each whatever the scores are that are missing.
+    Each model is compared with the one before it, and the last with the first. With one name, the `parent` of its entry is
+    followed. A suite's `domain` says what it measures. Up and down are significant differences of a domain's mean; kept
+    means that the difference is shown to lie within the margin. Each holds whatever the missing scores may be.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     form = chosen_form(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
     from evalharness.comparison.lineages import find_lineage

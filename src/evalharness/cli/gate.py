@@ -27,21 +27,28 @@ if TYPE_CHECKING:
         Side,
     )
 
-_Run = "Run id (or how it begins), or model (its best run of every suite)."
+_HELP = "Name the {} by a run id, a prefix of it, or a model (its best run of each suite)."
 
 
 def gate(
-    base: Annotated[str, typer.Argument(metavar="BASE", help=_Run, autocompletion=complete_run)],
+    base: Annotated[
+        str, typer.Argument(metavar="BASE", help=_HELP.format("base"), autocompletion=complete_run)
+    ],
     candidate: Annotated[
         str,
-        typer.Argument(metavar="CANDIDATE", help="The same.", autocompletion=complete_run),
+        typer.Argument(
+            metavar="CANDIDATE", help=_HELP.format("candidate"), autocompletion=complete_run
+        ),
     ],
     policy: Annotated[
         Path | None,
-        typer.Option("--policy", help="What may be lost, as YAML; else configs/gate/default.yaml."),
+        typer.Option(
+            "--policy",
+            help="Read the margins from this YAML file instead of configs/gate/default.yaml.",
+        ),
     ] = None,
     suite: Annotated[
-        str | None, typer.Option("--suite", help="Only this suite's runs of the two models.")
+        str | None, typer.Option("--suite", help="Judge only the two models' runs of this suite.")
     ] = None,
     any_prompt: AnyPrompt = False,
     results_dir: ResultsDir = Path("results"),
@@ -55,14 +62,15 @@ def gate(
     evalharness gate BASE_RUN CANDIDATE_RUN --md
 
     A task passes when its loss is shown to be smaller than its margin, fails when it is shown to be larger, and is
-    inconclusive otherwise, as when scores are missing that could change it. Docs are paired; what can't be compared never
-    passes.
+    inconclusive otherwise, for instance when missing scores could change the verdict. Docs are paired. A task that can't be
+    compared never passes.
 
     \b
     PASS          exit code 0: no critical or supporting task loses more than its margin
     WARN          exit code 0: a supporting task fails or is inconclusive
     BLOCK         exit code 1: a critical task fails
-    INCONCLUSIVE  exit code 2: a critical task can't be judged, or none was (wrong input is 2 as well, with a line on stderr)
+    INCONCLUSIVE  exit code 2: a critical task can't be judged, or none was judged
+                  (wrong input is 2 as well, with a line on stderr)
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     form = chosen_form(as_json=as_json, as_markdown=as_markdown)
     from evalharness.comparison.gate_policy import (
@@ -95,7 +103,7 @@ def _judged(
     *,
     any_prompt: bool,
 ) -> tuple[Gate, tuple[str, str]]:
-    """The gate, and what the two are called in it."""
+    """The gate, and the names of the two in it."""
     from evalharness.comparison.compare import compare_runs
     from evalharness.comparison.gate import judge
     from evalharness.store.match_runs import (

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 EXIT_NEW = 1
 
 app = typer.Typer(
-    no_args_is_help=True, help="How much models are used, by what the Hugging Face Hub counts."
+    no_args_is_help=True, help="Show how much models are used, by the Hugging Face Hub's counts."
 )
 
 _Models = Annotated[
     list[str] | None,
-    typer.Argument(metavar="MODEL", help="Names in configs/model, or Hub ids (organisation/name)."),
+    typer.Argument(
+        metavar="MODEL",
+        help="Choose models by names in configs/model or Hub ids (organisation/name).",
+    ),
 ]
 
 
@@ -37,21 +40,22 @@ _Models = Annotated[
 def snapshot(
     models: _Models = None,
     take_all: Annotated[
-        bool, typer.Option("--all", help="Every entry of configs/model that has a hub_id.")
+        bool, typer.Option("--all", help="Take every entry of configs/model that has a hub_id.")
     ] = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Ask the Hub for each model's counts now, and keep them: downloads, likes, derivatives.
+    """Store each model's current counts on the Hub.
 
-    One file a snapshot, in <results_dir>/.adoption. Take one a day (cron): what is of use are the differences. A model
-    that the Hub won't show is recorded with the reason. Needs network; HF_TOKEN and HF_ENDPOINT are respected.
+    A snapshot holds downloads, likes and derivatives, and is one file in <results_dir>/.adoption. Take one a day (cron),
+    since reports show how counts change. A model that the Hub won't show is recorded with the reason. Needs network; uses
+    HF_TOKEN and HF_ENDPOINT.
 
     \b
     evalharness adoption snapshot llama-3.1-8b-instruct Qwen/Qwen3-8B
     evalharness adoption snapshot --all
 
-    Exit code: 0 done, 2 the input is wrong, there is no network, or no model could be seen.
+    Exit code: 0 done, 2 the input is wrong, there is no network, or no model could be read.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     from dataclasses import asdict
 
@@ -60,14 +64,12 @@ def snapshot(
         client,
         snapshots_store,
     )
-    from evalharness.trend.hub import (
-        snapshot as collecting,
-    )
+    from evalharness.trend.hub.snapshot import take
 
     entries = _entries(models or [], take_all)
     check_results_dir(results_dir)
     api = client.connect("adoption snapshot")
-    taken = collecting.take(api, _with_progress(entries))
+    taken = take(api, _with_progress(entries))
     path = snapshots_store.write(results_dir, taken)
     if as_json:
         print_json({"path": str(path), **asdict(taken)})
@@ -77,7 +79,7 @@ def snapshot(
         print_view(lambda width: snapshot_view(taken, path=str(path), width=width))
     if all(model.error for model in taken.models):
         raise UserError(
-            f"adoption snapshot: none of {len(entries)} could be seen whole; see {path}"
+            f"adoption snapshot: none of {len(entries)} could be read completely; see {path}"
         )
 
 
@@ -88,10 +90,10 @@ def report(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Show the last counts and how they moved: downloads and likes a day, derivatives a week, and since when.
+    """Show the latest counts and how fast they change.
 
-    Reads <results_dir>/.adoption, never the network. Without MODEL: all that were ever seen. --json has every step
-    between snapshots.
+    Rates are downloads and likes per day and derivatives per week. Reads <results_dir>/.adoption, never the network.
+    Without MODEL, all models that have a snapshot are shown. --json has every step between snapshots.
     """
     form = chosen_form(as_json=as_json, as_csv=as_csv)
     from evalharness.report.terminal import adoption as forms
@@ -120,12 +122,16 @@ def report(
 def watch(
     orgs: Annotated[
         list[str] | None,
-        typer.Option("--org", metavar="ORG", help="An organisation on the Hub; may be repeated."),
+        typer.Option(
+            "--org", metavar="ORG", help="Watch this organisation on the Hub; repeat for several."
+        ),
     ] = None,
     families: Annotated[
         list[str] | None,
         typer.Option(
-            "--family", metavar="TEXT", help="Part of repositories' names, anybody's; repeatable."
+            "--family",
+            metavar="TEXT",
+            help="Watch repositories of anyone with this text in their name; repeat for several.",
         ),
     ] = None,
     results_dir: ResultsDir = Path("results"),
@@ -133,15 +139,17 @@ def watch(
     write_entries: Annotated[
         Path | None,
         typer.Option(
-            "--write-entries", metavar="DIR", help="Write a model entry for each new one into DIR."
+            "--write-entries",
+            metavar="DIR",
+            help="Write a model entry for each new checkpoint into this folder.",
         ),
     ] = None,
 ) -> None:
-    """Tell which checkpoints are new on the Hub since the last look, each with a model entry ready to use.
+    """Show which checkpoints are new on the Hub since the last look, each with a model entry ready to use.
 
-    Without --org and --family: the makers of the Llama models in configs/model. Counted are repositories with full weights of
-    a language model (safetensors or PyTorch): no adapters, and no GGUF or otherwise quantised copies of others' models. The
-    first look at an organisation or family only remembers what is there (<results_dir>/.watch.json).
+    Without --org and --family, the makers of the Llama models in configs/model are watched. Only repositories with full
+    weights of a language model (safetensors or PyTorch) count, not adapters, and not GGUF or otherwise quantised copies of
+    others' models. The first look at an organisation or family only records what is there (<results_dir>/.watch.json).
 
     \b
     evalharness watch
@@ -156,29 +164,27 @@ def watch(
         entries,
     )
     from evalharness.trend.hub import (
-        snapshot as collecting,
+        watch as hub_watch,
     )
-    from evalharness.trend.hub import (
-        watch as watching,
-    )
+    from evalharness.trend.hub.snapshot import now
 
     known = entries.known_entries()
     check_results_dir(results_dir)
     asked_orgs = orgs or ([] if families else entries.makers(known))
-    sources = watching.sources(asked_orgs, families or [])
-    before = watching.read_state(results_dir)
+    sources = hub_watch.sources(asked_orgs, families or [])
+    before = hub_watch.read_state(results_dir)
     api = client.connect("watch")
-    looked_at = collecting.now()
+    looked_at = now()
     looks = [
-        watching.look(api, source, before.get(source.lower()), asked_orgs) for source in sources
+        hub_watch.look(api, source, before.get(source.lower()), asked_orgs) for source in sources
     ]
     new = {item.hub_id.lower(): item for look in looks for item in look.new}
     drafts = draft_entries.drafts(new.values(), known, api.endpoint)
     if write_entries is not None:
         drafts = draft_entries.write_drafts(drafts, write_entries)
     _show_watch(looks, drafts, looked_at, api.endpoint, as_json)
-    # Last: what couldn't be shown is new again next time.
-    watching.write_state(results_dir, before, looks, looked_at)
+    # Last, so that what couldn't be shown is new again next time.
+    hub_watch.write_state(results_dir, before, looks, looked_at)
     raise typer.Exit(EXIT_NEW if drafts else 0)
 
 
@@ -219,7 +225,7 @@ def _entries(models: list[str], take_all: bool) -> list[Entry]:
 
 
 def _chosen(found: list[Adoption], models: list[str], results_dir: Path) -> list[Adoption]:
-    """Those that are named, by entry or Hub id; all without a name."""
+    """The models named, by entry or Hub id; all of them without a name."""
     by_name = {
         name.lower(): item for item in found for name in (item.hub_id, item.last.hub_id, item.model)
     }

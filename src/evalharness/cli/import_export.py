@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalharness.cli.options import (
+    RUN_HELP,
     AsJson,
     ResultsDir,
     complete_run,
@@ -42,7 +43,7 @@ def import_(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="A results_*.json of lm-eval, or a folder: all below it, each as a run.",
+            help="Import this results_*.json of lm-eval, or all of them below this folder, each as a run.",
             show_default=False,
         ),
     ],
@@ -50,13 +51,14 @@ def import_(
         str | None,
         typer.Option(
             "--model",
-            help="Name of the model; without it the model entry's with that Hub id, else the file's.",
+            help="Use this model name instead of that of the entry with the file's Hub id, or else the file's own.",
         ),
     ] = None,
     suite: Annotated[
         str,
         typer.Option(
-            "--suite", help="Name of the suite; its main metrics count where there is one."
+            "--suite",
+            help="File the runs under this suite; its main metrics are used if it exists.",
         ),
     ] = "imported",
     num_docs: Annotated[
@@ -64,18 +66,18 @@ def import_(
         typer.Option(
             "--num-docs",
             metavar="TASK=N",
-            help="Over how many docs a task's scores are, where the file doesn't say; again for more.",
+            help="Give a task's number of docs if the file doesn't; repeat for several tasks.",
         ),
     ] = None,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Take lm-eval's results into the store, with the samples beside them (--log_samples).
+    """Import lm-eval's results into the store, with the samples beside them (--log_samples).
 
-    The runs then count in tables and comparisons; their weights stay unverified. A file is imported once. Where a file
-    doesn't say over how many docs, as before lm-eval 0.4.3, n follows from value and standard error, and the run says so;
-    of perplexities alone --num-docs has to say it.
-    Exit code: 0 done, 2 nothing imported, 3 some files of the folder are bad.
+    The runs then appear in tables and comparisons; their weights stay unverified. A file is imported only once. If a file
+    doesn't give the number of docs, as before lm-eval 0.4.3, n is derived from value and standard error and the run says
+    so. For perplexities alone this is impossible: --num-docs must give it.
+    Exit code: 0 done, 2 nothing imported, 3 some files of the folder can't be read.
 
     \b
     evalharness import lm_eval_output/
@@ -91,8 +93,8 @@ def import_(
         runs = [run_as_json(run.manifest, run.metrics) for run in outcome.runs]
         print_json(runs)
     else:
-        _tell_imported(outcome)
-    _tell_not_imported(outcome)
+        _print_imported(outcome)
+    _print_not_imported(outcome)
     if outcome.unreadable:
         from evalharness.cli.run import EXIT_PARTIAL
 
@@ -111,7 +113,7 @@ def export(
         str,
         typer.Argument(
             metavar="RUN",
-            help="Run id or how it begins, `latest`, or a model (its latest run).",
+            help=RUN_HELP,
             autocompletion=complete_run,
         ),
     ],
@@ -119,32 +121,36 @@ def export(
         Format,
         typer.Option(
             "--format",
-            help="lm-eval: its results JSON; hf: .eval_results YAML of the Hub; eee: Every Eval Ever; csv, md: a model "
-            "card's table.",
+            help="Write lm-eval (its results JSON), hf (the Hub's .eval_results YAML), eee (Every Eval Ever), or csv or md "
+            "(a model card's table).",
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Folder (with the format's own names in it) or file; stdout without."
+            "--out",
+            help="Write to this file, or into this folder under the format's own names; without it to stdout.",
         ),
     ] = None,
     samples: Annotated[
         bool,
-        typer.Option("--samples", help="The samples too (lm-eval and eee, with --out FOLDER)."),
+        typer.Option(
+            "--samples", help="Write the samples too (lm-eval and eee, with --out FOLDER)."
+        ),
     ] = False,
     model_id: Annotated[
         str | None,
-        typer.Option("--model-id", help="eee: the model on the Hub, organization/name."),
+        typer.Option("--model-id", help="Name the model as on the Hub, organization/name (eee)."),
     ] = None,
     organization: Annotated[
-        str | None, typer.Option("--organization", help="eee: who evaluated.")
+        str | None,
+        typer.Option("--organization", help="Name the organization that evaluated (eee)."),
     ] = None,
     benchmark: Annotated[
         list[str] | None,
         typer.Option(
             "--benchmark",
-            help="hf: TASK=DATASET:TASK_ID, as in the dataset's eval.yaml; again for more.",
+            help="Map a task to a benchmark of the dataset's eval.yaml, as TASK=DATASET:TASK_ID; repeat for several (hf).",
         ),
     ] = None,
     results_dir: ResultsDir = Path("results"),
@@ -154,7 +160,7 @@ def export(
     \b
     evalharness export latest --format md
     evalharness export latest --format lm-eval --samples --out lm_eval_output
-    evalharness export latest --format eee --samples --out datastore --model-id meta-llama/Llama-3.2-1B
+    evalharness export latest --format eee --samples --out eee --model-id meta-llama/Llama-3.2-1B
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     from evalharness.interchange.run_data import Stored
     from evalharness.store.read import find_run
@@ -165,20 +171,20 @@ def export(
         raise StoreError(f"run {manifest.run_id!r} hasn't ended; `evalharness resume` continues it")
     stored = Stored.load(results_dir / manifest.run_id, manifest)
     if out is not None and _is_folder(out) and format_ in _WITH_SAMPLES:
-        return _tell_written(_write_folder(stored, format_, out, samples, model_id, organization))
+        return _print_paths(_write_folder(stored, format_, out, samples, model_id, organization))
     text = _text(stored, format_, model_id, organization, benchmark or [])
     if out is None:
         return typer.echo(text, nl=False)
-    return _tell_written([_write_file(text, _file(stored, format_, out))])
+    return _print_paths([_write_file(text, _file(stored, format_, out))])
 
 
 def _check(format_: Format, out: Path | None, samples: bool, model_id: str | None) -> None:
     from evalharness.interchange.every_eval_ever import is_model_id
 
     if samples and format_ not in _WITH_SAMPLES:
-        raise UserError(f"--samples: {format_.value} has none; lm-eval and eee have")
+        raise UserError(f"--samples: {format_.value} has no samples; lm-eval and eee have")
     if samples and (out is None or not _is_folder(out)):
-        raise UserError("--samples: several files; --out FOLDER says where")
+        raise UserError("--samples: writes several files; say where with --out FOLDER")
     if model_id is not None and not is_model_id(model_id):
         raise UserError(f"--model-id {model_id!r}: organization/name is needed, as on the Hub")
 
@@ -203,7 +209,7 @@ def _text(
             return every_eval_ever.as_text(content)
         case Format.hf:
             named = dict(map(hf_eval_results.parse_benchmark, benchmarks))
-            return _tell_left_out(hf_eval_results.eval_results(stored, named))
+            return _text_of(hf_eval_results.eval_results(stored, named))
         case Format.csv:
             return model_card.card_csv(stored)
         case Format.md:
@@ -249,13 +255,11 @@ def _write_file(text: str, path: Path) -> Path:
     from evalharness.interchange.run_data import write_text
 
     if path.exists() and path.read_bytes() != text.encode():
-        raise UserError(
-            f"--out {str(path)!r} is there already, with other content; remove it first"
-        )
+        raise UserError(f"--out {str(path)!r} exists with other content; remove it first")
     return write_text(path, text)
 
 
-def _tell_imported(outcome: Outcome) -> None:
+def _print_imported(outcome: Outcome) -> None:
     for run in outcome.runs:
         manifest = run.manifest
         num_docs = sum(task.num_docs for task in manifest.tasks)
@@ -269,26 +273,27 @@ def _tell_imported(outcome: Outcome) -> None:
     _echo(f"`evalharness results {outcome.runs[-1].manifest.run_id}` shows the scores", err=True)
 
 
-def _tell_not_imported(outcome: Outcome) -> None:
+def _print_not_imported(outcome: Outcome) -> None:
     for file, run_id in outcome.already.items():
-        _echo(f"{file}: there already, as {run_id}", err=True)
+        _echo(f"{file}: imported before, as {run_id}", err=True)
     for why in outcome.unreadable:
         _echo(f"left out: {why}", err=True)
 
 
-def _tell_written(paths: Iterable[Path]) -> None:
+def _print_paths(paths: Iterable[Path]) -> None:
     for path in paths:
         _echo(str(path))
 
 
-def _tell_left_out(exported: Exported) -> str:
+def _text_of(exported: Exported) -> str:
+    """The file's text; tasks that aren't in it are reported on stderr."""
     for task, why in exported.left_out.items():
         _echo(f"left out {task}: {why}", err=True)
     return exported.text
 
 
 def _echo(line: str, *, err: bool = False) -> None:
-    """Names and paths come from files of others."""
+    """Print a line; names and paths in it come from untrusted files."""
     from evalharness.report.terminal.format import plain
 
     typer.echo(plain(line).plain, err=err)

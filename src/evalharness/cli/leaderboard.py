@@ -28,51 +28,69 @@ if TYPE_CHECKING:
 
 def leaderboard(
     suite: Annotated[
-        list[str] | None, typer.Option("--suite", help="Only this suite; again for more.")
+        list[str] | None, typer.Option("--suite", help="Show only this suite; repeat for several.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="Only models like this (glob); again.")
+        list[str] | None,
+        typer.Option("--model", help="Show only models that match this glob; repeat for several."),
     ] = None,
     family: Annotated[
-        list[str] | None, typer.Option("--family", help="Only families like this (glob); again.")
+        list[str] | None,
+        typer.Option(
+            "--family", help="Show only families that match this glob; repeat for several."
+        ),
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", help="Show only columns like this (glob); again. The mean stays."),
+        typer.Option(
+            "--task",
+            help="Show only columns that match this glob; repeat for several. The mean stays the same.",
+        ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="DATE", help="Runs started on it or later.")
+        str | None,
+        typer.Option("--since", metavar="DATE", help="Use only runs started on this day or later."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", metavar="DATE", help="Runs started on it or before.")
+        str | None,
+        typer.Option(
+            "--until", metavar="DATE", help="Use only runs started on this day or earlier."
+        ),
     ] = None,
     released_since: Annotated[
         str | None,
-        typer.Option("--released-since", metavar="DATE", help="Models released on it or later."),
+        typer.Option(
+            "--released-since",
+            metavar="DATE",
+            help="Show only models released on this day or later.",
+        ),
     ] = None,
     sort: Annotated[
-        str | None, typer.Option("--sort", metavar="TASK", help="Rank by a task, not by the mean.")
+        str | None,
+        typer.Option("--sort", metavar="TASK", help="Rank by this task instead of the mean."),
     ] = None,
     show_all: Annotated[
-        bool, typer.Option("--all", help="Every run, not the best one of each model.")
+        bool, typer.Option("--all", help="Show every run, not only the best one of each model.")
     ] = False,
     any_prompt: AnyPrompt = False,
-    top: Annotated[int, typer.Option("--top", min=1, help="Rows shown of each table.")] = 50,
+    top: Annotated[
+        int, typer.Option("--top", min=1, help="Show this many rows of each table.")
+    ] = 50,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     as_markdown: AsMarkdown = False,
 ) -> None:
-    """Rank models over all runs: a table per suite, scores with intervals, and the ranks they leave open.
+    """Rank models over all runs: a table per suite, scores with intervals and ranges of ranks.
 
     \b
     evalharness leaderboard
     evalharness leaderboard --suite leaderboard --family 'llama*' --released-since 2024-07-01
     evalharness leaderboard --suite safety --sort wmdp --md
 
-    A model stands there with its best run of a suite: complete before partial, all docs before the first ones, then the
-    latest. Runs with a strategy are rows of their own. A score that isn't asked or made as most rows' is shown, marked ≠,
-    and neither averaged nor ranked; scores that are missing count at their worst and at their best for the ranks.
+    A model is listed with its best run of a suite: complete before partial, all docs before some of them, then the latest.
+    Runs with a strategy are rows of their own. A score whose prompts, sampling, docs or scoring differ from most rows' is
+    shown and marked ≠, but neither averaged nor ranked. For the ranks, missing scores count at their worst and their best.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     form = chosen_form(as_json=as_json, as_csv=as_csv, as_markdown=as_markdown)
     from evalharness.report.terminal import leaderboard as forms
@@ -126,7 +144,7 @@ def _filtered(
             left_out.append(f"left out, no release date: {some(sorted(undated))}")
         found = [run for run in found if _is_within(_entry(run, "release_date"), released_since, None)]  # fmt: skip
     if not found:
-        raise StoreError(f"none of {len(runs)} runs is like that; `evalharness results` lists them")
+        raise StoreError(f"none of {len(runs)} runs matches; `evalharness results` lists them")
     return found
 
 
@@ -136,9 +154,9 @@ def _chosen(runs: Sequence[Manifest], show_all: bool, left_out: list[str]) -> li
 
     ended = [run for run in runs if run.status != "running" and not run.is_fake]
     if fakes := [run.run_id for run in runs if run.is_fake]:
-        left_out.append(f"left out, answers made up by the fake engine: {some(fakes)}")
-    if going_on := [run.run_id for run in runs if run.status == "running" and not run.is_fake]:
-        left_out.append(f"left out, not ended: {some(going_on)}")
+        left_out.append(f"left out, answered by the fake engine: {some(fakes)}")
+    if unfinished := [run.run_id for run in runs if run.status == "running" and not run.is_fake]:
+        left_out.append(f"left out, not ended: {some(unfinished)}")
     if show_all:
         return ended
     of_row: dict[tuple[str, ...], list[Manifest]] = {}

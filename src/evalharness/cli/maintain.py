@@ -1,4 +1,4 @@
-"""The group `results`: what it does by itself (`results.py`), and the verbs that keep the folder in order."""
+"""The group `results`: its own command (`results.py`), and the verbs that maintain the folder."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _HELP_OPTIONS = ("-h", "--help")
 
 
 class DefaultGroup(TyperGroup):
-    """A group that is a command, too: arguments that begin with no subcommand are the default one's."""
+    """A group that is also a command: arguments without a subcommand go to the default one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Send what is for no subcommand to the default one."""
+        """Send arguments without a subcommand to the default one."""
         if not args or (args[0] not in self.commands and args[0] not in _HELP_OPTIONS):
             args = [_DEFAULT, *args]
         return list(super().parse_args(ctx, args))
@@ -55,23 +55,24 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="RUN",
-            help="Runs, damaged or not; without any: all that is in the folder.",
+            help="Check these runs; without any, all in the folder.",
             autocompletion=complete_run,
         ),
     ] = None,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Check every file of the runs against its checksum, and say exactly what is damaged.
+    """Check every file of the runs against its checksum.
 
-    Runs that have not ended, and old ones, have no checksums: their manifest and tables are read. Folders with a run's files
-    but no manifest are named. Exit code: 0 all is well, 1 something is damaged, 2 the input is wrong.
+    Every damaged file is listed. Runs that have not ended and runs of old versions have no checksums; their manifest and
+    tables are read instead. Folders with a run's files but no manifest are listed too.
+    Exit code: 0 no damage, 1 something is damaged, 2 the input is wrong.
     """
-    from evalharness.store import verify as verifying
+    from evalharness.store.verify import find_folder, folders
+    from evalharness.store.verify import verify as damages_of
 
-    names = [verifying.find_folder(results_dir, name) for name in runs or ()]
-    names = names or verifying.folders(results_dir)
-    damages = [damage for name in names for damage in verifying.verify(results_dir / name)]
+    names = [find_folder(results_dir, name) for name in runs or ()] or folders(results_dir)
+    damages = [damage for name in names for damage in damages_of(results_dir / name)]
     damaged = len({damage.run_id for damage in damages})
     if as_json:
         from dataclasses import asdict
@@ -93,75 +94,84 @@ def verify(
 def prune(
     superseded: Annotated[
         bool,
-        typer.Option("--superseded", help="Runs with a newer complete one of the same identity."),
+        typer.Option(
+            "--superseded", help="Select runs with a newer complete run of the same identity."
+        ),
     ] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="Runs that failed.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Select runs that failed.")] = False,
     before: Annotated[
-        str | None, typer.Option("--before", metavar="DATE", help="Runs started before this day.")
+        str | None,
+        typer.Option("--before", metavar="DATE", help="Select runs started before this day."),
     ] = None,
     keep: Annotated[
         int | None,
         typer.Option(
-            "--keep", metavar="N", min=1, help="All but the latest N of a model and suite."
+            "--keep",
+            metavar="N",
+            min=1,
+            help="Select all but the latest N runs of each model and suite.",
         ),
     ] = None,
     journals: Annotated[
         bool,
         typer.Option(
             "--journals",
-            help="Only journals, of complete runs: their responses can't be reused then.",
+            help="Select only the journals of complete runs; their responses can't be reused afterwards.",
         ),
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Delete it; without this it is only shown.")
+        bool,
+        typer.Option(
+            "--yes", help="Delete what is selected; without this option it is only shown."
+        ),
     ] = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Show which runs may go and what that frees; with --yes delete them.
+    """Show which runs can be deleted; delete them with --yes.
 
     \b
     evalharness results prune                     # superseded and failed runs
     evalharness results prune --keep 3 --before 2026-01-01
     evalharness results prune --journals --yes
 
-    Any of the criteria is enough. A run that a process writes to stays.
+    A run is selected if any of the criteria holds. A run that a process is writing to is kept.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    from evalharness.store import prune as pruning
+    from evalharness.store.prune import Criteria, leftovers, prunable_journals, prunable_runs
     from evalharness.store.read import list_runs
 
-    criteria = pruning.Criteria(
+    criteria = Criteria(
         superseded=superseded, failed=failed, before=parse_date("--before", before), keep=keep
     )
-    if criteria != pruning.Criteria() and journals:
-        raise UserError("--journals takes journals, not runs: no other criterion beside it")
-    if criteria == pruning.Criteria():
-        criteria = pruning.Criteria(superseded=True, failed=True)
+    if criteria != Criteria() and journals:
+        raise UserError("--journals selects journals, not runs: give no other criterion with it")
+    if criteria == Criteria():
+        criteria = Criteria(superseded=True, failed=True)
     runs = list_runs(results_dir)
     if journals:
-        found = pruning.prunable_journals(results_dir, runs)
+        found = prunable_journals(results_dir, runs)
     else:
-        found = pruning.prunable_runs(results_dir, runs, criteria)
-        found += pruning.leftovers(results_dir)
+        found = prunable_runs(results_dir, runs, criteria)
+        found += leftovers(results_dir)
     done = _remove(found) if yes else found
     _show(done, as_json, yes)
 
 
 def _remove(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Remove them, and say which another process has begun to write to."""
-    from evalharness.store import prune as pruning
+    """Remove them; those that another process has begun to write to are kept and reported."""
+    from evalharness.store.prune import remove
 
     done: list[Candidate] = []
     for candidate in candidates:
         try:
-            is_removed = pruning.remove(candidate)
+            is_removed = remove(candidate)
         except WriteError:
             typer.echo(f"removed {len(done)} of {len(candidates)}", err=True)
             raise
         if is_removed:
             done.append(candidate)
         else:
-            typer.echo(f"{candidate.path.name} stays: another process writes to it", err=True)
+            typer.echo(f"{candidate.path.name} is kept: another process is writing to it", err=True)
     return done
 
 
@@ -179,5 +189,5 @@ def _show(candidates: Sequence[Candidate], as_json: bool, yes: bool) -> None:
     if not candidates:
         return typer.echo("nothing to prune")
     print_view(lambda width: candidates_table(candidates, width=width))
-    state = "deleted" if yes else "may go; --yes deletes"
+    state = "deleted" if yes else "can be deleted; --yes does it"
     return typer.echo(f"{len(candidates)} of {size(num_bytes)} {state}")

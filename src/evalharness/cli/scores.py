@@ -1,4 +1,4 @@
-"""The verb `scores`: import, list and trace what others report, beside what was measured here."""
+"""The verb `scores`: import, list and trace reported scores, beside those measured here."""
 
 from __future__ import annotations
 
@@ -23,38 +23,43 @@ if TYPE_CHECKING:
     from evalharness.trend.scores.storage import Stored
 
 _MOST_ROWS = 200
-"""Scores shown as a table."""
+"""Most scores that are shown as a table."""
 _MOST_REMARKS = 50
-"""Lines shown about a file, of each kind."""
+"""Most lines of each kind that are shown about a file."""
 
 app = typer.Typer(
-    no_args_is_help=True, help="Reported scores, each with its source, beside those measured here."
+    no_args_is_help=True,
+    help="List and import scores that others reported, beside those measured here.",
 )
 
 
 @app.command("import", no_args_is_help=True)
 def import_file(
     file: Annotated[
-        Path, typer.Argument(help="CSV with a header: model, benchmark, score (0 to 100), ...")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Read this CSV file with a header: model, benchmark, score (0 to 100) and more.",
+        ),
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read and check the file, keep nothing.")
+        bool, typer.Option("--dry-run", help="Read and check the file, but store nothing.")
     ] = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Keep the scores of a CSV file, in <results_dir>/.scores; every line that can't be taken is named.
+    """Store the scores of a CSV file in <results_dir>/.scores.
 
-    Needed columns: model, benchmark, score (0 to 100), and reported_by or source_repo. Further ones say how it was measured
-    (metric, n, n_shot, cot, chat, subset, harness), of which model (family, release_date, total_params_b,
-    active_params_b, n_experts, open_weight, variant) and where it is written (source_path, source_commit, notes). Empty
-    cells are unknown. Nothing is merged: two sources of one score stay two scores.
+    Required columns: model, benchmark, score (0 to 100), and reported_by or source_repo. Optional ones give the protocol
+    (metric, n, n_shot, cot, chat, subset, harness), the model (family, release_date, total_params_b, active_params_b,
+    n_experts, open_weight, variant) and the source (source_path, source_commit, notes). Empty cells are unknown. Every line
+    that can't be read is reported. Nothing is merged: two sources of one score stay two scores.
 
     \b
     evalharness scores import my_scores.csv --dry-run
     evalharness scores import my_scores.csv
 
-    Exit code: 0 done, or all of it was there before; 2 the file is wrong, or no line could be taken.
+    Exit code: 0 done, or all of it was imported before; 2 the file is wrong, or no line could be read.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     from evalharness.trend.scores.read_csv import read_scores
     from evalharness.trend.scores.storage import store_scores
@@ -72,11 +77,7 @@ def import_file(
         num_bad = len({problem.line for problem in reading.skipped})
         raise UserError(
             f"{str(file)!r}: nothing imported: "
-            + (
-                f"{num_bad} lines, none that could be taken"
-                if num_bad
-                else "no line under the header"
-            )
+            + (f"none of {num_bad} lines could be read" if num_bad else "no lines below the header")
         )
     if not as_json:
         print_lines([_imported_line(reading, stored, dry_run)])
@@ -85,24 +86,27 @@ def import_file(
 @app.command("list")
 def list_scores(
     model: Annotated[
-        str | None, typer.Option("--model", help="Models with this in their name.")
+        str | None, typer.Option("--model", help="Show only models with this text in their name.")
     ] = None,
     benchmark: Annotated[
-        str | None, typer.Option("--benchmark", help="One benchmark, by any of its names.")
+        str | None,
+        typer.Option("--benchmark", help="Show only this benchmark, by any of its names."),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option(
-            "--source", help="Text in who reports it: seed, imported, measured, a file, Meta, ..."
+            "--source",
+            help="Show only sources with this text: seed, imported, measured, a file, an organisation, or a run id.",
         ),
     ] = None,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """List scores, reported and measured, with protocol and source; those that contradict each other are marked.
+    """List scores, reported and measured, with protocol and source.
 
-    Case, spaces and - _ . / don't count in names. --csv has every field, and `scores import` reads it.
+    Scores that contradict each other are marked. Case, spaces and - _ . / are ignored in names. --csv has every field, and
+    `scores import` can read it.
 
     \b
     evalharness scores list --model "llama 3.1 8b" --benchmark mmlu
@@ -116,7 +120,7 @@ def list_scores(
     if form != "table":
         return _show_all(form, scores)
     if not scores:
-        return print_lines(["No scores of that model, benchmark and source together."])
+        return print_lines(["No score has that model, benchmark and source."])
     return _print_table(sorted(scores, key=lambda s: (s.benchmark.casefold(), s.model.casefold())))
 
 
@@ -124,7 +128,10 @@ def list_scores(
 def sources(
     results_dir: ResultsDir = Path("results"), as_json: AsJson = False, as_csv: AsCsv = False
 ) -> None:
-    """Show where the scores come from: collection, source, counts, dates and licence."""
+    """Show where the scores come from.
+
+    Each source is shown with its collection, counts, dates and licence.
+    """
     form = chosen_form(as_json=as_json, as_csv=as_csv)
     rows = _sources(_all_scores(results_dir))
     if form != "table":
@@ -178,7 +185,7 @@ def _of_source(scores: Sequence[ReportedScore], text: str) -> list[ReportedScore
 def _conflicts_of(
     added: Sequence[ReportedScore], results_dir: Path
 ) -> list[tuple[ReportedScore, ...]]:
-    """The groups of contradicting scores in which a new one is."""
+    """The groups of contradicting scores that hold a new one."""
     from evalharness.trend.scores.records import (
         distinct,
         find_conflicts,
@@ -279,7 +286,7 @@ def _print_table(scores: Sequence[ReportedScore]) -> None:
         print_lines(["* differs from another score of the same model, benchmark and protocol"])
     if len(scores) > _MOST_ROWS:
         typer.echo(
-            f"first {_MOST_ROWS} of {len(scores)} scores; --model, --benchmark and --source choose, --csv gives all",
+            f"first {_MOST_ROWS} of {len(scores)} scores; narrow down with --model, --benchmark and --source; --csv gives all",
             err=True,
         )
 
@@ -327,7 +334,7 @@ def _first_and_last(scores: Iterable[ReportedScore]) -> tuple[str, str]:
 
 
 def _warn(remarks: Iterable[str]) -> None:
-    """On stderr, the first of them."""
+    """Print the first of them on stderr."""
     lines = list(remarks)
     print_lines(lines[:_MOST_REMARKS], to_stderr=True)
     if len(lines) > _MOST_REMARKS:

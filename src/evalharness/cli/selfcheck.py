@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 EXIT_NO = 1
 DEFAULTS = ("run.limit=10", "run.limit_from=first")
-"""Given before what the user says: enough to see the noise, in minutes; which docs they are doesn't matter for it."""
+"""Defaults that the user can override: enough docs to see the noise within minutes; which ones doesn't matter."""
 
 
 class Selfchecks(Jobs):
-    """Called with each job's configuration, as `Jobs` are; every job is two runs and their comparison."""
+    """Called with each job's configuration, like `Jobs`; a job is two runs and their comparison."""
 
     def __init__(self, small: int, *, as_json: bool) -> None:
-        """Nothing has run yet.
+        """Start with nothing run.
 
         Args:
             small: sequences in a batch of the second run.
@@ -39,7 +39,7 @@ class Selfchecks(Jobs):
         """Run one job twice and show what differs.
 
         Raises:
-            KeyboardInterrupt: a run was interrupted, and so no other shall begin.
+            KeyboardInterrupt: a run was interrupted, so that no other begins.
         """
         try:
             from evalharness.runner.selfcheck import selfcheck

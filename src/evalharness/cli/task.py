@@ -1,4 +1,4 @@
-"""`evalharness task ...`: write tasks of your own, see what they send, and check them."""
+"""`evalharness task ...`: write your own tasks, preview their prompts, and check them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from evalharness.tasks.authoring.check import Defect
     from evalharness.tasks.loaded_task import LoadedTask
 
-app = typer.Typer(no_args_is_help=True, help="Tasks: write, list, preview and check them.")
+app = typer.Typer(no_args_is_help=True, help="Write, list, preview and check tasks.")
 
 EXIT_NO, EXIT_WRONG_INPUT = 1, 2
 _KINDS = ("multiple_choice", "generate", "procedural", "python")
 _ANY_MODEL = "model=smollm2-135m"
-"""Completes a configuration in which no model matters."""
+"""Completes a configuration for which the model does not matter."""
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -47,7 +47,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="OVERRIDE",
-        help="model=<name> and other overrides, as for run.",
+        help="Choose the model with model=<name>; other overrides are as for `evalharness run`.",
         autocompletion=_complete_mixed,
     ),
 ]
@@ -55,21 +55,26 @@ Overrides = Annotated[
 
 @app.command("new")
 def new_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the task and its folder.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Give the task and its folder this name.")
+    ],
     kind: Annotated[
         str,
         typer.Option(
             "--kind",
-            help="multiple_choice, generate, procedural (reasoning-gym) or python.",
+            help="Choose multiple_choice, generate, procedural (reasoning-gym) or python.",
             autocompletion=lambda: list(_KINDS),
         ),
     ] = "multiple_choice",
-    parent: Annotated[Path, typer.Option("--dir", help="Folder of tasks.")] = Path("tasks"),
+    parent: Annotated[
+        Path, typer.Option("--dir", help="Write the task into this folder of tasks.")
+    ] = Path("tasks"),
 ) -> None:
-    """Write a new task that runs at once: definition, a few docs, README, test and a suite of it alone.
+    """Write a new task that runs as it is, for you to edit.
 
-    multiple_choice and generate are YAML in lm-eval's format with data/*.jsonl; procedural takes docs and verifier from
-    a reasoning-gym generator; python is a class, for several turns, an own verifier or generated docs.
+    It has a definition, a few docs, a README, a test, and a suite of its own. multiple_choice and generate are YAML in
+    lm-eval's format with data/*.jsonl; procedural takes docs and verifier from a reasoning-gym generator; python is a
+    class, for several turns, a verifier of your own or generated docs.
 
     Example: `evalharness task new my_task --kind generate`
     """
@@ -83,11 +88,11 @@ def new_command(
     for path in scaffold(name, Kind(kind), parent):
         typer.echo(path)
     typer.echo(
-        f"\nWrite your docs and what is marked FILL IN, then\n"
+        f"\nWrite your docs, fill in what is marked FILL IN, then run\n"
         f"  evalharness task check {name}\n"
         f"  evalharness task preview {name} {_ANY_MODEL}\n"
         f"  evalharness run {_ANY_MODEL} suite={name}\n"
-        "Until the folder of tasks is trusted they ask whether its code may run; without a terminal, set "
+        "These ask whether the code in the folder may run until you trust it; without a terminal, set "
         "EVALHARNESS_TASKS_TRUST=true"
     )
 
@@ -95,17 +100,22 @@ def new_command(
 @app.command("list")
 def list_command(
     pattern: Annotated[
-        str | None, typer.Argument(help="Part of a name, or a pattern with * and ?.")
+        str | None,
+        typer.Argument(
+            metavar="PATTERN", help="List only names that contain this, or match it with * and ?."
+        ),
     ] = None,
-    custom: Annotated[bool, typer.Option("--custom", help="Ours only.")] = False,
-    stock: Annotated[bool, typer.Option("--stock", help="lm-eval's only.")] = False,
-    show_all: Annotated[bool, typer.Option("--all", help="Every task of lm-eval's.")] = False,
+    custom: Annotated[
+        bool, typer.Option("--custom", help="List only custom tasks (yours and those shipped).")
+    ] = False,
+    stock: Annotated[bool, typer.Option("--stock", help="List only lm-eval's tasks.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="List every task of lm-eval's.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List tasks, yours and lm-eval's, with kind, docs and source.
 
-    Without a pattern lm-eval's 14,000 tasks are summed up by group and tag; n is unknown for data that isn't in the
-    task's folder.
+    Without a pattern, lm-eval's 14,000 tasks are summed up by group and tag. n is unknown for data outside the task's
+    folder.
 
     Example: `evalharness task list mmlu_ana*`
     """
@@ -140,16 +150,20 @@ def list_command(
 
 @app.command("preview")
 def preview_command(
-    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=_complete)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Preview this task.", autocompletion=_complete)
+    ],
     overrides: Overrides = None,
-    doc: Annotated[int, typer.Option("--doc", min=0, help="Which doc, from 0 on.")] = 0,
-    tokens: Annotated[bool, typer.Option("--tokens", help="List every token.")] = False,
+    doc: Annotated[int, typer.Option("--doc", min=0, help="Preview this doc, counted from 0.")] = 0,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="List every token of the prompt.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a model is sent for one doc: the exact prompt and tokens, few-shots, stops, target.
+    """Show the exact prompt and tokens of one doc.
 
-    Chat template, few-shots and sampling are those of a run with the same overrides; no weights are loaded. Special
-    tokens are in colour, or in [brackets] where there is none.
+    Few-shots, stops and target are shown with it. Chat template, few-shots and sampling are those of a run with the same
+    overrides; no weights are loaded. Special tokens are in colour, or in [brackets] without a terminal.
 
     Example: `evalharness task preview gsm8k_sample model=smollm2-135m --doc 3`
     """
@@ -181,23 +195,26 @@ def check_command(
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="Tasks, and overrides such as model=<name>.",
+            help="Check these tasks; overrides such as model=<name> can be among them.",
             autocompletion=_complete_mixed,
         ),
     ] = None,
-    check_all: Annotated[bool, typer.Option("--all", help="Every task in ./tasks.")] = False,
+    check_all: Annotated[bool, typer.Option("--all", help="Check every task in ./tasks.")] = False,
     all_docs: Annotated[
-        bool, typer.Option("--all-docs", help="Score all docs, not up to 100 in a few seconds.")
+        bool,
+        typer.Option(
+            "--all-docs", help="Score all docs instead of up to 100 within a few seconds."
+        ),
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Examine tasks: one line for each defect.
+    """Check tasks for defects, and print one line for each.
 
-    A task must load; its docs and ids be unique; gold score 1, empty and wrong answers 0; prompts fit the context; few-shots
-    not be scored docs; no stop string stand inside a gold answer; choices differ and gold stand at no favourite place;
-    its data be pinned, and README.md and SOURCE.json say what they must. With model=<name> its tokenizer, chat template
-    and context are the measure, else 4096 tokens.
+    A task must load. Its docs and ids must be unique; gold must score 1, empty and wrong answers 0; prompts must fit the
+    context; few-shots must not be scored docs; no gold answer may contain a stop string; choices must differ and gold must
+    not favour a position; data must be pinned, and README.md and SOURCE.json must be complete. With model=<name>, prompts
+    are measured with its tokenizer, chat template and context; without it, 4096 tokens are the limit.
 
     \b
     evalharness task check my_task
@@ -214,7 +231,7 @@ def check_command(
 
         wanted += [row.name for row in custom_rows(only_first=True) if row.kind != "group"]
     if not wanted:
-        raise UserError("task check: a name is missing; or --all")
+        raise UserError("task check: give a name, or --all")
     results = list(_check_all(dict.fromkeys(wanted), overrides, all_docs=all_docs))
     if as_json:
         print_json([result.as_json() for result in results])
@@ -231,7 +248,7 @@ def check_command(
 
 @dataclass(slots=True)
 class _Checked:
-    """What came out of one task."""
+    """What the check of one task found."""
 
     name: str
     problem: str | None = None
@@ -308,7 +325,7 @@ def _check(loaded: LoadedTask, previewer: Previewer | None, *, all_docs: bool) -
 
 
 def _config(overrides: Sequence[str]) -> Config:
-    """The configuration that a run with these overrides has; some model completes it where none is named."""
+    """The configuration of a run with these overrides; an arbitrary model completes it if none is named."""
     from evalharness.config.compose import run_hydra
 
     has_model = any(o.lstrip("+").startswith("model=") for o in overrides)

@@ -30,7 +30,7 @@ _STYLES = {"error": "bold red", "warning": "yellow"}
 def defect_lines(
     name: str, summary: str, defects: Sequence[Defect], problem: str | None
 ) -> Iterator[Text]:
-    """A line for each defect of a task, or one that says that there is none."""
+    """A line for each defect of a task, or one that says there is none."""
     if problem:
         yield Text.assemble(plain(name), ": ", ("error", _STYLES["error"]), ": ", plain(problem))
         return
@@ -65,7 +65,7 @@ def rows_table(rows: Sequence[TaskRow], width: int) -> Table:
 
 
 def preview_view(shown: Preview, *, is_coloured: bool, with_tokens: bool) -> Group:
-    """The prompt as it is sent, and what goes with it."""
+    """The prompt as it is sent, with its settings."""
     head = Text(f"{shown.task}, doc {shown.doc_id}, {shown.kind}", style="bold")
     parts = [head, Text("prompt " + "─" * 60, style="dim")]
     parts += [_prompt(shown, is_coloured=is_coloured), Text("─" * 67, style="dim")]
@@ -114,7 +114,7 @@ def _facts(shown: Preview) -> Iterator[tuple[str, Text]]:
     yield "BOS", Text(_bos(shown), style=doubled)
     yield "template", Text("chat template" if shown.is_chat else "none (plain prompt)")
     if shown.is_without_system:
-        what = "left out, as the chat template takes none (the task's description, model.system_instruction)"
+        what = "left out: the chat template takes none (the task's description, model.system_instruction)"
         yield "system", Text(what, style=_STYLES["warning"])
     if shown.template_date:
         yield "date", plain(f"{shown.template_date}, written by the template (model.template_date)")
@@ -134,7 +134,7 @@ def _facts(shown: Preview) -> Iterator[tuple[str, Text]]:
         yield "choice", Text.assemble(plain(repr(choice.text)), tokens)
     yield "target", plain(shown.target)
     if shown.is_multiturn:
-        yield "turns", Text("several: the task goes on from here")
+        yield "turns", Text("several: the task continues from here")
 
 
 def _bos(shown: Preview) -> str:

@@ -28,29 +28,36 @@ def trend(
         str | None,
         typer.Option(
             "--reference",
-            help="Collection of reported scores that sets the scale; `scores sources`.",
+            help="Set the scale by this collection of reported scores (see `evalharness scores sources`).",
         ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="Leave models released before this date out.")
+        str | None, typer.Option("--since", help="Leave out models released before this date.")
     ] = None,
     anchors: Annotated[
         str | None,
         typer.Option(
-            "--anchors", help="LOW,HIGH: the two models that are 130 and 150 on the scale."
+            "--anchors", help="Put these two models, LOW,HIGH, at 130 and 150 on the scale."
         ),
     ] = None,
     fit: Annotated[
-        str, typer.Option("--fit", help="likelihood, or epoch: the published procedure as a check.")
+        str,
+        typer.Option(
+            "--fit", help="Fit by likelihood, or by epoch, the published procedure, as a check."
+        ),
     ] = "likelihood",
-    draws: Annotated[int, typer.Option("--draws", min=10, help="Bootstrap draws.")] = 200,
-    seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 0,
+    draws: Annotated[
+        int, typer.Option("--draws", min=10, help="Use this many bootstrap draws.")
+    ] = 200,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed all random draws with this number.")
+    ] = 0,
     tracker: Annotated[
         Path | None,
-        typer.Option("--tracker", help="Keep the block of this Markdown file current, and stop."),
+        typer.Option("--tracker", help="Update the block of this Markdown file and exit."),
     ] = None,
     show_all: Annotated[
-        bool, typer.Option("--all", help="Every model of the index, and every refusal.")
+        bool, typer.Option("--all", help="Show every model of the index, and every refusal.")
     ] = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
@@ -64,10 +71,10 @@ def trend(
     evalharness trend --tracker TRACKER.md
 
     The scale comes from reported scores (shipped, and yours: `evalharness scores import`); checkpoints that were run here
-    on at least three of its benchmarks are placed on it. Change of pace is only ever said by a calibrated test.
+    on at least three of its benchmarks are placed on it. A change of pace is reported only if a calibrated test shows it.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     form = chosen_form(as_json=as_json, as_csv=as_csv)
-    # The fits are many small products: threads of BLAS only get into each other's way.
+    # The fits are many small products, which threads of BLAS only slow down.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from evalharness.trend.scores.measured import measured_scores
     from evalharness.trend.scores.storage import load_scores

@@ -1,4 +1,4 @@
-"""The verbs as `evalharness --help` shows them: in groups, a short line each."""
+"""The verbs as `evalharness --help` shows them: in groups, with a short line each."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ VERBS = {
         "run": "Evaluate a checkpoint on a suite and show the table.",
         "resume": "Continue a run that ended early.",
         "rescore": "Score stored responses again, after a filter or metric changed.",
-        "selfcheck": "Measure the noise floor: the same suite, run twice.",
+        "selfcheck": "Measure the noise floor by running the same suite twice.",
     },
     "Look": {
         "results": "Show runs, their tables, samples and curves; verify, prune.",
-        "view": "Look into runs and samples in the browser.",
+        "view": "Browse runs and samples in a local web page.",
         "sql": "Query the results with SQL; nothing is written.",
     },
     "Compare": {
@@ -36,7 +36,7 @@ VERBS = {
         "model": "List, inspect and merge checkpoints.",
     },
     "Exchange": {
-        "import": "Take lm-eval's results into the store.",
+        "import": "Import lm-eval's results into the store.",
         "export": "Write a run in another program's format.",
     },
 }
@@ -47,7 +47,7 @@ class GroupedVerbs(TyperGroup):
     """Lists its commands in these groups."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the lists."""
+        """Write the groups."""
         width = max(len(verb) for verbs in VERBS.values() for verb in verbs)
         for title, verbs in VERBS.items():
             with formatter.section(title):

@@ -16,25 +16,29 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _HOST = "127.0.0.1"
-"""Nothing else: there is no password."""
+"""The only address, because there is no password."""
 
 
 def view(
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Of 127.0.0.1; 0 takes a free one.")
+        int,
+        typer.Option(
+            "--port", min=0, max=65535, help="Listen on this port of 127.0.0.1; 0 takes a free one."
+        ),
     ] = 8000,
     results_dir: ResultsDir = Path("results"),
     show: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in this machine's browser.")
+        bool,
+        typer.Option("--open/--no-open", help="Open the page in this machine's browser, or don't."),
     ] = False,
 ) -> None:
-    """Look into runs in the browser: tasks, samples, conversations, and two runs side by side.
+    """Browse runs in a local web page: tasks, samples, conversations, and two runs side by side.
 
     \b
     evalharness view
     evalharness view --port 9000 --open
 
-    Only this machine is answered, and nothing is written. From elsewhere: `ssh -L 8000:127.0.0.1:8000 HOST`.
+    Only this machine can connect, and nothing is written. From elsewhere, use `ssh -L 8000:127.0.0.1:8000 HOST`.
     Ctrl-C ends it.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
     from evalharness.store.read import run_names
@@ -56,7 +60,7 @@ def view(
 
 def _app(results_dir: Path) -> FastAPI:
     try:
-        import uvicorn  # noqa: F401 (missing is told before anything starts)
+        import uvicorn  # noqa: F401 (reported before anything starts if missing)
 
         from evalharness.viewer.app import create_app
     except ModuleNotFoundError as e:
@@ -69,4 +73,4 @@ def _listen(port: int) -> socket.socket:
         return socket.create_server((_HOST, port))
     except OSError as e:
         why = os.strerror(e.errno) if e.errno else e
-        raise UserError(f"view: port {port}: {why}; `--port 0` takes a free one") from e
+        raise UserError(f"view: port {port}: {why}; `--port 0` picks a free one") from e

@@ -1,4 +1,4 @@
-"""Tab completion of one argument of `run`."""
+"""Tab completion for one argument of `run`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from evalharness.config.keys import (
 
 
 def complete(incomplete: str, before: Sequence[str] = ()) -> list[str]:
-    """What the argument could become: a group with its options, a dotted key, a key with its values.
+    """Completions of the argument: a group with its options, a dotted key, or a key with its values.
 
     Bash cuts words at `=`, so that it asks for `sm` after `model`, `=`; it then wants the bare values.
 
     Args:
-        incomplete: what stands there.
+        incomplete: the argument so far.
         before: the arguments before it.
     """
     words = [word for word in before[-2:] if word != "="]

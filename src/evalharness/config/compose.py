@@ -43,7 +43,7 @@ _REFUSED_FLAGS = (
     "shell_completion",
     "experimental_rerun",
 )
-"""Flags of Hydra's that mean nothing here."""
+"""Hydra's flags that mean nothing here."""
 
 
 def run_hydra(
@@ -56,7 +56,7 @@ def run_hydra(
     Args:
         arguments: overrides and Hydra's flags.
         job: what to do with a configuration.
-        on_error: told of a configuration that isn't right, while the other jobs of a multirun go on; None: raise.
+        on_error: called with the error of an invalid configuration, while the other jobs of a multirun continue; None: raise.
 
     Raises:
         ConfigError: an argument, key, value or group option that isn't valid.
@@ -126,7 +126,7 @@ def _refuse(message: str) -> typing.NoReturn:
 
 
 def _folders(parsed: argparse.Namespace) -> list[Path]:
-    """Where configurations are looked for, the first winning."""
+    """Folders that are searched for configurations; the first wins."""
     found = paths.search("configs")
     if parsed.config_dir:
         first = Path(parsed.config_dir).expanduser().resolve()
@@ -161,7 +161,7 @@ def _to_config(composed: DictConfig, folders: Sequence[Path]) -> Config:
 
 
 def _name_model(composed: DictConfig, folders: Sequence[Path]) -> None:
-    """The name of the chosen entry where its file leaves it out, or its `defaults` say another entry's."""
+    """The name of the chosen entry, if its file leaves it out or its `defaults` give another entry's."""
     hydra = HydraConfig.get()
     if any(text.lstrip("+").startswith("model.name=") for text in hydra.overrides.task):
         return
@@ -190,7 +190,7 @@ def _search_path_plugin() -> Any:
 
 @contextlib.contextmanager
 def _raw_hydra_errors() -> Iterator[None]:
-    """Hydra prints its errors and exits with 1 unless this variable is set: then it raises them."""
+    """If this variable is set, Hydra raises its errors; otherwise it prints them and exits with 1."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     argv, sys.argv = sys.argv, ["evalharness"]

@@ -1,7 +1,8 @@
-"""The entries in configs/model, read the same way by whoever asks: their names, files and fields.
+"""The entries in configs/model, read the same way everywhere: their names, files and fields.
 
-An entry's name is what its file says in `name:`, and where it says nothing, the file's own name without `.yaml`. The user's
-entries (`./configs/model`) hide shipped ones with the same name or file. Two of one folder with the same name are both wrong.
+An entry's name is the `name:` in its file, or without one the file's own name without `.yaml`. The user's entries
+(`./configs/model`) hide shipped ones with the same name or file. Two entries in one folder with the same name are both
+invalid.
 """
 
 from __future__ import annotations
@@ -35,21 +36,21 @@ class ModelEntry:
     name: str
     path: Path
     values: dict[str, Any] = field(default_factory=dict)
-    """Fields as the file has them; those of its `defaults` are not looked up. Empty where there is a problem."""
+    """Fields as in the file; those of its `defaults` are not looked up. Empty if there is a problem."""
     problem: str | None = None
     """Why it can't be used, in one line."""
 
     @property
     def stem(self) -> str:
-        """What Hydra knows it as."""
+        """Its name for Hydra."""
         return self.path.stem
 
 
 def all_entries(folders: Sequence[Path] | None = None) -> list[ModelEntry]:
-    """Every entry, also those with a problem; the user's first, each folder's by file name.
+    """Every entry, including those with a problem; the user's first, each folder's by file name.
 
     Args:
-        folders: configs folders, the first winning; those that apply here by default.
+        folders: configs folders; the first wins; by default, those that apply here.
     """
     found: dict[object, ModelEntry] = {}
     stems: set[str] = set()
@@ -63,18 +64,18 @@ def all_entries(folders: Sequence[Path] | None = None) -> list[ModelEntry]:
 
 
 def usable_entries() -> list[ModelEntry]:
-    """Those without a problem; of the others a warning says which they are."""
+    """The entries without a problem; the others are named in a warning."""
     usable = []
     for entry in all_entries():
         if entry.problem:
-            logger.warning("model entry passed over: %s", entry.problem)
+            logger.warning("model entry skipped: %s", entry.problem)
         else:
             usable.append(entry)
     return usable
 
 
 def find_entry(name: str, folders: Sequence[Path] | None = None) -> ModelEntry | None:
-    """The entry of this name, else the one whose file is called so; it may have a problem."""
+    """The entry of this name, else the one whose file has it; it may have a problem."""
     entries = all_entries(folders)
     by_name = (e for e in entries if e.name == name and not e.problem)
     by_file = (e for e in entries if e.stem == name)
@@ -82,9 +83,9 @@ def find_entry(name: str, folders: Sequence[Path] | None = None) -> ModelEntry |
 
 
 def find_entry_of(model: str) -> ModelEntry | None:
-    """The entry that a model's name in somebody else's file means: by its name, else its Hub id; case doesn't matter.
+    """The entry that a model's name in another program's file refers to: by its name, else its Hub id, ignoring case.
 
-    Of several with the same Hub id the first by file name; an entry with a problem is none.
+    Of several with the same Hub id, the first by file name; entries with a problem are skipped.
     """
     entries, wanted = usable_entries(), model.casefold()
     by_name = (e for e in entries if e.name.casefold() == wanted)
@@ -140,7 +141,7 @@ def _read(path: Path) -> ModelEntry:
 
 
 def _without_doubles(entries: Sequence[ModelEntry]) -> list[ModelEntry]:
-    """Entries of one folder, where those that share a name have that problem."""
+    """Entries of one folder; those that share a name have that as their problem."""
     by_name: dict[str, list[ModelEntry]] = {}
     for entry in entries:
         if not entry.problem:

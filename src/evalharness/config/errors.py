@@ -1,4 +1,4 @@
-"""One line for what Hydra, OmegaConf or YAML found wrong: where, what, what was expected, the nearest valid name."""
+"""One line for an error of Hydra, OmegaConf or YAML: where, what, what was expected, the nearest valid name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _explain_yaml(error: YAMLError) -> str:
 
 
 def _explain_group(text: str, folders: Sequence[Path]) -> str | None:
-    """An option that isn't there, or a group that needs one."""
+    """A missing option, or a group that needs one."""
     if needed := re.search(r"You must specify '(\w+)'", text):
         group = needed[1]
         return f"{group}: not given; say {group}=<name>; {_listing(group, folders)}"
@@ -69,11 +69,11 @@ def _explain_group(text: str, folders: Sequence[Path]) -> str | None:
 
 
 def _explain_value(text: str, folders: Sequence[Path]) -> str | None:
-    """A key or a value, typed or in a file."""
+    """A wrong key or value, typed or in a file."""
     source = re.search(r"In '([^']*)': \w+ raised while composing", text)
     where = f"{_file(source[1], folders)}: " if source else ""
     if gone := re.search(r"Could not delete from config. '(.*)' does not exist", text):
-        return f"~{gone[1]}: there is nothing to take away"
+        return f"~{gone[1]}: there is nothing to remove"
     found = re.search(r"full_key: (\S+)", text)
     if found is None:
         shape = re.search(r"(list is not a subclass|with ListConfig)", text)
@@ -86,7 +86,7 @@ def _explain_value(text: str, folders: Sequence[Path]) -> str | None:
     if interpolation := re.search(r"(Interpolation key '[^']*' not found)", text):
         return f"{where}{key}: {interpolation[1]}"
     if "does not support deletion" in text:
-        return f"{where}~{key}: can't be taken away, only changed"
+        return f"{where}~{key}: can't be removed, only changed"
     got = re.search(r"[Vv]alue:? '?(.*?)'?(?:$| of type| is not a valid|, expected)", text, re.M)
     value = "null" if "is not Optional" in text else repr(got[1]) if got else None
     return f"{where}{key}: {f'got {value}; ' if value else ''}expected {expected(key)}"
@@ -125,7 +125,7 @@ def _listing(group: str, folders: Sequence[Path]) -> str:
 
 
 def _file(config: str, folders: Sequence[Path]) -> str:
-    """The file that Hydra calls `suite/mine`."""
+    """The file for Hydra's name of it, such as `suite/mine`."""
     found = [folder / f"{config}.yaml" for folder in folders]
     return shown(next((path for path in found if path.is_file()), Path(f"{config}.yaml")))
 

@@ -21,7 +21,7 @@ ALL_KEYS = "`evalharness run model=<name> --cfg job` shows all keys"
 
 
 def options(group: str, folders: Sequence[Path] | None = None) -> list[str]:
-    """The names of a group's files in these configs folders, or in those that apply here."""
+    """The names of a group's files in these configs folders, or by default in those that apply here."""
     found = folders if folders is not None else paths.search("configs")
     return sorted({file.stem for folder in found for file in (folder / group).glob("*.yaml")})
 
@@ -32,10 +32,10 @@ def keys() -> list[str]:
 
 
 def check_key(key: str) -> bool:
-    """Whether a key lies inside a mapping with names of the user's own, such as engine.extra.
+    """Whether a key is inside a mapping with free names, such as engine.extra.
 
     Raises:
-        ConfigError: there is no such key; says which is nearest.
+        ConfigError: there is no such key; the message names the nearest.
     """
     node: Any = Config
     parts = key.split(".")
@@ -57,7 +57,7 @@ def check_key(key: str) -> bool:
 
 
 def is_free_mapping(key: str) -> bool:
-    """Whether a key holds a mapping with names of the user's own."""
+    """Whether a key holds a mapping with free names."""
     node = _type_at(key)
     return typing.get_origin(node) is dict and typing.get_args(node)[1] is Any
 

@@ -1,4 +1,4 @@
-"""In what a run's suite isn't the one of its name: a composed suite and its file in, the changes in short words out."""
+"""How a run's suite differs from the file of its name: a composed suite and its file in, short descriptions out."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _GROUP = "suite"
 def suite_changes(suite: SuiteConfig, choice: str | None, folders: Sequence[Path]) -> list[str]:
     """Tasks that were added (+task), left out (-task) or changed (task.key) on the command line or by an experiment.
 
-    Empty for a suite that was given a name or version of its own.
+    Empty for a suite that was given its own name or version.
 
     Args:
         suite: as composed.
-        choice: the file's name without its end; None where no file was chosen.
-        folders: configs folders, the first winning.
+        choice: the file's name without its suffix; None if no file was chosen.
+        folders: configs folders; the first wins.
     """
     found = _load(choice, folders) if choice else None
     if found is None:
@@ -51,7 +51,7 @@ def _changes(suite: SuiteConfig, own: dict[str, dict[str, Any] | None]) -> Itera
 
 
 def _load(name: str, folders: Sequence[Path]) -> DictConfig | None:
-    """A suite's file over those that its `defaults` name."""
+    """A suite's file, merged over those that its `defaults` name."""
     path = next(
         (p for folder in folders if (p := folder / _GROUP / f"{name}.yaml").is_file()), None
     )

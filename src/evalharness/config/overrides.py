@@ -1,7 +1,7 @@
-"""What a user typed after `run`, checked against the schema and put into words that Hydra takes.
+"""What a user typed after `run`, checked against the schema and translated for Hydra.
 
-Three things work here that plain Hydra refuses: `+experiment=smoke` for a group that has a default, `engine.extra.x=1`
-without a plus, and `+suite.tasks.arc_easy.limit=50` for a task that the suite hasn't.
+Three things work here that Hydra alone refuses: `+experiment=smoke` for a group that has a default, `engine.extra.x=1`
+without a plus, and `+suite.tasks.arc_easy.limit=50` for a task that the suite doesn't have.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def understand(
     Args:
         typed: by the user.
         is_multirun: several values make several runs.
-        folders: configs folders, the first winning; those that apply here by default.
+        folders: configs folders; the first wins; by default, those that apply here.
 
     Raises:
         ConfigError: one that can't be read, a key that doesn't exist, or several values without -m.
@@ -51,7 +51,7 @@ def understand(
 
 
 def _by_file(override: Override, text: str, folders: Sequence[Path] | None) -> str:
-    """A group's option as Hydra wants it: text, and of a model the name of its entry's file."""
+    """A group's option as Hydra expects it: text, and for a model the name of its entry's file."""
     key, _, typed = text.partition("=")
     value = override.value()
     if isinstance(value, bool | int | float):

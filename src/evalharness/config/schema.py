@@ -11,7 +11,7 @@ from omegaconf import MISSING
 
 
 class Variant(Enum):
-    """How the weights were trained."""
+    """How the model was trained."""
 
     base = "base"
     instruct = "instruct"
@@ -28,8 +28,8 @@ class Device(Enum):
 class EngineKind(Enum):
     """`vllm` is the engine.
 
-    `hf` (transformers) is the plain reference; `fake` needs no weights; `replicas` are several of one of these, as Ray
-    actors; `openai` is a server that runs already.
+    `hf` (transformers) is the plain reference; `fake` needs no weights; `replicas` is several of one of these, as Ray
+    actors; `openai` is a server that is already running.
     """
 
     vllm = "vllm"
@@ -43,9 +43,9 @@ class Scoring(Enum):
     """How log-likelihoods are computed."""
 
     prefix = "prefix"
-    """A context once for all its continuations, out of the engine's prefix cache."""
+    """Compute a context once for all its continuations, using the engine's prefix cache."""
     plain = "plain"
-    """Every continuation with its context in full: slow, and what the other is checked against."""
+    """Compute every continuation with its full context: slow, and the check of the other."""
 
 
 class PromptFormat(Enum):
@@ -53,26 +53,26 @@ class PromptFormat(Enum):
 
     token_ids = "token_ids"
     text = "text"
-    """For servers that take nothing else; a prompt that doesn't come out of the tokenizer as it went in is refused."""
+    """For servers that accept only text; a prompt that doesn't survive the tokenizer's round trip is refused."""
 
 
 class Resume(Enum):
-    """What a run does with an unfinished one of the same weights, tasks and settings."""
+    """What a run does with an unfinished run of the same weights, tasks and settings."""
 
     auto = "auto"
-    """Continue it, when there is one."""
+    """Continue it if there is one."""
     never = "never"
     must = "must"
-    """Continue it, or refuse."""
+    """Continue it, or refuse to run."""
 
 
 class LimitFrom(Enum):
     """Which docs a limit takes."""
 
     random = "random"
-    """Drawn by `run.limit_seed`, each category with its share: the same docs for every checkpoint and engine."""
+    """Random docs, drawn with `run.limit_seed`, each category in proportion: the same for every checkpoint and engine."""
     first = "first"
-    """The first docs, as lm-eval takes them: often of one kind, so that they say little of the rest."""
+    """The first docs, as in lm-eval: often of one kind, so that they say little about the rest."""
 
 
 class StrategyKind(Enum):
@@ -85,9 +85,9 @@ class StrategyKind(Enum):
     self_correct = "self_correct"
     """Rounds of critique and a new answer, beside what as many tokens do without critique."""
     verify = "verify"
-    """k draws, each judged by the model itself: the best of them against mean and majority."""
+    """k draws, each judged by the model itself: the best of them, compared with mean and majority."""
     budget = "budget"
-    """Thinking ended at several budgets, each with the answer that is forced then."""
+    """Thinking stopped at several budgets, each with the answer forced at that point."""
 
 
 class Domain(Enum):
@@ -103,7 +103,7 @@ class Truncation(Enum):
     none = "none"
     """Recorded as `context_overflow`; the sample isn't scored."""
     left = "left"
-    """The oldest tokens are dropped; the manifest says so."""
+    """The oldest tokens are dropped, and the manifest says so."""
 
 
 @dataclass(kw_only=True)
@@ -122,7 +122,7 @@ class ModelConfig:
     release_date: str | None = None
     """ISO date of the public release of the weights."""
     release_source: str | None = None
-    """Where the date is written: a link."""
+    """Link to the source of the date."""
     parent: str | None = None
     """Name of the model entry this one was made from."""
     adapter: str | None = None
@@ -131,35 +131,35 @@ class ModelConfig:
     chat: bool | None = None
     """Apply the chat template. null: yes for `instruct`, no for `base`."""
     chat_template: str | None = None
-    """File with a Jinja template that replaces the checkpoint's own, or the name of one of several that it has."""
+    """File with a Jinja template that replaces the checkpoint's own, or the name of one of the checkpoint's several."""
     chat_template_args: dict[str, Any] = field(default_factory=dict)
     """Passed to the template, e.g. {enable_thinking: true}."""
     template_date: str | None = None
-    """ISO date that a template which writes today's date takes for today; null: the day the run was first started."""
+    """ISO date that a template uses as today's date; null: the day the run was first started."""
     system_instruction: str | None = None
     think_start: str | None = None
     """Tag that opens the model's thinking, e.g. <think>; null when the model has none."""
     think_end: str | None = None
     is_text_only: bool = False
-    """A natively multimodal checkpoint is loaded without room for images."""
+    """Load a natively multimodal checkpoint without memory for images."""
     license: str | None = None
     notes: str | None = None
     allow_pickle: bool = False
-    """Load .bin/.pt weights, which can run code when they are read."""
+    """Load .bin/.pt weights, which can run code when read."""
     trust_remote_code: bool = False
-    """Run Python code that came with the checkpoint."""
+    """Run Python code that comes with the checkpoint."""
 
 
 @dataclass(kw_only=True)
 class EngineConfig:
-    """How the checkpoint is run: configs/engine/<name>.yaml. Names are vLLM's where vLLM has one."""
+    """How the checkpoint is run: configs/engine/<name>.yaml. Names are vLLM's if it has the setting."""
 
     kind: EngineKind = EngineKind.vllm
     device: Device = Device.auto
     dtype: str = "auto"
     """auto: the checkpoint's own on a GPU, float32 on a CPU (3 to 5 times faster there than bfloat16 without AMX)."""
     quantization: str | None = None
-    """null: what the checkpoint's config says (gptq, awq, fp8, ...)."""
+    """null: as the checkpoint's config says (gptq, awq, fp8, ...)."""
     max_model_len: int | None = None
     """Tokens of prompt and answer together; null: the checkpoint's context length, as far as memory allows."""
     tensor_parallel_size: int = 1
@@ -168,7 +168,7 @@ class EngineConfig:
     """Engines that `replicas` starts; null: as many as the GPUs hold (GPUs / (tensor_parallel_size *
     pipeline_parallel_size)). On a CPU, where they divide the cores, it must be given."""
     replica_kind: EngineKind = EngineKind.vllm
-    """What each of the replicas is."""
+    """The engine of each replica."""
     gpu_memory_utilization: float = 0.9
     """Share of each GPU's memory for weights and KV cache."""
     cpu_kv_cache_gib: float = 2.0
@@ -186,27 +186,26 @@ class EngineConfig:
     """Requests handed to the engine (each replica) at once; bounds memory, more than a batch keeps the engine busy."""
     seed: int = 0
     deterministic: bool = False
-    """An answer is the same whatever else is in the batch: vLLM's batch-invariant mode, slower. Refused where vLLM hasn't
-    got it (CPUs, GPUs before compute capability 8.0, most quantized weights)."""
+    """An answer doesn't depend on the rest of the batch: vLLM's batch-invariant mode, slower. Refused where vLLM lacks
+    it (CPUs, GPUs before compute capability 8.0, most quantized weights)."""
     base_url: str | None = None
-    """Of engine=openai: where its /completions is, e.g. http://localhost:8000/v1."""
+    """Base URL of engine=openai, which has /completions, e.g. http://localhost:8000/v1."""
     served_model: str | None = None
-    """The model's name there; null: the only one it serves."""
+    """The model's name on the server; null: the only one it serves."""
     api_key_env: str | None = None
-    """Name of the environment variable that holds the key; null: the server asks for none. The key itself is written
-    nowhere."""
+    """Name of the environment variable that holds the key; null: the server needs none. The key itself is never written."""
     timeout_s: float = 600.0
-    """A request without an answer for so long is sent again; it counts waiting in the server's own queue."""
+    """A request without an answer for this long is sent again; waiting in the server's own queue counts."""
     num_retries: int = 8
-    """How often a request is sent again that was refused for now (429, 5xx), timed out or lost; about 40 s of growing
-    pauses, unless the server names its own (Retry-After)."""
+    """Retries of a request that was rejected for now (429, 5xx), timed out or lost; about 40 s of growing pauses in
+    all, unless the server gives its own (Retry-After)."""
     prompt_format: PromptFormat = PromptFormat.token_ids
     extra: dict[str, Any] = field(default_factory=dict)
     """Any further vLLM engine argument; for engine=openai, any further field of a request's body."""
 
     @property
     def computes(self) -> EngineKind:
-        """The kind of engine that answers: what the numbers depend on, whether there is one of it or several."""
+        """The kind of engine that answers, which the numbers depend on, whether there is one or several."""
         return self.replica_kind if self.kind is EngineKind.replicas else self.kind
 
 
@@ -215,7 +214,7 @@ class RayConfig:
     """Where engine=replicas finds its machines."""
 
     address: str | None = None
-    """null: Ray is started for this run, on this machine; auto or host:port joins a cluster that is there."""
+    """null: start Ray for this run, on this machine; auto or host:port: join an existing cluster."""
 
 
 @dataclass(kw_only=True)
@@ -230,7 +229,7 @@ class SamplingConfig:
     max_gen_toks: int | None = None
     """Replaces the task's limit on generated tokens."""
     seed: int = 0
-    """Of sampled answers; each sample's own seed is derived from it, the task, the doc and the repeat."""
+    """Seed of sampled answers; each sample's own seed is derived from it, the task, the doc and the repeat."""
 
 
 @dataclass(kw_only=True)
@@ -239,23 +238,23 @@ class StrategyConfig:
 
     kind: StrategyKind = StrategyKind.single
     k: int = 8
-    """Draws of each doc, for repeats and verify."""
+    """Draws per doc, for repeats and verify."""
     temperature: float = 0.7
-    """Of draws, where neither sampling.temperature nor the task has one above 0."""
+    """Temperature of draws if neither sampling.temperature nor the task has one above 0."""
     rounds: int = 2
     """Corrections, for self_correct."""
     max_critique_toks: int = 256
-    """Limit of a critique, for self_correct; the task's own limit holds for a thinking model."""
+    """Token limit of a critique, for self_correct; a thinking model has the task's own limit."""
     critique: str = ""
-    """What is said to the model for a critique of its answer."""
+    """Message that asks the model to critique its answer."""
     correct: str = ""
-    """What is said to it after its critique."""
+    """Message after its critique."""
     reanswer: str = ""
-    """What is said to it in the control without critique."""
+    """Message in the control without critique."""
     verify: str = ""
-    """The yes-or-no question whose probability of yes is a draw's rank, for verify."""
+    """The yes-or-no question whose probability of yes ranks a draw, for verify."""
     budgets: list[int] = field(default_factory=list)
-    """Thinking tokens, for budget."""
+    """Budgets in thinking tokens, for budget."""
 
 
 @dataclass(kw_only=True)
@@ -264,7 +263,7 @@ class TaskConfig:
 
     num_fewshot: int | None = None
     limit: int | None = None
-    """So many docs at most; which ones, `run.limit_from` says."""
+    """At most this many docs; `run.limit_from` says which."""
     repeats: int | None = None
     metric: str | None = None
     """The metric shown first; null: the task's first."""
@@ -273,10 +272,10 @@ class TaskConfig:
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     """Merged over the task's generation_kwargs."""
     cluster: str | None = None
-    """Jinja template over a doc, e.g. "{{passage}}": docs that give the same text share a source, and intervals are
+    """Jinja template over a doc, e.g. "{{passage}}": docs with the same text share a source, and intervals are
     cluster-robust. null: the task's own (`metadata: {cluster: ...}`)."""
     stratify: str | None = None
-    """Field of a doc, or Jinja template over it, that says its category: a random limit takes each category's share.
+    """Field of a doc, or Jinja template over it, that gives its category: a random limit takes a share of each category.
     null: the task's own (`metadata: {stratify: ...}`), else its field group, category, subject or generator; "": none."""
 
 
@@ -285,17 +284,17 @@ class CompositeConfig:
     """One number over a suite's tasks: the mean of their main metrics, with equal weight."""
 
     name: str = MISSING
-    """Stands as a task of this name in the metrics."""
+    """Its name in the metrics, where it is listed like a task."""
     title: str = ""
     version: str = "1"
     definition: str = ""
     """What the number is, in one sentence."""
     note: str = ""
-    """What a reader has to know, said wherever the number is shown."""
+    """What a reader has to know; shown wherever the number is."""
     target: float | None = None
-    """Drawn as a line; 0 to 1."""
+    """Score by chance, drawn as a line; 0 to 1."""
     parts: list[str] = field(default_factory=list)
-    """Tasks of the suite whose main metric lies in 0 to 1, 1 the best."""
+    """Tasks of the suite whose main metric is from 0 to 1, with 1 the best."""
 
 
 @dataclass(kw_only=True)
@@ -310,9 +309,9 @@ class SuiteConfig:
     tasks: dict[str, TaskConfig] = field(default_factory=dict)
     """lm-eval task, group or tag -> what to change."""
     composite: CompositeConfig | None = None
-    """null: the tasks' scores stand by themselves."""
+    """null: there is no composite."""
     modified: list[str] = field(default_factory=list)
-    """Found, not set: in what the run's tasks aren't those of the suite's file (+task, -task, task.key)."""
+    """Detected, not set: how the run's tasks differ from the suite's file (+task, -task, task.key)."""
 
 
 @dataclass(kw_only=True)
@@ -322,27 +321,28 @@ class RunConfig:
     id: str | None = None
     """Folder name under results_dir; null: date, model and suite."""
     seed: int = 1234
-    """Few-shot draws and everything else random that isn't sampling (lm-eval's default, for parity)."""
+    """Seed of few-shot draws and everything else random except sampling (lm-eval's default, for parity)."""
     limit: int | None = None
-    """So many docs of every task at most; for trying out. The table marks it."""
+    """At most this many docs of every task, for trying out. The table marks it."""
     limit_from: LimitFrom = LimitFrom.random
     limit_seed: int = 0
-    """Of the docs that a random limit takes; runs of other docs aren't comparable, so another seed is another experiment."""
+    """Seed of the docs that a random limit takes; runs of other docs aren't comparable, so another seed is another
+    experiment."""
     resume: Resume = Resume.auto
     reuse: bool = True
-    """Take responses that other runs in results_dir have for the same requests; only of the same weights, numerics and
-    sampling."""
+    """Reuse responses to the same requests from other runs in results_dir, with the same weights, numerics and sampling
+    only."""
     truncation: Truncation = Truncation.none
     fewshot_as_multiturn: bool | None = None
     """Few-shots as chat turns; null: yes when the chat template is on."""
     rolling_as_lm_eval: bool = False
-    """Of a whole text that is scored (perplexities), what the tokenizer adds to it is scored too, as lm-eval does: the
-    probability of a BOS after the BOS. For comparing with lm-eval's numbers; without it, only the text's own tokens count."""
+    """For a whole text (perplexities), also score what the tokenizer adds to it, as lm-eval does: the probability of a
+    BOS after the BOS. For comparing with lm-eval's numbers; without it, only the text's own tokens count."""
     max_error_rate: float = 0.01
-    """A task with a larger share of failed samples is `failed`: no score is shown for it."""
+    """A task with a larger share of failed samples is `failed` and has no score."""
     scorer_timeout_s: float = 60.0
-    """A task's own code (scorer, filter, template, prompt, a step of a conversation) may take so long for one sample; it is
-    that sample's error then."""
+    """Time limit of a task's own code (scorer, filter, template, prompt, a step of a conversation) for one sample;
+    beyond it the sample is an error."""
     allow_unsafe_code: bool = False
     """Run tasks that execute model-written code (humaneval, mbpp)."""
 
@@ -352,9 +352,9 @@ class DataConfig:
     """Where datasets come from."""
 
     mirror: str | None = None
-    """Folder laid out as <org>/<name>; Hub ids found there are read from it and the network isn't touched."""
+    """Folder laid out as <org>/<name>; Hub ids found there are read from it, without network."""
     offline: bool = False
-    """Never ask the Hub for anything."""
+    """Never contact the Hub."""
 
 
 @dataclass(kw_only=True)
@@ -362,8 +362,8 @@ class TasksConfig:
     """Whose tasks may run."""
 
     trust: bool = False
-    """Run the code of tasks in `./tasks` without the question that is asked once for a folder; those that ship with the
-    harness and lm-eval's own are always trusted. EVALHARNESS_TASKS_TRUST=true does the same for every verb."""
+    """Run the code of tasks in `./tasks` without asking, which otherwise happens once per folder; tasks shipped with
+    the harness and lm-eval's own are always trusted. EVALHARNESS_TASKS_TRUST=true does the same for every verb."""
 
 
 @dataclass(kw_only=True)

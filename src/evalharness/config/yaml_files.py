@@ -1,7 +1,7 @@
-"""YAML files that other people wrote, read so that a bad one is one line and nothing else.
+"""YAML files from untrusted sources, read so that a bad one gives one line of error.
 
-A folder holds whatever was put there: a pipe that blocks whoever opens it, a link to itself, 10,000 brackets, aliases that
-stand for a billion values. All of that is a `ConfigError` with the file's name.
+A folder may hold anything: a pipe that blocks its reader, a link to itself, 10,000 brackets, aliases that stand for a
+billion values. All of these raise a `ConfigError` with the file's name.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import yaml
 from evalharness.errors import ConfigError, one_line
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Ten times faster where it is built, and as safe."""
+"""Ten times faster if it was built, and as safe."""
 
 MOST_BYTES = 10_000_000
 MOST_VALUES = 1_000_000
-"""With aliases written out."""
+"""Most values, with aliases expanded."""
 _MOST_CHARACTERS = 160
 """Of what a parser said."""
 
 
 def shown(path: Path) -> str:
-    """A path as a user wants to read it: from the working directory where it lies below."""
+    """A path as a user wants to read it: relative to the working directory if it is below it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
@@ -65,10 +65,10 @@ def parse_yaml(text: str, path: Path) -> Any:
 
     Args:
         text: YAML.
-        path: where it stands, for errors.
+        path: the file, for errors.
 
     Raises:
-        ConfigError: it isn't YAML, or is too deep or too large with its aliases written out.
+        ConfigError: it isn't YAML, or is too deep or too large with its aliases expanded.
     """
     try:
         value = yaml.load(text, LOADER)  # safe: see `LOADER`
@@ -85,7 +85,7 @@ def parse_yaml(text: str, path: Path) -> Any:
 
 
 def check_size(value: Any, path: Path) -> None:
-    """Refuse what is too large to walk through.
+    """Refuse a value that is too large to walk through.
 
     Raises:
         ConfigError: aliases make it endless, or larger than `MOST_VALUES`.
@@ -101,7 +101,7 @@ def check_size(value: Any, path: Path) -> None:
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
-    """Values in it, aliases written out; one that holds itself is endless."""
+    """Number of values in it, with aliases expanded; infinite if one holds itself."""
     if not isinstance(value, dict | list | tuple | set):
         return 1
     if (size := known.get(id(value))) is not None:

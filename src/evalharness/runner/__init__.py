@@ -1,13 +1,13 @@
 """Running a suite on a checkpoint: prepare -> execute -> score -> finish.
 
-run.py           ties it together; whatever happens, the manifest tells it
-preparing.py     all that can be wrong with the input, before weights are loaded
-building.py      samples of a task: prompts from lm-eval, requests from `EngineLM`
-executing.py     their requests through the engine, a window in flight
+run.py           ties it together; the manifest records how the run ended
+prepare.py       everything that can be wrong with the input, before weights are loaded
+samples.py       samples of a task: prompts from lm-eval, requests from `EngineLM`
+execute.py       their requests through the engine, a window in flight
 journal.py       every response on disk within a second
-scoring.py       lm-eval's filters, metrics and aggregation over what has an answer
-summarizing.py   the manifest's words and counts
+score.py         lm-eval's filters, metrics and aggregation over the samples with an answer
+manifest.py      the manifest's counts and remarks
 environment.py   versions and hardware
-interrupting.py  Ctrl-C and SIGTERM
-terminal.py      what a person sees meanwhile; libraries' output goes to the log
+signals.py       Ctrl-C and SIGTERM
+progress.py      what a person sees meanwhile; the output of libraries goes to the log
 """

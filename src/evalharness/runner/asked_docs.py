@@ -1,7 +1,7 @@
-"""The docs that a run asked, for whoever looks at its samples later, in another process and with other data there.
+"""The docs that a run asked, for reading its samples later, in another process and perhaps with other data.
 
-A task whose own code makes or shuffles its docs may make others the next time: those docs are kept with the run. All other
-docs are found again in the task's data, by their place or, where that changed, by their hash.
+A task whose own code makes or shuffles its docs may make others the next time, so those docs are stored with the run.
+All other docs are found again in the task's data, by their position or, if that changed, by their hash.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from evalharness.tasks.subsets import Subset
 
 
 def docs_to_keep(loaded: LoadedTask) -> Iterator[DocRecord]:
-    """The scored docs of a task whose code makes them; those that JSON can't give back as they are left out."""
+    """The scored docs of a task whose code makes them, without those that JSON can't restore exactly."""
     for doc_id, doc in loaded.scored_docs():
         text = json.dumps(doc, default=handle_non_serializable)
         if json.loads(text) == doc:
@@ -36,15 +36,15 @@ def docs_to_keep(loaded: LoadedTask) -> Iterator[DocRecord]:
 
 
 def with_asked_docs(loaded: LoadedTask, run_dir: Path, summary: TaskSummary) -> LoadedTask:
-    """The task with the docs that the run's samples asked, each at its old place.
+    """The task with the docs that the run's samples asked, each at its old position.
 
     Args:
         loaded: the task.
-        run_dir: of the run.
-        summary: what the run says of the task.
+        run_dir: the run's folder.
+        summary: the run's summary of the task.
 
     Raises:
-        TaskError: there is one that neither its data nor the run has.
+        TaskError: a doc is neither in the task's data nor in the run.
         StoreError: the run has no samples of the task, or they are damaged.
     """
     asked = _asked(run_dir, loaded.name)
@@ -55,7 +55,7 @@ def with_asked_docs(loaded: LoadedTask, run_dir: Path, summary: TaskSummary) -> 
     if missing:
         raise TaskError(
             f"task {loaded.name!r} has other docs than it had: {len(missing)} of {len(asked)} that were asked "
-            f"(the first: doc {missing[0]}) are neither in its data nor kept in the run; "
+            f"(the first: doc {missing[0]}) are neither in its data nor stored in the run; "
             "run it again, or leave it out with --task"
         )
     subset = Subset(sorted(asked), summary.num_docs_available, summary.limit_from == "random")
@@ -74,7 +74,7 @@ def _asked(run_dir: Path, task: str) -> dict[int, str]:
 
 
 class _AskedDocs(Sequence[Any]):
-    """Docs by the places that they had."""
+    """Docs by the positions that they had."""
 
     def __init__(
         self,

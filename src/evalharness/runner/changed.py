@@ -1,4 +1,4 @@
-"""What of a run that has to go on isn't what it began with: two manifests in, a few words for each change out."""
+"""What has changed for a run that has to continue: two manifests in, a short description of each change out."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _LONGEST = 60
 def describe_changes(
     begun: Manifest, now: Manifest, tasks: Sequence[LoadedTask], ignored: Sequence[str]
 ) -> str:
-    """What changed since the run began, the first few of all that did.
+    """What changed since the run began: the first few changes.
 
     Args:
         begun: the run's manifest; its tasks are those that were finished.
-        now: of the same run, were it to begin now.
+        now: the manifest that the same run would have if it began now.
         tasks: as they are now.
         ignored: engine settings that no number depends on.
     """
     found = [*_weights(begun, now), *_settings(begun, now, ignored), *_tasks(begun, tasks)]
     if not found:
-        found = ["a task or its docs (which one isn't kept of tasks that didn't end)"]
+        found = ["a task or its docs (which one isn't known for tasks that didn't finish)"]
     return some(found, _MOST_SHOWN)
 
 
@@ -80,7 +80,7 @@ def _tasks(begun: Manifest, tasks: Sequence[LoadedTask]) -> Iterator[str]:
         if old.task_hash != task.task_hash():
             yield f"task {task.name} (version {old.version} -> {task.version}: its prompt, filters or metrics)"
         if old.dataset_fingerprint != task.docs_fingerprint():
-            yield f"docs of {task.name} ({old.num_docs} -> {task.num_docs}, or other ones)"
+            yield f"docs of {task.name} ({old.num_docs} -> {task.num_docs}, or different ones)"
 
 
 def _that_count(config: Mapping[str, Any], ignored: Sequence[str]) -> dict[str, Any]:

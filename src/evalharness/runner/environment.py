@@ -1,4 +1,4 @@
-"""What the run ran on: package versions, hardware, the code's own commit."""
+"""The run's environment: package versions, hardware, the code's commit."""
 
 from __future__ import annotations
 

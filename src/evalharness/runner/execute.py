@@ -42,27 +42,27 @@ from evalharness.tasks.user_code import Stepwise, UserCodeError
 CHUNK = 32
 """Samples built at a time in the builder thread."""
 TRIES = 2
-"""A failed request is sent once more before it is recorded as failed."""
+"""Times that a failed request is sent again before it is recorded as failed."""
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class TaskProgress:
-    """Where one task stands."""
+    """The progress of one task."""
 
     loaded: LoadedTask
     num_done: int = 0
-    """Samples that are back, failures included."""
+    """Finished samples, including failures."""
     started_at: float | None = None
     """`time.perf_counter` of the first request."""
     finished_at: float | None = None
     primed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the first prompt was computed: what all prompts of the task begin with is in the engine's cache then."""
+    """Set when the first prompt was computed: the common prefix of the task's prompts is then in the engine's cache."""
     unsound: Failure | None = None
-    """Why no generation is believed: the engine's log-likelihoods of the first prompt are none."""
+    """Why generations are not trusted: the engine's log-likelihoods of the first prompt are invalid."""
     load: Load = field(default_factory=Load)
-    """What the task has in flight, over time."""
+    """The task's samples in flight, over time."""
 
     @property
     def num_expected(self) -> int:
@@ -71,7 +71,7 @@ class TaskProgress:
 
     @property
     def is_done(self) -> bool:
-        """Every sample is back."""
+        """Whether every sample is finished."""
         return self.num_done == self.num_expected
 
     @property
@@ -91,7 +91,7 @@ class Sender:
     identity: str
     """What changes outputs besides the request: weights and numerics."""
     responses: Responses | None = None
-    """Those that are on disk already."""
+    """Responses that are on disk already."""
 
     async def __call__(self, request: Request | Failure) -> Response:
         """The response, or a Failure. An EngineError passes through: the engine is dead."""
@@ -114,18 +114,18 @@ class Sender:
         return Failure(kind="request", message=error)
 
     def _find(self, request: Request, key: str) -> Found | None:
-        """Its response that is on disk already; one that is none (of an earlier version) is asked for again."""
+        """Its stored response, if any; an invalid one (of an earlier version) is requested again."""
         found = self.responses.get(key) if self.responses is not None else None
         return found if found and find_problem(request, found.response) is None else None
 
     async def prime(self, sample: Sample) -> bool:
-        """Put a generation's prompt into the engine's cache, which is done long before its answer is.
+        """Put a generation's prompt into the engine's cache, which takes much less time than its answer.
 
         Returns:
-            Whether the others of its task may follow; not for log-likelihoods, which are no longer than their prompt.
+            Whether the task's other requests may follow; not for log-likelihoods, which are no longer than their prompt.
 
         Raises:
-            UnsoundResponseError: the prompt has no log-likelihood; what the model would generate from it is no answer.
+            UnsoundResponseError: the prompt has no valid log-likelihood, so that a generation from it can't be trusted.
         """
         request = next(
             iter(sample.plans[0].requests), None
@@ -157,12 +157,12 @@ async def execute(
     """Run all samples of all tasks.
 
     Args:
-        tasks: brought forward while it runs.
+        tasks: updated while they run.
         lm: turns instances into requests.
         sender: serves requests.
         prompting: how prompts are written.
         max_in_flight: samples handed to the engine at once.
-        on_sample: called with every finished sample, which nothing here keeps; the task is done with its last.
+        on_sample: called with every finished sample, which isn't kept here; a task is done with its last.
 
     Raises:
         EngineError: the engine died.
@@ -185,7 +185,7 @@ async def execute(
                 if is_primed:
                     task.primed.set()
             else:
-                # The others of a task wait for its first, or each would compute the shared few-shots by itself.
+                # The other requests of a task wait for its first, or each would compute the shared few-shots on its own.
                 # The engine has the tasks before this one to work on meanwhile.
                 await task.primed.wait()
             with task.load:
@@ -238,7 +238,7 @@ async def _converse(
     (instance, *_) = sample.instances
 
     async def apart(request: Request | Failure) -> Response:
-        # In a task of its own: what the engine takes is not the conversation's time.
+        # In a separate asyncio task: the engine's time is not the conversation's.
         return await asyncio.create_task(sender(request))
 
     dialogue = conversation.begin(str(instance.args[0]), lm, apart)

@@ -36,10 +36,10 @@ def score_groups(
     tasks: Iterable[LoadedTask],
     scores: Mapping[str, TaskScores],
 ) -> list[MetricRecord]:
-    """Metrics of all groups that lm-eval aggregates, those within groups too; members without a score leave no group.
+    """Metrics of all groups that lm-eval aggregates, also within groups; a group with a member without a score has none.
 
-    The value is lm-eval's; the interval is of the members' means, each with its weight in the group. Members of which
-    random docs were taken weigh by the docs they have, so that the group's score estimates that of all docs.
+    The value is lm-eval's; the interval is that of the members' weighted means. Members of which random docs were taken
+    are weighted by the docs they have in all, so that the group's score estimates that of all docs.
 
     Args:
         groups: by name, as loaded.
@@ -133,7 +133,7 @@ def _numbers(scores: TaskScores, key: Key) -> Sequence[float] | None:
 
 
 def _as_lm_eval(scores: TaskScores) -> dict[str, Any]:
-    """The table `Group.aggregate` reads, in which nothing makes it divide by zero.
+    """The table that `Group.aggregate` reads, without anything that makes it divide by zero.
 
     No standard errors, which it pools over the docs less the tasks (ours are used); and a size above zero.
     """

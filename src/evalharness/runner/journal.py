@@ -1,7 +1,7 @@
-"""Every response on disk within a second of its arrival: what was finished is never lost.
+"""Every response is on disk within a second of its arrival, so that finished work is never lost.
 
 One file per start of the run in its `journal/` folder, one line per response (`journal_lines`). Appended, fsynced in
-batches, never rewritten. No database, because shared disks are NFS as often as not.
+batches, never rewritten. Not a database, because shared disks are often NFS.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ FLUSH_EVERY_S = 1.0
 
 
 class Journal:
-    """Appends responses. Use as an async context manager: leaving it writes what is left.
+    """Appends responses. Use as an async context manager, which writes the rest on leaving.
 
-    A disk that can't take them cancels the task that entered it, at once; leaving it then raises WriteError.
+    A failed write cancels the task that entered it, at once; leaving it then raises WriteError.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open a new file in `folder`, which is made when it isn't there.
+        """Open a new file in `folder`, which is made if needed.
 
         Raises:
             WriteError: the disk is full or can't be written.
@@ -52,11 +52,11 @@ class Journal:
         self._writer = threading.Thread(target=self._write_until_closed, daemon=True)
 
     def append(self, key: str, response: Generation | Scores) -> None:
-        """Take a response; it is on disk within `FLUSH_EVERY_S` and the time of writing."""
+        """Add a response; it is on disk within `FLUSH_EVERY_S` and the time of writing."""
         self._pending.append(to_line(key, response))
 
     def append_line(self, line: bytes) -> None:
-        """Take a whole line of another journal as it is."""
+        """Add a whole line of another journal as it is."""
         assert line.endswith(b"\n")
         self._pending.append(line)
 
@@ -69,7 +69,7 @@ class Journal:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
-        """Write what is left and close."""
+        """Write the rest and close."""
         self._closing.set()
         try:
             await asyncio.to_thread(self._writer.join)
@@ -81,7 +81,7 @@ class Journal:
             self._owner.uncancel()
         if kind is None or (self._has_cancelled and kind is asyncio.CancelledError):
             raise self._error from error
-        logger.error("%s", self._error)  # what ended the work first is what the user is told
+        logger.error("%s", self._error)  # the user sees what ended the work first
 
     def _write_until_closed(self) -> None:
         # A thread of its own: the event loop may be busy for seconds with scoring.
@@ -103,14 +103,14 @@ class Journal:
             return
         try:
             while rest:
-                # A full disk takes a part; the whole lines in it are responses like any other.
+                # A full disk may accept a part of it; whole lines in that part are responses like any other.
                 rest = rest[os.write(self._descriptor, rest) :]
         finally:
             os.fsync(self._descriptor)
 
 
 def _new_file(folder: Path) -> tuple[Path, int]:
-    """A file that no other process has, and its descriptor; its name is on disk too."""
+    """A file that no other process has opened, and its descriptor; its name is on disk too."""
     for number in itertools.count(len(list(folder.glob("*.jsonl")))):
         path = folder / f"{number:04d}.jsonl"
         with contextlib.suppress(FileExistsError):

@@ -2,8 +2,8 @@ r"""A response <-> one line of a journal.
 
     {"key":"<sha256 of the request>","crc":"<8 hex digits>","type":"Generation","response":{...}}\n
 
-`crc` is the crc32 of the key and of all that follows `crc`. A line that isn't whole (torn by a kill or a full disk) or
-doesn't fit its checksum is no response. Lines without `crc` are of an earlier version and taken as they are.
+`crc` is the crc32 of the key and of all that follows `crc`. A line that is incomplete (torn by a kill or a full disk)
+or doesn't match its checksum is ignored. Lines without `crc` are of an earlier version and taken as they are.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from evalharness.engines.requests import (
 
 _START = b'{"key":"'
 KEY = slice(len(_START), len(_START) + 64)
-"""Where a line has its key."""
+"""The position of the key in a line."""
 _CHECKED, _UNCHECKED = b'","crc":"', b'","type":"'
-"""What follows the key: with a checksum, and in an earlier version's line."""
+"""What follows the key, with a checksum and in lines of an earlier version."""
 _CRC = slice(KEY.stop + len(_CHECKED), KEY.stop + len(_CHECKED) + 8)
 _AFTER_CRC = b'",'
 _REST = slice(_CRC.stop + len(_AFTER_CRC), None)
@@ -55,7 +55,7 @@ def parse_line(line: bytes) -> tuple[str, Generation | Scores] | None:
 
 
 def is_intact(line: bytes) -> bool:
-    """Whether a line is whole and fits its checksum, if it has one; what it holds is not looked at."""
+    """Whether a line is complete and matches its checksum, if it has one; its content is not read."""
     if not (line.startswith(_START) and line.endswith(b"}\n")):
         return False
     if line.startswith(_UNCHECKED, KEY.stop):
@@ -84,7 +84,7 @@ def _fields(response: Generation | Scores) -> dict[str, Any]:
 
 
 def _names(record: type) -> tuple[str, ...]:
-    # `is_reused` is said by who reads a line, not by the line.
+    # `is_reused` is set by the reader of a line, not stored in it.
     return tuple(field.name for field in fields(record) if field.name != "is_reused")
 
 

@@ -1,7 +1,7 @@
 """An engine that is loaded when a request first needs it: a run whose answers are all on disk loads nothing.
 
-What the engine would say of itself is taken from an earlier run of the same weights on the same engine with the same
-settings and packages; when there is none, the engine is loaded at once.
+The engine's description of itself is taken from an earlier run of the same weights on the same engine with the same
+settings and packages; if there is none, the engine is loaded at once.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _INFO_DOESNT_DEPEND_ON = ("max_in_flight", "scoring", "seed")
 
 
 class DeferredEngine:
-    """Loads its engine with the first request that comes."""
+    """Loads its engine with the first request."""
 
     def __init__(self, info: EngineInfo, load: Load) -> None:
         """Nothing is loaded yet.
 
         Args:
-            info: what the engine is expected to say of itself.
+            info: the expected description of the engine.
             load: loads it.
         """
         self.info = info
@@ -62,10 +62,10 @@ class DeferredEngine:
             if self._engine is None:
                 engine = await self._load()
                 if _as_one(engine.info) != _as_one(self.info):
-                    # Prompts were cut and keys made for the other; the next start knows this one.
+                    # Prompts were cut and keys made for the other engine; the next start knows this one.
                     await engine.close()
                     raise EngineError(
-                        f"the engine is not what it was in an earlier run ({_differences(self.info, engine.info)}); "
+                        f"the engine differs from that of an earlier run ({_differences(self.info, engine.info)}); "
                         "give the same command again"
                     )
                 self._engine, self.info = engine, engine.info
@@ -73,11 +73,11 @@ class DeferredEngine:
 
 
 def known_info(results_dir: Path, manifest: Manifest) -> EngineInfo | None:
-    """What the engine said of itself in the newest run of the same weights, engine settings and packages.
+    """The engine's description in the newest run of the same weights, engine settings and packages.
 
     Args:
         results_dir: where the runs are.
-        manifest: of the run that is about to load it; it knows itself when it was started before.
+        manifest: of the run that is about to load it; it is found itself if it was started before.
     """
     wanted = _setting(manifest)
     for run in [manifest, *list_runs(results_dir)]:
@@ -103,7 +103,7 @@ def _setting(run: Manifest) -> dict[str, Any]:
 
 
 def _as_one(info: EngineInfo) -> EngineInfo:
-    """Without what changes no answer: how many engines share the work."""
+    """Without settings that change no answer, such as how many engines share the work."""
     return replace(info, num_replicas=1, num_lost=0)
 
 

@@ -25,11 +25,11 @@ def likelihood_estimate(
 ) -> Estimate | None:
     """Perplexity or bits per byte, as lm-eval's own aggregation gives it; None for another aggregation.
 
-    All three are functions of the log-likelihood per word (or doc, or byte), which is near to normal: its interval is
-    Student's by the jackknife, and theirs is what it becomes.
+    All three are functions of the log-likelihood per word (or doc, or byte), which is close to normal: its interval is
+    Student's by the jackknife, which is transformed into theirs.
 
     Args:
-        aggregation: the metric's.
+        aggregation: the metric's aggregation.
         items: log-likelihoods (nats), or pairs of one with its number of words or bytes.
         clusters: the source of each.
     """

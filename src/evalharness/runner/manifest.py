@@ -1,4 +1,4 @@
-"""What the manifest says of a run: what it ran, on what, and what each task came to."""
+"""The manifest of a run: what it ran, on what, and the outcome of each task."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ from evalharness.tasks.loaded_task import (
 from evalharness.tasks.sampling import sampling_params, sampling_words
 
 CUT_REASONS = ("length", "unclosed")
-"""How a generation ends that its limit ended."""
+"""The finish reason of a generation that reached its limit."""
 _MAX_IN_DOUBT = 0.01
-"""With a larger share of answers cut or empty, a score is shown with its bounds."""
+"""If a larger share of answers is cut or empty, a score is shown with its bounds."""
 _NUMBER = re.compile(r"(took longer than \S+ s)|\d+")
-"""A number of a reason; a limit is the same for all samples, and stays."""
+"""A number in a reason; a time limit is the same for all samples, and stays."""
 _REASON_LENGTH = 200
 _REASONS_KEPT = 100
-"""Different reasons that a running task remembers; memory must not grow with the run."""
+"""Most different reasons that a running task remembers, so that memory doesn't grow with the run."""
 
 
 def begin_manifest(prepared: Prepared) -> Manifest:
-    """The manifest of a run that is about to start: its input in full, nothing of its outcome."""
+    """The manifest of a run that is about to start: its whole input, and nothing of its outcome."""
     config = prepared.config
     plain = _plain(config)
     return Manifest(
@@ -99,7 +99,7 @@ def _run_id(config: Config) -> str:
 
 @dataclass(slots=True)
 class Counts:
-    """What a task's samples came to so far; the names are those of `TaskSummary`."""
+    """Counts over a task's samples so far; the names are those of `TaskSummary`."""
 
     num_samples: int = 0
     num_errors: int = 0
@@ -120,7 +120,7 @@ class Counts:
     reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
-        """Take a finished sample; tokens count where they were computed now."""
+        """Count a finished sample; tokens count only if they were computed in this run."""
         self.num_samples += 1
         self._add_prompt(sample)
         failure = sample.failure
@@ -144,7 +144,7 @@ class Counts:
         self.num_reused += is_reused
 
     def _add_prompt(self, sample: Sample) -> None:
-        plan = sample.plans[0]  # the draws of a doc have one prompt
+        plan = sample.plans[0]  # the draws of a doc share a prompt
         self.num_split_tokens += plan.num_split_tokens
         self.num_doubled_bos += plan.has_doubled_bos
         self.num_cut_prompts += sample.is_cut
@@ -153,7 +153,7 @@ class Counts:
         self.num_without_gold += sample.is_without_gold
 
     def _add_reason(self, failure: Failure) -> None:
-        """Numbers differ from sample to sample of one reason, so they are left out of it."""
+        """Numbers differ between samples with the same reason, so they are left out."""
         reason = _NUMBER.sub(lambda m: m[1] or "N", one_line(f"{failure.kind}: {failure.message}"))
         reason = reason[:_REASON_LENGTH]
         if reason in self.reasons or len(self.reasons) < _REASONS_KEPT:
@@ -169,14 +169,14 @@ def summarize(
     remarks: Sequence[str] = (),
     sampling: SamplingConfig | None = None,
 ) -> TaskSummary:
-    """What a task came to: counts of all that went wrong, tokens, time, identity.
+    """The outcome of a task: counts of all that went wrong, tokens, time, identity.
 
     Args:
         loaded: the task.
         counts: of its samples.
         wall_s: seconds.
         max_error_rate: share of failed samples above which the task is failed.
-        remarks: more that a reader has to know.
+        remarks: further remarks for the reader.
         sampling: the run's.
     """
     status = task_status(
@@ -216,7 +216,7 @@ def _sampling(loaded: LoadedTask, own: SamplingConfig) -> str:
 
 
 def _on_subset(loaded: LoadedTask) -> Iterator[str]:
-    """What of a draw from categories isn't proportional."""
+    """Remarks where a draw from categories isn't proportional."""
     subset = loaded.subset
     if subset.num_raised:
         yield (
@@ -226,7 +226,7 @@ def _on_subset(loaded: LoadedTask) -> Iterator[str]:
     if subset.num_empty:
         yield (
             f"{subset.num_empty} of {len(subset.counts)} categories have no doc: the limit of {len(subset.doc_ids)} is smaller "
-            "than their number, so docs were drawn without regard to them; a larger run.limit has all"
+            "than their number, so docs were drawn regardless of category; a larger run.limit covers all"
         )
 
 
@@ -235,20 +235,20 @@ def _on_prompts(counts: Counts) -> Iterator[str]:
     of_all = f"of {counts.num_samples} samples"
     if num := counts.num_without_system:
         yield (
-            f"the chat template takes no system text, which is left out in {num} {of_all} "
+            f"the chat template takes no system text, so it is left out in {num} {of_all} "
             "(the task's description, model.system_instruction)"
         )
     if num := counts.num_own_fewshots:
         yield f"the doc itself is among the few-shots of {num} {of_all}, with its answer; {OWN_FEWSHOT}"
     if num := counts.num_without_gold:
         yield (
-            f"what is right is none of the choices in {num} {of_all}, which count as wrong whatever is answered; "
+            f"the right answer is none of the choices in {num} {of_all}, which count as wrong in any case; "
             "`task check` names the docs"
         )
     if num := counts.num_split_tokens:
         what = "choice is" if num == 1 else "choices are"
         yield (
-            f"{num} {what} encoded apart from the context, as one token would span both; "
+            f"{num} {what} encoded separately from the context, as one token would span both; "
             "`task preview` shows where"
         )
     if num := counts.num_doubled_bos:
@@ -260,7 +260,7 @@ def _on_prompts(counts: Counts) -> Iterator[str]:
 
 
 def with_scores(summary: TaskSummary, loaded: LoadedTask, scores: TaskScores) -> TaskSummary:
-    """The summary with what a reader has to know of the task's scores."""
+    """The summary with remarks on the task's scores."""
     main = loaded.main_metric()
     remarks = [
         f"{metric}{'' if filter_ == 'none' else f' ({filter_})'}: {why}"
@@ -293,7 +293,7 @@ _DOUBT = "were cut by a limit or are empty"
 
 
 def describe_doubt(doubt: Doubt, higher_is_better: bool) -> str:
-    """What hangs on answers that were cut or are empty, for a reader of the score."""
+    """How much of the score depends on answers that were cut or are empty, in words."""
     share = doubt.num_cut / doubt.num_scored
     percent = float(f"{100 * share:.2g}")
     what = f"{percent:g} % of answers ({doubt.num_cut} of {doubt.num_scored}) {_DOUBT}"
@@ -319,7 +319,7 @@ def task_status(num_samples: int, num_errors: int, num_expected: int, max_error_
 
 
 def what_failed(summary: TaskSummary) -> str:
-    """Why a task is not complete, and the way out where there is one."""
+    """Why a task is not complete, and the way out if there is one."""
     if summary.status == "partial":
         return f"{summary.num_samples} of {summary.num_docs * summary.repeats} samples"
     if not summary.num_errors and summary.remarks:

@@ -1,7 +1,6 @@
-"""What a scorer may give for a sample, and an aggregation for a task: finite numbers, or what an aggregation takes.
+"""Values that a scorer may return for a sample, or an aggregation for a task: finite numbers, or an aggregation's items.
 
-The code that gives them is the task's own, so anything may come: what is no value is the sample's error, named, and
-never a number.
+The code is the task's own, so it may return anything: what is not a value becomes the sample's error, with the reason.
 """
 
 from __future__ import annotations
@@ -21,27 +20,27 @@ _NUMBERS = (int, float, np.floating, np.integer, np.bool_, Fraction, Decimal)
 def checked_scores(
     given: Any, aggregations: Mapping[str, Callable[[list[Any]], Any] | None]
 ) -> dict[str, Any]:
-    """Metric -> a sample's value: a float where the metric is a mean, else what its aggregation takes.
+    """Metric -> a sample's value: a float if the metric is a mean, else an item of its aggregation.
 
     A metric that the task doesn't declare is a mean, as in lm-eval. NaN of a metric with lm-eval's `nanmean` means that
     the sample doesn't count for it, and is left out.
 
     Args:
-        given: what `process_results` gave.
+        given: what `process_results` returned.
         aggregations: the task's, by metric.
 
     Raises:
-        TypeError: no dict, or a value that is no number where one is needed.
-        ValueError: a number that is none: NaN, infinite or too large.
+        TypeError: not a dict, or not a number where one is needed.
+        ValueError: NaN, infinite or too large.
     """
     if not isinstance(given, Mapping):
-        raise TypeError(f"process_results gave {reprlib.repr(given)}, not a dict of metrics")
+        raise TypeError(f"process_results returned {reprlib.repr(given)}, not a dict of metrics")
     if not given:
-        raise ValueError("process_results gave no metric")
+        raise ValueError("process_results returned no metric")
     scores: dict[str, Any] = {}
     for name, value in given.items():
         if not isinstance(name, str):
-            raise TypeError(f"process_results gave the metric {reprlib.repr(name)}, not a name")
+            raise TypeError(f"process_results returned the metric {reprlib.repr(name)}, not a name")
         aggregation = aggregations.get(name)
         if is_mean(aggregation):
             number = to_number(name, value, may_be_nan=aggregation_name(aggregation) == "nanmean")
@@ -78,7 +77,7 @@ def to_number(name: str, value: Any, *, may_be_nan: bool = False) -> float:
     except (OverflowError, ValueError):
         raise ValueError(f"metric {name!r} is too large for a number") from None
     if math.isinf(number) or (math.isnan(number) and not may_be_nan):
-        raise ValueError(f"metric {name!r} is {number}, which is no score")
+        raise ValueError(f"metric {name!r} is {number}, which is not a score")
     return number
 
 
@@ -104,10 +103,10 @@ def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
 
 
 def aggregation_name(aggregation: object) -> str:
-    """The name of its function; empty for what has none."""
+    """The name of its function; empty if it has none."""
     return str(getattr(aggregation, "__name__", ""))
 
 
 def is_lm_evals(aggregation: object) -> bool:
-    """Whether it takes what lm-eval's metrics give; a task's own may take None for what doesn't apply."""
+    """Whether it is one of lm-eval's; a task's own may accept None for samples that it doesn't apply to."""
     return str(getattr(aggregation, "__module__", "")).startswith("lm_eval.api")

@@ -1,4 +1,4 @@
-"""Everything a run needs, found and checked before any weights are loaded and before anything is written."""
+"""Finds and checks everything a run needs, before any weights are loaded and before anything is written."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Prepared:
-    """A run whose input is right."""
+    """A run whose input is valid."""
 
     config: Config
     weights: Weights
@@ -55,15 +55,15 @@ class Prepared:
     suite: LoadedSuite
     prompting: Prompting
     max_model_len: int | None
-    """What the engine is asked for; None leaves it the choice."""
+    """The engine's context length; None leaves it to the engine."""
     template_date: str | None = None
-    """What the chat template takes for today; None where it doesn't write it."""
+    """The date that the chat template writes as today's; None if it writes none."""
     remarks: list[str] = field(default_factory=list)
-    """What a reader of the run has to know already."""
+    """Remarks on the run that are known before it starts."""
 
 
 def prepare(config: Config) -> Prepared:
-    """Find and check everything a run needs, in the order of what is cheapest to find wrong."""
+    """Find and check everything a run needs, the cheapest checks first."""
     if config.data.offline or config.data.mirror:
         go_offline()
     _check_results(Path(config.results_dir), config.run)
@@ -132,7 +132,7 @@ def prepare(config: Config) -> Prepared:
 
 
 def _check_weights(config: Config, path: Path, info: CheckpointInfo) -> CheckpointInfo:
-    """The same, with what is worth saying of weights that fit their architecture; others are refused."""
+    """The checkpoint with remarks on its architecture; weights that don't fit it are refused."""
     check = checkpoint.check_architecture(path, is_text_only=config.model.is_text_only)
     for remark in check.remarks:
         logger.warning("%s: %s", config.model.name, remark)
@@ -142,7 +142,7 @@ def _check_weights(config: Config, path: Path, info: CheckpointInfo) -> Checkpoi
 def _with_adapter(
     config: Config, path: Path, adapter: Path, info: CheckpointInfo
 ) -> CheckpointInfo:
-    """The same with the adapter over it, which is held against its base before anything is loaded."""
+    """The checkpoint with its adapter, which is checked against the base before anything is loaded."""
     info = checkpoint.with_adapter(info, checkpoint.inspect_adapter(adapter))
     spec = describe(config.engine)
     if not spec.loads_weights:
@@ -174,7 +174,7 @@ def _check_results(results_dir: Path, run: RunConfig) -> None:
 
 
 def _may_continue(run_dir: Path, resume: Resume) -> bool:
-    """There is an unfinished run there; whether it is the same experiment shows when the tasks are loaded."""
+    """Whether there is an unfinished run; whether it is the same experiment is known once the tasks are loaded."""
     if resume is Resume.never or not (run_dir / layout.MANIFEST).is_file():
         return False
     return load_manifest(run_dir).status != "complete"
@@ -191,7 +191,7 @@ def _refuse_scoring(served: EngineInfo, suite: LoadedSuite) -> None:
 
 
 def _refuse_settings(config: Config, suite: LoadedSuite) -> None:
-    """Settings that the server would have to have beside OpenAI's."""
+    """Settings that the server would have to support beyond OpenAI's."""
     from evalharness.engines.openai.engine import own_settings
 
     for task in suite.tasks:
@@ -207,7 +207,7 @@ def _refuse_settings(config: Config, suite: LoadedSuite) -> None:
 
 
 def _lost_tokens(config: Config, tokenizer: Any, suite: LoadedSuite) -> Iterator[str]:
-    """What of a run's tags and stop strings a server may keep to itself that tells no token ids."""
+    """A warning of the tags and stop strings that a server without token ids may leave out of its texts."""
     special = set(special_tokens(tokenizer).values())
     wanted = [config.model.think_start, config.model.think_end]
     for task in suite.tasks:
@@ -216,13 +216,13 @@ def _lost_tokens(config: Config, tokenizer: Any, suite: LoadedSuite) -> Iterator
             wanted += sampling_params(kwargs, config.sampling).stop
     if lost := [text for text in dict.fromkeys(wanted) if text in special]:
         yield (
-            f"the server doesn't tell which tokens it generated, and may leave special tokens out of its texts: "
-            f"{', '.join(lost)} may end no thinking and no answer (a vLLM server tells)"
+            f"the server doesn't report which tokens it generated, and may leave special tokens out of its texts: "
+            f"{', '.join(lost)} may then end no thinking and no answer (a vLLM server reports them)"
         )
 
 
 def _check_conversation(config: Config, tokenizer: Any) -> None:
-    """That the chat template goes on behind an answer, where the strategy needs it."""
+    """Check that the chat template can continue after an answer, if the strategy needs it."""
     if config.strategy.kind not in (StrategyKind.self_correct, StrategyKind.verify):
         return
     lm = EngineLM(tokenizer, 1, model=config.model)
@@ -247,7 +247,7 @@ def is_chat_model(config: Config, path: Path) -> bool:
 
 
 def _check_vocabulary(config: Config, tokenizer: Any, info: CheckpointInfo) -> None:
-    """A model may have more tokens than its tokenizer, never fewer; added ones, which no prompt need have, aside."""
+    """A model may have more tokens than its tokenizer, never fewer, except for added ones, which no prompt needs."""
     size, num = info.vocab_size, int(tokenizer.vocab_size)
     if size and num > size:
         raise CheckpointError(
@@ -257,7 +257,7 @@ def _check_vocabulary(config: Config, tokenizer: Any, info: CheckpointInfo) -> N
 
 
 def load_tokenizer(config: Config, path: Path) -> Any:
-    """The checkpoint's tokenizer, with the chat template that the model entry wants.
+    """The checkpoint's tokenizer, with the model entry's chat template.
 
     Raises:
         CheckpointError: damaged, or the template isn't there.
@@ -268,7 +268,7 @@ def load_tokenizer(config: Config, path: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             path, trust_remote_code=config.model.trust_remote_code
         )
-    except Exception as e:  # transformers raises anything on a damaged tokenizer
+    except Exception as e:  # transformers may raise anything on a damaged tokenizer
         first = (str(e).splitlines() or [type(e).__name__])[0]
         raise CheckpointError(f"model {config.model.name!r}: tokenizer in {path}: {first}") from e
     choose_template(tokenizer, config.model)

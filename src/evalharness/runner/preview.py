@@ -44,9 +44,9 @@ from evalharness.tasks.subsets import Subset
 from evalharness.tasks.templates import Template, check_template, template_remarks
 
 _PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
-"""Tokenizers that tokenizer.json describes wholly."""
+"""Tokenizers that tokenizer.json describes completely."""
 _MOST_IDS = 10
-"""Docs of a limit that a message names."""
+"""Most docs that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Choice:
     text: str
     num_tokens: int
     is_split: bool = False
-    """A token would span context and choice, so that the choice is encoded by itself."""
+    """A token would span context and choice, so the choice is encoded separately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +78,9 @@ class Preview:
     prompt: str
     """Text with the chat template applied, without what the tokenizer adds."""
     tokens: tuple[Token, ...]
-    """What is sent; the first of them may be a BOS that the tokenizer added."""
+    """The tokens that are sent; the first may be a BOS that the tokenizer added."""
     bos_places: tuple[int, ...]
-    """Where the BOS token stands in `tokens`."""
+    """Positions of the BOS token in `tokens`."""
     target: str
     num_fewshot: int
     fewshots: tuple[Any, ...] = ()
@@ -99,22 +99,22 @@ class Preview:
     is_cut: bool = False
     """The prompt's oldest tokens are dropped to fit the context."""
     is_without_system: bool = False
-    """The chat template takes no system text, so that it is left out."""
+    """The chat template takes no system text, so it is left out."""
     template_date: str | None = None
     """What the chat template writes as today's date."""
     remarks: tuple[str, ...] = ()
-    """What of the model entry's settings has no effect."""
+    """Settings of the model entry that have no effect."""
     doc: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Previewer:
-    """A model entry's way to write and encode prompts."""
+    """How a model entry's prompts are written and encoded."""
 
     lm: EngineLM
     prompting: Prompting
     remarks: tuple[str, ...] = ()
-    """What of the model entry's settings has no effect."""
+    """Settings of the model entry that have no effect."""
 
     @classmethod
     def of(cls, config: Config) -> Previewer:
@@ -172,7 +172,7 @@ class Previewer:
         return self._preview(loaded, sample, getattr(sampler, "last_drawn", ()) if shots else ())
 
     def sizes(self, loaded: LoadedTask, num_docs: int) -> Iterator[PromptSize]:
-        """How long the requests of a task's first docs are."""
+        """Lengths of the requests of a task's first docs."""
         samples = build_samples(loaded, self.lm, self.prompting)
         for sample in islice(samples, num_docs):
             plan = sample.plans[0]
@@ -195,13 +195,13 @@ class Previewer:
                 )
 
     def _answer(self, sample: Sample, request: GenerateRequest | ScoreRequest) -> int:
-        """Tokens that the answer may take: the request itself asks for no more than there is room for."""
+        """Most tokens of the answer; the request asks for no more than fit."""
         if isinstance(request, GenerateRequest):
             return self.lm.sampling(sample.instances[0].args[1]).max_gen_toks
         return max(map(len, request.continuations))
 
     def _sampling(self, request: Any, arguments: Sequence[Any]) -> SamplingParams | None:
-        """With the task's stop strings: of a thinking model they are applied to the answer, not sent."""
+        """The sampling with the task's stop strings; for a thinking model they are applied to the answer, not sent."""
         if not isinstance(request, GenerateRequest):
             return None
         return replace(request.sampling, stop=self.lm.sampling(arguments[1]).stop)
@@ -272,7 +272,7 @@ def _context(request: GenerateRequest | ScoreRequest) -> Sequence[int]:
 
 
 def _tokenizer(config: Config, path: Path) -> Any:
-    """As a run's; without the seconds that `AutoTokenizer` needs to import torch, where tokenizer.json says all."""
+    """The run's tokenizer, without the seconds that `AutoTokenizer` takes to import torch if tokenizer.json is enough."""
     stated = _json(path / "tokenizer_config.json")
     is_plain = stated.get("tokenizer_class") in _PLAIN_CLASSES and "auto_map" not in stated
     if config.model.chat_template or not is_plain or not (path / "tokenizer.json").is_file():

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on; everything that libraries print goes to the run's log instead."""
+"""What a person sees while a run is in progress; all output of libraries goes to the run's log instead."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rich.text import Text
 from evalharness.errors import WriteError
 
 SHOW_EVERY_S = 0.1
-"""More often nobody could read it, and at thousands of samples a second it would take most of the time."""
+"""Updates per second; more could not be read, and would take most of the time at thousands of samples a second."""
 MAX_BARS = 6
 """Tasks shown at once under the bar of the whole run."""
 
@@ -45,7 +45,7 @@ class Capture:
         self._log = log
 
     def move_to(self, path: Path) -> None:
-        """Go on in another file, with what was captured so far at its top."""
+        """Continue in another file, with what was captured so far at its top."""
         sys.stdout.flush()
         sys.stderr.flush()
         self._log.flush()
@@ -88,7 +88,7 @@ def captured_output() -> Iterator[Capture]:
 
 
 def _flush_or_drop() -> None:
-    """Empty the buffers of what was captured: the terminal must not get what a full disk couldn't take."""
+    """Empty the buffers of captured output, so that the terminal doesn't get what a full disk couldn't hold."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -102,7 +102,7 @@ def _flush_or_drop() -> None:
 
 
 class _Count(MofNCompleteColumn):
-    """Done and total; nothing for a step without a count."""
+    """Done and total; empty for a step without a count."""
 
     def render(self, task: Task) -> Text:
         return Text() if task.total is None else super().render(task)
@@ -116,14 +116,14 @@ class _Rate(ProgressColumn):
 
 
 class _Remaining(TimeRemainingColumn):
-    """Time to the end, in words; nothing for a step without a count."""
+    """Time to the end, in words; empty for a step without a count."""
 
     def render(self, task: Task) -> Text:
         return Text() if task.total is None else Text("ETA ", style="dim") + super().render(task)
 
 
 class Bars:
-    """A bar for the run and one for each task under way; nothing when there is no terminal."""
+    """A bar for the run and one for each task in progress; nothing without a terminal."""
 
     def __init__(self, console: Console) -> None:
         """Not shown before it is entered."""
@@ -137,7 +137,7 @@ class Bars:
             _Remaining(),
             console=console,
             transient=True,
-            # rich would put what is printed above the bars, past the capture.
+            # rich would print captured output above the bars.
             redirect_stdout=False,
             redirect_stderr=False,
             disable=not console.is_terminal,
@@ -159,7 +159,7 @@ class Bars:
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """A spinner for something without a count, such as loading."""
+        """A spinner for a step without a count, such as loading."""
         row = self._progress.add_task(what, total=None)
         try:
             yield
@@ -167,11 +167,11 @@ class Bars:
             self._progress.remove_task(row)
 
     def begin(self, num_samples: int) -> None:
-        """The whole run's number of samples is known."""
+        """Set the whole run's number of samples."""
         self._all = self._progress.add_task("all tasks", total=num_samples)
 
     def advance(self, name: str, done: int, total: int) -> None:
-        """One more sample of a task is back."""
+        """Count a finished sample of a task."""
         self._num_done += 1
         now, is_last = time.monotonic(), done >= total
         if now - self._shown_at < SHOW_EVERY_S and not is_last:
@@ -189,7 +189,7 @@ class Bars:
 
 @contextlib.contextmanager
 def log_to_capture() -> Iterator[None]:
-    """Messages go to descriptor 2, which is the run's log now; afterwards logging is as it was."""
+    """Send messages to descriptor 2, now the run's log; logging is restored afterwards."""
     # Not `sys.stderr`: under pytest and in notebooks that is another file.
     log = os.fdopen(2, "w", buffering=1, closefd=False)
     root, handler = logging.getLogger(), logging.StreamHandler(log)
@@ -197,7 +197,7 @@ def log_to_capture() -> Iterator[None]:
     before, level = root.handlers[:], root.level
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # Says of every task with a dataset of its own that it could be given arguments.
+    # Logs for every task with its own dataset that it could be given arguments.
     logging.getLogger("lm_eval.api.task").setLevel(logging.ERROR)
     try:
         yield

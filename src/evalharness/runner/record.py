@@ -1,8 +1,8 @@
-"""Samples as they are stored: a row per filter, with the prompt, what came back, and the scores.
+"""Samples as they are stored: a row per filter, with the prompt, the response and the scores.
 
-The `response` column holds lm-eval's responses, from which a sample can be scored again: the text where there is one,
-else JSON, one entry per instance: `[logprob, is_greedy]` for a continuation, a number for a rolling log-likelihood, a
-text for a generation; a list of such entries where the task draws several answers.
+The `response` column holds lm-eval's responses, from which a sample can be scored again: the text if there is one, else
+JSON, one entry per instance: `[logprob, is_greedy]` for a continuation, a number for a rolling log-likelihood, a text
+for a generation; a list of such entries where the task draws several answers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Recorder:
     def __init__(
         self, loaded: LoadedTask, writer: SampleWriter, turns: TurnWriter | None = None
     ) -> None:
-        """Nothing is finished yet.
+        """Start with no finished sample.
 
         Args:
             loaded: the task.
@@ -58,7 +58,7 @@ class Recorder:
         self._scorer = TaskScorer(loaded)
 
     def add(self, sample: Sample) -> None:
-        """Take a finished sample."""
+        """Add a finished sample."""
         by_filter: Mapping[str, Scored] = {}
         answers = self._score_answers(sample)
         if sample.failure is None:
@@ -77,7 +77,7 @@ class Recorder:
             self.attempts += attempts(sample, answers)
 
     def finish(self) -> TaskScores:
-        """The samples' file is there; the metrics over them."""
+        """Finish the samples' file, and give the metrics over them."""
         self._writer.close()
         if self._turns is not None:
             self._turns.close()
@@ -90,7 +90,7 @@ class Recorder:
             self._turns.discard()
 
     def _score_answers(self, sample: Sample) -> dict[int, Answer]:
-        """Id of a turn -> its answer, for the turns that are scored; a turn that can't be is the sample's failure."""
+        """Id of a turn -> its answer, for the turns that are scored; one that can't be scored fails the sample."""
         answers: dict[int, Answer] = {}
         for tried in sample.attempts:
             if id(tried.turn) in answers or sample.failure is not None:
@@ -104,7 +104,7 @@ class Recorder:
 
 
 def is_cut(sample: Sample) -> bool:
-    """Its answer was ended by a limit, or is empty; of a conversation, what it came to."""
+    """Whether its answer (the final one of a conversation) was ended by a limit or is empty."""
     found = [r for r in sample.responses if isinstance(r, Generation)]
     if sample.turns:
         found = [t.generation for t in sample.turns if t.generation and t.purpose == "answer"][-1:]
@@ -160,7 +160,7 @@ def sample_rows(
 def turn_rows(
     loaded: LoadedTask, sample: Sample, answers: Mapping[int, Answer]
 ) -> list[TurnRecord]:
-    """A conversation's turns, in order; a failed one's as far as it came."""
+    """A conversation's turns, in order; up to the failure if it failed."""
     rows = []
     for number, turn in enumerate(sample.turns):
         answer, generation = answers.get(id(turn)), turn.generation
@@ -190,7 +190,7 @@ def turn_rows(
 
 
 def attempts(sample: Sample, answers: Mapping[int, Answer]) -> list[Attempt]:
-    """A conversation's scored answers, as what they count for."""
+    """A conversation's scored answers, with what they count for."""
     return [
         Attempt(
             doc_id=sample.doc_id,
@@ -229,11 +229,11 @@ def parse_response(
     Args:
         text: of a sample that didn't fail.
         kind: the task's output type.
-        num_instances: of the sample; None for as many as are stored, and for the one of a generation.
+        num_instances: number of the sample's instances; None for as many as are stored, and for a generation.
         num_draws: answers per instance.
 
     Raises:
-        ValueError: not what `response_text` writes for such a task.
+        ValueError: the text isn't what `response_text` writes for such a task.
     """
     if kind == "generate_until" and num_instances in (None, 1) and num_draws == 1:
         return [[text]]

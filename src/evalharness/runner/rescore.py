@@ -1,7 +1,7 @@
 """Score stored responses again, after a task's filter or metric changed: no engine, no weights, no tokenizer.
 
-The responses are those in a run's samples. A task whose requests changed, or whose docs did, can't be scored again: its
-responses answer other questions. The new scores go to a run of their own; the old run stays as it is.
+The responses are those in a run's samples. A task whose requests changed, or whose docs did, can't be scored again,
+because its responses answer other questions. The new scores go to a new run; the old run is not changed.
 """
 
 from __future__ import annotations
@@ -66,22 +66,22 @@ from evalharness.tasks.suite import (
 from evalharness.tasks.user_code import UserCodeError
 
 UNSCORED = "scoring: "
-"""How the error of a sample begins that has a response but no score."""
+"""Prefix of the error of a sample that has a response but no score."""
 
 
 @dataclass(slots=True)
 class Rescored:
-    """A run and what scoring it again gave."""
+    """A run and the outcome of scoring it again."""
 
     manifest: Manifest
-    """The new run's; the old one's when nothing was written."""
+    """The new run's manifest; the old one's if nothing was written."""
     metrics_before: list[MetricRecord]
     metrics_after: list[MetricRecord]
     num_samples: int = 0
     """Samples scored again, times filters."""
     changes: list[Change] = field(default_factory=list)
     run_dir: Path | None = None
-    """The new run's folder; None when nothing was written."""
+    """The new run's folder; None if nothing was written."""
 
 
 def rescore(
@@ -102,7 +102,7 @@ def rescore(
         is_dry: write nothing.
 
     Returns:
-        What changed. Nothing is written when nothing did.
+        What changed. Nothing is written if nothing changed.
 
     Raises:
         StoreError: the run has no samples, or they are damaged.
@@ -137,7 +137,7 @@ def rescore(
 def _chosen(
     run_dir: Path, manifest: Manifest, suite: LoadedSuite, names: Collection[str]
 ) -> dict[str, LoadedTask]:
-    """The tasks to score again, all of them able to."""
+    """The tasks to score again, after checking that all can be."""
     summaries = {summary.task: summary for summary in manifest.tasks}
     for name in names:
         if name not in summaries:
@@ -155,14 +155,14 @@ def _chosen(
             )
         _check_same_questions(loaded[name], summary)
         chosen[name] = loaded[name]
-        is_random = summary.limit_from == "random"  # the same docs may stand at other places by now
+        is_random = summary.limit_from == "random"  # the same docs may have other positions by now
         if is_random or loaded[name].docs_fingerprint() != summary.dataset_fingerprint:
             chosen[name] = with_asked_docs(loaded[name], run_dir, summary)
     for task in suite.tasks:
         siblings = {name for name in chosen if loaded[name].group == task.group}
         if siblings and task.name in summaries and task.name not in chosen:
             raise TaskError(
-                f"{sorted(siblings)[0]!r} and {task.name!r} are both in {task.group!r}: score all of it again, or nothing"
+                f"{sorted(siblings)[0]!r} and {task.name!r} are both in {task.group!r}: score all of it again, or none of it"
             )
     if not chosen:
         raise StoreError(
@@ -176,12 +176,12 @@ def _check_same_questions(task: LoadedTask, summary: TaskSummary) -> None:
     if summary.strategy != "single":
         raise TaskError(
             f"task {task.name!r} was answered with strategy={summary.strategy}, which has more answers than are scored "
-            "again here: give the run's command again; all its responses are found, and no engine is loaded"
+            "again here: repeat the run's command, which reuses all its responses and loads no engine"
         )
     if not summary.request_hash:
-        what = "was run by a version that didn't keep what scoring again needs"
+        what = "was run by a version that didn't store what rescoring needs"
     elif task.request_hash() != summary.request_hash:
-        what = "asks other questions than it did (prompt, choices, few-shots or generation settings changed)"
+        what = "sends other requests than it did (prompt, choices, few-shots or generation settings changed)"
     if what:
         raise TaskError(f"task {task.name!r} {what}: run it again, or leave it out with --task")
 
@@ -254,7 +254,7 @@ class _TaskAgain:
             yield from after
 
     def summary(self, before: TaskSummary, max_error_rate: float) -> TaskSummary:
-        """The task's summary with what scoring changes in it."""
+        """The task's summary, with the fields that scoring changes."""
         task = self._task
         status = task_status(
             before.num_samples, self._num_errors, before.num_docs * task.repeats, max_error_rate
@@ -376,7 +376,7 @@ def _finished(manifest: Manifest, summaries: Sequence[TaskSummary], wall_s: floa
         finished_at=now(),
         wall_s=wall_s,
         load_s=None,
-        # What the engine took is the old run's: sums over runs would count it twice.
+        # Engine time and tokens stay with the old run: sums over runs would count them twice.
         serve_s=None,
         num_gpus=0,
         energy_j=None,

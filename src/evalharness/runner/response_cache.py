@@ -1,6 +1,6 @@
 """Responses that are on disk already: a request that was answered once is never sent again.
 
-The journals of a results folder, found by request key. The index is two arrays of numbers (16 bytes a response), the
+The journals of a results folder, found by request key. The index is two arrays of numbers (16 bytes a response); the
 responses stay on disk and are read one at a time.
 """
 
@@ -20,7 +20,7 @@ from evalharness.engines.requests import (
 from evalharness.runner.journal_lines import KEY, parse_line
 
 _FILE_BITS = 40
-"""An offset fits below; the number of the file stands above."""
+"""Bits of an offset; the number of the file is in the bits above."""
 
 
 class Found(NamedTuple):
@@ -28,20 +28,20 @@ class Found(NamedTuple):
 
     response: Generation | Scores
     line: bytes
-    """As it stands in its journal."""
+    """The line of its journal."""
     is_own: bool
-    """In the asking run's own journal."""
+    """Whether it is in the journal of the run that asks."""
 
 
 class Responses:
-    """All whole records of some journals, by request key. Use as a context manager: it holds files open."""
+    """All complete records of some journals, by request key. Use as a context manager: it holds files open."""
 
     def __init__(self, folders: Iterable[Path], *, own: Path | None = None) -> None:
         """Index the journals in `folders`; later folders win.
 
         Args:
-            folders: each with the journal files of one run.
-            own: the one among them of the run that asks; what it holds needs no copy.
+            folders: folders with the journal files of one run each.
+            own: the folder of the run that asks; its responses need no copy.
         """
         self._files: list[BinaryIO] = []
         self._own: set[int] = set()
@@ -62,7 +62,7 @@ class Responses:
         return len(self._keys)
 
     def __enter__(self) -> Self:
-        """Nothing to begin."""
+        """Nothing to start."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -92,7 +92,7 @@ class Responses:
 
 
 def _records(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """(key, offset) of every line that is whole and begins as a record does."""
+    """(key, offset) of every complete line that has the prefix of a record."""
     offset = 0
     for line in file:
         key = line[KEY]

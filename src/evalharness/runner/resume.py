@@ -1,6 +1,6 @@
-"""Which run goes on, and which responses are there already.
+"""Which run is continued, and which responses are already stored.
 
-A run's identity is all that its numbers depend on: weights, numerics, prompts, sampling, tasks and their docs. A run that
+A run's identity is everything its numbers depend on: weights, numerics, prompts, sampling, tasks and their docs. A run that
 ended early is continued by the next one of the same identity, in its own folder; every other run may reuse the responses
 of all runs of the same results folder, because a request's key holds the weights and numerics it was answered with.
 """
@@ -40,18 +40,18 @@ _NUMBERS_DONT_DEPEND_ON = (
 
 
 def run_identity(prepared: Prepared, config: dict[str, Any], template_date: str | None) -> str:
-    """sha256 over everything that the run's numbers depend on.
+    """sha256 over everything the run's numbers depend on.
 
     Args:
         prepared: the run.
         config: its configuration as plain containers.
-        template_date: what its chat template takes for today; None where that is written nowhere.
+        template_date: what its chat template writes as today's date; None if it writes none.
     """
     engine = {k: v for k, v in config["engine"].items() if k not in _NUMBERS_DONT_DEPEND_ON}
     engine["kind"] = (
         prepared.config.engine.computes.value
     )  # one engine or several: the same numbers
-    # Where they don't matter they aren't there: an older run of the same settings has the same identity.
+    # Left out where they don't matter, so that an older run of the same settings has the same identity.
     matters = {"template_date": template_date} if template_date else {}
     settings = {name: config["run"][name] for name in ("seed", "truncation", "max_error_rate")}
     if config["run"]["rolling_as_lm_eval"]:
@@ -77,7 +77,7 @@ def run_identity(prepared: Prepared, config: dict[str, Any], template_date: str 
 
 
 def request_identity(prepared: Prepared, info: EngineInfo) -> str:
-    """What changes a response besides its request: weights, numerics, and arguments that went to the engine as they are."""
+    """What a response depends on besides its request: weights, numerics, and arguments passed through to the engine."""
     engine = prepared.config.engine
     passed = {"extra": engine.extra, "scoring": engine.scoring.value, "seed": engine.seed}
     if engine.deterministic:
@@ -88,7 +88,7 @@ def request_identity(prepared: Prepared, info: EngineInfo) -> str:
 
 
 def open_run(prepared: Prepared, manifest: Manifest, config_yaml: str) -> RunWriter:
-    """The folder this run writes to: that of an unfinished run of the same identity, or a new one.
+    """The folder that this run writes to: that of an unfinished run of the same identity, or a new one.
 
     Raises:
         StoreError: `run.resume=must` and there is none; run.id is another run's; or its process is alive.
@@ -124,7 +124,7 @@ def open_run(prepared: Prepared, manifest: Manifest, config_yaml: str) -> RunWri
 
 
 def _nothing_to_continue(prepared: Prepared, manifest: Manifest) -> StoreError:
-    """The error of a run that must go on and can't."""
+    """The error of a run that must continue and can't."""
     run_id, results_dir = prepared.config.run.id, Path(prepared.config.results_dir)
     for begun in list_runs(results_dir):
         if begun.run_id == run_id and begun.status != "complete":
@@ -132,7 +132,7 @@ def _nothing_to_continue(prepared: Prepared, manifest: Manifest) -> StoreError:
                 begun, manifest, prepared.suite.tasks, _NUMBERS_DONT_DEPEND_ON
             )
             return StoreError(
-                f"run {run_id!r} can't go on, what it began with has changed: {changes}; put it back, or start a new run, "
+                f"run {run_id!r} can't continue, because this has changed: {changes}; restore it, or start a new run, "
                 "which reuses the answers that are still good"
             )
     named = f" {run_id!r}" if run_id else ""
@@ -157,7 +157,7 @@ def _create(
 
 
 def _find_of_any_day(results_dir: Path, prepared: Prepared, manifest: Manifest) -> list[Manifest]:
-    """Runs that this one may continue, newest first: with a date that nobody set, those of other days too."""
+    """Runs that this one may continue, newest first; if no date was set, also those of other days."""
     config = prepared.config
     days = {manifest.template_date}
     if manifest.template_date and config.model.template_date is None:
@@ -168,13 +168,13 @@ def _find_of_any_day(results_dir: Path, prepared: Prepared, manifest: Manifest) 
         for run in find_unfinished(
             results_dir, run_identity(prepared, manifest.config, day), config.run.id
         )
-        if run.model == manifest.model  # the same weights may have two names: each its own runs
+        if run.model == manifest.model  # one set of weights may have two names
     ]
     return sorted(found, key=lambda run: run.started_at, reverse=True)
 
 
 def find_unfinished(results_dir: Path, identity: str, run_id: str | None) -> list[Manifest]:
-    """Runs of this identity that aren't complete (and are named so, when a name is given), newest first."""
+    """Runs of this identity that aren't complete (and have the name, if one is given), newest first."""
     return [
         manifest
         for manifest in list_runs(results_dir)
@@ -187,10 +187,10 @@ def _is_unfinished(manifest: Manifest, identity: str) -> bool:
 
 
 def claim_run(run_dir: Path, identity: str) -> RunWriter | None:
-    """The run as it is now, for this process alone; None when another goes on with it, or has finished it."""
+    """The run as it is now, locked for this process; None if another process continues or has finished it."""
     try:
         claim = Claim.take(run_dir)
-    except OSError:  # a colleague's, that we may only read
+    except OSError:  # a colleague's, which we may only read
         return None
     if claim is None:
         return None
@@ -205,7 +205,7 @@ def claim_run(run_dir: Path, identity: str) -> RunWriter | None:
 
 
 def journals(prepared: Prepared, run_dir: Path) -> list[Path]:
-    """Journals with responses this run may use: its own last, so that it wins."""
+    """Journals with responses that this run may use: its own last, so that it wins."""
     own = run_dir / layout.JOURNAL
     if not prepared.config.run.reuse:
         return [own]

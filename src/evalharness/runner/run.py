@@ -1,8 +1,8 @@
 """One run, from its configuration to its table: prepare -> execute -> score -> finish.
 
 Everything that can be wrong with the input is found in `prepare`, before any weights are loaded and before a folder is
-made. From then on nothing is lost: responses go to the journal, finished tasks to the store, and whatever ends the run
-(an interruption, a dead engine) leaves it `partial` with its reason.
+made. From then on nothing is lost: responses go to the journal, finished tasks to the store, and an early end (an
+interruption, a dead engine) leaves the run `partial` with its reason.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ logger = logging.getLogger(__name__)
 
 
 INTERRUPTED = "interrupted"
-"""The reason of a run that Ctrl-C or SIGTERM ended."""
+"""The reason of a run that was ended by Ctrl-C or SIGTERM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def run(config: Config) -> Outcome:
 
 
 class _Execution:
-    """A prepared run on its way to the end; holds what the steps share."""
+    """A prepared run in progress, with what its steps share."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class _Execution:
         self.summaries: dict[str, TaskSummary] = {}
 
     def run(self) -> Outcome:
-        """Execute; whatever happens, the manifest tells it."""
+        """Execute; the manifest records how it ended."""
         with at_the_latest(self._end_by_force):
             return self._run_to_the_end()
 
@@ -187,7 +187,7 @@ class _Execution:
                 recorder.discard()
 
     def _execute_all(self) -> str | None:
-        """Why it ended early, if it did after the engine was up."""
+        """Why it ended early, if it did so after the engine had started."""
         try:
             asyncio.run(self._run())
         except EngineError as e:
@@ -195,7 +195,7 @@ class _Execution:
                 raise
             return str(e)
         except (InterruptedRunError, KeyboardInterrupt, asyncio.CancelledError):
-            user_code.allow()  # aggregations of what is there
+            user_code.allow()  # aggregations of the finished samples
             return INTERRUPTED
         return None
 
@@ -213,13 +213,13 @@ class _Execution:
                         await until_interrupted(self._execute(engine, sender))
             finally:
                 await engine.close()
-                with contextlib.suppress(WriteError):  # what failed first is what the user is told
+                with contextlib.suppress(WriteError):  # the user sees what failed first
                     self._update(engine=asdict(engine.info))  # replicas may have been lost
 
     async def _open_engine(self, *, has_responses: bool) -> Engine:
-        """The engine; loaded by its first request where all may be answered already."""
+        """The engine; loaded by its first request if all may be answered already."""
         config = self.prepared.config
-        # A server may have other weights under the same name by now; to ask it is cheap.
+        # A server may have other weights under the same name by now, and asking it is cheap.
         may_defer = has_responses and not describe(config.engine).is_remote
         known = known_info(Path(config.results_dir), self.writer.manifest) if may_defer else None
         return DeferredEngine(known, self._load) if known else await self._load()
@@ -296,7 +296,7 @@ class _Execution:
         for task in self.tasks:
             if task.loaded.name not in self.summaries:
                 self._finish_task(task)
-        # By task, not by which ended first: the same run twice gives the same file.
+        # By task, not by which ended first, so that the same run gives the same file twice.
         metrics = [m for task in self.tasks for m in self.scores[task.loaded.name].metrics]
         ok = {n: s for n, s in self.scores.items() if self.summaries[n].status != "failed"}
         metrics += self._score_groups(ok)
@@ -341,7 +341,7 @@ class _Execution:
         )
 
     def _end_by_force(self) -> None:
-        """Say what is finished, from whatever thread: the main one may never come back."""
+        """Record what is finished, from any thread: the main one may never return."""
         if self.writer.manifest.status == "running":
             self.writer.write_metrics([m for s in list(self.scores.values()) for m in s.metrics])
             self._end("partial", INTERRUPTED)

@@ -1,4 +1,4 @@
-"""A metric's value of each sample of a task, as they come, and what they are per doc."""
+"""A metric's value for each sample of a task, as they arrive, and the values per doc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 
 class Doubt(NamedTuple):
-    """How much of a task's score hangs on answers that were cut or are empty."""
+    """How much of a task's score depends on answers that were cut or are empty."""
 
     num_cut: int
     """Samples whose answer is one of these."""
@@ -20,15 +20,15 @@ class Doubt(NamedTuple):
     low: float | None
     """The score if all of them scored 0; None for a metric that isn't a mean of values from 0 to 1."""
     high: float | None
-    """And if all of them scored 1."""
+    """The score if all of them scored 1."""
 
 
 @dataclass(slots=True)
 class SampleValues:
-    """A metric's value of each sample: 21 bytes a sample where the metric is a mean of numbers."""
+    """A metric's value for each sample: 21 bytes a sample if the metric is a mean of numbers."""
 
     values: array[float] | list[Any]
-    """A list for what another aggregation takes."""
+    """A list if the metric is not a mean of numbers."""
     doc_ids: array[int] = field(default_factory=lambda: array("q"))
     repeats: array[int] = field(default_factory=lambda: array("i"))
     is_cut: array[int] = field(default_factory=lambda: array("b"))
@@ -39,14 +39,14 @@ class SampleValues:
         return len(np.unique(self.doc_ids))
 
     def add(self, doc_id: int, repeat: int, value: Any, is_cut: bool) -> None:
-        """Take a sample's value, in any order of samples."""
+        """Add a sample's value, in any order of samples."""
         self.doc_ids.append(doc_id)
         self.repeats.append(repeat)
         self.values.append(value)
         self.is_cut.append(is_cut)
 
     def doubt(self) -> Doubt | None:
-        """What hangs on the samples whose answer was cut or is empty; None where there are none."""
+        """How much depends on the samples whose answer was cut or is empty; None if there are none."""
         is_cut = np.asarray(self.is_cut)
         num_cut, num_scored = int(is_cut.sum()), len(is_cut)
         if not num_cut:
@@ -60,15 +60,15 @@ class SampleValues:
         return Doubt(num_cut, num_scored, low, high)
 
     def draws(self) -> float:
-        """Answers per doc, on average; 1 where they aren't all 0 or 1, whose mean is a score like any other."""
+        """Mean answers per doc; 1 if they aren't all 0 or 1, whose mean is a score like any other."""
         if not isinstance(self.values, array) or not np.isin(self.values, (0.0, 1.0)).all():
             return 1.0
         return len(self.values) / self.num_docs
 
     def per_unit(self) -> Sequence[Any]:
-        """A value per doc, the mean of its repeats, in the order of docs; where the metric is no mean, one per sample.
+        """A value per doc, the mean of its repeats, in the order of docs; if the metric is not a mean, one per sample.
 
-        The order of finishing changes nothing.
+        The order in which samples finish doesn't matter.
         """
         if isinstance(self.values, array):
             return array("d", self._per_doc(np.asarray(self.values)))

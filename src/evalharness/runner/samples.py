@@ -45,13 +45,13 @@ from evalharness.tasks.random_state import seeded
 from evalharness.tasks.user_code import Bounds, UserCodeError
 
 DOCS_AT_ONCE = 16
-"""Their prompts are encoded in one call."""
+"""Docs whose prompts are encoded in one call."""
 _HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A strategy's or a task's own conversation, and what it needs besides the engine."""
+    """A conversation of a strategy or task, and what it needs besides the engine."""
 
     solve: Solve
     where: Where
@@ -77,7 +77,7 @@ class Conversation:
 
 @dataclass(slots=True)
 class Sample:
-    """One doc x repeat on its way through the run."""
+    """One doc x repeat, from its prompt to its scores."""
 
     task: str
     doc_id: int
@@ -87,20 +87,20 @@ class Sample:
     """One per draw: more than one for tasks whose own filters use several answers per doc."""
     target: str
     conversation: Conversation | None = None
-    """How its answer comes about when that isn't one request a draw; its plan's prompt is what it begins with."""
+    """How its answer is made if not by one request per draw; the conversation begins with its plan's prompt."""
     responses: list[Response] = field(default_factory=list)
-    """One per request, thinking apart."""
+    """One per request, with the thinking separated."""
     turns: list[Turn] = field(default_factory=list)
-    """Of its conversation."""
+    """The turns of its conversation."""
     attempts: list[Tried] = field(default_factory=list)
     """Answers of its conversation that are scored for the strategy's curve."""
     is_without_system: bool = False
-    """Its system text was left out, because the chat template takes none."""
+    """Whether its system text was left out, because the chat template takes none."""
     is_own_fewshot: bool = False
     is_without_gold: bool = False
-    """What is right of it is none of its choices."""
+    """Whether the right answer is none of its choices."""
     is_cut: bool = False
-    """A prompt of it lost its oldest tokens."""
+    """Whether a prompt of it lost its oldest tokens."""
 
     @property
     def failure(self) -> Failure | None:
@@ -138,10 +138,9 @@ def build_samples(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> Ite
 def _in_order(
     loaded: LoadedTask, lm: EngineLM, prompting: Prompting
 ) -> Iterator[tuple[int, Any, Asked | Failure]]:
-    """The scored docs' prompts, each as in a run of all docs.
+    """The scored docs' prompts, the same as in a run of all docs.
 
-    Chance that depends on the docs before is drawn for all docs, in their order; nothing else is done for those that
-    aren't scored.
+    Random draws that depend on earlier docs are made for all docs, in order; nothing else is done for those that aren't scored.
     """
     chance = chance_of(loaded)
     if chance is Chance.none:
@@ -160,7 +159,7 @@ def _in_order(
 
 
 def _is_own_fewshot(loaded: LoadedTask, doc: Any) -> bool:
-    """Whether the few-shots drawn last hold the doc itself, or one like it."""
+    """Whether the few-shots drawn last contain the doc itself, or an equal one."""
     drawn = getattr(getattr(loaded.task, "sampler", None), "last_drawn", ())
     if not loaded.task.config.num_fewshot:
         return False
@@ -170,16 +169,16 @@ def _is_own_fewshot(loaded: LoadedTask, doc: Any) -> bool:
 
 
 class Asked(NamedTuple):
-    """One doc's prompts and what is right of it."""
+    """One doc's prompts and its right answer."""
 
     instances: list[Instance]
     target: str
     is_without_system: bool
-    """Its system text was left out, because the chat template takes none."""
+    """Whether its system text was left out, because the chat template takes none."""
     is_own_fewshot: bool
-    """The doc stands among its own few-shots, answer included."""
+    """Whether the doc is among its own few-shots, with its answer."""
     is_without_gold: bool = False
-    """What is right of it is none of its choices."""
+    """Whether the right answer is none of its choices."""
 
 
 def _ask(
@@ -190,7 +189,7 @@ def _ask(
     doc: Any,
     bounds: Bounds | None = None,
 ) -> Asked | Failure:
-    """One doc's prompts, or why the task's own code or the template can't make them of this doc."""
+    """One doc's prompts, or why the task's own code or the template can't make them."""
     before = lm.template.num_without_system
     try:
         with (
@@ -239,10 +238,10 @@ def _ask_lm_eval(
 
 
 def _check_texts(instances: list[Instance]) -> None:
-    """Refuse a doc that asks nothing, and prompts that no tokenizer takes.
+    """Refuse a doc without a question, and prompts that no tokenizer accepts.
 
     Raises:
-        TypeError: no text.
+        TypeError: not a text.
         ValueError: nothing is asked, or half a character.
     """
     if not instances:

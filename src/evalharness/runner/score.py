@@ -43,9 +43,9 @@ from evalharness.tasks.user_code import UserCodeError
 
 BOOTSTRAP_ITERATIONS = 1000
 _SLOWEST_S = 3.6
-"""An aggregation that takes longer gets no interval: its resamples would take over an hour."""
+"""Time limit of an aggregation for which an interval is made; resampling a slower one would take over an hour."""
 _NO_ANSWER = ("", "[invalid]")
-"""What lm-eval's filters leave where they find nothing."""
+"""What lm-eval's filters return if they find nothing."""
 
 
 class Scored(NamedTuple):
@@ -63,7 +63,7 @@ class Answer(NamedTuple):
     text: str | None
     """What the filter extracted; None for nothing."""
     score: float
-    """Of the task's main metric."""
+    """Its score on the task's main metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +74,20 @@ class TaskScores:
     values: dict[tuple[str, str], Sequence[Any]]
     """(metric, filter) -> one value per scored doc (repeats averaged) or, for other aggregations, per sample."""
     clusters: dict[tuple[str, str], Sequence[str]] = field(default_factory=dict)
-    """(metric, filter) -> the source of each of these; empty where the task declares none."""
+    """(metric, filter) -> the source of each of these; empty if the task declares none."""
     problems: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(metric, filter) -> why it has no value, no interval, or an unsure one."""
+    """(metric, filter) -> why it has no value, no interval, or an unreliable one."""
     draws: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(metric, filter) -> answers per doc, on average, where they are all 0 or 1 and a value is their mean."""
+    """(metric, filter) -> mean answers per doc, if they are all 0 or 1 and a value is their mean."""
     doubt: Doubt | None = None
-    """Of the main metric, where answers were cut or are empty."""
+    """For the main metric, if answers were cut or are empty."""
     corrections: dict[tuple[str, str], float] = field(default_factory=dict)
     """(metric, filter) -> by how much its interval is narrowed; see `analysis.finite`."""
     docs_per_draw: float = 1.0
-    """Docs that each scored one stands for: N/n of random docs, else 1."""
+    """Docs that each scored doc represents: N/n for random docs, else 1."""
 
     def has_no_score(self, loaded: LoadedTask) -> bool:
-        """The main metric has no value, although samples were scored."""
+        """Whether the main metric has no value, although samples were scored."""
         main = loaded.main_metric()
         return main in self.problems and not any(m.is_main and m.n for m in self.metrics)
 
@@ -100,7 +100,7 @@ class TaskScorer:
     """
 
     def __init__(self, loaded: LoadedTask) -> None:
-        """Nothing is scored yet."""
+        """Start with nothing scored."""
         self._loaded = loaded
         self._aggregations = loaded.task.aggregation()
         self._values: dict[tuple[str, str], SampleValues] = {}
@@ -109,13 +109,13 @@ class TaskScorer:
     def score(
         self, doc_id: int, repeat: int, instances: Sequence[Instance], *, is_cut: bool = False
     ) -> dict[str, Scored] | Failure:
-        """Filter -> answer and scores of one sample, or why it can't be scored.
+        """Filter -> answer and scores of one sample.
 
         Args:
             doc_id: row of the scored split.
             repeat: 0 and up.
             instances: all of the sample's, `resps` filled.
-            is_cut: its answer was ended by a limit, or is empty.
+            is_cut: whether its answer was ended by a limit or is empty.
 
         Raises:
             InterruptedRunError: Ctrl-C or SIGTERM.
@@ -138,11 +138,11 @@ class TaskScorer:
         return by_filter
 
     def score_answer(self, instances: Sequence[Instance], text: str) -> Answer | Failure:
-        """One of a conversation's answers by the task's main filter and metric; it counts for no metric.
+        """Score one of a conversation's answers by the task's main filter and metric, without counting it.
 
         Args:
             instances: the sample's; their own responses stay.
-            text: the answer as the model gave it.
+            text: the model's answer.
 
         Raises:
             InterruptedRunError: Ctrl-C or SIGTERM.
@@ -203,7 +203,7 @@ class TaskScorer:
         )
 
     def _num_without(self, metric: tuple[str, str]) -> int:
-        """Scored samples without a value of a metric that is one of all samples."""
+        """Number of scored samples without a value of a metric that all samples should have."""
         if aggregation_name(self._aggregations.get(metric[0])) == "nanmean":
             return 0
         return self._num_scored - len(self._values[metric].doc_ids)
@@ -217,7 +217,7 @@ class TaskScorer:
     def _units(
         self, key: tuple[str, str], clusters: Mapping[tuple[str, str], Sequence[str]]
     ) -> Sequence[str] | None:
-        """The source of each value; the doc, where values are of samples and the task declares no source."""
+        """The source of each value; the doc, if values belong to samples and the task declares no source."""
         if key in clusters or self._loaded.repeats == 1:
             return clusters.get(key)
         values = self._values[key]
@@ -256,7 +256,7 @@ def _metric(
     problems: dict[tuple[str, str], str],
     factor: float,
 ) -> MetricRecord:
-    """A metric over all samples; what its aggregation can't do is noted in `problems`."""
+    """A metric over all samples; failures of its aggregation are noted in `problems`."""
     if isinstance(values, array):
         e = estimate(values, clusters, draws)
         if clusters and (few := few_sources(clusters)):
@@ -292,10 +292,10 @@ def _aggregate(
     clusters: Sequence[str] | None,
     problems: dict[tuple[str, str], str],
 ) -> Estimate:
-    """By the task's own aggregation.
+    """The value by the task's own aggregation.
 
     Raises:
-        UserCodeError: it raised, took too long or gave no number.
+        UserCodeError: it raised, took too long or returned no number.
     """
     aggregation = loaded.task.aggregation()[metric]
 
@@ -325,13 +325,13 @@ def _aggregate(
     e = bootstrap_estimate(values, of_resample, rng, BOOTSTRAP_ITERATIONS, clusters)
     if num_without and not math.isnan(e.ci_low):
         problems[metric, filter_] = (
-            f"{num_without} of {BOOTSTRAP_ITERATIONS} resamples have no value; its interval is of the others"
+            f"{num_without} of {BOOTSTRAP_ITERATIONS} resamples have no value; its interval is that of the others"
         )
     return e._replace(value=value)
 
 
 def is_higher_better(loaded: LoadedTask, metric: str) -> bool:
-    """As the task says; yes where it doesn't."""
+    """As the task says; yes if it doesn't say."""
     said = loaded.task.higher_is_better().get(metric)
     return True if said is None else bool(said)
 

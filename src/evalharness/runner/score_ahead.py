@@ -1,7 +1,7 @@
-"""Slow scoring, done in a thread before its turn on the event loop, which must not wait for it.
+"""Slow scoring, done in a thread beforehand, so that the event loop doesn't wait for it.
 
 For tasks that say `metadata: {scores_in_thread: true}`: their scoring may run in any thread (no signals, no state) and
-remembers what it did, as `tasks.programs` does, so that the real scoring finds it done.
+caches its results, as `tasks.programs` does, so that the real scoring is quick.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from evalharness.tasks.user_code import UserCodeError
 
 
 def score_ahead(loaded: LoadedTask, sample: Sample) -> None:
-    """Score all answers of a finished sample and keep nothing; what raises will raise again where it counts.
+    """Score all answers of a finished sample and keep nothing; errors will be raised again by the real scoring.
 
     Args:
         loaded: a task with one instance per sample.

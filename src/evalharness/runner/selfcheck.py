@@ -1,8 +1,8 @@
-"""`selfcheck`: the same suite twice with different batch sizes, and what differs.
+"""`selfcheck`: run the same suite twice with different batch sizes, and show what differs.
 
 The order in which a GPU (or CPU) adds numbers depends on what else is in the batch, and so do the last digits of every
-log-likelihood, and now and then a token. The two runs are runs like any other, in `<results_dir>/.selfcheck`: they can be
-looked at and resumed there, and neither leaderboards nor the reuse of responses take them for evaluations.
+log-likelihood, and now and then a token. The two are ordinary runs in `<results_dir>/.selfcheck`: they can be read and
+resumed there, but neither leaderboards nor the reuse of responses see them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from evalharness.stats.noise import (
 from evalharness.store.read import iter_samples
 
 FOLDER = ".selfcheck"
-"""Under results_dir; a name with a dot is no run's."""
+"""Folder under results_dir; a name with a dot is never a run's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Selfcheck:
 
     runs: tuple[Outcome, Outcome]
     batch_sizes: tuple[int, int]
-    """Sequences at most in one batch of each run."""
+    """Most sequences in one batch of each run."""
     tasks: tuple[TaskNoise, ...]
     floor: NoiseFloor
 
@@ -54,7 +54,7 @@ def selfcheck(config: Config, small: int) -> Selfcheck:
     if large <= small:
         raise ConfigError(
             f"selfcheck: engine.max_num_seqs and engine.max_in_flight allow batches of {large:g}, and the "
-            f"second run is to have {small}; the first must be larger"
+            f"second run uses {small}; the first must be larger"
         )
     sizes = (int(large), small)
     alone = replace(engine, max_num_seqs=small, max_in_flight=small)
@@ -65,7 +65,7 @@ def selfcheck(config: Config, small: int) -> Selfcheck:
 
 
 def _run(config: Config, size: int) -> Outcome:
-    """One of the two; never with responses of another run."""
+    """Do one of the two runs; it never reuses responses."""
     own_id = f"{config.run.id}-batch-{size}" if config.run.id else None
     outcome = run(
         replace(

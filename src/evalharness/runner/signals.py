@@ -1,12 +1,12 @@
-"""Ctrl-C and SIGTERM end a run in order, and within 10 s whatever a task's code or a library does.
+"""Ctrl-C and SIGTERM end a run in order, and always within 10 s, whatever a task's code or a library does.
 
-Three stages, each for what the one before can't reach:
+There are three stages, each for cases that the one before can't handle:
 
     at once       the event loop's work is cancelled, a task's code is ended, finished tasks are stored
     after 7 s     another thread says in the manifest that the run was interrupted, and ends the process
     after 9 s     another process (`guard`) kills this one: some code in C lets no thread of it run
 
-The journal has what was answered; the run can be continued after each of them.
+The journal has all answers so far, so the run can be continued after each of them.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _EXIT_INTERRUPTED = 3
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _before: Mapping[signal.Signals, Any] = {}
-"""Signal -> what handled it before the run; empty while none runs."""
+"""Signal -> its handler before the run; empty while no run is in progress."""
 _stop: Callable[[], None] | None = None
-"""Cancels what runs on the event loop; None while nothing does."""
+"""Cancels the work on the event loop; None while there is none."""
 _last_words: Callable[[], None] | None = None
 """Writes what has to be on disk before the process is ended by force."""
 
@@ -50,10 +50,10 @@ _last_words: Callable[[], None] | None = None
 def interruptible(terminal: IO[str] | None = None) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the run in order: at once while loading, through the event loop afterwards.
 
-    A second one ends the process wherever it is; the journal has what was finished.
+    A second one ends the process at once; the journal has all finished work.
 
     Args:
-        terminal: where to say that it was ended by force; None for standard error.
+        terminal: where to report that it was ended by force; None for standard error.
     """
     global _before
     is_interrupted = False
@@ -61,7 +61,7 @@ def interruptible(terminal: IO[str] | None = None) -> Iterator[None]:
     def handle(signum: int, frame: object) -> None:
         global _stop
         nonlocal is_interrupted
-        if is_interrupted:  # what a second one does is the guard's business
+        if is_interrupted:  # the guard handles a second one
             return
         is_interrupted = True
         user_code.interrupt()
@@ -83,7 +83,7 @@ def interruptible(terminal: IO[str] | None = None) -> Iterator[None]:
 
 
 def _leave_the_run() -> None:
-    """In a process that was forked off a run's (a scorer's worker): a signal to it isn't the run's."""
+    """Restore the handlers in a forked process (a scorer's worker): a signal to it isn't for the run."""
     if _before:
         with contextlib.suppress(ValueError):
             signal.set_wakeup_fd(-1)
@@ -96,7 +96,7 @@ os.register_at_fork(after_in_child=_leave_the_run)
 
 @contextlib.contextmanager
 def at_the_latest(last_words: Callable[[], None]) -> Iterator[None]:
-    """Have something called, in whatever thread, before the process is ended by force."""
+    """Register a call to make, in any thread, before the process is ended by force."""
     global _last_words
     _last_words = last_words
     try:
@@ -128,9 +128,9 @@ async def until_interrupted(work: Any) -> None:
 
 
 def leave(exit_code: int) -> NoReturn:
-    """End the process without the interpreter's own end.
+    """End the process without the interpreter's own shutdown.
 
-    That waits for threads, and one may be a task's that never ends; with libraries as large as torch it takes seconds.
+    The shutdown waits for threads, and a task's may never end; with libraries as large as torch it takes seconds.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
@@ -141,7 +141,7 @@ def leave(exit_code: int) -> NoReturn:
 
 @contextlib.contextmanager
 def _guarded(terminal: IO[str] | None) -> Iterator[None]:
-    """With a process beside this one that sees to its end after a signal."""
+    """Run with a process beside this one that makes sure it ends after a signal."""
     reads, writes = os.pipe()
     os.set_blocking(writes, False)
     arguments = (os.getpid(), FORCED_AFTER_S, KILLED_AFTER_S, *map(int, _SIGNALS))
@@ -156,12 +156,12 @@ def _guarded(terminal: IO[str] | None) -> Iterator[None]:
     before = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
     is_left = threading.Event()
 
-    def wait_to_be_told() -> None:
+    def wait_for_warning() -> None:
         assert process.stdout is not None
         if process.stdout.read(1) and not is_left.is_set():
             _end_by_force(terminal)
 
-    waiting = threading.Thread(target=wait_to_be_told, daemon=True)
+    waiting = threading.Thread(target=wait_for_warning, daemon=True)
     waiting.start()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a strategy says of a task besides its score: its curve, and the one number that sums it up."""
+"""What a strategy adds to a task's score: its curve, and the one number that sums it up."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def strategy_curve(loaded: LoadedTask, attempts: Sequence[Attempt]) -> list[Curv
 
 
 def ends(loaded: LoadedTask, point: CurvePoint | Gap) -> tuple[float, float]:
-    """Of the interval, for all docs where random ones were taken."""
+    """Factor of the interval, to hold for all docs if random ones were taken."""
     found, subset = (
         Estimate(point.value, point.ci_low, point.ci_high, math.nan, point.n),
         loaded.subset,

@@ -1,7 +1,7 @@
-"""What a run draws: GPU energy and memory, split between the tasks that were answered meanwhile, and what it costs.
+"""What a run uses: GPU energy and memory, split between the tasks in flight, and what it costs.
 
-The GPUs' energy counters are read about once a second. What they counted since goes to the tasks in proportion to their
-samples in flight in that time, so that the tasks together are the run less its loading. Null is what wasn't measured: on
+The GPUs' energy counters are read about once a second. The difference is split between the tasks in proportion to their
+samples in flight in that time, so that the tasks add up to the run without its loading. Null means not measured: on
 CPUs, without a driver, on GPUs of other machines.
 """
 
@@ -29,7 +29,7 @@ Clock = Callable[[], float]
 
 
 def num_gpus(info: EngineInfo, config: EngineConfig) -> int:
-    """GPUs that a running engine uses; 0 on a CPU and for an endpoint, whose GPUs are its own."""
+    """GPUs that a running engine uses; 0 on a CPU and for an endpoint, whose GPUs aren't ours."""
     if info.device != "gpu" or info.endpoint:
         return 0
     if describe(config).takes_one_gpu:
@@ -47,12 +47,12 @@ class Load:
     _total: float = 0.0
 
     def __enter__(self) -> None:
-        """One more sample is in flight."""
+        """Count a sample as in flight."""
         self._total, self._since = self.total(), self.clock()
         self._num += 1
 
     def __exit__(self, *exc_info: object) -> None:
-        """It is back, or failed."""
+        """Count it as finished or failed."""
         self._total, self._since = self.total(), self.clock()
         self._num -= 1
 
@@ -63,16 +63,16 @@ class Load:
 
 @dataclass(slots=True)
 class Usage:
-    """What was drawn, by a task or by the run."""
+    """What was used by a task or by the run."""
 
     gpu_s: float = 0.0
     """GPUs x seconds."""
     energy_j: float | None = None
     peak_gpu_memory_gib: float | None = None
-    """Of the GPUs together, whoever uses it."""
+    """Peak over the GPUs together, by any process."""
 
     def add(self, more: Usage) -> None:
-        """Take what was drawn since."""
+        """Add what was used since."""
         self.gpu_s += more.gpu_s
         if more.energy_j is not None:
             self.energy_j = (self.energy_j or 0.0) + more.energy_j
@@ -82,12 +82,12 @@ class Usage:
             )
 
     def times(self, share: float) -> Usage:
-        """A share of it; memory isn't shared."""
+        """A share of it; memory isn't divided."""
         energy_j = None if self.energy_j is None else share * self.energy_j
         return Usage(share * self.gpu_s, energy_j, self.peak_gpu_memory_gib)
 
     def cost_usd(self, usd_per_gpu_hour: float | None) -> float | None:
-        """Null without a price, and without a GPU to pay for."""
+        """The cost; None without a price or without a GPU."""
         if usd_per_gpu_hour is None or not self.gpu_s:
             return None
         return self.gpu_s / 3600 * usd_per_gpu_hour
@@ -100,7 +100,7 @@ class _Reading(NamedTuple):
 
 
 class Meter:
-    """Reads the GPUs from when it is made; from `begin` on, what they draw is split between the tasks."""
+    """Reads the GPUs from its creation on; from `begin` on, usage is split between the tasks."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Meter:
         """The engine is about to be loaded.
 
         Args:
-            loads: task -> what it has in flight.
+            loads: task -> its samples in flight.
             gpus: of this process, in the engine's order; None: asks the driver.
             clock: seconds.
         """
@@ -120,7 +120,7 @@ class Meter:
         self.tasks = {name: Usage() for name in loads}
         self.num_gpus = 0
         self.serve_s: float | None = None
-        """Of `serving`, None before its end."""
+        """The total of `serving`; None before its end."""
         self._began = 0.0
         self._loads, self._clock = loads, clock
         self._visible: Sequence[Gpu] = visible_gpus() if gpus is None else gpus
@@ -129,7 +129,7 @@ class Meter:
         self._last = self._read([])
         self._served = dict.fromkeys(loads, 0.0)
         self._open = Usage()
-        """Drawn while nothing was in flight; goes with the next tick that has something."""
+        """Used while nothing was in flight; added to the next tick that has something in flight."""
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -146,9 +146,9 @@ class Meter:
             self.end()
 
     def begin(self, num_gpus: int) -> None:
-        """Loading is over: the engine is on the first `num_gpus` GPUs."""
+        """End of loading: the engine is on the first `num_gpus` GPUs."""
         self.num_gpus = num_gpus
-        # Not all of them here: the others are another machine's, and a part would be taken for the whole.
+        # Not all are here: the others are on another machine, and a part would be taken for the whole.
         is_here = 0 < num_gpus <= len(self._visible)
         self._gpus = self._visible[:num_gpus] if is_here else ()
         energies = [reading.energy_j for reading in self._started[:num_gpus]]
@@ -160,7 +160,7 @@ class Meter:
         self._served = {name: load.total() for name, load in self._loads.items()}
 
     def tick(self) -> None:
-        """Share out what was drawn since the last one."""
+        """Split what was used since the last tick."""
         drawn = self._draw()
         self.run.add(drawn)
         self._open.add(drawn)
@@ -171,7 +171,7 @@ class Meter:
             self._share({name: part / whole for name, part in served.items() if part > 0})
 
     def end(self) -> None:
-        """The last tick; what came after the last sample goes to the tasks by what they drew before."""
+        """The last tick; usage after the last sample is split in proportion to earlier usage."""
         self.tick()
         self.serve_s = self._last.at - self._began
         whole = sum(usage.gpu_s for usage in self.tasks.values())
@@ -184,10 +184,10 @@ class Meter:
             self.tasks[name].add(drawn.times(share))
 
     def _draw(self) -> Usage:
-        """What was drawn since the last reading."""
+        """What was used since the last reading."""
         before, now = self._last, self._read(self._gpus)
         if now.energy_j is None:
-            # The counter only grows: what a failed reading misses comes with the next one.
+            # The counter only grows: the next reading includes what a failed one misses.
             now = now._replace(energy_j=before.energy_j)
         self._last = now
         known = None not in (before.energy_j, now.energy_j)

@@ -1,7 +1,7 @@
-"""What of the docs that a limited run leaves out has to be done, so that the others are asked as in a run of all docs.
+"""What has to be done for docs outside a limit, so that the others are asked as in a run of all docs.
 
-lm-eval draws few-shots from one generator for all docs of a task, in their order, so that a doc's few-shots depend on the
-docs before it. Prompts are seeded by doc otherwise, but a task's own Python may keep a generator of its own.
+lm-eval draws few-shots from one generator for all docs of a task, in order, so that a doc's few-shots depend on the
+docs before it. Otherwise prompts are seeded by doc, but a task's own Python may keep its own generator.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _WRITES_PROMPTS = ("doc_to_text", "doc_to_target", "doc_to_choice")
 
 
 class Chance(Enum):
-    """What of a doc's prompt may depend on the docs before it."""
+    """How a doc's prompt may depend on the docs before it."""
 
     none = auto()
     fewshots = auto()
-    """Drawn by lm-eval's sampler; nothing else."""
+    """Only the few-shots, drawn by lm-eval's sampler."""
     anything = auto()
-    """The task's own Python writes the prompt, and may draw from a generator that it keeps."""
+    """The whole prompt, written by the task's own Python, which may keep its own generator."""
 
 
 class _DrawnError(Exception):
-    """The few-shots are drawn; nothing else is wanted of the doc."""
+    """The few-shots are drawn; nothing more is needed of the doc."""
 
 
 def chance_of(loaded: LoadedTask) -> Chance:
-    """What has to be done for docs that aren't scored, where such stand before scored ones."""
+    """What has to be done for docs that aren't scored, if they come before scored ones."""
     ids = loaded.subset.doc_ids
     if not ids or ids[-1] + 1 == len(ids):
         return Chance.none
@@ -51,7 +51,7 @@ def chance_of(loaded: LoadedTask) -> Chance:
 
 
 def watch_fewshots(loaded: LoadedTask) -> None:
-    """Keep the few-shots that the task's sampler gave last, as its `last_drawn`; what it gives stays as it is."""
+    """Keep the few-shots that the task's sampler drew last as its `last_drawn`; what it returns is unchanged."""
     sampler = getattr(loaded.task, "sampler", None)
     if sampler is None or hasattr(sampler, "last_drawn"):
         return
@@ -77,6 +77,6 @@ def stopped_at_the_draw(sampler: Any) -> Iterator[None]:
 
 
 def bounds_of_unscored(loaded: LoadedTask) -> Bounds:
-    """What the task's code may take for docs that aren't scored: as much for each, as often as in a run of all docs."""
+    """Time limit of the task's code for docs that aren't scored: as for each doc in a run of all docs."""
     share = loaded.num_docs / loaded.num_docs_available
     return Bounds(loaded.bounds.limit_s, (loaded.bounds.max_overruns + 1) / share)

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from _strategies import OF_A_DOC, TRIALS, Docs, remembered
 from scipy import stats
 
 from evalharness.stats.estimates import (
@@ -58,6 +61,8 @@ class Row(NamedTuple):
     """Docs, or sources where docs share them."""
     value: float
     """Share of draws."""
+    part: str = ""
+    """Of the table: it has lines of its own."""
 
 
 def abilities(rng: np.random.Generator, p: float, correlation: float, size: int) -> Floats:
@@ -121,7 +126,7 @@ def differences(draws: int) -> Iterator[Row]:
             kept += result.p_value >= 0.05
         what = f"{kind}, correlation {correlation}"
         yield Row(what, p, num, hits / draws)
-        yield Row(f"{what}, test", p, num, kept / draws)
+        yield Row(f"{what}, test", p, num, kept / draws, "test")
 
 
 def groups(draws: int) -> Iterator[Row]:
@@ -176,6 +181,32 @@ def _f1(pairs: list[tuple[int, int]]) -> float:
     return 2 * float((table[:, 0] & table[:, 1]).sum()) / max(1, int(table.sum()))
 
 
+def curves(draws: int) -> Iterator[Row]:
+    """Points of strategies that gain nothing, what is found to change ("test": nothing is), and verification gaps."""
+    for (name, trial), kind, p, num, correlation in product(
+        TRIALS.items(), ("equal", "geometric"), (0.03, 0.2), (30, 100), CORRELATIONS
+    ):
+        if name.endswith("repeats") and num > 30:
+            continue  # as of 8 answers in `sources`
+        rng = np.random.default_rng([num, round(100 * p), round(100 * correlation), len(kind)])
+        found: dict[tuple[str, str], list[bool]] = defaultdict(list)
+        with remembered():
+            for _ in range(max(1, draws // 2)):
+                for part, what, is_right in trial(rng, p, _docs(rng, kind, p, num, correlation)):
+                    found[part, what].append(is_right)
+        for (part, what), hits in found.items():
+            cell = f"{name}, {what}, {kind}, correlation {correlation}"
+            yield Row(cell, p, num, float(np.mean(hits)), part)
+
+
+def _docs(rng: np.random.Generator, kind: str, p: float, num: int, correlation: float) -> Docs:
+    codes = np.repeat(np.arange(num), sizes(rng, kind, num))
+    is_copy = rng.random(len(codes)) < math.sqrt(correlation)
+    shown = np.where(is_copy, codes, num + np.arange(len(codes)))
+    clusters = {doc: str(source) for doc, source in enumerate(codes)}
+    return Docs(clusters, shown, abilities(rng, p, OF_A_DOC, num + len(codes)))
+
+
 def verdicts(draws: int, num_docs: int = 1000) -> Iterator[Row]:
     """Of several rows of right and wrong answers: any found to differ where all are equal, and one that differs by the MDE."""
     for num_rows in (1, 5, 20, 57):
@@ -193,8 +224,8 @@ def verdicts(draws: int, num_docs: int = 1000) -> Iterator[Row]:
             wins = rng.binomial(differ, (1 + mde / DISCORDANCE) / 2)
             p_values = [mcnemar_exact(wins, differ - wins), *_equal(rng, num_rows - 1, num_docs)]
             found += stats.false_discovery_control(p_values)[0] < 0.05
-        yield Row("found to differ, equal", mde, num_rows, rejected / draws)
-        yield Row("found to differ, by the MDE", mde, num_rows, found / draws)
+        yield Row(part := "found to differ, equal", mde, num_rows, rejected / draws, part)
+        yield Row(part := "found to differ, by the MDE", mde, num_rows, found / draws, part)
 
 
 def _equal(rng: np.random.Generator, num_rows: int, num_docs: int) -> list[float]:
@@ -213,7 +244,7 @@ def _printed(rng: np.random.Generator, p_values: list[float], num_docs: int) -> 
 
 TABLES = {
     table.__name__: table
-    for table in (repeats, sources, differences, groups, perplexities, f1s, verdicts)
+    for table in (repeats, sources, differences, groups, perplexities, f1s, curves, verdicts)
 }
 
 
@@ -226,8 +257,7 @@ def as_markdown(tables: dict[str, list[Row]]) -> str:
     for name, rows in tables.items():
         parts: dict[tuple[str, int], list[float]] = {}
         for row in rows:
-            what = row.what if name == "verdicts" else "test" if row.what.endswith("test") else ""
-            parts.setdefault((f"{name} {what}".strip(), row.n), []).append(row.value)
+            parts.setdefault((f"{name} {row.part}".strip(), row.n), []).append(row.value)
         lines += [
             f"| {what} | {n} | {len(values)} | {min(values):.3f} | {np.mean(values):.3f} | {max(values):.3f} |"
             for (what, n), values in parts.items()

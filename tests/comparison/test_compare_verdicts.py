@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from evalharness.comparison.compare import (
     is_share,
     verdict,
 )
-from evalharness.comparison.compare_rows import TaskComparison
+from evalharness.comparison.compare_rows import TaskComparison, _row
 from evalharness.comparison.missing import (
     Bounds,
     exactly,
@@ -18,6 +19,8 @@ from evalharness.stats.paired import (
     PairedResult,
     from_normal,
 )
+from evalharness.store.pairs import Pairs, Possible
+from evalharness.store.records import MetricRecord
 
 
 def result(
@@ -28,6 +31,27 @@ def result(
         ci_low=low, ci_high=high, ci90_low=low, ci90_high=high, stderr=0.05, p_value=0.5,
         test="permutation", wins=1, losses=1, ties=98, p_b_above_a=0.5, mde=0.1,
     )  # fmt: skip
+
+
+def pairs(num_docs: int, lost_a: int = 0, lost_b: int = 0) -> Pairs:
+    """A task's docs, of which each run has lost some scores."""
+    ends = [
+        (np.zeros(num_docs), (np.arange(num_docs) < lost).astype(float))
+        for lost in (lost_a, lost_b)
+    ]
+    return Pairs(
+        a=np.zeros(num_docs), b=np.zeros(num_docs), clusters=None, possible=Possible(*ends[0], *ends[1], None),
+        num_only_a=lost_b, num_only_b=lost_a, num_neither=0, num_other=0, num_a=num_docs, num_b=num_docs, mean_a=0.0,
+        mean_b=0.0, is_share=True,
+    )  # fmt: skip
+
+
+def row(*found: Pairs, bounds: Bounds | None = None) -> TaskComparison:
+    metric = MetricRecord(
+        task="g", group="g", metric="acc", filter="none", value=0.0, ci_low=0.0, ci_high=0.0, stderr=0.0, n=1,
+        higher_is_better=True, is_main=True,
+    )  # fmt: skip
+    return _row("g", len(found), metric, result(), found, bounds, ("said before",))
 
 
 @pytest.mark.parametrize("p", [0.0, 0.0499])
@@ -93,3 +117,17 @@ def test_a_row_of_which_nothing_else_is_said_lacks_nothing() -> None:
     bounds = Bounds(result(-0.1), result(0.1))
     assert replace(row, missing_a=0.1, bounds=bounds).sure is bounds
     assert not replace(row, num_neither=1).is_missing
+
+
+def test_the_missing_share_of_a_group_is_over_all_its_docs() -> None:
+    found = row(pairs(10, lost_a=5, lost_b=1), pairs(30, lost_a=3, lost_b=11))
+    assert (found.missing_a, found.missing_b) == pytest.approx((8 / 40, 12 / 40))
+    assert (found.num_only_a, found.num_only_b) == (12, 8)
+    assert (row(pairs(1, lost_a=1)).missing_a, row().missing_a) == (1.0, 0.0)
+
+
+def test_missing_scores_without_bounds_are_said_to_leave_no_verdict() -> None:
+    unsure = ("said before", "no verdict: scores are missing, and could be anything")
+    bounds = Bounds(result(-0.1), result(0.1))
+    assert row(pairs(10, lost_a=1)).notes == row(pairs(10, lost_b=1)).notes == unsure
+    assert row(pairs(10, lost_a=1), bounds=bounds).notes == row(pairs(10)).notes == ("said before",)

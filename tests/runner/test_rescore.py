@@ -1,6 +1,7 @@
 """Stored responses scored again: the same task gives the same numbers, a changed one says what changed."""
 
 import json
+import math
 import os
 import socket
 from dataclasses import replace
@@ -74,13 +75,14 @@ def run_it(
     checkpoint: Path,
     tasks: dict[str, TaskConfig] | None = None,
     composite: CompositeConfig | None = None,
+    max_error_rate: float = 1.0,
     **extra: Any,
 ) -> Manifest:
     config = Config(
         model=ModelConfig(name="tiny", path=str(checkpoint), variant=Variant.instruct),
         engine=EngineConfig(kind=EngineKind.fake, extra=extra),
         suite=SuiteConfig(name="test", tasks=tasks or {"sums": TaskConfig()}, composite=composite),
-        run=RunConfig(max_error_rate=1.0),
+        run=RunConfig(max_error_rate=max_error_rate),
         results_dir="results",
     )
     return run(config).manifest
@@ -266,19 +268,57 @@ def test_a_failed_sample_stays_failed(folder: Path, tiny_llama: Path) -> None:
     assert all(not r.scores for r in rows if r.error)
 
 
+def write_scoring(folder: Path, value: str) -> None:
+    path = folder / "tasks" / "sums" / "sums.yaml"
+    write_task(folder, LAST_DIGIT)
+    path.write_text(path.read_text() + "process_results: !function scoring.score\n")
+    code = f"def score(doc, results):\n    return {{'exact_match': {value}}}\n"
+    (path.parent / "scoring.py").write_text(code)
+
+
+def test_a_task_of_which_nothing_can_be_scored_any_more_fails_and_has_no_score(
+    folder: Path, tiny_llama: Path
+) -> None:
+    write_scoring(folder, "1")
+    manifest = run_it(tiny_llama, max_error_rate=0.5)
+    write_scoring(folder, "1 // 0")
+    rescored = again(manifest)
+    (main,) = rescored.metrics_after
+    assert (main.task, main.metric, main.n, math.isnan(main.value)) == (
+        "sums",
+        "exact_match",
+        0,
+        True,
+    )
+    made = rescored.manifest
+    assert (made.status, made.reason, made.tasks[0].num_errors) == (
+        "partial",
+        "sums is failed",
+        30,
+    )
+
+
+def test_a_mended_target_is_that_of_all_that_is_scored(folder: Path, tiny_llama: Path) -> None:
+    path = folder / "tasks" / "sums" / "sums.yaml"
+    path.write_text(path.read_text().replace('"{{target}}"', "!function u.target"))
+    code = path.parent / "u.py"
+    code.write_text("def target(doc):\n    return doc['target']\n")
+    manifest = run_it(tiny_llama, fail_share=0.4)
+    code.write_text("def target(doc):\n    return '1'\n")
+    rescored = again(manifest)
+    assert rescored.run_dir is not None
+    rows = list(iter_samples(rescored.run_dir, "sums"))
+    assert {r.target for r in rows if r.error is None} == {"1"}
+    assert all(r.target == str(r.doc_id) for r in rows if r.error)
+
+
 def test_a_sample_that_couldnt_be_scored_is_when_its_metric_is_mended(
     folder: Path, tiny_llama: Path
 ) -> None:
-    (folder / "tasks" / "sums").mkdir(exist_ok=True, parents=True)
-    scoring = folder / "tasks" / "sums" / "scoring.py"
-    scoring.write_text(
-        "def score(doc, results):\n    return {'exact_match': 1 // int(doc['target'])}\n"
-    )
-    path = folder / "tasks" / "sums" / "sums.yaml"
-    path.write_text(path.read_text() + "process_results: !function scoring.score\n")
+    write_scoring(folder, "1 // int(doc['target'])")
     manifest = run_it(tiny_llama)
     assert manifest.tasks[0].num_errors == 1
-    scoring.write_text("def score(doc, results):\n    return {'exact_match': 1}\n")
+    write_scoring(folder, "1")
     rescored = again(manifest)
     assert rescored.manifest.tasks[0].num_errors == 0
     (main,) = rescored.metrics_after

@@ -25,6 +25,7 @@ assert _SPEC is not None
 assert _SPEC.loader is not None
 coverage: Any = importlib.util.module_from_spec(_SPEC)
 sys.modules["bench_coverage"] = coverage
+sys.path.append(str(BENCH.parent))
 _SPEC.loader.exec_module(coverage)
 
 DRAWS = 400

@@ -6,6 +6,7 @@ blocks, lines after `$ ` in blocks of output, and `evalharness ...` in the text.
 
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 
 from blocks_of_docs import PAGES, ROOT, blocks, prose
 from evalharness.cli import app
+from evalharness.cli.direct import understand
 from evalharness.config.compose import run_hydra
 from evalharness.config.schema import Config
 from stores import make_run
@@ -34,6 +36,7 @@ NOT_RUN = {
     "import": "needs files of lm-eval; tests/interchange runs it",
     "model demo": "takes a minute",
     "model merge": "needs an adapter; tests/checkpoint runs it",
+    "model add": "writes an entry; tests/cli/test_direct.py runs it",
     "model inspect": "needs weights; tests/cli/test_model.py runs it",
     "scores import": "needs a CSV; tests/cli/test_scores.py runs it",
     "export": "needs a run with samples; tests/interchange runs it",
@@ -117,9 +120,16 @@ def with_new_words(commands: Iterable[Command]) -> list[Command]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with the entries that the documents write, and a store with the models that they compare."""
+def home(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """A working directory with what the documents name: entries, checkpoints, a store with the models that they compare."""
     here = tmp_path_factory.mktemp("home")
+    snapshot = here / "hub" / "models--Qwen--Qwen3-8B" / "snapshots" / "0123456789abcdef"
+    for folder in (here / "checkpoints" / "step-4000", snapshot):
+        shutil.copytree(tiny_llama, folder)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text(snapshot.name)
+    (here / "out" / "lora").mkdir(parents=True)
+    (here / "out" / "lora" / "adapter_config.json").write_text("{}")
     for page in PAGES:
         for block in blocks(page):
             named = re.match(r"# (configs/\S+\.yaml)\n", block.text)
@@ -153,6 +163,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _here(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.delenv("EVALHARNESS_RESULTS_DIR", raising=False)
 
 
@@ -206,14 +217,14 @@ def test_overrides_compose(command: Command, home: Path) -> None:
             if not own.exists() and not (ROOT / "configs" / "model" / own.name).exists():
                 assert found[1] in NAMED_IN_OUTPUT, f"{command.place}: no entry {found[1]!r}"
                 own.write_text(f"name: {found[1]}\npath: nowhere\n")
-        if found := re.fullmatch(r"suite=([\w-]+)", word):
+        if found := re.fullmatch(r"suite=([\w-]+)", word.split(",")[0]):
             own = home / "configs" / "suite" / f"{found[1]}.yaml"
             if not own.exists() and not (ROOT / "configs" / "suite" / own.name).exists():
                 assert found[1] in NAMED_IN_OUTPUT, f"{command.place}: no suite {found[1]!r}"
                 own.write_text(f"name: {found[1]}\ntasks: {{arc_easy_sample: {{}}}}\n")
     composed: list[Config] = []
     words = [word for word in command.words[1:] if word not in ("--cfg", "job")]
-    run_hydra(words, composed.append)
+    run_hydra(understand([*words, "data.offline=true"]).arguments, composed.append)
     assert composed
 
 

@@ -200,8 +200,11 @@ def _samples(run_dir: Path, manifest: Manifest, task: str | None, num: int, form
         raise UserError(f"--samples: say which with --task: {', '.join(known)}")
     if known and task not in known:
         raise StoreError(f"run {manifest.run_id!r} has no task {task!r}{did_you_mean(task, known)}")
-    rows = [asdict(sample) for sample in islice(iter_samples(run_dir, task), num)]
+    found = list(islice(iter_samples(run_dir, task), num))
+    rows = [asdict(sample) for sample in found]
     if form != "table":
+        for row, sample in zip(rows, found, strict=True):
+            row["choices"] = [choice._asdict() for choice in sample.choices]
         names = list(rows[0]) if rows else []
         return show_rows(form, names, [list(row.values()) for row in rows])
     return print_view(lambda _: run_list.samples_view(rows))

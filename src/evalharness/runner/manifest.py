@@ -150,7 +150,7 @@ class Counts:
         self.num_cut_prompts += sample.is_cut
         self.num_without_system += sample.is_without_system
         self.num_own_fewshots += sample.is_own_fewshot
-        self.num_without_gold += sample.is_without_gold
+        self.num_without_gold += sample.choices.is_without_gold
 
     def _add_reason(self, failure: Failure) -> None:
         """Numbers differ between samples with the same reason, so they are left out."""

@@ -16,6 +16,7 @@ from lm_eval.api.instance import Instance
 from evalharness.engines.requests import (
     Failure,
     Generation,
+    Scores,
 )
 from evalharness.runner.manifest import (
     CUT_REASONS,
@@ -32,9 +33,11 @@ from evalharness.runner.score import (
 from evalharness.store.records import (
     Attempt,
     SampleRecord,
+    ScoredChoice,
     TurnRecord,
 )
 from evalharness.store.write import SampleWriter, TurnWriter
+from evalharness.tasks.choices import Choices, chosen_by
 from evalharness.tasks.loaded_task import LoadedTask
 
 
@@ -140,6 +143,8 @@ def sample_rows(
         "latency_s": max((getattr(r, "latency_s", 0.0) for r in sample.responses), default=0.0),
         "error": failure_text(failure),
     }
+    choices = _scored_choices(sample)
+    shared |= {"choices": choices, "gold": sample.choices.gold if choices else ()}
     nothing = Scored("", {})
     main_filter = loaded.main_metric()[1]
     rows = []
@@ -152,9 +157,44 @@ def sample_rows(
                 is_main=filter_ == main_filter,
                 answer=scored.answer,
                 scores=numbers(scored.scores),
+                chosen=chosen_by(sample.choices.texts, logprobs(sample.instances), scored.scores)
+                if choices
+                else {},
             )
         )
     return rows
+
+
+def _scored_choices(sample: Sample) -> tuple[ScoredChoice, ...]:
+    """The sample's choices with their log-likelihoods; none of a failed one, and where no choices are asked."""
+    if not sample.choices.texts or sample.failure is not None:
+        return ()
+    scored = [c for r in sample.responses if isinstance(r, Scores) for c in r.continuations]
+    return paired_choices(
+        sample.choices, logprobs(sample.instances), [c.num_tokens for c in scored]
+    )
+
+
+def paired_choices(
+    choices: Choices, found: Sequence[float], num_tokens: Sequence[int | None]
+) -> tuple[ScoredChoice, ...]:
+    """The choices with their log-likelihoods; nothing where the task asks something else for them.
+
+    Args:
+        choices: of the doc.
+        found: log-likelihoods of its requests, the choices' first.
+        num_tokens: of each choice, where it is known.
+    """
+    if len(found) < len(choices.texts):
+        return ()
+    nums = [*num_tokens, *[None] * len(choices.texts)]
+    return tuple(map(ScoredChoice, choices.texts, found, nums))
+
+
+def logprobs(instances: Sequence[Instance]) -> list[float]:
+    """Of a sample's log-likelihood requests, in their order."""
+    in_order = sorted(instances, key=lambda i: i.idx)
+    return [float(i.resps[0][0]) for i in in_order if i.request_type == "loglikelihood"]
 
 
 def turn_rows(

@@ -35,6 +35,8 @@ from evalharness.runner.manifest import (
 from evalharness.runner.metric_values import numbers
 from evalharness.runner.record import (
     failure_text,
+    logprobs,
+    paired_choices,
     parse_response,
 )
 from evalharness.runner.score import (
@@ -57,6 +59,7 @@ from evalharness.store.records import (
     TaskSummary,
 )
 from evalharness.store.write import RunWriter
+from evalharness.tasks.choices import Choices, asked_choices, chosen_by
 from evalharness.tasks.dataset_mirror import go_offline
 from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.suite import (
@@ -270,12 +273,16 @@ class _TaskAgain:
     def _again(self, doc_id: int, repeat: int, row: SampleRecord) -> list[SampleRecord]:
         doc = self._task.docs[doc_id]
         scored: dict[str, Scored] | Failure | None = None
+        instances: list[Instance] = []
         if row.error is None or row.error.startswith(UNSCORED):
-            scored = self._score(doc_id, repeat, doc, row)
+            scored, instances = self._score(doc_id, repeat, doc, row)
         by_filter = scored if isinstance(scored, dict) else {}
         error = row.error if scored is None else None
         if isinstance(scored, Failure):
             error = failure_text(scored)
+        choices = self._choices(doc, row) if isinstance(scored, dict) else Choices()
+        found_logprobs = logprobs(instances) if choices.texts else []
+        paired = paired_choices(choices, found_logprobs, [c.num_tokens for c in row.choices])
         rows = []
         for filter_ in self._task.filters():
             found = by_filter.get(filter_, Scored("", {}))
@@ -289,6 +296,9 @@ class _TaskAgain:
                     answer=found.answer,
                     scores=numbers(found.scores),
                     error=error,
+                    choices=paired,
+                    gold=choices.gold if paired else (),
+                    chosen=chosen_by(choices.texts, found_logprobs, found.scores),
                 )
             )
         return rows
@@ -300,20 +310,27 @@ class _TaskAgain:
         except UserCodeError:  # scored without it
             return row.target
 
+    def _choices(self, doc: Any, row: SampleRecord) -> Choices:
+        try:
+            with self._task.bounds.contain("doc_to_choice"):
+                return asked_choices(self._task.task, doc)
+        except UserCodeError:  # scored without them
+            return Choices()
+
     def _score(
         self, doc_id: int, repeat: int, doc: Any, row: SampleRecord
-    ) -> dict[str, Scored] | Failure:
+    ) -> tuple[dict[str, Scored] | Failure, list[Instance]]:
         try:
             with self._task.bounds.contain("construct_requests", ValueError):
                 instances = self._instances(doc_id, doc, row)
         except UserCodeError as e:
-            return Failure(kind="scoring", message=str(e))
+            return Failure(kind="scoring", message=str(e)), []
         except ValueError as e:
-            return Failure(kind="scoring", message=f"the stored response can't be read: {e}")
+            return Failure(kind="scoring", message=f"the stored response can't be read: {e}"), []
         is_generation = self._task.kind == "generate_until"
         is_empty = is_generation and not any(str(r).strip() for i in instances for r in i.resps)
         is_cut = row.finish_reason in CUT_REASONS or is_empty
-        return self.scorer.score(doc_id, repeat, instances, is_cut=is_cut)
+        return self.scorer.score(doc_id, repeat, instances, is_cut=is_cut), instances
 
     def _instances(self, doc_id: int, doc: Any, row: SampleRecord) -> list[Instance]:
         task = self._task.task

@@ -29,7 +29,7 @@ from evalharness.runner.walk import (
     stopped_at_the_draw,
     watch_fewshots,
 )
-from evalharness.tasks.authoring.probe_answers import has_gold
+from evalharness.tasks.choices import NO_CHOICES, Choices, asked_choices
 from evalharness.tasks.conversation import (
     Dialogue,
     Send,
@@ -97,8 +97,8 @@ class Sample:
     is_without_system: bool = False
     """Whether its system text was left out, because the chat template takes none."""
     is_own_fewshot: bool = False
-    is_without_gold: bool = False
-    """Whether the right answer is none of its choices."""
+    choices: Choices = NO_CHOICES
+    """What it offers to choose from."""
     is_cut: bool = False
     """Whether a prompt of it lost its oldest tokens."""
 
@@ -177,8 +177,7 @@ class Asked(NamedTuple):
     """Whether its system text was left out, because the chat template takes none."""
     is_own_fewshot: bool
     """Whether the doc is among its own few-shots, with its answer."""
-    is_without_gold: bool = False
-    """Whether the right answer is none of its choices."""
+    choices: Choices = NO_CHOICES
 
 
 def _ask(
@@ -198,14 +197,14 @@ def _ask(
         ):
             instances = _ask_lm_eval(loaded, lm, prompting, doc_id, doc)
             target = loaded.target(doc_id, doc)
-            is_without_gold = not has_gold(loaded.task, doc)
+            choices = asked_choices(loaded.task, doc)
         is_without_system = lm.template.num_without_system > before
         return Asked(
             instances,
             target,
             is_without_system,
             _is_own_fewshot(loaded, doc),
-            is_without_gold,
+            choices,
         )
     except UserCodeError as e:
         return Failure(kind="prompt", message=str(e))
@@ -296,7 +295,7 @@ def _samples(
             conversation,
             is_without_system=asked.is_without_system,
             is_own_fewshot=asked.is_own_fewshot,
-            is_without_gold=asked.is_without_gold,
+            choices=asked.choices,
             is_cut=any(plan.is_cut for plan in plans),
         )
 

@@ -10,8 +10,17 @@ from evalharness.store.records import Manifest
 from evalharness.store.subset_words import subset_words
 
 SqlType = Literal[
-    "VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "MAP(VARCHAR, DOUBLE)", "BIGINT[]", "JSON"
+    "VARCHAR",
+    "BIGINT",
+    "DOUBLE",
+    "BOOLEAN",
+    "MAP(VARCHAR, DOUBLE)",
+    "MAP(VARCHAR, BIGINT)",
+    "BIGINT[]",
+    "STRUCT(text VARCHAR, logprob DOUBLE, num_tokens BIGINT)[]",
+    "JSON",
 ]
+CHOICES: SqlType = "STRUCT(text VARCHAR, logprob DOUBLE, num_tokens BIGINT)[]"
 RunRow = dict[str, str | int | float | bool | None]
 """A row of `runs`, `manifest` left out: column -> value."""
 
@@ -110,13 +119,26 @@ SAMPLES = (
     Column("error", "VARCHAR", "kind: message of the failure; null when all went well"),
     Column("is_main", "BOOLEAN", "the filter of the task's main metric: one row per doc x repeat"),
     Column("cluster", "VARCHAR", "docs with the same one share a source; null: none declared"),
+    Column("choices", CHOICES, "of a multiple-choice sample: text, log-likelihood and tokens"),
+    Column(
+        "chosen", "MAP(VARCHAR, BIGINT)", "metric -> the choice it takes, from 0: chosen['acc']"
+    ),
+    Column("gold", "BIGINT[]", "the right choices, from 0; empty: the task's own code decides"),
 )
 
-RESPONSES = tuple(
-    column
-    for column in SAMPLES
-    if column.name not in ("filter", "target", "answer", "scores", "is_main", "cluster")
-)
+ADDED = {"is_main": 2, "cluster": 2, "choices": 3, "chosen": 3, "gold": 3}
+"""Column of `samples` -> the schema version that brought it."""
+
+
+def added_since(version: int) -> list[Column]:
+    """The columns of `samples` that files of this schema version lack."""
+    return [column for column in SAMPLES if ADDED.get(column.name, 0) > version]
+
+
+_OF_A_FILTER = (
+    "filter", "target", "answer", "scores", "is_main", "cluster", "choices", "chosen", "gold"
+)  # fmt: skip
+RESPONSES = tuple(column for column in SAMPLES if column.name not in _OF_A_FILTER)
 """What the model was asked and said: once per doc x repeat, whatever filters read it."""
 
 TURNS = (

@@ -13,20 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalharness.errors import UserError
+from evalharness.errors import StoreError, UserError, did_you_mean
 from evalharness.store.columns import RESPONSES, RUNS, SAMPLES, Column
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_TEXTS = ("prompt", "response", "thinking")
 
 
 def load_runs(results_dir: str | os.PathLike[str] = "results") -> pd.DataFrame:
     """All runs, newest first; columns of view `runs` without the manifest.
 
     Raises:
-        UserError: results_dir can't be read, or pandas isn't installed.
+        UserError: results_dir isn't there or can't be read, or pandas isn't installed.
     """
     names = [column.name for column in RUNS if column.name != "manifest"]
     return _frame(results_dir, "runs", names, {}, "started_at DESC, run_id DESC")
@@ -51,6 +49,7 @@ def load_metrics(
 
     Raises:
         UserError: as of `load_runs`.
+        StoreError: no such run, model, suite or task.
     """
     where = {"run_id": run, "model": model, "suite": suite, "task": task}
     return _frame(results_dir, "metrics", None, where, "run_id, task, metric, filter")
@@ -65,7 +64,7 @@ def load_samples(
     task: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Samples, a row per doc x repeat x filter, `scores` as a dict; columns of view `samples`.
+    """Samples, a row per doc x repeat x filter, `scores` and `chosen` as dicts; columns of view `samples`.
 
     Args:
         results_dir: folder that holds the runs.
@@ -73,12 +72,13 @@ def load_samples(
         model: name of a model entry, all its runs.
         suite: name of a suite.
         task: one task.
-        columns: those wanted; None for all but the long texts, which `load_responses` gives.
+        columns: those wanted; None for all.
 
     Raises:
         UserError: as of `load_runs`; an unknown column.
+        StoreError: no such run, model, suite or task.
     """
-    wanted = columns or [column.name for column in SAMPLES if column.name not in _TEXTS]
+    wanted = columns or _all(SAMPLES)
     where = {"run_id": run, "model": model, "suite": suite, "task": task}
     return _frame(results_dir, "samples", wanted, where, _ORDER)
 
@@ -124,10 +124,45 @@ def _frame(
     selected = ", ".join(map(_name, columns)) if columns else "*"
     condition = f" WHERE {' AND '.join(tests)}" if tests else ""
     statement = f"SELECT {selected} FROM {view}{condition} ORDER BY {order}"
+    if not Path(results_dir).is_dir():
+        near = did_you_mean(Path(results_dir).name, _siblings(Path(results_dir)))
+        raise StoreError(f"results_dir {str(results_dir)!r}: no such folder{near}")
     frame = query_intact(Path(results_dir), statement).df()
-    if "scores" in frame:
-        frame["scores"] = [dict(scores) for scores in frame["scores"]]
+    if frame.empty:
+        _check_names(Path(results_dir), where)
+    for name in ("scores", "chosen"):
+        if name in frame:
+            frame[name] = [
+                dict(values) if isinstance(values, dict) else {} for values in frame[name]
+            ]
     return frame
+
+
+def _siblings(folder: Path) -> list[str]:
+    above = folder.absolute().parent
+    return [path.name for path in above.iterdir() if path.is_dir()] if above.is_dir() else []
+
+
+def _check_names(results_dir: Path, where: dict[str, str | None]) -> None:
+    """Refuse a run, model, suite or task that no run has: an empty frame would say that it has no rows.
+
+    Raises:
+        StoreError: the first, with the nearest that there is.
+    """
+    from evalharness.store.read import list_runs
+
+    runs = list_runs(results_dir)
+    known = {
+        "run_id": {run.run_id for run in runs},
+        "model": {run.model for run in runs},
+        "suite": {run.suite for run in runs},
+        "task": {name for run in runs for task in run.tasks for name in (task.task, task.group)},
+    }
+    for field, value in where.items():
+        if value and value not in known[field]:
+            kind = field.removesuffix("_id")
+            near = did_you_mean(value, known[field])
+            raise StoreError(f"no {kind} {value!r} in {str(results_dir)!r}{near}")
 
 
 def _name(column: str) -> str:

@@ -101,7 +101,12 @@ def _to_2(content: dict[str, Any]) -> None:
     content["schema_version"] = 2
 
 
-_MIGRATIONS = {1: _to_2}
+def _to_3(content: dict[str, Any]) -> None:
+    """Manifests are the same; samples had no choices."""
+    content["schema_version"] = 3
+
+
+_MIGRATIONS = {1: _to_2, 2: _to_3}
 """schema_version -> what makes a manifest of the next one of it. Files stay as they were written."""
 
 

@@ -19,8 +19,9 @@ from evalharness.store import (
     layout,
     seal,
 )
+from evalharness.store.columns import added_since
 from evalharness.store.duckdb_session import cursor, file_text
-from evalharness.store.records import FLIP
+from evalharness.store.records import FLIP, ScoredChoice
 from evalharness.store.sql import parquet_problem
 
 
@@ -115,6 +116,15 @@ class DocChange(NamedTuple):
     score_b: float
     error_a: str | None
     error_b: str | None
+    choices_a: tuple[ScoredChoice, ...] = ()
+    """Of a multiple-choice doc; empty in files before schema 3."""
+    choices_b: tuple[ScoredChoice, ...] = ()
+    chosen_a: dict[str, int] = {}  # noqa: RUF012 (never changed)
+    """Metric -> choice."""
+    chosen_b: dict[str, int] = {}  # noqa: RUF012
+    gold: tuple[int, ...] = ()
+    metric: str = ""
+    """The one whose score changed."""
 
 
 def load_pairs(
@@ -195,7 +205,7 @@ def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int)
     query = f"""
         WITH a AS ({_samples(texts=True)}), b AS ({_samples(texts=True)})
         SELECT $task, a.doc_id, a.repeat, a.target, a.prompt, a.answer, b.answer, a.response, b.response,
-               a.score, b.score, a.error, b.error
+               a.score, b.score, a.error, b.error, a.choices, b.choices, a.chosen, b.chosen, a.gold
         FROM a JOIN b USING (doc_hash, copy, repeat)
         WHERE abs(a.score - b.score) > $flip
         ORDER BY abs(a.score - b.score) DESC, a.doc_id, a.repeat LIMIT $most
@@ -210,7 +220,20 @@ def load_changes(run_a: Path, run_b: Path, task: str, scored: Scored, most: int)
         raise StoreError(
             f"samples of task {task!r}: can't be read: {str(e).splitlines()[0]}"
         ) from e
-    return [DocChange(*row) for row in rows]
+    return [_change(row, scored.metric) for row in rows]
+
+
+def _change(row: Sequence[Any], metric: str) -> DocChange:
+    *plain, choices_a, choices_b, chosen_a, chosen_b, gold = row
+    found = [tuple(ScoredChoice(**c) for c in side or ()) for side in (choices_a, choices_b)]
+    return DocChange(*plain)._replace(
+        choices_a=found[0],
+        choices_b=found[1],
+        chosen_a=dict(chosen_a or {}),
+        chosen_b=dict(chosen_b or {}),
+        gold=tuple(gold or ()),
+        metric=metric,
+    )
 
 
 _DOCS = """
@@ -234,7 +257,7 @@ _JOIN = f"""
 
 def _samples(*, texts: bool = False) -> str:
     """A file's samples under one filter with their score, and which of its equal docs each belongs to."""
-    more = ", repeat, target, prompt, answer, response" if texts else ""
+    more = ", repeat, target, prompt, answer, response, choices, chosen, gold" if texts else ""
     return f"""
         SELECT task, doc_id, doc_hash, CASE WHEN isfinite(scores[$metric]) THEN scores[$metric] END AS score, cluster, error{more},
                dense_rank() OVER (PARTITION BY task, doc_hash ORDER BY doc_id) AS copy
@@ -323,11 +346,14 @@ def _share(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> float
     return float((high - low).mean()) if len(low) else 0.0
 
 
+_ADDED = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in added_since(1))
+
+
 def _with_files(query: str, files: Sequence[Sequence[Path]]) -> str:
-    """The query with its FILEs in order, each some files of one run; those of schema 1 have no column `cluster`."""
+    """The query with its FILEs in order, each some files of one run; what those of older schemas lack is NULL."""
     for paths in files:
         listed = ", ".join(map(file_text, paths))
-        rows = f"(FROM read_parquet([{listed}]) UNION ALL BY NAME (SELECT NULL::VARCHAR AS cluster LIMIT 0))"
+        rows = f"(FROM read_parquet([{listed}]) UNION ALL BY NAME (SELECT {_ADDED} LIMIT 0))"
         query = query.replace("FROM FILE", f"FROM {rows}", 1)
     return query
 

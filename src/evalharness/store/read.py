@@ -29,6 +29,7 @@ from evalharness.store.records import (
     Manifest,
     MetricRecord,
     SampleRecord,
+    ScoredChoice,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 _NUM_RUN_COLUMNS = 4
 _MOST_SHOWN = 5
+_WITH_HEAD = (2, SCHEMA_VERSION)
+"""Schema versions whose manifests begin as `_HEAD` says."""
 _HEAD = re.compile(rb'\{\s*"schema_version": (\d+),\s*"run_id": "([^"\\]+)"')
 """How `manifest.json` begins."""
 _HEAD_BYTES = 512
@@ -119,8 +122,8 @@ def _version(run_dir: Path) -> int | None:
             head = _HEAD.match(file.read(_HEAD_BYTES))
     except OSError:
         head = None
-    if head and int(head[1]) == SCHEMA_VERSION and head[2].decode() == run_dir.name:
-        return SCHEMA_VERSION
+    if head and int(head[1]) in _WITH_HEAD and head[2].decode() == run_dir.name:
+        return int(head[1])
     if _try_load(run_dir) is None:
         return None
     return int(json.loads((run_dir / layout.MANIFEST).read_bytes())["schema_version"])
@@ -332,6 +335,9 @@ def iter_samples(run_dir: Path, task: str) -> Iterator[SampleRecord]:
     main_filter = None
     for row in _read(_samples_file(run_dir, task), names):
         row["scores"] = dict(row["scores"])
+        if "choices" in row:  # schema 3
+            row["choices"] = tuple(ScoredChoice(**choice) for choice in row["choices"])
+            row["chosen"], row["gold"] = dict(row["chosen"]), tuple(row["gold"])
         if "is_main" not in row:  # schema 1
             main_filter = main_filter or _main_filter(run_dir, task)
             row["is_main"] = row["filter"] == main_filter

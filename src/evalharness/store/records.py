@@ -13,6 +13,16 @@ FLIP = 0.001
 0 or 1 (a share of probability) moves with its log-likelihoods, which are reported themselves."""
 
 
+class ScoredChoice(NamedTuple):
+    """One choice of a sample, and what the model made of it."""
+
+    text: str
+    logprob: float
+    """Natural log, summed over its tokens."""
+    num_tokens: int | None
+    """None where it was scored again from a file that doesn't have it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRecord:
     """One doc x repeat x filter of a task, as stored in `samples/<task>.parquet` (one row each)."""
@@ -43,7 +53,13 @@ class SampleRecord:
     is_main: bool = True
     """The filter of the task's main metric: one row per doc x repeat."""
     cluster: str | None = None
-    """Which docs share a source (a passage, a template) with this one; None where the task declares none."""
+    """Shared by docs of one source (a passage, a template); None where the task declares none."""
+    choices: tuple[ScoredChoice, ...] = ()
+    """Of a multiple-choice sample, in the order asked; empty when it failed, and in files of schema 2 and before."""
+    chosen: dict[str, int] = field(default_factory=dict)
+    """Metric -> the choice that it takes for the answer, from 0."""
+    gold: tuple[int, ...] = ()
+    """The choices that are right; empty where the task's own code decides."""
 
 
 class DocRecord(NamedTuple):
@@ -261,8 +277,9 @@ class TaskSummary:
         return total / self.wall_s if self.wall_s > 0 else float("nan")
 
 
-SCHEMA_VERSION = 2
-"""Of what a run's folder holds. 2: samples have `is_main` and `cluster`, suites a domain, files checksums."""
+SCHEMA_VERSION = 3
+"""Of what a run's folder holds. 2: samples have `is_main` and `cluster`, suites a domain, files checksums. 3: samples
+have their choices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

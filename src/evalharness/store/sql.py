@@ -16,10 +16,9 @@ from evalharness.store import (
     layout,
     seal,
 )
-from evalharness.store.columns import RESPONSES, RUNS, TABLES, Column, run_row
+from evalharness.store.columns import RESPONSES, RUNS, TABLES, Column, added_since, run_row
 from evalharness.store.duckdb_session import SAFE, file_text, text
 from evalharness.store.read import as_seen, list_runs, run_versions, told_once
-from evalharness.store.records import SCHEMA_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ def connect(
     connection.execute("CREATE SCHEMA empty")
     folders = {root / run: version for run, version in run_versions(root).items()}
     views = _named(statement)
-    if "samples" in views and set(folders.values()) - {SCHEMA_VERSION}:
+    if "samples" in views and 1 in folders.values():
         views.add("metrics")  # which say what older samples don't: which filter is the main one
     if "runs" in views:
         _create_runs(connection, root)
@@ -201,19 +200,27 @@ def _create_view(
 ) -> None:
     """A view over the runs' files; columns that an older file lacks are NULL, ones it has in excess are left out."""
     columns = TABLES[name]
-    new = [folder for folder, version in folders.items() if version == SCHEMA_VERSION]
-    before = [folder for folder, version in folders.items() if version != SCHEMA_VERSION]
-    sources = []
+    sources, is_whole = [], False
     # Files of one version have one schema: to unify thousands of equal ones would take longer than the query.
-    if globs := [glob for folder in new for glob in _globs(folder, name, without)]:
-        sources.append(f"SELECT {_names(columns)} FROM read_parquet([{', '.join(globs)}])")
-    if old := [glob for folder in before for glob in _globs(folder, name, without)]:
-        sources.append(f"FROM read_parquet([{', '.join(old)}], union_by_name = true)")
-    if not globs:  # a file of this version has every column and its type; else they come from here
+    for version in sorted(set(folders.values()), reverse=True):
+        of_version = [folder for folder, found in folders.items() if found == version]
+        globs = [glob for folder in of_version for glob in _globs(folder, name, without)]
+        if not globs:
+            continue
+        lacking = added_since(version) if name == "samples" else []
+        had = [column for column in columns if column not in lacking]
+        if version == 1:
+            sources.append(f"FROM read_parquet([{', '.join(globs)}], union_by_name = true)")
+        else:
+            sources.append(f"SELECT {_names(had)} FROM read_parquet([{', '.join(globs)}])")
+            is_whole |= len(had) == len(columns)
+    if (
+        not is_whole
+    ):  # a file of this version has every column and its type; else they come from here
         connection.execute(f"CREATE TABLE empty.{name} ({_definition(columns)})")
         sources.append(f"FROM empty.{name}")
     selected = _names(columns)
-    if old and name == "samples":
+    if name == "samples" and 1 in folders.values():
         selected = selected.replace('"is_main"', _IS_MAIN)
     connection.execute(
         f"CREATE VIEW {name} AS SELECT {selected} FROM ({' UNION ALL BY NAME '.join(sources)})"

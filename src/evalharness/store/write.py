@@ -19,7 +19,7 @@ from evalharness.store import (
     seal,
 )
 from evalharness.store.atomic import as_write_error, replacing, sync, write_whole
-from evalharness.store.columns import CURVES, METRICS, SAMPLES, TURNS, Column
+from evalharness.store.columns import CHOICES, CURVES, METRICS, SAMPLES, TURNS, Column
 from evalharness.store.json_codec import (
     clean_text,
     manifest_to_json,
@@ -31,6 +31,7 @@ from evalharness.store.records import (
     Manifest,
     MetricRecord,
     SampleRecord,
+    ScoredChoice,
     TurnRecord,
 )
 
@@ -43,6 +44,10 @@ _ARROW = {
     "BOOLEAN": pa.bool_(),
     "BIGINT[]": pa.list_(pa.int64()),
     "MAP(VARCHAR, DOUBLE)": pa.map_(pa.string(), pa.float64()),
+    "MAP(VARCHAR, BIGINT)": pa.map_(pa.string(), pa.int64()),
+    CHOICES: pa.list_(
+        pa.struct([("text", pa.string()), ("logprob", pa.float64()), ("num_tokens", pa.int64())])
+    ),
 }
 _RUN_FIELDS = ("run_id", "model", "suite", "started_at")
 _ROW_GROUP_ROWS = 8192
@@ -291,6 +296,8 @@ def _cell(value: Any) -> Any:
             return clean_text(value)
         case dict():
             return [(clean_text(key), item) for key, item in value.items()]
+        case (ScoredChoice(), *_):
+            return [choice._replace(text=clean_text(choice.text))._asdict() for choice in value]
     return value
 
 

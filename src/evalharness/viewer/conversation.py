@@ -1,9 +1,8 @@
-"""A prompt's chat turns, read off the marks that chat templates write; and answers that are choices.
+"""A prompt's chat turns, read off the marks that chat templates write.
 
 For the eye only: nothing is computed from them, and the prompt as it was sent is shown too.
 """
 
-import json
 import re
 from typing import NamedTuple
 
@@ -14,14 +13,6 @@ class Said(NamedTuple):
     role: str
     """system, user, assistant, ...; empty for what stands before the first mark."""
     text: str
-
-
-class Choice(NamedTuple):
-    """A continuation that was scored."""
-
-    logprob: float
-    is_greedy: bool
-    is_best: bool
 
 
 class _Marks(NamedTuple):
@@ -71,18 +62,6 @@ def question(prompt: str) -> str:
     """What was asked last: the last turn that isn't the assistant's, or the whole prompt without marks."""
     asked = [said.text for said in chat_turns(prompt) if said.role != "assistant"]
     return next((text for text in reversed(asked) if text.strip()), prompt)
-
-
-def choices(text: str) -> list[Choice]:
-    """The entries of `[[logprob, is_greedy], ...]`; empty for any other text."""
-    if not text.startswith("[["):
-        return []
-    try:
-        entries = [(float(logprob), bool(is_greedy)) for logprob, is_greedy in json.loads(text)]
-    except (ValueError, TypeError, RecursionError):
-        return []
-    best = max(range(len(entries)), key=lambda place: entries[place][0])
-    return [Choice(*entry, place == best) for place, entry in enumerate(entries)]
 
 
 def _split(prompt: str, marks: _Marks, found: list[re.Match[str]]) -> list[Said]:

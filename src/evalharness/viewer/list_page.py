@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evalharness.report.choices import choice_line, shown_choices
 from evalharness.store.records import (
     Manifest,
     TaskSummary,
 )
-from evalharness.viewer.conversation import choices
 from evalharness.viewer.index import (
     Floats,
     Index,
@@ -220,11 +220,8 @@ def mark(index: Index, place: int) -> str:
 
 
 def answer_text(answer: str) -> str:
-    """An extracted answer in a line; of scored choices the most likely one, counted from 0 as targets are."""
-    if scored := choices(answer):
-        best = next(place for place, choice in enumerate(scored) if choice.is_best)
-        return f"most likely: {best} of 0 to {len(scored) - 1}"
-    return cut(answer, _LONGEST_ANSWER)
+    """An extracted answer in a line; of scored choices without a stored one the most likely, counted from 0."""
+    return choice_line(shown_choices(answer)) or cut(answer, _LONGEST_ANSWER)
 
 
 def _boxes(asked: Asked) -> list[Box]:

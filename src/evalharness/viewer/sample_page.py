@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from evalharness.errors import CheckpointError, StoreError
+from evalharness.report.choices import ShownChoice, choice_line, shown_choices
 from evalharness.store.records import Manifest
-from evalharness.viewer.conversation import Choice, chat_turns, choices
+from evalharness.viewer.conversation import chat_turns
 from evalharness.viewer.index import Index
 from evalharness.viewer.list_page import (
     Asked,
     Other,
-    answer_text,
     ask,
     mark,
     other_runs,
@@ -23,7 +23,7 @@ from evalharness.viewer.list_page import (
 )
 from evalharness.viewer.query import Query
 from evalharness.viewer.run_pages import run_address
-from evalharness.viewer.samples import Sample, Turn, read_sample, read_turns
+from evalharness.viewer.samples import Filtered, Sample, Turn, read_sample, read_turns
 from evalharness.viewer.texts import Block, block
 from evalharness.viewer.tokens import Token, prompt_tokens
 
@@ -86,7 +86,7 @@ class Side:
     turns: Sequence[TurnView]
     response: Block
     thinking: Block | None
-    choices: Sequence[Choice]
+    choices: Sequence[ShownChoice]
     target: Block
     answers: Sequence[Answer]
     error: Block | None
@@ -232,7 +232,7 @@ def _side(
         turns=[_turn(turn, make) for turn in turns],
         response=make("response", sample.response),
         thinking=make("thinking", sample.thinking) if sample.thinking else None,
-        choices=choices(sample.response),
+        choices=sample.shown_choices,
         target=make("target", sample.target),
         answers=_answers(sample, index.scored.filter, make),
         error=make("error", sample.error) if sample.error else None,
@@ -272,14 +272,11 @@ def _turn(turn: Turn, make: Make) -> TurnView:
 
 
 def _answers(sample: Sample, main: str, make: Make) -> list[Answer]:
-    return [
-        Answer(
-            found.filter,
-            found.filter == main,
-            make(f"answer-{place}", answer_text(found.answer) if scored else found.answer),
-            scored,
-            found.scores,
-        )
-        for place, found in enumerate(sample.filters)
-        for scored in [bool(choices(found.answer))]
-    ]
+    return [_answer(sample, found, place, main, make) for place, found in enumerate(sample.filters)]
+
+
+def _answer(sample: Sample, found: Filtered, place: int, main: str, make: Make) -> Answer:
+    choices = shown_choices(found.answer, sample.choices, found.chosen, sample.gold)
+    text = choice_line(choices, next(iter(found.scores), "")) or found.answer
+    is_main = found.filter == main
+    return Answer(found.filter, is_main, make(f"answer-{place}", text), bool(choices), found.scores)

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evalharness.report.choices import ShownChoice, shown_choices
 from evalharness.store import layout
+from evalharness.store.columns import added_since
+from evalharness.store.records import ScoredChoice
 from evalharness.viewer import database
 from evalharness.viewer.conversation import question
 from evalharness.viewer.index import Index
@@ -18,6 +21,9 @@ _MOST_PROMPT_BYTES = 64_000_000
 _LONGEST_ANSWER = 1500
 """Read for a list; enough for the log-likelihoods of some thirty choices."""
 _LONGEST_EXCERPT = 200
+_ADDED = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in added_since(2))
+_WHOLE = f"(SELECT * FROM FILE UNION ALL BY NAME (SELECT {_ADDED} LIMIT 0))"
+"""The file, with the columns that one of an older schema lacks."""
 _EXCERPT_FROM = 2000
 
 
@@ -38,6 +44,8 @@ class Filtered(NamedTuple):
     filter: str
     answer: str
     scores: dict[str, float]
+    chosen: dict[str, int]
+    """Metric -> choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +64,15 @@ class Sample:
     num_generated_tokens: int
     latency_s: float
     error: str | None
+    choices: tuple[ScoredChoice, ...]
+    """Empty where none were asked, and in files before schema 3."""
+    gold: tuple[int, ...]
     filters: tuple[Filtered, ...]
+
+    @property
+    def shown_choices(self) -> list[ShownChoice]:
+        """The choices with what takes each under the main filter; empty where none were asked."""
+        return shown_choices(self.response, self.choices, self.filters[0].chosen, self.gold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +111,22 @@ def read_lines(index: Index, places: Sequence[int], *, with_prompts: bool) -> li
         index.path,
         f"""
         SELECT file_row_number, left(answer, {_LONGEST_ANSWER}), left(target, {_LONGEST_ANSWER}),
-               finish_reason, coalesce(left(error, {_LONGEST_ANSWER}), ''), {prompt}
-        FROM FILE WHERE file_row_number IN $rows
+               finish_reason, coalesce(left(error, {_LONGEST_ANSWER}), ''), {prompt},
+               chosen[$metric], left(choices[chosen[$metric] + 1].text, {_LONGEST_ANSWER}),
+               list_transform(gold, g -> left(choices[g + 1].text, {_LONGEST_ANSWER}))
+        FROM {_WHOLE} WHERE file_row_number IN $rows
         """,
-        {"rows": rows},
+        {"rows": rows, "metric": index.scored.metric},
     )
     by_row = {
-        row: Line(answer, target, finish, error, ending(question(asked), _LONGEST_EXCERPT))
-        for row, answer, target, finish, error, asked in found
+        row: Line(
+            answer if chosen is None else f"{chosen}: {text}",
+            " or ".join(gold) if gold else target,
+            finish,
+            error,
+            ending(question(asked), _LONGEST_EXCERPT),
+        )
+        for row, answer, target, finish, error, asked, chosen, text, gold in found
     }
     return [by_row[row] for row in rows]
 
@@ -118,13 +142,18 @@ def read_sample(index: Index, place: int) -> Sample:
     found = database.rows_of(
         index.path,
         f"""
-        SELECT filter, answer, scores, {", ".join(names)}
-        FROM FILE WHERE doc_id = $doc_id AND repeat = $repeat ORDER BY filter <> $filter, file_row_number
+        SELECT filter, answer, scores, chosen, {", ".join(names)}
+        FROM {_WHOLE} WHERE doc_id = $doc_id AND repeat = $repeat ORDER BY filter <> $filter, file_row_number
         """,
         {"doc_id": doc_id, "repeat": repeat, "filter": index.scored.filter},
     )
-    filters = tuple(Filtered(name, answer, dict(scores)) for name, answer, scores, *_ in found)
-    values = dict(zip(names, found[0][3:], strict=True))
+    filters = tuple(
+        Filtered(name, answer, dict(scores), dict(chosen or {}))
+        for name, answer, scores, chosen, *_ in found
+    )
+    values = dict(zip(names, found[0][4:], strict=True))
+    values["choices"] = tuple(ScoredChoice(**choice) for choice in values["choices"] or ())
+    values["gold"] = tuple(values["gold"] or ())
     return Sample(**values, filters=filters)
 
 

@@ -3,11 +3,10 @@
 What models wrote is untrusted: it is cut and goes through `plain`.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, Literal
 
 from rich.columns import Columns
 from rich.console import Group, RenderableType
@@ -18,6 +17,7 @@ from evalharness.comparison.compare import Comparison
 from evalharness.comparison.compare_rows import TaskComparison
 from evalharness.comparison.missing import Bounds
 from evalharness.report import markdown as md
+from evalharness.report.choices import ShownChoice, choice_line, shown_choices
 from evalharness.report.export import as_rows
 from evalharness.report.terminal.format import (
     number,
@@ -118,10 +118,7 @@ def flips_view(changes: Sequence[DocChange], names: tuple[str, str], *, width: i
         title += Text(f" repeat {change.repeat}" if change.repeat else "")
         title.stylize("bold")
         title += Text("  ") + _move(change)
-        sides = [
-            _side(names[0], change.score_a, change.answer_a, change.response_a, change.error_a),
-            _side(names[1], change.score_b, change.answer_b, change.response_b, change.error_b),
-        ]
+        sides = [_side(names[0], change, "a"), _side(names[1], change, "b")]
         half = max(20, (width - 4) // 2)
         parts += [
             title,
@@ -154,7 +151,11 @@ def comparison_as_json(found: Comparison) -> dict[str, Any]:
 
 def change_as_json(change: DocChange) -> dict[str, Any]:
     """A doc that changed, texts whole."""
-    result: dict[str, Any] = as_json(change._asdict())
+    choices = {
+        name: [choice._asdict() for choice in getattr(change, name)]
+        for name in ("choices_a", "choices_b")
+    }
+    result: dict[str, Any] = as_json(change._asdict() | choices)
     return result
 
 
@@ -307,41 +308,28 @@ def _move(change: DocChange) -> Text:
     return Text(f"{number(change.score_a)} -> {number(change.score_b)}", style=style)
 
 
-def _side(
-    name: str, score: float, answer: str, response: str, error: str | None
-) -> list[RenderableType]:
+def _side(name: str, change: DocChange, side: Literal["a", "b"]) -> list[RenderableType]:
+    score, answer, response, error, stored, chosen = (
+        getattr(change, f"{field}_{side}")
+        for field in ("score", "answer", "response", "error", "choices", "chosen")
+    )
+    choices = shown_choices(response, stored, chosen, change.gold)
     title = plain(name)
     title.stylize("underline")
-    lines: list[RenderableType] = [
-        title + Text(f"  {number(score)}"),
-        _labelled("answer", _cut(_answer(answer))),
-    ]
+    answer = choice_line(choices, change.metric) or _cut(answer)
+    lines: list[RenderableType] = [title + Text(f"  {number(score)}"), _labelled("answer", answer)]
     if error:
-        lines.append(_labelled("error", _cut(error)))
-    elif response != answer and not _scores(response):
-        lines.append(_labelled("response", _cut(response)))
-    return lines
+        return [*lines, _labelled("error", _cut(error))]
+    if choices:
+        return [*lines, *map(_choice, choices)]
+    return [*lines, _labelled("response", _cut(response))] if response != answer else lines
 
 
-def _answer(text: str) -> str:
-    """An extracted answer; of a choice by log-likelihoods the most likely one, counted from 0 as targets are."""
-    scores = _scores(text)
-    if not scores:
-        return text
-    best = max(range(len(scores)), key=lambda place: scores[place])
-    shown = ", ".join(f"{score:.2f}" for score in scores)
-    return f"choice {best} of 0 to {len(scores) - 1} (log-likelihoods {shown})"
-
-
-def _scores(text: str) -> list[float]:
-    """The log-likelihoods of `[[logprob, is_greedy], ...]`; empty for any other text."""
-    if not text.startswith("[["):
-        return []
-    try:
-        entries = json.loads(text)
-        return [float(entry[0]) for entry in entries]
-    except (ValueError, TypeError, IndexError, KeyError):
-        return []
+def _choice(choice: ShownChoice) -> Text:
+    """A choice in a line: its number, log-likelihood and text, whether it is right, and what takes it."""
+    marks = [*(["right"] if choice.is_gold else []), *choice.chosen_by]
+    line = Text(f"  {choice.place} {choice.logprob:8.2f}  ", style="dim") + plain(_cut(choice.text))
+    return line + Text(f"  {', '.join(marks)}", style="cyan" if choice.is_gold else "dim")
 
 
 def _labelled(label: str, text: str) -> Text:

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evalharness.report.choices import ShownChoice, choice_line, shown_choices
 from evalharness.report.terminal.format import (
     duration,
     number,
@@ -69,15 +70,31 @@ def samples_view(samples: Iterable[dict[str, Any]], *, prompt_chars: int = 400) 
         prompt = row["prompt"]
         cut = "..." if len(prompt) > prompt_chars else ""
         scores = ", ".join(f"{name} {number(score)}" for name, score in row["scores"].items())
+        choices = shown_choices(row["response"], row["choices"], row["chosen"], row["gold"])
         texts = {
             "prompt": cut + prompt[-prompt_chars:],
-            **{name: row[name] for name in ("thinking", "response", "answer", "target", "error")},
+            "thinking": row["thinking"],
+            **(
+                {"choices": "\n".join(map(_choice_line, choices)), "answer": choice_line(choices)}
+                if choices
+                else {"response": row["response"], "answer": row["answer"]}
+            ),
+            "target": row["target"],
+            "error": row["error"],
             "filter": row["filter"],
             "scores": scores or "not scored",
             "finish": f"{row['finish_reason']}, {row['num_generated_tokens']} tokens",
         }
         parts += [title, _fields(texts), Text()]
     return Group(*parts)
+
+
+def _choice_line(choice: ShownChoice) -> str:
+    tokens = "" if choice.num_tokens is None else f", {choice.num_tokens} tokens"
+    marks = ", ".join([*(["right"] if choice.is_gold else []), *choice.chosen_by])
+    return f"{choice.place} {choice.text.strip()} ({choice.logprob:.2f}{tokens})" + (
+        f"  <- {marks}" if marks else ""
+    )
 
 
 def rows_table(

@@ -18,13 +18,12 @@ from typing import Any, Literal, NamedTuple
 from evalharness.tasks.authoring.probe_answers import (
     Score,
     as_numbers,
-    choices_of,
-    gold_places,
     gold_text,
     preferring,
     score,
     stop_strings,
 )
+from evalharness.tasks.choices import choices_of, gold_places
 from evalharness.tasks.loaded_task import (
     OWN_FEWSHOT,
     LoadedTask,

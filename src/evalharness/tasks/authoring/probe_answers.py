@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lm_eval.api.task import ConfigurableTask, Task
+from lm_eval.api.task import Task
 
+from evalharness.tasks.choices import choices_of
 from evalharness.tasks.sampling import read_settings
 
 SURE = 0.0
@@ -25,55 +26,12 @@ class Score(NamedTuple):
     value: Any
 
 
-def choices_of(task: Task, doc: Any) -> list[str]:
-    """The doc's choices; [] where the task has none."""
-    if task.get_config("doc_to_choice") is None:
-        return []
-    return [str(choice) for choice in task.doc_to_choice(doc)]
-
-
 def chance_score(task: Task) -> float | None:
     """Of guessing among the choices: the mean of 1 / choices; None where nothing is chosen or several are right."""
     if task.OUTPUT_TYPE != "multiple_choice" or callable(task.get_config("process_results")):
         return None
     sizes = [len(choices_of(task, doc)) for doc in task.eval_docs]
     return sum(1 / size for size in sizes if size) / len(sizes) if sizes else None
-
-
-def gold_places(task: Task, doc: Any) -> list[int]:
-    """Indices of the right choices.
-
-    Raises:
-        ValueError: the target is none of the choices.
-    """
-    choices, places = choices_of(task, doc), []
-    for one in _golds(task, doc):
-        place = _place(one, choices)
-        if place is None:
-            raise ValueError(f"target {one!r} is none of the {len(choices)} choices")
-        places.append(place)
-    return places
-
-
-def has_gold(task: Task, doc: Any) -> bool:
-    """Whether lm-eval's own scoring can count an answer as right: not where every target is none of the choices."""
-    is_scored_so = not callable(task.get_config("process_results")) and (
-        type(task).process_results is ConfigurableTask.process_results
-    )
-    if task.OUTPUT_TYPE != "multiple_choice" or not is_scored_so:
-        return True
-    choices = choices_of(task, doc)
-    return not choices or any(_place(one, choices) is not None for one in _golds(task, doc))
-
-
-def _golds(task: Task, doc: Any) -> list[Any]:
-    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
-    return gold if isinstance(gold, list) else [gold]
-
-
-def _place(gold: Any, choices: list[str]) -> int | None:
-    place = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
-    return int(place) if isinstance(place, int) and 0 <= place < len(choices) else None
 
 
 def gold_text(task: Task, doc: Any) -> str:

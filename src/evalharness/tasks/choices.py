@@ -1,0 +1,92 @@
+"""The choices of a multiple-choice doc: their texts, which are right, and which one each of lm-eval's metrics takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from lm_eval.api.task import ConfigurableTask, Task
+
+
+class Choices(NamedTuple):
+    """Of one doc, in the order in which they are asked."""
+
+    texts: tuple[str, ...] = ()
+    gold: tuple[int, ...] = ()
+    """Those that are right, from 0; empty where the task's own code decides, or where none is."""
+    is_without_gold: bool = False
+    """lm-eval's own scoring can count no answer as right: the target is none of the choices."""
+
+
+NO_CHOICES = Choices()
+
+
+def choices_of(task: Task, doc: Any) -> list[str]:
+    """The doc's choices; [] where the task has none."""
+    if task.get_config("doc_to_choice") is None:
+        return []
+    return [str(choice) for choice in task.doc_to_choice(doc)]
+
+
+def gold_places(task: Task, doc: Any) -> list[int]:
+    """Indices of the right choices.
+
+    Raises:
+        ValueError: the target is none of the choices.
+    """
+    choices, places = choices_of(task, doc), []
+    for one in _golds(task, doc):
+        place = _place(one, choices)
+        if place is None:
+            raise ValueError(f"target {one!r} is none of the {len(choices)} choices")
+        places.append(place)
+    return places
+
+
+def asked_choices(task: Task, doc: Any) -> Choices:
+    """What a doc offers to choose from; nothing where the task isn't multiple choice."""
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return NO_CHOICES
+    texts = choices_of(task, doc)
+    is_scored_by_lm_eval = not callable(task.get_config("process_results")) and (
+        type(task).process_results is ConfigurableTask.process_results
+    )
+    if not texts or not is_scored_by_lm_eval:
+        return Choices(tuple(texts))
+    places = [_place(one, texts) for one in _golds(task, doc)]
+    gold = tuple(place for place in places if place is not None)
+    return Choices(tuple(texts), gold, is_without_gold=not gold)
+
+
+def chosen_by(
+    texts: Sequence[str], logprobs: Sequence[float], metrics: Iterable[str]
+) -> dict[str, int]:
+    """Metric -> the choice that it takes for the model's answer, as lm-eval computes it.
+
+    Args:
+        texts: of the choices.
+        logprobs: theirs, and those of the choices without the question where a metric needs these too.
+        metrics: names; one that chooses in no such way isn't in the result.
+    """
+    num = len(texts)
+    if not num or len(logprobs) not in (num, 2 * num):
+        return {}
+    likely = np.array(logprobs[:num])
+    ranks = {"acc": likely}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ranks["acc_norm"] = likely / np.array([float(len(text)) for text in texts])
+        ranks["acc_bytes"] = likely / np.array([float(len(text.encode())) for text in texts])
+    if len(logprobs) == 2 * num:
+        ranks["acc_mutual_info"] = likely - np.array(logprobs[num:])
+    return {metric: int(np.argmax(ranks[metric])) for metric in metrics if metric in ranks}
+
+
+def _golds(task: Task, doc: Any) -> list[Any]:
+    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
+    return gold if isinstance(gold, list) else [gold]
+
+
+def _place(gold: Any, choices: list[str]) -> int | None:
+    place = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
+    return int(place) if isinstance(place, int) and 0 <= place < len(choices) else None

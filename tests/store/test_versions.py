@@ -1,13 +1,15 @@
-"""A run that schema 1 wrote still reads. `data/schema-1` is one, made before schema 2 (engine fake, 3 docs a task)."""
+"""Runs that older schemas wrote still read: `data/schema-1` and `data/schema-2` are such (engine fake, 3 docs a task)."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
+from evalharness.errors import StoreError
 from evalharness.store import load_metrics, load_responses, load_runs, load_samples
 from evalharness.store.read import iter_samples, load_manifest
 from evalharness.store.sql import connect, query
+from stores import make_run
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -20,7 +22,7 @@ def results_dir(tmp_path: Path) -> Path:
 
 def test_its_manifest_is_migrated(results_dir: Path) -> None:
     manifest = load_manifest(results_dir / "schema-1")
-    assert (manifest.schema_version, manifest.domain, len(manifest.tasks)) == (2, "capability", 5)
+    assert (manifest.schema_version, manifest.domain, len(manifest.tasks)) == (3, "capability", 5)
 
 
 def test_its_samples_know_their_main_filter(results_dir: Path) -> None:
@@ -44,6 +46,40 @@ def test_frames_hold_what_the_views_hold(results_dir: Path) -> None:
     assert list(load_runs(results_dir)["run_id"]) == ["schema-1"]
     assert set(load_metrics(results_dir, model="smollm2-135m")["n"]) == {3}
     samples = load_samples(results_dir, task="arc_easy_sample")
-    assert (len(samples), "prompt" in samples, samples["scores"][0]["acc_norm"]) == (3, False, 0.0)
+    assert (len(samples), "prompt" in samples, samples["scores"][0]["acc_norm"]) == (3, True, 0.0)
     assert load_responses(results_dir, task="arc_easy_sample")["prompt"][0].endswith("assistant\n")
-    assert load_samples(results_dir, run="no such").empty
+    with pytest.raises(StoreError, match="no run 'no such'"):
+        load_samples(results_dir, run="no such")
+
+
+def test_files_of_all_versions_are_one_table(results_dir: Path) -> None:
+    shutil.copytree(DATA / "schema-2", results_dir / "schema-2")
+    make_run(results_dir, "now", "m", "s", {"x": [1.0]})
+    assert load_manifest(results_dir / "schema-2").schema_version == 3
+    (row, *_) = iter_samples(results_dir / "schema-2", "arc_easy_sample")
+    assert (row.choices, row.chosen, row.gold) == ((), {}, ())
+    asked = """
+        SELECT run_id, count(*), count(*) FILTER (is_main), count(choices), any_value(scores['acc_norm'])
+        FROM samples WHERE task IN ('arc_easy_sample', 'x') GROUP BY run_id ORDER BY run_id
+    """
+    found = query(connect(results_dir), asked).fetchall()
+    assert found == [("now", 1, 1, 1, None), ("schema-1", 3, 3, 0, 0.0), ("schema-2", 3, 3, 0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"task": "arc_easy_samples"},
+            r"no task 'arc_easy_samples'.*did you mean 'arc_easy_sample'",
+        ),
+        ({"model": "smollm"}, "no model 'smollm'"),
+    ],
+)
+def test_names_that_no_run_has_are_refused(
+    results_dir: Path, asked: dict[str, str], message: str
+) -> None:
+    with pytest.raises(StoreError, match=message):
+        load_samples(results_dir, **asked)
+    with pytest.raises(StoreError, match=r"no such folder.*did you mean"):
+        load_samples(results_dir.parent / f"{results_dir.name}x", **asked)

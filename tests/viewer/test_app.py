@@ -184,9 +184,12 @@ def test_a_list_shows_question_answer_and_target(client: TestClient) -> None:
     assert "7 ✗ wrong 0.000 Question 7: what colour is the Sky? no yes 493 stop" in found
 
 
-def test_choices_are_shown_as_the_most_likely_one(client: TestClient) -> None:
+def test_choices_are_shown_by_their_texts(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/samples", task="texts"))
-    assert "most likely: 1 of 0 to 1" in found
+    assert "1: yes <b>" in found
+    one = text(page(client, f"/runs/{ODD}/sample", task="texts", doc=2))
+    assert "1 ✓ right yes <b> -0.250 3 acc" in one
+    assert "0 no -1.500 1" in one
 
 
 def test_a_search_says_that_it_reads_and_stops_in_time(
@@ -271,7 +274,7 @@ def test_the_same_sample_of_another_run_stands_beside_it(client: TestClient) -> 
 
 def test_all_filters_are_shown_with_their_scores(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/sample", task="texts", doc=2))
-    assert "answer main most likely: 1 of 0 to 1 acc 1.000 strict [strict] acc 0.000" in found
+    assert "main 1: yes <b> (of 2, -0.25) acc 1.000 strict [strict] acc 0.000" in found
     assert "1 -0.250 yes most likely · target" in found
 
 

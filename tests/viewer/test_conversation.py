@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from evalharness.viewer.conversation import Said, chat_turns, choices, question
+from evalharness.viewer.conversation import Said, chat_turns, question
 from evalharness.viewer.texts import LONGEST, block, clean
 
 ASKED = [
@@ -53,21 +53,8 @@ def test_plain_text_has_no_turns() -> None:
 @example("a\x85b\u2028c\u2029d\r\n")
 def test_any_text_can_be_looked_at(text: str) -> None:
     chat_turns(text)
-    choices("[[" + text)
     shown = clean(text)
     assert all(line.isprintable() or "\u2028" not in line for line in shown.split("\n"))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[[", "[[1]]", "[[1, true, 2]]", '[["a", true]]', "[]", "[[" * 100_000]
-)
-def test_what_is_no_choice_is_none(text: str) -> None:
-    assert choices(text) == []
-
-
-def test_the_most_likely_choice_is_marked() -> None:
-    found = choices("[[-3.5, false], [-0.5, true], [-2, false]]")
-    assert [choice.is_best for choice in found] == [False, True, False]
 
 
 def test_a_long_text_keeps_its_ends() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from evalharness.store.read import iter_samples, load_manifest
 from evalharness.store.records import (
     SampleRecord,
+    ScoredChoice,
     TurnRecord,
 )
 from evalharness.store.write import RunWriter
@@ -42,7 +43,8 @@ def make_store(results_dir: Path) -> Path:
             {"prompt": EVIL, "response": EVIL, "thinking": EVIL, "answer": EVIL, "target": EVIL},
             {"prompt": "p " * 3000, "response": "x" * 1_000_000, "thinking": "Let me see. " * 20},
             {"response": "[[-1.5, false], [-0.25, true]]", "answer": "[[-1.5, false], [-0.25, true]]",
-             "target": "1", "finish_reason": "score"},
+             "target": "1", "finish_reason": "score", "gold": (1,), "chosen": {"acc": 1},
+             "choices": (ScoredChoice("no", -1.5, 1), ScoredChoice("yes <b>", -0.25, 3))},
         ],
     )  # fmt: skip
     _add_filter(results_dir / ODD, "texts")

@@ -193,8 +193,8 @@ def paired_choices(
 
 def logprobs(instances: Sequence[Instance]) -> list[float]:
     """Of a sample's log-likelihood requests, in their order."""
-    in_order = sorted(instances, key=lambda i: i.idx)
-    return [float(i.resps[0][0]) for i in in_order if i.request_type == "loglikelihood"]
+    in_order = [i.resps[0] for i in sorted(instances, key=lambda i: i.idx)]
+    return [float(said[0]) for said in in_order if isinstance(said, tuple | list)]
 
 
 def turn_rows(

@@ -276,7 +276,8 @@ def _answers(sample: Sample, main: str, make: Make) -> list[Answer]:
 
 
 def _answer(sample: Sample, found: Filtered, place: int, main: str, make: Make) -> Answer:
-    choices = shown_choices(found.answer, sample.choices, found.chosen, sample.gold)
+    is_choice = bool(shown_choices(found.answer))
+    choices = shown_choices(found.answer, sample.choices, found.chosen) if is_choice else []
     text = choice_line(choices, next(iter(found.scores), "")) or found.answer
     is_main = found.filter == main
-    return Answer(found.filter, is_main, make(f"answer-{place}", text), bool(choices), found.scores)
+    return Answer(found.filter, is_main, make(f"answer-{place}", text), is_choice, found.scores)

@@ -113,7 +113,7 @@ def read_lines(index: Index, places: Sequence[int], *, with_prompts: bool) -> li
         SELECT file_row_number, left(answer, {_LONGEST_ANSWER}), left(target, {_LONGEST_ANSWER}),
                finish_reason, coalesce(left(error, {_LONGEST_ANSWER}), ''), {prompt},
                chosen[$metric], left(choices[chosen[$metric] + 1].text, {_LONGEST_ANSWER}),
-               list_transform(gold, g -> left(choices[g + 1].text, {_LONGEST_ANSWER}))
+               [left(choices[g + 1].text, {_LONGEST_ANSWER}) for g in gold]
         FROM {_WHOLE} WHERE file_row_number IN $rows
         """,
         {"rows": rows, "metric": index.scored.metric},

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from evalharness.report.terminal.compare import (
 )
 from evalharness.report.terminal.format import signed
 from evalharness.store.pairs import DocChange, Scored, load_changes
+from evalharness.store.records import ScoredChoice
 from stores import make_run
 
 GROUPS = {"g": ["x", "y"]}
@@ -141,7 +143,15 @@ def test_choices_by_log_likelihood_are_shown_as_choices() -> None:
     text = shown(
         flips_view([change(answer_a=scores, response_a=scores)], ("a", "b"), width=160), 160
     )
-    assert "choice 1 of 0 to 1 (log-likelihoods -3.50, -1.25)" in text
+    assert "choice 1 (of 2, -1.25)" in text
+    stored = (ScoredChoice("no", -3.5, 1), ScoredChoice("yes", -1.25, 2))
+    changed = change(response_a=scores)._replace(
+        choices_a=stored, chosen_a={"acc": 1}, gold=(0,), metric="acc"
+    )
+    text = shown(flips_view([changed], ("a", "b"), width=160), 160)
+    assert "answer 1: yes (of 2, -1.25)" in text
+    assert re.search(r"0 +-3.50 +no +right", text)
+    assert re.search(r"1 +-1.25 +yes +acc", text)
 
 
 def test_json_and_csv_have_every_number(found: Comparison) -> None:

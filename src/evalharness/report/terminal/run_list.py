@@ -75,7 +75,10 @@ def samples_view(samples: Iterable[dict[str, Any]], *, prompt_chars: int = 400) 
             "prompt": cut + prompt[-prompt_chars:],
             "thinking": row["thinking"],
             **(
-                {"choices": "\n".join(map(_choice_line, choices)), "answer": choice_line(choices)}
+                {
+                    "choices": "\n".join(map(_choice_line, choices)),
+                    "answer": choice_line(choices, next(iter(row["chosen"]), "")),
+                }
                 if choices
                 else {"response": row["response"], "answer": row["answer"]}
             ),

@@ -329,6 +329,11 @@ class Manifest:
         return engine.get("kind") == "fake" or engine.get("backend") in ("fake", "dummy")
 
     @property
+    def is_imported(self) -> bool:
+        """lm-eval made it; its engine's kind begins so."""
+        return str(self.engine.get("kind") or "").startswith("lm-eval")
+
+    @property
     def domain(self) -> str:
         """What the suite measures: capability or safety."""
         return str(self.config.get("suite", {}).get("domain", "capability"))

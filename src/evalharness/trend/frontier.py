@@ -22,7 +22,7 @@ Bools = npt.NDArray[np.bool_]
 Dates = Sequence[date | int] | npt.NDArray[np.generic]
 
 DAYS_PER_YEAR = 365.25
-_MAX_FAILED_DRAWS = 0.05
+MAX_FAILED_DRAWS = 0.05
 
 
 class Line(NamedTuple):
@@ -324,7 +324,7 @@ def _order_bias(
 
 def _percentiles(values: Floats, level: float) -> tuple[float, float]:
     found = values[np.isfinite(values)]
-    if len(found) < max(2, (1 - _MAX_FAILED_DRAWS) * len(values)):
+    if len(found) < max(2, (1 - MAX_FAILED_DRAWS) * len(values)):
         return math.nan, math.nan
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return (float(low), float(high)) if low < high else (math.nan, math.nan)

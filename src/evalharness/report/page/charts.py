@@ -48,6 +48,10 @@ class Look(NamedTuple):
     width: float = 2
 
 
+PLACED = Look("@3", "star", 14)
+"""What was measured here among reported scores."""
+
+
 def look(place: int) -> Look:
     """The look of the place-th of several series."""
     return Look(

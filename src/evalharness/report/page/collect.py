@@ -20,6 +20,7 @@ from evalharness.store.records import (
     MetricRecord,
 )
 from evalharness.trend.scores.records import ReportedScore
+from evalharness.trend.tracker import CMR
 
 if TYPE_CHECKING:
     from evalharness.comparison.drift import Lineage
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CMR = "cmr"
-"""Name of the composite that has a section of its own."""
 _NUM_SAMPLED = 24
 """Dates at which a line and its band are drawn."""
 

@@ -184,7 +184,6 @@ def frontier_slopes(
     rng: np.random.Generator,
     draws: Floats | None = None,
     num_draws: int = 1000,
-    level: float = 0.9,
 ) -> dict[str, Slope]:
     """The slope of each subset's own frontier: all models, open weights, one family, one band of sizes.
 
@@ -195,7 +194,6 @@ def frontier_slopes(
         rng: draws the models.
         draws: capabilities to draw from.
         num_draws: per subset.
-        level: of confidence.
     """
     days, values = _checked(dates, capability)
     return {
@@ -205,7 +203,6 @@ def frontier_slopes(
             rng,
             None if draws is None else draws[:, mask],
             num_draws,
-            level,
         )
         for name, mask in subsets.items()
     }

@@ -60,17 +60,20 @@ def runs_table(manifests: Sequence[Manifest], *, width: int = 80) -> Table:
     return table
 
 
-def samples_view(samples: Iterable[dict[str, Any]], *, prompt_chars: int = 400) -> Group:
+_PROMPT_CHARS = 400
+
+
+def samples_view(samples: Iterable[dict[str, Any]]) -> Group:
     """Samples (rows of `samples`) one below the other: end of the prompt, response, answer, target, scores."""
     parts: list[RenderableType] = []
     for row in samples:
         title = plain(f"{row['task']}  doc {row['doc_id']}  repeat {row['repeat']}")
         title.stylize("bold")
         prompt = row["prompt"]
-        cut = "..." if len(prompt) > prompt_chars else ""
+        cut = "..." if len(prompt) > _PROMPT_CHARS else ""
         scores = ", ".join(f"{name} {number(score)}" for name, score in row["scores"].items())
         texts = {
-            "prompt": cut + prompt[-prompt_chars:],
+            "prompt": cut + prompt[-_PROMPT_CHARS:],
             **{name: row[name] for name in ("thinking", "response", "answer", "target", "error")},
             "filter": row["filter"],
             "scores": scores or "not scored",

@@ -88,6 +88,11 @@ class TurnRecord:
     finish_reason: str
     latency_s: float
 
+    @property
+    def num_generated_tokens(self) -> int:
+        """Tokens of the answer, its thinking included."""
+        return len(self.token_ids)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:

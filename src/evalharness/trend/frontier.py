@@ -101,7 +101,7 @@ def find_frontier(dates: Dates, capability: Sequence[float] | Floats) -> Bools:
     Raises:
         ValueError: lengths differ or a capability is NaN.
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     order = np.argsort(days, kind="stable")
     found = np.zeros(len(days), dtype=bool)
     found[order] = frontier_rows(days[order], values[order][None])[0]
@@ -126,7 +126,7 @@ def frontier_rows(days: Floats, values: Floats) -> Bools:
 
 def fit_line(dates: Dates, values: Sequence[float] | Floats) -> Line:
     """Least squares; the slope is NaN when all dates are one."""
-    days, heights = _checked(dates, values)
+    days, heights = checked(dates, values)
     n = len(days)
     if n == 0:
         return Line(math.nan, math.nan, math.nan, math.nan, 0.0, 0)
@@ -158,7 +158,7 @@ def frontier_slope(
         num_draws: of models, with replacement.
         level: confidence in (0, 1).
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     order = np.argsort(days, kind="stable")
     days, values = days[order], values[order]
     is_frontier = frontier_rows(days, values[None])[0]
@@ -195,7 +195,7 @@ def frontier_slopes(
         draws: capabilities to draw from.
         num_draws: per subset.
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     return {
         name: frontier_slope(
             days[mask],
@@ -216,7 +216,7 @@ def forecast(
     Both take the frontier's points for independent, which they aren't: see `forecast_skill` for what they are worth.
     The intervals are NaN below 3 frontier models.
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     is_frontier = find_frontier(days, values)
     line = fit_line(days[is_frontier], values[is_frontier])
     day = float(to_days([at])[0])
@@ -237,7 +237,7 @@ def forecast_skill(dates: Dates, capability: Sequence[float] | Floats, cut: date
 
     The capabilities are taken as they are: for an honest forecast fit them to scores that were known at the cut.
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     is_frontier = find_frontier(days, values)
     before = is_frontier & (days <= to_days([cut])[0])
     after = is_frontier & ~before
@@ -262,7 +262,12 @@ def simulate_line(
     return drawn
 
 
-def _checked(dates: Dates, capability: Sequence[float] | Floats) -> tuple[Floats, Floats]:
+def checked(dates: Dates, capability: Sequence[float] | Floats) -> tuple[Floats, Floats]:
+    """(models,) days and capabilities.
+
+    Raises:
+        ValueError: lengths differ or a capability is NaN.
+    """
     days, values = to_days(dates), np.asarray(capability, dtype=float)
     if days.shape != values.shape:
         raise ValueError(f"{days.size} dates but {values.size} capabilities")

@@ -81,8 +81,6 @@ class CapabilityFit:
     slope: Floats
     """(benchmarks,) per unit of capability."""
     dispersion: Dispersion
-    rank_deficiency: int
-    """2 is shift and factor, which the anchors set; more, and the ridge decides what the scores don't."""
     refused_models: Mapping[str, str]
     """Name -> reason."""
     refused_benchmarks: Mapping[str, str]
@@ -126,11 +124,10 @@ def fit_capability(
     kept, models, benchmarks = _select(checked, method)
     names, rows = _numbered(kept)
     _require_connected(*names, rows)
-    deficiency = rank_deficiency(rows, *map(len, names))
     if method == "epoch":
         parameters, dispersion = fit_epoch(rows, names[1], lam)
     else:
-        _require_determined(deficiency)
+        _require_determined(rank_deficiency(rows, *map(len, names)))
         parameters, dispersion = fit_likelihood(rows, lam)
     if anchors:
         places = find_anchors(names[0], anchors, models)
@@ -145,7 +142,6 @@ def fit_capability(
         difficulty=parameters.difficulty,
         slope=np.exp(parameters.log_slope),
         dispersion=dispersion,
-        rank_deficiency=deficiency,
         refused_models=models,
         refused_benchmarks=benchmarks,
         rows=rows,

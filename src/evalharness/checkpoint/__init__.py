@@ -21,10 +21,10 @@ Hub client and transformers are imported inside the functions that need them.
 """
 
 from evalharness.checkpoint.adapter import read_adapter
-from evalharness.checkpoint.architecture import ArchitectureCheck, check_architecture
+from evalharness.checkpoint.architecture import check_architecture
 from evalharness.checkpoint.demo import DEMO_PATH, make_demo
-from evalharness.checkpoint.fit import Fit, MemoryNeeded, check_fit, memory_needed
-from evalharness.checkpoint.identity import chat_template, has_chat_template
+from evalharness.checkpoint.fit import check_fit, memory_needed
+from evalharness.checkpoint.identity import has_chat_template
 from evalharness.checkpoint.info import (
     AdapterInfo,
     CheckpointInfo,
@@ -37,17 +37,12 @@ from evalharness.checkpoint.info import (
 )
 from evalharness.checkpoint.locate import resolve, resolve_adapter
 from evalharness.checkpoint.merge import fit_adapter, merge, merged
-from evalharness.checkpoint.scale import Scale, measure
+from evalharness.checkpoint.scale import measure
 
 __all__ = [
     "DEMO_PATH",
     "AdapterInfo",
-    "ArchitectureCheck",
     "CheckpointInfo",
-    "Fit",
-    "MemoryNeeded",
-    "Scale",
-    "chat_template",
     "check_architecture",
     "check_fit",
     "fit_adapter",

@@ -27,10 +27,9 @@ from evalharness.checkpoint.lora_config import (
     read_lora_config,
 )
 from evalharness.checkpoint.scale import VISION
-from evalharness.checkpoint.weights import WeightsFile, read_safetensors
+from evalharness.checkpoint.weights import ADAPTER_WEIGHTS, WeightsFile, read_safetensors
 from evalharness.errors import CheckpointError, some
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 LARGEST_RANK_OF_VLLM = 512
 _PREFIX = "base_model.model."
 _PARTS = re.compile(

@@ -53,10 +53,7 @@ class Fit:
     """The answer of `check_fit`; per device."""
 
     needed: MemoryNeeded
-    available_bytes: float
     max_model_len: int
-    largest_max_model_len: int
-    """Longest sequence for which memory is enough, up to the context length; 0 when not even the weights fit."""
     problem: str | None
     """One line with the arithmetic and the way out; None when it fits."""
 
@@ -150,9 +147,7 @@ def check_fit(
         )
     return Fit(
         needed=needed,
-        available_bytes=available,
         max_model_len=wanted.max_model_len,
-        largest_max_model_len=largest,
         problem=problem,
     )
 
@@ -193,6 +188,7 @@ def _dtype_bytes(dtype: str) -> int:
 
 
 def _largest_len(scale: Scale, placement: Placement, available: float, disk_bytes: int) -> int:
+    """Longest sequence for which memory is enough, up to the context length; 0 when not even the weights fit."""
     low, high = 0, scale.context_length or placement.max_model_len
     while low < high:
         middle = (low + high + 1) // 2

@@ -23,7 +23,7 @@ from evalharness.errors import CheckpointError, one_line, some
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-_ADAPTER = "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _PICKLES = ("*.bin", "*.pt", "*.pth")
 _NOT_WEIGHTS = {"training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "scaler.pt"}
 _MAX_HEADER_BYTES = 100_000_000
@@ -187,7 +187,7 @@ def _safetensors(folder: Path) -> list[Path]:
         _check_shards_listed(folder, names)
         return [folder / name for name in names]
     found = sorted(folder.glob("*.safetensors"))
-    found = [path for path in found if path.name != _ADAPTER]
+    found = [path for path in found if path.name != ADAPTER_WEIGHTS]
     # Mistral's repositories hold the same weights twice: their own format and transformers'.
     own = [path for path in found if path.name.startswith("consolidated")]
     found = [path for path in found if path not in own] or own

@@ -292,12 +292,9 @@ def _print_table(scores: Sequence[ReportedScore]) -> None:
 
 
 def _sources(scores: Iterable[ReportedScore]) -> list[dict[str, Any]]:
+    from evalharness.trend.scores.records import by_source
     from evalharness.trend.scores.seed_scores import licence_of
 
-    groups: dict[tuple[str, str, str], list[ReportedScore]] = {}
-    for score in scores:
-        source = "" if score.origin == "measured" else score.source_repo or score.reported_by
-        groups.setdefault((score.origin, score.collection, source), []).append(score)
     return [
         {
             "origin": origin,
@@ -309,7 +306,7 @@ def _sources(scores: Iterable[ReportedScore]) -> list[dict[str, Any]]:
             **dict(zip(("first_release", "last_release"), _first_and_last(group), strict=True)),
             "licence": licence_of(source) if origin == "seed" else "",
         }
-        for (origin, collection, source), group in groups.items()
+        for (origin, collection, source), group in by_source(scores).items()
     ]
 
 

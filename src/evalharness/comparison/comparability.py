@@ -15,8 +15,6 @@ from evalharness.store.records import (
 )
 
 HINT = "--any-prompt compares it all the same"
-_IMPORTED = "lm-eval"
-"""How the engine is called of a run that lm-eval made."""
 _GENERATES = "generate_until"
 """The kind of a task whose answers are drawn."""
 _SHORT = 8
@@ -297,7 +295,7 @@ def _other_parts(sampling: str, other: str) -> str:
 
 def _template(run: Manifest, *, is_chat: bool) -> str:
     """What the user did to the model's chat template; unknown of runs that another program made."""
-    if str(run.engine.get("kind") or "").startswith(_IMPORTED):
+    if run.is_imported:
         return ""
     model = run.config.get("model") or {}
     names = ("system_instruction", *(("chat_template", "chat_template_args") if is_chat else ()))

@@ -10,7 +10,6 @@ import yaml
 
 from evalharness.config.yaml_files import LOADER
 from evalharness.errors import StoreError, UserError, WriteError, one_line
-from evalharness.interchange.lm_eval_manifest import ENGINE
 from evalharness.store import layout
 from evalharness.store.read import iter_samples, load_metrics
 from evalharness.store.records import (
@@ -96,7 +95,7 @@ class Stored:
     @property
     def is_imported(self) -> bool:
         """Another program made it."""
-        return self.manifest.engine.get("kind") == ENGINE
+        return self.manifest.is_imported
 
     @property
     def harness(self) -> dict[str, str]:

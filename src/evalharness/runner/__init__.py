@@ -1,4 +1,4 @@
-"""Running a suite on a checkpoint: prepare -> execute -> score -> finish.
+"""Running a suite on a checkpoint: prepare -> samples -> execute -> score -> record.
 
 run.py           ties it together; the manifest records how the run ended
 prepare.py       everything that can be wrong with the input, before weights are loaded

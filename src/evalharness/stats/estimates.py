@@ -100,9 +100,7 @@ def mean_interval(
     return Interval(mean - reach, mean + reach)
 
 
-def share_interval(
-    values: Sequence[float], clusters: Sequence[Hashable] | None = None, level: float = LEVEL
-) -> Interval:
+def share_interval(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Interval:
     """Interval of the mean of scores from 0 to 1: Student's t, but no end nearer than `unseen_interval`'s, cut at 0 and 1.
 
     The t interval alone takes the spread of the docs at hand for that of all: when the few docs that fail are not among
@@ -112,7 +110,6 @@ def share_interval(
     Args:
         values: score per doc, 0..1.
         clusters: the source each doc shares with others, in the order of values.
-        level: confidence in (0, 1).
 
     Source: Clopper & Pearson 1934, Biometrika 26:404 (none seen in n); the t interval's failure on bounded scores:
         Gaffke 2004 and Learned-Miller & Thomas 2019, arXiv:1905.06208.
@@ -121,8 +118,8 @@ def share_interval(
     units = num_units(scores, clusters)
     if units < 2 or not np.isfinite(scores).all():
         return NO_INTERVAL
-    t = mean_interval(values, clusters, level)
-    alone = unseen_interval(float(scores.mean()), units, level)
+    t = mean_interval(values, clusters)
+    alone = unseen_interval(float(scores.mean()), units, LEVEL)
     if math.isnan(t.low):
         return alone
     return Interval(max(0.0, min(t.low, alone.low)), min(1.0, max(t.high, alone.high)))

@@ -33,7 +33,6 @@ def rank_intervals(
     *,
     best: npt.ArrayLike | None = None,
     higher_is_better: bool = True,
-    level: float = LEVEL,
 ) -> list[Ranks]:
     """The ranks compatible with the scores, for all models at once.
 
@@ -49,14 +48,13 @@ def rank_intervals(
         ci_high: (models,) upper end of that of `best`.
         best: (models,) the highest they can be; None: nothing is missing.
         higher_is_better: else the lowest score is rank 1.
-        level: probability in (0, 1) that all true ranks lie in their intervals.
     """
     given = (value, value if best is None else best, ci_low, ci_high)
     least, most, low, high = (np.asarray(x, dtype=np.float32) for x in given)
     if not higher_is_better:
         least, most, low, high = -most, -least, -high, -low
     z = _standardized(least, most, low, high)
-    is_better = z > _critical(z, 1 - level)
+    is_better = z > _critical(z, 1 - LEVEL)
     num = len(least)
     above, below = is_better.sum(axis=0), is_better.sum(axis=1)
     return [Ranks(1 + int(a), num - int(b)) for a, b in zip(above, below, strict=True)]

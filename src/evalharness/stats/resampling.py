@@ -16,6 +16,7 @@ from evalharness.stats.sources import numbered
 Item = TypeVar("Item")
 Floats = npt.NDArray[np.float64]
 
+_LEVEL = 0.95
 _PRIOR_DOCS = 2.0
 """Docs that are added to those seen, any pair of labels as likely: half a doc for each of the four pairs of two labels."""
 
@@ -71,7 +72,6 @@ def ratio(
     amounts: Sequence[float],
     weights: Sequence[float],
     clusters: Sequence[Hashable] | None = None,
-    level: float = 0.95,
 ) -> Ratio:
     """Sum of amounts over sum of weights, with Student's t interval by the jackknife over docs or their sources.
 
@@ -89,7 +89,7 @@ def ratio(
     error = math.sqrt((units - 1) / units * float(((without - without.mean()) ** 2).sum()))
     if not error > 1e-12 * max(1.0, abs(value)):
         return Ratio(value, math.nan, math.nan, error)
-    reach = float(special.stdtrit(units - 1, (1 + level) / 2)) * error
+    reach = float(special.stdtrit(units - 1, (1 + _LEVEL) / 2)) * error
     return Ratio(value, value - reach, value + reach, error)
 
 

@@ -104,6 +104,11 @@ class TurnRecord:
     finish_reason: str
     latency_s: float
 
+    @property
+    def num_generated_tokens(self) -> int:
+        """Tokens of the answer, its thinking included."""
+        return len(self.token_ids)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -344,6 +349,11 @@ class Manifest:
         # Before its engine answers, a run has only what was asked for; an import has lm-eval's `model` as its backend.
         engine = self.engine or self.config.get("engine") or {}
         return engine.get("kind") == "fake" or engine.get("backend") in ("fake", "dummy")
+
+    @property
+    def is_imported(self) -> bool:
+        """lm-eval made it; its engine's kind begins so."""
+        return str(self.engine.get("kind") or "").startswith("lm-eval")
 
     @property
     def domain(self) -> str:

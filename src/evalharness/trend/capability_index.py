@@ -81,8 +81,6 @@ class CapabilityFit:
     slope: Floats
     """(benchmarks,) per unit of capability."""
     dispersion: Dispersion
-    rank_deficiency: int
-    """2 is shift and factor, which the anchors set; more, and the ridge decides what the scores don't."""
     refused_models: Mapping[str, str]
     """Name -> reason."""
     refused_benchmarks: Mapping[str, str]
@@ -106,8 +104,6 @@ def fit_capability(
     anchors: Anchors | None = None,
     method: Method = "likelihood",
     lam: float = LAMBDA,
-    min_benchmarks: int = MIN_BENCHMARKS,
-    min_models: int = MIN_MODELS,
 ) -> CapabilityFit:
     """The index of all models that can be placed.
 
@@ -116,8 +112,6 @@ def fit_capability(
         anchors: without them the scale is the method's own, and means nothing between two fits.
         method: `epoch` ignores chance and num_items, takes a pair's best score and needs the benchmark Winogrande.
         lam: ridge, above 0; of other meaning in each method.
-        min_benchmarks: that a model needs.
-        min_models: that a benchmark needs; `epoch` takes all.
 
     Raises:
         UserError: a score out of range, too few of them, parts that share nothing, an anchor that isn't there.
@@ -126,15 +120,14 @@ def fit_capability(
         raise UserError(f"lambda is {lam}; it must be above 0, such as {LAMBDA}")
     checked = [check_score(score) for score in scores]
     if method == "epoch":
-        checked, min_models = _best(checked), 1
-    kept, models, benchmarks = _select(checked, min_benchmarks, min_models, method == "likelihood")
+        checked = _best(checked)
+    kept, models, benchmarks = _select(checked, method)
     names, rows = _numbered(kept)
     _require_connected(*names, rows)
-    deficiency = rank_deficiency(rows, *map(len, names))
     if method == "epoch":
         parameters, dispersion = fit_epoch(rows, names[1], lam)
     else:
-        _require_determined(deficiency)
+        _require_determined(rank_deficiency(rows, *map(len, names)))
         parameters, dispersion = fit_likelihood(rows, lam)
     if anchors:
         places = find_anchors(names[0], anchors, models)
@@ -149,7 +142,6 @@ def fit_capability(
         difficulty=parameters.difficulty,
         slope=np.exp(parameters.log_slope),
         dispersion=dispersion,
-        rank_deficiency=deficiency,
         refused_models=models,
         refused_benchmarks=benchmarks,
         rows=rows,
@@ -216,15 +208,17 @@ def _best(scores: Iterable[Score]) -> list[Score]:
 
 
 def _select(
-    scores: list[Score], min_benchmarks: int, min_models: int, has_limits: bool
+    scores: list[Score], method: Method
 ) -> tuple[list[Score], dict[str, str], dict[str, str]]:
     """What can be placed, and why not the rest; a refusal can make another, so until there is none."""
+    has_limits = method == "likelihood"
+    min_models = MIN_MODELS if has_limits else 1
     models: dict[str, str] = {}
     benchmarks: dict[str, str] = {}
     while True:
         thin = _refusals(scores, "benchmark", min_models, has_limits)
         if not thin:
-            thin = _refusals(scores, "model", min_benchmarks, has_limits)
+            thin = _refusals(scores, "model", MIN_BENCHMARKS, has_limits)
             models |= thin
         else:
             benchmarks |= thin
@@ -233,7 +227,7 @@ def _select(
         scores = [score for score in scores if thin.keys().isdisjoint(score[:2])]
     if not scores:
         raise UserError(
-            f"no model has scores on {min_benchmarks} benchmarks that {min_models} models share; add scores"
+            f"no model has scores on {MIN_BENCHMARKS} benchmarks that {min_models} models share; add scores"
         )
     return scores, models, benchmarks
 

@@ -24,10 +24,10 @@ from evalharness.trend.frontier import (
     Bools,
     Dates,
     Floats,
+    checked,
     fit_line,
     frontier_rows,
     simulate_line,
-    to_days,
 )
 
 MIN_FRONTIER = 12
@@ -109,11 +109,7 @@ def change_of_pace(
 
 
 def _sorted(dates: Dates, capability: Sequence[float] | Floats) -> tuple[Floats, Floats]:
-    days, values = to_days(dates), np.asarray(capability, dtype=float)
-    if days.shape != values.shape:
-        raise ValueError(f"{days.size} dates but {values.size} capabilities")
-    if np.isnan(values).any():
-        raise ValueError("a capability is NaN: leave the model out")
+    days, values = checked(dates, capability)
     order = np.argsort(days, kind="stable")
     return days[order], values[order]
 

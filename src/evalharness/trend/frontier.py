@@ -22,7 +22,7 @@ Bools = npt.NDArray[np.bool_]
 Dates = Sequence[date | int] | npt.NDArray[np.generic]
 
 DAYS_PER_YEAR = 365.25
-_MAX_FAILED_DRAWS = 0.05
+MAX_FAILED_DRAWS = 0.05
 
 
 class Line(NamedTuple):
@@ -101,7 +101,7 @@ def find_frontier(dates: Dates, capability: Sequence[float] | Floats) -> Bools:
     Raises:
         ValueError: lengths differ or a capability is NaN.
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     order = np.argsort(days, kind="stable")
     found = np.zeros(len(days), dtype=bool)
     found[order] = frontier_rows(days[order], values[order][None])[0]
@@ -126,7 +126,7 @@ def frontier_rows(days: Floats, values: Floats) -> Bools:
 
 def fit_line(dates: Dates, values: Sequence[float] | Floats) -> Line:
     """Least squares; the slope is NaN when all dates are one."""
-    days, heights = _checked(dates, values)
+    days, heights = checked(dates, values)
     n = len(days)
     if n == 0:
         return Line(math.nan, math.nan, math.nan, math.nan, 0.0, 0)
@@ -158,7 +158,7 @@ def frontier_slope(
         num_draws: of models, with replacement.
         level: confidence in (0, 1).
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     order = np.argsort(days, kind="stable")
     days, values = days[order], values[order]
     is_frontier = frontier_rows(days, values[None])[0]
@@ -184,7 +184,6 @@ def frontier_slopes(
     rng: np.random.Generator,
     draws: Floats | None = None,
     num_draws: int = 1000,
-    level: float = 0.9,
 ) -> dict[str, Slope]:
     """The slope of each subset's own frontier: all models, open weights, one family, one band of sizes.
 
@@ -195,9 +194,8 @@ def frontier_slopes(
         rng: draws the models.
         draws: capabilities to draw from.
         num_draws: per subset.
-        level: of confidence.
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     return {
         name: frontier_slope(
             days[mask],
@@ -205,7 +203,6 @@ def frontier_slopes(
             rng,
             None if draws is None else draws[:, mask],
             num_draws,
-            level,
         )
         for name, mask in subsets.items()
     }
@@ -219,7 +216,7 @@ def forecast(
     Both take the frontier's points for independent, which they aren't: see `forecast_skill` for what they are worth.
     The intervals are NaN below 3 frontier models.
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     is_frontier = find_frontier(days, values)
     line = fit_line(days[is_frontier], values[is_frontier])
     day = float(to_days([at])[0])
@@ -240,7 +237,7 @@ def forecast_skill(dates: Dates, capability: Sequence[float] | Floats, cut: date
 
     The capabilities are taken as they are: for an honest forecast fit them to scores that were known at the cut.
     """
-    days, values = _checked(dates, capability)
+    days, values = checked(dates, capability)
     is_frontier = find_frontier(days, values)
     before = is_frontier & (days <= to_days([cut])[0])
     after = is_frontier & ~before
@@ -265,7 +262,12 @@ def simulate_line(
     return drawn
 
 
-def _checked(dates: Dates, capability: Sequence[float] | Floats) -> tuple[Floats, Floats]:
+def checked(dates: Dates, capability: Sequence[float] | Floats) -> tuple[Floats, Floats]:
+    """(models,) days and capabilities.
+
+    Raises:
+        ValueError: lengths differ or a capability is NaN.
+    """
     days, values = to_days(dates), np.asarray(capability, dtype=float)
     if days.shape != values.shape:
         raise ValueError(f"{days.size} dates but {values.size} capabilities")
@@ -324,7 +326,7 @@ def _order_bias(
 
 def _percentiles(values: Floats, level: float) -> tuple[float, float]:
     found = values[np.isfinite(values)]
-    if len(found) < max(2, (1 - _MAX_FAILED_DRAWS) * len(values)):
+    if len(found) < max(2, (1 - MAX_FAILED_DRAWS) * len(values)):
         return math.nan, math.nan
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return (float(low), float(high)) if low < high else (math.nan, math.nan)

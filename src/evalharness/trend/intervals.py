@@ -24,9 +24,9 @@ from evalharness.trend.fit_likelihood import (
     Rows,
     refit,
 )
+from evalharness.trend.frontier import MAX_FAILED_DRAWS
 
 LAMBDAS = (1e-1, 1e-3)
-_MAX_FAILED_DRAWS = 0.05
 
 
 class Moved(NamedTuple):
@@ -74,7 +74,7 @@ def capability_intervals(fit: CapabilityFit, draws: Floats, level: float = 0.9) 
     Source: Hesterberg 2015, The American Statistician 69:371, section 4.1 (expanded percentile interval).
     """
     found = draws[np.isfinite(draws).all(axis=1)]
-    if len(found) < max(2, (1 - _MAX_FAILED_DRAWS) * len(draws)):
+    if len(found) < max(2, (1 - MAX_FAILED_DRAWS) * len(draws)):
         return [Interval(math.nan, math.nan)] * len(fit.models)
     fixed = set(fit.anchors[:2]) if fit.anchors else set()
     counts = fit.num_benchmarks

@@ -10,7 +10,7 @@ import numpy as np
 
 from evalharness.errors import CheckpointError, StoreError
 from evalharness.report.choices import ShownChoice, choice_line, shown_choices
-from evalharness.store.records import Manifest
+from evalharness.store.records import Manifest, TurnRecord
 from evalharness.viewer.conversation import chat_turns
 from evalharness.viewer.index import Index
 from evalharness.viewer.list_page import (
@@ -23,7 +23,7 @@ from evalharness.viewer.list_page import (
 )
 from evalharness.viewer.query import Query
 from evalharness.viewer.run_pages import run_address
-from evalharness.viewer.samples import Filtered, Sample, Turn, read_sample, read_turns
+from evalharness.viewer.samples import Filtered, Sample, read_sample, read_turns
 from evalharness.viewer.texts import Block, block
 from evalharness.viewer.tokens import Token, prompt_tokens
 
@@ -46,7 +46,7 @@ class Bubble(NamedTuple):
 class TurnView(NamedTuple):
     """A turn of a trajectory with its texts as blocks."""
 
-    turn: Turn
+    turn: TurnRecord
     message: Block | None
     text: Block
     thinking: Block | None
@@ -261,7 +261,7 @@ def _prompt(prompt: str, make: Make, *, is_open: bool) -> Prompt:
     )
 
 
-def _turn(turn: Turn, make: Make) -> TurnView:
+def _turn(turn: TurnRecord, make: Make) -> TurnView:
     name = f"turn-{turn.turn}"
     return TurnView(
         turn,

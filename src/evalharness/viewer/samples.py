@@ -1,7 +1,7 @@
 """Texts of the samples that a page shows, read from the file by place: the rest of the file is left alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from evalharness.report.choices import ShownChoice, shown_choices
 from evalharness.store import layout
 from evalharness.store.columns import added_since
-from evalharness.store.records import ScoredChoice
+from evalharness.store.records import ScoredChoice, TurnRecord
 from evalharness.viewer import database
 from evalharness.viewer.conversation import question
 from evalharness.viewer.index import Index
@@ -73,24 +73,6 @@ class Sample:
     def shown_choices(self) -> list[ShownChoice]:
         """The choices with what takes each under the main filter; empty where none were asked."""
         return shown_choices(self.response, self.choices, self.filters[0].chosen, self.gold)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One turn of a sample's conversation."""
-
-    turn: int
-    arm: str
-    step: int
-    purpose: str
-    message: str
-    text: str
-    thinking: str | None
-    answer: str | None
-    score: float | None
-    p_yes: float | None
-    num_generated_tokens: int
-    finish_reason: str
 
 
 def can_read_prompts(index: Index, places: Sequence[int]) -> bool:
@@ -157,7 +139,7 @@ def read_sample(index: Index, place: int) -> Sample:
     return Sample(**values, filters=filters)
 
 
-def read_turns(run_dir: Path, task: str, sample: Sample) -> list[Turn]:
+def read_turns(run_dir: Path, task: str, sample: Sample) -> list[TurnRecord]:
     """The turns of a sample's conversation, in order; none where the task holds none.
 
     Raises:
@@ -166,13 +148,14 @@ def read_turns(run_dir: Path, task: str, sample: Sample) -> list[Turn]:
     path = layout.turns_path(run_dir, task)
     if not path.is_file():
         return []
-    names = list(Turn.__dataclass_fields__)
-    selected = ", ".join(
-        "coalesce(len(token_ids), 0)" if name == "num_generated_tokens" else name for name in names
-    )
+    names = [field.name for field in fields(TurnRecord)]
     rows = database.rows_of(
         path,
-        f"SELECT {selected} FROM FILE WHERE doc_id = $doc_id AND repeat = $repeat ORDER BY turn",
+        f"""
+        SELECT {", ".join(names)}
+        FROM FILE WHERE doc_id = $doc_id AND repeat = $repeat ORDER BY turn
+        """,
         {"doc_id": sample.doc_id, "repeat": sample.repeat},
     )
-    return [Turn(**dict(zip(names, row, strict=True))) for row in rows]
+    turns = (dict(zip(names, row, strict=True)) for row in rows)
+    return [TurnRecord(**turn | {"token_ids": tuple(turn["token_ids"] or ())}) for turn in turns]

@@ -48,6 +48,10 @@ class Look(NamedTuple):
     width: float = 2
 
 
+PLACED = Look("@3", "star", 14)
+"""What was measured here among reported scores."""
+
+
 def look(place: int) -> Look:
     """The look of the place-th of several series."""
     return Look(
@@ -171,10 +175,13 @@ def pointer(x: X, y: float, label: str, right: int, down: int) -> dict[str, Any]
     }  # fmt: skip
 
 
-def date_range(days: Sequence[date], least_days: int = 14) -> list[str]:
+_LEAST_DAYS = 14
+
+
+def date_range(days: Sequence[date]) -> list[str]:
     """From a little before the first to a little after the last, and never so short that an axis shows hours."""
     first, last = min(days), max(days)
-    margin = max((last - first).days // 20, (least_days - (last - first).days) // 2, 1)
+    margin = max((last - first).days // 20, (_LEAST_DAYS - (last - first).days) // 2, 1)
     return [str(first - timedelta(days=margin)), str(last + timedelta(days=margin))]
 
 

@@ -20,6 +20,7 @@ from evalharness.store.records import (
     MetricRecord,
 )
 from evalharness.trend.scores.records import ReportedScore
+from evalharness.trend.tracker import CMR
 
 if TYPE_CHECKING:
     from evalharness.comparison.drift import Lineage
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CMR = "cmr"
-"""Name of the composite that has a section of its own."""
+_SEED = 0
 _NUM_SAMPLED = 24
 """Dates at which a line and its band are drawn."""
 
@@ -113,13 +113,12 @@ class Findings:
         return [run for run in self.runs if is_real(run)]
 
 
-def gather(results_dir: Path, num_draws: int, seed: int = 0) -> Findings:
+def gather(results_dir: Path, num_draws: int) -> Findings:
     """Read the store, the scores and the snapshots, and compute what the page shows.
 
     Args:
         results_dir: need not exist: the scores that ship are enough for a trend.
         num_draws: bootstrap draws of the trend.
-        seed: of all that is drawn.
 
     Raises:
         StoreError: results_dir can't be read.
@@ -138,7 +137,7 @@ def gather(results_dir: Path, num_draws: int, seed: int = 0) -> Findings:
     done = [run for run in real if run.status == "complete" and run.run_id in metrics]
     measured = [score for run in done for score in run_scores(run, metrics[run.run_id])]
     reported = load_scores(results_dir)
-    trend, no_trend = _trend([*reported, *measured], num_draws, seed)
+    trend, no_trend = _trend([*reported, *measured], num_draws)
     snapshots = read_all(results_dir)
     return Findings(
         made_at=datetime.now(UTC),
@@ -163,14 +162,14 @@ def is_real(run: Manifest) -> bool:
     return not run.is_fake
 
 
-def _trend(scores: Sequence[ReportedScore], num_draws: int, seed: int) -> tuple[Trend | None, str]:
+def _trend(scores: Sequence[ReportedScore], num_draws: int) -> tuple[Trend | None, str]:
     """The trend with the options of `evalharness trend`, or why there is none."""
     import numpy as np
 
     from evalharness.trend.build import build_trend
 
     try:
-        return build_trend(scores, np.random.default_rng(seed), num_draws=num_draws), ""
+        return build_trend(scores, np.random.default_rng(_SEED), num_draws=num_draws), ""
     except UserError as e:
         return None, one_line(e)
 

@@ -131,18 +131,15 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
 
 
 def _sources(scores: Iterable[ReportedScore]) -> Table:
+    from evalharness.trend.scores.records import by_source
     from evalharness.trend.scores.seed_scores import licence_of
 
-    groups: dict[tuple[str, str, str], list[ReportedScore]] = {}
-    for score in scores:
-        source = "" if score.origin == "measured" else score.source_repo or score.reported_by
-        groups.setdefault((score.origin, score.collection, source), []).append(score)
     rows = [
         (
             f"{origin}: {collection}", source or texts.NOTHING, str(len(group)), str(len({s.model for s in group})),
             str(len({s.benchmark for s in group})), licence_of(source) if origin == "seed" else texts.NOTHING,
         )
-        for (origin, collection, source), group in groups.items()
+        for (origin, collection, source), group in by_source(scores).items()
     ]  # fmt: skip
     return table(
         "Scores by collection and source",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from evalharness.report.page import texts
 from evalharness.report.page.blocks import Beside, Block, Chart, Section, Table, table, words
-from evalharness.report.page.charts import Look, Point, figure, marks
+from evalharness.report.page.charts import PLACED, Look, Point, figure, marks
 from evalharness.report.page.collect import Findings
 from evalharness.report.page.trend import model_text
 from evalharness.store.records import Manifest
@@ -22,7 +22,6 @@ _DENSE, _MOE, _UNKNOWN = (
     Look("@2", "diamond", 10),
     Look("@quiet", "circle", 7, True),
 )
-_PLACED = Look("@3", "star", 14)
 
 
 class _Kind(NamedTuple):
@@ -83,7 +82,7 @@ def _chart(trend: Trend, name: str, size: Callable[[TrendModel], float | None]) 
             )
             for p in placed
         ]
-        traces.append(marks("measured here", points, _PLACED))
+        traces.append(marks("measured here", points, PLACED))
     rows = [
         (
             m.model,

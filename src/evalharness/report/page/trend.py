@@ -11,6 +11,7 @@ from evalharness.errors import some
 from evalharness.report.page import texts
 from evalharness.report.page.blocks import Block, Chart, Fold, Section, Table, table, words
 from evalharness.report.page.charts import (
+    PLACED,
     Colour,
     Look,
     Point,
@@ -40,7 +41,6 @@ from evalharness.trend.frontier import Skill
 _OPEN = Look("@1", "circle")
 _CLOSED = Look("@2", "diamond", 8, True)
 _UNKNOWN = Look("@quiet", "x-thin-open", 7)
-_PLACED = Look("@3", "star", 14)
 _ANCHOR = Look("@ink", "square", 15, True)
 _MOST_SOURCES = 2
 _MOST_LABELLED = 6
@@ -123,7 +123,7 @@ def _chart(trend: Trend, found: Findings) -> Chart:
         points = [_placed_point(p, found) for p in placed]
         if len(placed) > _MOST_LABELLED:
             points = [point._replace(label="") for point in points]
-        traces.append(marks("measured here", points, _PLACED))
+        traces.append(marks("measured here", points, PLACED))
     return Chart(
         key="chart-trend",
         caption="Capability index against release date",

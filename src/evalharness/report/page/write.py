@@ -62,7 +62,7 @@ class Report(NamedTuple):
     """Of the page."""
 
 
-def write_report(results_dir: Path, out: Path, title: str, num_draws: int, seed: int = 0) -> Report:
+def write_report(results_dir: Path, out: Path, title: str, num_draws: int) -> Report:
     """Make the report of a results folder; both files appear whole or not at all, the page first.
 
     Args:
@@ -70,7 +70,6 @@ def write_report(results_dir: Path, out: Path, title: str, num_draws: int, seed:
         out: folder, made where it isn't there.
         title: of the page.
         num_draws: bootstrap draws of the trend.
-        seed: of all that is drawn.
 
     Raises:
         UserError: plotly or jinja2 isn't installed, `out` is a file, or results_dir can't be read.
@@ -80,7 +79,7 @@ def write_report(results_dir: Path, out: Path, title: str, num_draws: int, seed:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {str(out)!r} is a file; name a folder")
     before, remark = read_state(out / NUMBERS)
-    found = gather(results_dir, num_draws, seed)
+    found = gather(results_dir, num_draws)
     state = state_of(found)
     changed = changes(before, state) if before else None
     page = Page(

@@ -52,18 +52,15 @@ _FOOT = (
 )
 
 
-def comparison_view(
-    found: Comparison, *, show_all: bool = False, names: tuple[str, str] | None = None, width: int
-) -> Group:
+def comparison_view(found: Comparison, *, show_all: bool = False, width: int) -> Group:
     """One run against another: who they are, a row per task, what was left out and why.
 
     Args:
         found: the comparison.
         show_all: the tasks of groups, too.
-        names: of the two columns; None for the models.
         width: of the terminal.
     """
-    first, second = names or labels(found.a, found.b)
+    first, second = labels(found.a, found.b)
     rows = list(shown_rows(found, show_all=show_all))
     if found.overall is not None:
         rows.append(("", found.overall))

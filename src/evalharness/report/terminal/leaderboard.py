@@ -99,8 +99,7 @@ def marks(run: Manifest) -> list[str]:
     num_samples = sum(task.num_samples for task in run.tasks)
     if num_reused := sum(task.num_reused for task in run.tasks):
         found.append(f"{num_reused / max(num_samples, num_reused):.0%} reused")
-    kind = str(run.engine.get("kind") or "")
-    if kind.startswith("lm-eval"):
+    if run.is_imported:
         found.append("imported")
     if suite_changes(run):
         found.append("modified suite")

@@ -61,18 +61,21 @@ def runs_table(manifests: Sequence[Manifest], *, width: int = 80) -> Table:
     return table
 
 
-def samples_view(samples: Iterable[dict[str, Any]], *, prompt_chars: int = 400) -> Group:
+_PROMPT_CHARS = 400
+
+
+def samples_view(samples: Iterable[dict[str, Any]]) -> Group:
     """Samples (rows of `samples`) one below the other: end of the prompt, response, answer, target, scores."""
     parts: list[RenderableType] = []
     for row in samples:
         title = plain(f"{row['task']}  doc {row['doc_id']}  repeat {row['repeat']}")
         title.stylize("bold")
         prompt = row["prompt"]
-        cut = "..." if len(prompt) > prompt_chars else ""
+        cut = "..." if len(prompt) > _PROMPT_CHARS else ""
         scores = ", ".join(f"{name} {number(score)}" for name, score in row["scores"].items())
         choices = shown_choices(row["response"], row["choices"], row["chosen"], row["gold"])
         texts = {
-            "prompt": cut + prompt[-prompt_chars:],
+            "prompt": cut + prompt[-_PROMPT_CHARS:],
             "thinking": row["thinking"],
             **(
                 {

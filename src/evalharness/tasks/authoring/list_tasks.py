@@ -15,6 +15,7 @@ from evalharness.tasks.lm_eval_index import stock_rows
 from evalharness.tasks.local_rows import num_rows
 from evalharness.tasks.yaml.files import (
     FunctionName,
+    python_files,
     read,
     scan,
 )
@@ -90,7 +91,7 @@ def _rows(root: Path) -> Iterator[TaskRow]:
         except (Exception, RecursionError) as e:  # values of any type
             problem = f"{type(e).__name__}: {one_line(e)}"
             yield TaskRow(name, "broken", None, problem, shown(files[0]))
-    for file in _python_files(root):
+    for file in python_files(root):
         yield TaskRow(file.parent.name, "python", None, file.name, shown(file))
 
 
@@ -98,23 +99,6 @@ def _row(name: str, path: Path) -> TaskRow:
     values = read(path).values
     num_docs = _num_docs(path.parent, values)
     return TaskRow(name, _kind(values), num_docs, _source(values), shown(path))
-
-
-def _python_files(root: Path) -> Iterator[Path]:
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if folder.name[0] in "_." or any(folder.glob("*.yaml")):
-            continue
-        for file in (folder / f"{folder.name}.py", folder / "task.py"):
-            if _is_python_task(file):
-                yield file
-                break
-
-
-def _is_python_task(file: Path) -> bool:
-    try:
-        return file.is_file() and b"PythonTask" in file.read_bytes()
-    except OSError:
-        return False
 
 
 def _kind(values: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from evalharness.errors import TaskError, one_line
 from evalharness.tasks.python_task import PythonTask
 from evalharness.tasks.random_state import seeded
 from evalharness.tasks.source_code import import_file, read_source_below
+from evalharness.tasks.yaml.files import python_files
 
 _FILE = "python_file"
 """Field of an index entry: where the task's code lies."""
@@ -198,7 +199,7 @@ def python_entries(folders: Sequence[Path], known: Mapping[str, Entry]) -> dict[
     """
     found: dict[str, Entry] = {}
     for number, folder in enumerate(folders):
-        for file in _task_files(folder):
+        for file in python_files(folder):
             name = file.parent.name
             other = known[name].yaml_path if name in known else None
             if other and any(other.is_relative_to(path) for path in folders[number:]):
@@ -206,26 +207,6 @@ def python_entries(folders: Sequence[Path], known: Mapping[str, Entry]) -> dict[
             config = {"task": name, "class": PythonFileTask, _FILE: str(file)}
             found[name] = Entry(name=name, kind=Kind.PY_TASK, yaml_path=None, cfg=config)
     return found
-
-
-def _task_files(folder: Path) -> list[Path]:
-    files = []
-    for child in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if child.name[0] in "_." or not child.is_dir() or any(child.glob("*.yaml")):
-            continue
-        for file in (child / f"{child.name}.py", child / "task.py"):
-            if _is_python_task(file):
-                files.append(file)
-                break
-    return files
-
-
-def _is_python_task(file: Path) -> bool:
-    """Whether a file seems to hold a `PythonTask`; not one that can't be read."""
-    try:
-        return file.is_file() and b"PythonTask" in file.read_bytes()
-    except OSError:
-        return False
 
 
 def _module(file: Path) -> ModuleType:

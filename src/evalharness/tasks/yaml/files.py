@@ -124,6 +124,24 @@ def scan(root: Path) -> Definitions:
     return Definitions(root=root, files=files, unreadable=unreadable)
 
 
+def python_files(folder: Path) -> list[Path]:
+    """The files below a folder of tasks that seem to hold a `PythonTask`; none that can't be read."""
+    found = []
+    for child in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if child.name[0] in "_." or not child.is_dir() or any(child.glob("*.yaml")):
+            continue
+        files = (child / f"{child.name}.py", child / "task.py")
+        found += list(filter(_is_python_task, files))[:1]
+    return found
+
+
+def _is_python_task(file: Path) -> bool:
+    try:
+        return file.is_file() and b"PythonTask" in file.read_bytes()
+    except OSError:
+        return False
+
+
 def yaml_files(root: Path) -> Iterator[Path]:
     """What lies below a folder and is called .yaml, in order, be it a file or not."""
     for path in sorted(root.glob("**/*.yaml"), key=Path.as_posix):

@@ -1,4 +1,4 @@
-"""What is known of a benchmark: chance, ceiling, items, and the tasks that measure it here. `benchmarks.yaml` holds it.
+"""What is known of a benchmark: chance, items, and the tasks that measure it here. `benchmarks.yaml` holds it.
 
 Two spellings are one name when they differ in case, spaces and - _ . / only: `GPQA diamond` is `GPQA-Diamond`, and
 `MMLU-Pro+` isn't `MMLU-Pro`.
@@ -31,8 +31,6 @@ class Benchmark:
     aliases: tuple[str, ...] = ()
     chance: float | None = None
     """What guessing scores, 0 to 1."""
-    ceiling: float = 1.0
-    """The best that can be had, 0 to 1."""
     num_items: int | None = None
     tasks: tuple[str, ...] = ()
     """That ask these items here."""

@@ -118,7 +118,7 @@ def _about(run: Manifest) -> dict[str, Any]:
         "open_weight": True if released and hub_id else None,
         "variant": str(model.get("variant") or ""),
         "chat": checkpoint.get("is_chat"),
-        "harness": "lm-eval" if kind.startswith("lm-eval") else "evalharness",
+        "harness": "lm-eval" if run.is_imported else "evalharness",
         "reported_by": "measured here",
         "source_repo": str(hub_id or ""),
         "source_commit": str(checkpoint.get("fingerprint") or ""),

@@ -66,12 +66,11 @@ class Reading:
     """Of the file as a whole."""
 
 
-def read_scores(path: Path, origin: Origin = "imported", today: date | None = None) -> Reading:
-    """The scores in a file.
+def read_scores(path: Path, today: date | None = None) -> Reading:
+    """The scores in a file that a user imports.
 
     Args:
         path: of the CSV.
-        origin: of what is read.
         today: releases after it are refused; None: the day in UTC.
 
     Raises:
@@ -83,7 +82,7 @@ def read_scores(path: Path, origin: Origin = "imported", today: date | None = No
         raise UserError(f"{str(path)!r}: can't read: {e.strerror}") from e
     except UnicodeDecodeError as e:
         raise UserError(f"{str(path)!r}: no UTF-8 at byte {e.start}; save it as UTF-8 CSV") from e
-    return read_text(text, path.name, origin, today or datetime.now(UTC).date())
+    return read_text(text, path.name, "imported", today or datetime.now(UTC).date())
 
 
 def read_text(

@@ -137,3 +137,14 @@ def find_conflicts(scores: Sequence[ReportedScore]) -> list[tuple[ReportedScore,
     for score in scores:
         groups.setdefault(score.quantity, []).append(score)
     return [tuple(group) for group in groups.values() if len({item.score for item in group}) > 1]
+
+
+def by_source(
+    scores: Iterable[ReportedScore],
+) -> dict[tuple[Origin, str, str], list[ReportedScore]]:
+    """(origin, collection, source) -> its scores; the source is a repository, else who reports them, empty for our own."""
+    groups: dict[tuple[Origin, str, str], list[ReportedScore]] = {}
+    for score in scores:
+        source = "" if score.origin == "measured" else score.source_repo or score.reported_by
+        groups.setdefault((score.origin, score.collection, source), []).append(score)
+    return groups

@@ -35,7 +35,9 @@ RUNS = (
     *_RUN,
     Column("suite_version", "VARCHAR", "version of the suite"),
     Column(
-        "status", "VARCHAR", "running, complete, partial, failed; interrupted: its process is gone"
+        "status",
+        "VARCHAR",
+        "running, complete, partial, failed, or interrupted (its process is gone)",
     ),
     Column("reason", "VARCHAR", "why a run is partial or failed"),
     Column("finished_at", "VARCHAR", "ISO 8601, UTC"),
@@ -49,18 +51,18 @@ RUNS = (
     Column("num_errors", "BIGINT", "samples without an answer; not scored"),
     Column("num_truncated", "BIGINT", "answers cut at the token limit"),
     Column("num_empty", "BIGINT", "answers without text"),
-    Column("num_unclosed_thinking", "BIGINT", "answers that never came: the thinking didn't end"),
+    Column("num_unclosed_thinking", "BIGINT", "missing answers, because the thinking didn't end"),
     Column("num_prompt_tokens", "BIGINT", "tokens of all prompts"),
     Column("num_cached_tokens", "BIGINT", "prompt tokens found in the prefix cache"),
     Column("num_generated_tokens", "BIGINT", "tokens of all answers"),
     Column("tokens_per_s", "DOUBLE", "prompt and generated tokens per second of serve_s"),
     Column("num_gpus", "BIGINT", "GPUs that the engine used; 0 on a CPU"),
-    Column("peak_gpu_memory_gib", "DOUBLE", "of these GPUs together; null: not counted"),
-    Column("energy_j", "DOUBLE", "joules they drew, loading included; null: not counted"),
+    Column("peak_gpu_memory_gib", "DOUBLE", "peak over these GPUs together; null: not measured"),
+    Column("energy_j", "DOUBLE", "joules that they used, including loading; null: not measured"),
     Column("cost_usd", "DOUBLE", "GPUs x hours x cost.usd_per_gpu_hour; null without a price"),
     Column("strategy", "VARCHAR", "how requests became answers; single: one request, one answer"),
     Column("is_limited", "BOOLEAN", "a task ran on some of its docs only"),
-    Column("subset", "VARCHAR", "which: random 50 of 313 docs (seed 0); empty: all"),
+    Column("subset", "VARCHAR", "which docs: random 50 of 313 docs (seed 0); empty: all"),
     Column("fingerprint", "VARCHAR", "identity of the checkpoint"),
     Column("engine", "VARCHAR", "vllm, hf, ..."),
     Column("engine_version", "VARCHAR", "its version"),
@@ -74,7 +76,7 @@ METRICS = (
     Column("task", "VARCHAR", "task, or group for a group's own score"),
     Column("group", "VARCHAR", 'group the task was run in, or the task itself (write "group")'),
     Column("metric", "VARCHAR", "acc, exact_match, ..."),
-    Column("filter", "VARCHAR", "how the answer was extracted; none: taken as it is"),
+    Column("filter", "VARCHAR", "how the answer was extracted; none: the answer as it is"),
     Column("value", "DOUBLE", "the score; NaN when n is 0"),
     Column("ci_low", "DOUBLE", "95 % interval"),
     Column("ci_high", "DOUBLE", "95 % interval"),
@@ -87,7 +89,7 @@ METRICS = (
 SAMPLES = (
     *_RUN,
     Column("task", "VARCHAR", "task"),
-    Column("doc_id", "BIGINT", "place in the dataset split"),
+    Column("doc_id", "BIGINT", "position in the dataset split"),
     Column("doc_hash", "VARCHAR", "sha256 of the doc: joins runs"),
     Column("repeat", "BIGINT", "0 for the first draw"),
     Column("filter", "VARCHAR", "how the answer was extracted"),
@@ -107,9 +109,9 @@ SAMPLES = (
     Column("num_prompt_tokens", "BIGINT", "tokens of the prompt"),
     Column("num_generated_tokens", "BIGINT", "tokens of the answer"),
     Column("latency_s", "DOUBLE", "seconds from sending to the last token"),
-    Column("error", "VARCHAR", "kind: message of the failure; null when all went well"),
+    Column("error", "VARCHAR", "kind and message of the failure; null without one"),
     Column("is_main", "BOOLEAN", "the filter of the task's main metric: one row per doc x repeat"),
-    Column("cluster", "VARCHAR", "docs with the same one share a source; null: none declared"),
+    Column("cluster", "VARCHAR", "docs with the same value share a source; null: none declared"),
 )
 
 RESPONSES = tuple(
@@ -117,24 +119,24 @@ RESPONSES = tuple(
     for column in SAMPLES
     if column.name not in ("filter", "target", "answer", "scores", "is_main", "cluster")
 )
-"""What the model was asked and said: once per doc x repeat, whatever filters read it."""
+"""The model's prompts and responses, once per doc x repeat, independent of filters."""
 
 TURNS = (
     *_RUN,
     Column("task", "VARCHAR", "task"),
-    Column("doc_id", "BIGINT", "place in the dataset split"),
+    Column("doc_id", "BIGINT", "position in the dataset split"),
     Column("doc_hash", "VARCHAR", "sha256 of the doc: joins runs"),
     Column("repeat", "BIGINT", "0 for the first draw"),
-    Column("turn", "BIGINT", "place in the sample's conversation"),
+    Column("turn", "BIGINT", "position in the sample's conversation"),
     Column("arm", "VARCHAR", "the strategy's procedure: correct, reanswer, vote, sample, budget"),
     Column("step", "BIGINT", "round, draw or token budget"),
     Column("purpose", "VARCHAR", "answer, critique, verify, think or a task's own word"),
-    Column("message", "VARCHAR", "what was said to the model; empty: the sample's prompt"),
-    Column("text", "VARCHAR", "what it answered, without its thinking"),
+    Column("message", "VARCHAR", "the message to the model; empty: the sample's prompt"),
+    Column("text", "VARCHAR", "its answer, without its thinking"),
     Column("thinking", "VARCHAR", "text between the model's thinking tags"),
     Column("answer", "VARCHAR", "what the task's filter extracted; null: nothing, or no answer"),
-    Column("score", "DOUBLE", "of the task's main metric; null where the turn is no answer"),
-    Column("p_yes", "DOUBLE", "the model's probability of yes; null where it wasn't asked"),
+    Column("score", "DOUBLE", "score on the task's main metric; null if the turn is not an answer"),
+    Column("p_yes", "DOUBLE", "the model's probability of yes; null if it wasn't asked"),
     Column("token_ids", "BIGINT[]", "generated"),
     Column("num_prompt_tokens", "BIGINT", "tokens of the prompt"),
     Column("finish_reason", "VARCHAR", "stop, length, unclosed (thinking), budget or score"),
@@ -152,13 +154,13 @@ CURVES = (
     Column("ci_low", "DOUBLE", "95 % interval"),
     Column("ci_high", "DOUBLE", "95 % interval"),
     Column("n", "BIGINT", "docs"),
-    Column("num_tokens", "DOUBLE", "generated per doc to get there, on average"),
+    Column("num_tokens", "DOUBLE", "mean tokens generated per doc up to this point"),
     Column("gained", "BIGINT", "docs wrong at the arm's first point and right here"),
     Column("lost", "BIGINT", "docs right there and wrong here"),
-    Column("p_value", "DOUBLE", "of no change since the first point (exact McNemar)"),
-    Column("gained_step", "BIGINT", "the same against the point before"),
-    Column("lost_step", "BIGINT", "the same against the point before"),
-    Column("p_value_step", "DOUBLE", "the same against the point before"),
+    Column("p_value", "DOUBLE", "p of no change since the first point (exact McNemar)"),
+    Column("gained_step", "BIGINT", "the same, compared with the point before"),
+    Column("lost_step", "BIGINT", "the same, compared with the point before"),
+    Column("p_value_step", "DOUBLE", "the same, compared with the point before"),
 )
 
 TABLES = {

@@ -1,4 +1,4 @@
-"""One DuckDB for all that this process reads: to open one takes ten times as long as to read a small file."""
+"""One DuckDB for all reading of this process, because opening one takes ten times as long as reading a small file."""
 
 from functools import cache
 
@@ -6,11 +6,11 @@ import duckdb
 
 
 def cursor() -> duckdb.DuckDBPyConnection:
-    """A connection of one's own to it, for one thread; holds no tables."""
+    """A separate connection to it, for one thread, without tables."""
     return _database().cursor()
 
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
-    # Files may be replaced while the process lives: what was read before must not be taken for them.
+    # Files may be replaced while the process runs, so nothing read earlier may be cached.
     return duckdb.connect(config={"temp_directory": "", "enable_external_file_cache": "false"})

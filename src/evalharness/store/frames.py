@@ -50,7 +50,7 @@ def load_metrics(
         task: task or group.
 
     Raises:
-        UserError: as of `load_runs`.
+        UserError: as for `load_runs`.
     """
     where = {"run_id": run, "model": model, "suite": suite, "task": task}
     return _frame(results_dir, "metrics", None, where, "run_id, task, metric, filter")
@@ -73,10 +73,10 @@ def load_samples(
         model: name of a model entry, all its runs.
         suite: name of a suite.
         task: one task.
-        columns: those wanted; None for all but the long texts, which `load_responses` gives.
+        columns: columns to load; None for all but the long texts, which `load_responses` returns.
 
     Raises:
-        UserError: as of `load_runs`; an unknown column.
+        UserError: as for `load_runs`; an unknown column.
     """
     wanted = columns or [column.name for column in SAMPLES if column.name not in _TEXTS]
     where = {"run_id": run, "model": model, "suite": suite, "task": task}
@@ -91,9 +91,9 @@ def load_responses(
     suite: str | None = None,
     task: str | None = None,
 ) -> pd.DataFrame:
-    """What the models were asked and said, a row per doc x repeat; columns of view `responses`.
+    """The models' prompts and responses, a row per doc x repeat; columns of view `responses`.
 
-    Args and Raises: as of `load_samples`.
+    Args and Raises: as for `load_samples`.
     """
     where = {"run_id": run, "model": model, "suite": suite, "task": task}
     return _frame(results_dir, "responses", _all(RESPONSES), where, _ORDER)

@@ -146,7 +146,9 @@ def test_a_run_that_is_another_by_now_says_what_changed(
     wanted = RunConfig(resume=Resume.must, id=died.manifest.run_id)
     with pytest.raises(StoreError) as error:
         run(config(tiny_llama, tmp_path, run=wanted, **changes))
-    said = f"run '{died.manifest.run_id}' can't continue, because this has changed: {told}; restore it"
+    said = (
+        f"run '{died.manifest.run_id}' can't continue, because this has changed: {told}; restore it"
+    )
     assert str(error.value).startswith(said)
 
 

@@ -1,4 +1,4 @@
-"""DuckDB for the viewer: one in-memory database, a cursor of its own for every query, Parquet files as its input."""
+"""DuckDB for the viewer: one in-memory database, a cursor per query, Parquet files as input."""
 
 from collections.abc import Mapping
 from functools import cache

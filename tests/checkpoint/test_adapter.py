@@ -168,7 +168,9 @@ def test_half_of_a_pair_is_refused(tmp_path: Path, part: str) -> None:
 
 def test_a_tensor_of_another_method_is_refused(tmp_path: Path) -> None:
     tensors = {"base_model.model.prompt_embeddings": TinyTensor("F32", (4,))}
-    with pytest.raises(CheckpointError, match=r"no tensor of a LoRA adapter; merge it with peft"):
+    with pytest.raises(
+        CheckpointError, match=r"not a tensor of a LoRA adapter; merge it with peft"
+    ):
         read_adapter(make(tmp_path, tensors))
 
 

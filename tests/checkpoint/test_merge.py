@@ -294,7 +294,9 @@ def test_quantized_weights_are_refused_with_the_way_out(
     config = json.loads((base / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "fp8"}
     (base / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=r"quantized.*without quantization as model.path"):
+    with pytest.raises(
+        CheckpointError, match=r"quantized.*model.path to the base without quantization"
+    ):
         merge(base, make_adapter(tmp_path / "a", lora(Q, 64, 64)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

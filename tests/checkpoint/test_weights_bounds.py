@@ -50,7 +50,7 @@ def test_a_header_alone_is_a_file_without_tensors(tmp_path: Path) -> None:
         (b"\0" * 8, "has a damaged header"),
         (b"\x02" + b"\0" * 7 + b"{", "is truncated: 9 bytes, its header alone is 10"),
         (MOST.to_bytes(8, "little") + b"{}", f"is truncated: 10 bytes, its header alone is {8 + MOST}"),
-        ((MOST + 1).to_bytes(8, "little") + b"{}", f"is no safetensors file: header of {MOST + 1} bytes"),
+        ((MOST + 1).to_bytes(8, "little") + b"{}", f"is not a safetensors file: header of {MOST + 1} bytes"),
     ],
 )  # fmt: skip
 def test_a_file_is_as_long_as_its_first_bytes_say(

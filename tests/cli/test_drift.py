@@ -89,14 +89,14 @@ def test_more_models_are_steps_and_the_whole(results_dir: Path) -> None:
 def test_one_name_follows_its_parents_and_tells_which_have_no_run(results_dir: Path) -> None:
     content = json.loads(call(results_dir, "dpo", "--json").stdout)
     assert content["models"] == ["base", "sft", "dpo"]
-    assert content["notes"] == ["'never-run' has no run: left out of the line"]
+    assert content["notes"] == ["'never-run' has no run: left out of the lineage"]
     assert json.loads(call(results_dir, "sft-cap", "--json").stdout)["models"] == ["base", "sft"]
 
 
 def test_a_link_without_runs_is_bridged_by_its_entry(results_dir: Path) -> None:
     content = json.loads(call(results_dir, "late", "--json").stdout)
     assert content["models"] == ["base", "late"]
-    assert "'lost' has no run: left out of the line" in content["notes"]
+    assert "'lost' has no run: left out of the lineage" in content["notes"]
     (step,) = content["steps"]
     assert step["call"] == "capability up, safety not measured"
     assert step["notes"] == [

@@ -57,7 +57,7 @@ DIFFERING: list[tuple[Settings, Settings, list[str]]] = [
     (kept_none(), kept_none(temperature=0.6, seed=1), ["sampling as set: nothing against as set: temperature 0.6"]),
     (kept_none(seed=2, top_p=None), kept_none(seed=1), []),
     (of(), kept_none(temperature=0.6), []),
-    (of(), of(task={"task_hash": "x"}), ["scored otherwise (filter or metric changed: task h against x)"]),
+    (of(), of(task={"task_hash": "x"}), ["scored differently (filter or metric changed: task h against x)"]),
     (of(), of(task={"num_docs": 5, "dataset_fingerprint": "x"}), ["all 10 docs against 5 of 10"]),
     (of(), of(task={"num_docs": 5, "dataset_fingerprint": ""}), ["all 10 docs against 5 of 10"]),
     (of(), of(task={"dataset_fingerprint": "x"}), ["other docs (all 10 each)"]),
@@ -163,7 +163,7 @@ def test_a_group_is_scored_otherwise_where_one_of_its_tasks_is() -> None:
     same = replace(TASK, task="a", task_hash="0" * 64)
     a, b = (settings(RUN, [same, replace(TASK, task="b", task_hash=c * 64)]) for c in "12")
     assert texts(a, b) == [
-        "scored otherwise (filter or metric changed: task 11111111 against 22222222)"
+        "scored differently (filter or metric changed: task 11111111 against 22222222)"
     ]
 
 

@@ -153,8 +153,8 @@ def with_other_content(path: Path, num: int, **on_x: Any) -> tuple[Manifest, Man
     [
         (10, "", "other docs: 10 with other content in the same place; --any-prompt compares the 90 in common"),
         (10, "other", "other docs (all 100 each): 10 with other content in the same place; --any-prompt compares the 90 in common"),
-        (100, "", "other docs: 100 with other content in the same place; none in common: run one again over the other's docs"),
-        (100, "other", "other docs (all 100 each): 100 with other content in the same place; none in common: run one again over the other's docs"),
+        (100, "", "other docs: 100 with other content in the same place; none in common: repeat one on the other's docs"),
+        (100, "other", "other docs (all 100 each): 100 with other content in the same place; none in common: repeat one on the other's docs"),
         (0, "other", "other docs (all 100 each); --any-prompt compares the 100 in common"),
     ],
 )  # fmt: skip
@@ -202,7 +202,10 @@ def test_failed_samples_are_left_out_and_counted(tmp_path: Path) -> None:
             {"on_task": {"x": {"sampling": "temperature 0.6"}}},
             "sampling greedy, max_gen_toks 256 against temperature 0.6",
         ),
-        ({"on_task": {"x": {"task_hash": "other"}}}, "scored otherwise (filter or metric changed"),
+        (
+            {"on_task": {"x": {"task_hash": "other"}}},
+            "scored differently (filter or metric changed",
+        ),
         ({"on_task": {"x": {"dataset_fingerprint": "other"}}}, "other docs (all 100 each)"),
         ({"checkpoint": {"is_chat": False}}, "prompted with a chat template against as plain text"),
         ({"packages": {"lm-eval": "0.4.9"}}, "lm-eval version 0.4.13 against 0.4.9"),
@@ -345,7 +348,7 @@ def test_a_metric_that_is_no_mean_is_compared_unpaired(tmp_path: Path) -> None:
     assert row.result.test == "z"
     assert row.result.difference == pytest.approx(0.4)
     assert row.notes == (
-        "unpaired: the metric is no mean of samples, and can't be computed from what is stored",
+        "unpaired: the metric is not a mean of samples, and can't be computed from what is stored",
     )
 
 

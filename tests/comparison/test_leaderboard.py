@@ -177,7 +177,7 @@ DIFFERING: list[tuple[dict[str, Any], str]] = [
     ({"on_task": {"t": {"num_fewshot": 5}}}, "t: 0 shots against 5: odd"),
     ({"on_task": {"t": {"request_hash": "x"}}}, "t: another prompt or other generation settings: odd"),
     ({"on_task": {"t": {"sampling": "temperature 0.6, max_gen_toks 256"}}}, "t: sampling greedy against temperature 0.6: odd"),
-    ({"on_task": {"t": {"task_hash": "x"}}}, "t: scored otherwise (filter or metric changed: task h against x): odd"),
+    ({"on_task": {"t": {"task_hash": "x"}}}, "t: scored differently (filter or metric changed: task h against x): odd"),
     ({"on_task": {"t": {"num_docs": 50, "num_samples": 50, "dataset_fingerprint": "x"}}}, "t: all 100 docs against 50 of 100: odd"),
     ({"on_task": {"t": {"dataset_fingerprint": "x"}}}, "t: other docs (all 100 each): odd"),
     ({"checkpoint": {"is_chat": False}}, "prompted with a chat template against as plain text: odd"),

@@ -137,7 +137,7 @@ def test_on_an_open_scale_missing_scores_leave_no_verdict(tmp_path: Path) -> Non
     assert compared(tmp_path / "whole", a, b).verdict == "better"
     row = compared(tmp_path / "part", a, [*b[:99], None])
     assert (row.verdict, row.sure) == ("no difference resolved", None)
-    assert "no verdict: scores are missing, and could be anything" in row.notes
+    assert "no verdict: scores are missing and could be anything" in row.notes
 
 
 def test_a_metric_that_only_some_docs_have_isnt_missing_in_the_others(tmp_path: Path) -> None:

@@ -40,11 +40,11 @@ def test_weights_with_invariant_kernels_keep_it(quantization: str) -> None:
     ("gpus", "changes", "message"),
     [
         ([HOPPER], {"device": Device.cpu}, "no batch-invariant kernels for CPUs"),
-        ([], {}, "no NVIDIA GPU answers"),
+        ([], {}, "no NVIDIA GPU found"),
         ([HOPPER, TURING], {}, "compute capability 8.0 or newer, one here has 7.5"),
         ([None], {}, "one here has 0.0"),
         ([HOPPER], {"quantization": "gptq"}, "kernels for gptq weights are not known to be"),
-        ([], {"kind": EngineKind.replicas}, "no NVIDIA GPU answers"),
+        ([], {"kind": EngineKind.replicas}, "no NVIDIA GPU found"),
     ],
 )
 def test_it_is_refused_with_the_reason_and_the_way_out(
@@ -61,7 +61,7 @@ def test_this_machines_own_gpus_are_asked() -> None:
     from evalharness.engines.determinism import visible_capabilities
 
     if not visible_capabilities():
-        with pytest.raises(ConfigError, match="no NVIDIA GPU answers"):
+        with pytest.raises(ConfigError, match="no NVIDIA GPU found"):
             check_deterministic(EngineConfig(device=Device.gpu, deterministic=True), None)
 
 

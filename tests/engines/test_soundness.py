@@ -118,6 +118,6 @@ def test_a_response_without_tokens_is_one() -> None:
     assert "counts 3 prompt and -1 cached" in str(
         generated(num_prompt_tokens=3, num_cached_tokens=-1)
     )
-    assert "no whole numbers" in str(generated(token_ids=(True,)))
+    assert "not whole numbers" in str(generated(token_ids=(True,)))
     assert "the log-likelihood is positive" in str(generated(cumulative_logprob=2.5e-4))
     assert generated(cumulative_logprob=1.5e-4) is None

@@ -43,7 +43,7 @@ def test_a_share_becomes_a_percentage_without_made_up_digits(
         ({"num_docs_available": 1319}, "over the first 4 of 1319 docs only"),
         ({"status": "partial"}, "samples are missing"),
         ({"status": "failed"}, "failed"),
-        ({"dataset": "the task's own folder"}, "no benchmark known"),
+        ({"dataset": "the task's own folder"}, "its benchmark is unknown"),
     ],
 )
 def test_what_would_mislead_is_not_written(

@@ -271,7 +271,7 @@ def test_results_without_samples_have_the_same_intervals(
 ) -> None:
     alone = shutil.copy(results_file, tmp_path)
     run, whole = _import_one(Path(alone), store), _import_one(results_file, tmp_path / "other")
-    assert "arc_easy_sample: no samples beside the results; the score stands alone" in run.notes
+    assert "arc_easy_sample: no samples beside the results; only the score is imported" in run.notes
     ours, theirs = (
         {(m.task, m.metric, m.filter): (m.ci_low, m.ci_high) for m in found}
         for found in (run.metrics, whole.metrics)
@@ -308,11 +308,11 @@ def test_without_n_the_samples_are_counted(results_file: Path, store: Path) -> N
     ("text", "message"),
     [
         ('{"results": {"a"', "is damaged"),
-        ("[]", "no results file of lm-eval"),
-        ('{"results": {}}', "no results file of lm-eval"),
+        ("[]", "not a results file of lm-eval"),
+        ('{"results": {}}', "not a results file of lm-eval"),
         ('{"results": {"a": {"acc,none": "high"}}}', "no task with a score"),
         ('{"results": {"a": 1}}', "no task with a score"),
-        ('{"results": {"a": {"acc,none": 0.5}}}', "over how many docs"),
+        ('{"results": {"a": {"acc,none": 0.5}}}', "give the number of docs"),
         ("[" * 100_000, "is damaged"),
     ],
 )
@@ -359,7 +359,7 @@ def test_a_task_name_reaches_no_file_elsewhere(tmp_path: Path, store: Path) -> N
     path = tmp_path / "out" / "results_2026-01-01T00-00-00.json"
     path.write_text(json.dumps(content))
     assert _import_one(path, store).notes == (
-        f"{name}: no samples beside the results; the score stands alone",
+        f"{name}: no samples beside the results; only the score is imported",
     )
 
 

@@ -99,7 +99,7 @@ def test_a_file_of_version_03_is_imported_and_its_n_marked(tmp_path: Path) -> No
     }
     assert {task.num_fewshot for task in run.manifest.tasks} == {3}
     assert (run.manifest.model, run.manifest.status) == ("Tiny-7B", "complete")
-    mark = "n is derived from value and standard error, the file doesn't say it: dates, snarks"
+    mark = "n is derived from value and standard error, the file doesn't give it: dates, snarks"
     stored = load_manifest(tmp_path / "store" / run.manifest.run_id)
     assert stored.remarks == (mark,)
     assert stored.config["import"]["n_derived"] == ["dates", "snarks"]
@@ -250,7 +250,7 @@ def test_a_derived_n_beyond_the_runs_limit_is_no_n(tmp_path: Path, limit: Any) -
     assert [metric.task for metric in run.metrics] == ["y"]
     (why,) = run.manifest.left_out.values()
     assert (
-        why == "value and standard error say 200 docs, but the run was limited to 10 of each task"
+        why == "value and standard error give 200 docs, but the run was limited to 10 of each task"
     )
     assert any(remark.startswith("first docs only (limit 10), ") for remark in run.manifest.remarks)
     content["config"]["limit"] = 0.5  # a share of the docs
@@ -266,12 +266,14 @@ def perplexities(**config: Any) -> dict[str, Any]:
 
 def test_of_perplexities_alone_the_user_says_n(tmp_path: Path) -> None:
     path = write(tmp_path / "old.json", perplexities())
-    with pytest.raises(StoreError, match=r"--num-docs TASK=N says it$"):
+    with pytest.raises(StoreError, match=r"--num-docs TASK=N$"):
         import_path(path, tmp_path / "store")
     run = import_one(path, tmp_path / "store", num_docs={"wikitext": 62})
     assert {metric.n for metric in run.metrics} == {62}
     assert run.manifest.tasks[0].num_docs == 62
-    assert run.manifest.remarks == ("n is what --num-docs said, the file doesn't say it: wikitext",)
+    assert run.manifest.remarks == (
+        "n was given with --num-docs, the file doesn't give it: wikitext",
+    )
     assert run.manifest.config["import"]["n_given"] == ["wikitext"]
     with pytest.raises(UserError, match="remove that folder to import it with --num-docs"):
         import_path(path, tmp_path / "store", num_docs={"wikitext": 63})

@@ -197,7 +197,7 @@ def test_runs_without_items_are_not_and_say_so(tmp_path: Path) -> None:
     (row,) = compare_runs(tmp_path, *runs).tasks
     assert row.result.test == "z"
     assert row.notes == (
-        "unpaired: the metric is no mean of samples, and can't be computed from what is stored",
+        "unpaired: the metric is not a mean of samples, and can't be computed from what is stored",
     )
 
 

@@ -185,7 +185,7 @@ def test_metrics_of_an_unfinished_run_are_empty(tmp_path: Path) -> None:
 
 def test_a_damaged_manifest_and_one_of_a_newer_version_say_the_way_out(results_dir: Path) -> None:
     for text, way in (
-        ("{", "put a copy of it back"),
+        ("{", "restore it from a copy"),
         ('{"schema_version": 9}', "update evalharness"),
     ):
         (results_dir / "2026-a" / "manifest.json").write_text(text)
@@ -198,7 +198,7 @@ def test_damaged_metrics_are_one_line(results_dir: Path) -> None:
     with pytest.raises(StoreError, match="is damaged") as error:
         load_metrics(results_dir / "2026-a")
     assert "\n" not in str(error.value)
-    assert "put a copy of it back, or run the same again" in str(error.value)
+    assert "restore it from a copy, or repeat the run" in str(error.value)
     assert "`evalharness results verify 2026-a`" in str(error.value)
 
 

@@ -299,7 +299,7 @@ def test_thinking_is_folded(client: TestClient) -> None:
 
 def test_tokens_say_why_there_are_none(client: TestClient) -> None:
     found = text(page(client, f"/runs/{FIRST}/tokens", task="colours", doc=0))
-    assert "doesn't say where its checkpoint lies" in found
+    assert "doesn't say where its checkpoint is" in found
 
 
 def test_tokens_of_a_prompt(tmp_path: Path, tiny_llama: Path) -> None:
@@ -312,7 +312,7 @@ def test_tokens_of_a_prompt(tmp_path: Path, tiny_llama: Path) -> None:
     found = page(client, "/runs/r/tokens", task="t", doc=0)
     letters = re.findall(r"<li><code>(.*?)</code>", found)
     assert "".join(letters) == "Question␣0?"
-    assert "isn't the one that the run used" in text(
+    assert "is no longer the one that the run used" in text(
         page(client, "/runs/q/tokens", task="t", doc=0)
     )
 

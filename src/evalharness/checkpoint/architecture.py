@@ -1,10 +1,11 @@
-"""Whether the weights are those that the architecture needs: transformers loads them without their values.
+"""Whether the weights are those that the architecture needs, by loading them into transformers without their values.
 
 transformers' own loader runs over tensors on the `meta` device, which have shapes and no bytes: names and shapes go
-through the same renaming, fusing (experts that lie apart in the files) and tying as in a real load, and what it finds
-missing, misshapen or unknown is what an engine would. Only headers are read; torch and transformers are imported.
+through the same renaming, fusing (experts that are separate in the files) and tying as in a real load, so it finds the
+same tensors missing, misshapen or unknown as an engine would. Only headers are read; torch and transformers are
+imported.
 
-Quantized weights are shown to it as the plain ones they stand for (`quantized`): their names and sizes are checked,
+Quantized weights are passed as the plain ones that they represent (`quantized`): their names and sizes are checked,
 their packed values and scales are not.
 """
 
@@ -33,7 +34,7 @@ from evalharness.checkpoint.weights import (
 from evalharness.errors import CheckpointError, one_line, some
 
 INPUT_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight")
-"""Ends of their names."""
+"""Suffixes of their names."""
 _GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 _WHOLE = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64")
 _MISMATCH_SHOWN = 2
@@ -41,20 +42,20 @@ _MISMATCH_SHOWN = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchitectureCheck:
-    """What came of it, when nothing is wrong."""
+    """The outcome, if nothing is wrong."""
 
     checked: str | None
-    """The class of transformers' that the weights fit; None when they weren't checked."""
+    """The transformers class that the weights fit; None if they weren't checked."""
     remarks: tuple[str, ...] = ()
-    """What a reader has to know: why they weren't checked, tensors that the class doesn't know. A sentence each."""
+    """Remarks, a sentence each: why they weren't checked, or tensors that the class doesn't know."""
 
 
 def check_architecture(path: Path, *, is_text_only: bool = False) -> ArchitectureCheck:
-    """That the safetensors in `path` hold every tensor that their architecture needs, in its shape.
+    """Check that the safetensors in `path` hold every tensor that their architecture needs, with its shape.
 
     Args:
         path: folder with config.json and weights.
-        is_text_only: the vision part isn't loaded, so that it may be missing.
+        is_text_only: the vision part isn't loaded, so it may be missing.
 
     Raises:
         CheckpointError: tensors are missing or have another shape than config.json says, or config.json is refused by
@@ -107,9 +108,9 @@ def checkpoint_config(path: Path) -> dict[str, Any]:
 
 
 def model_names(path: Path) -> dict[str, str]:
-    """The model's name of a tensor in transformers -> its name in the files; {} where transformers can't say.
+    """The model's name of a tensor in transformers -> its name in the files; {} if transformers can't say.
 
-    Only tensors that are renamed: those that lie apart in the files and together in the model have no such name.
+    Only renamed tensors: those that are separate in the files but one in the model have no such name.
     """
     config, content = _config(path), checkpoint_config(path)
     classes = _classes(config, architecture(content))
@@ -147,7 +148,7 @@ def _unused(path: Path, files: Sequence[WeightsFile]) -> list[str]:
 
 
 def _check_dtypes(path: Path, files: Sequence[WeightsFile]) -> None:
-    """Integers are packed or scaled weights, whose numbers mean nothing without their quantization."""
+    """Refuse integers without a quantization, as they are packed or scaled weights."""
     tensors = [tensor for file in files for tensor in file.tensors]
     whole = [t for t in tensors if t.dtype in _WHOLE and t.name.endswith(".weight")]
     if whole:
@@ -174,7 +175,7 @@ def _config(path: Path) -> Any:
     with _quiet():
         try:
             config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        except Exception as e:  # transformers raises anything on an odd config.json
+        except Exception as e:  # transformers may raise anything on an unusual config.json
             raise CheckpointError(
                 f"checkpoint {path}: transformers refuses config.json ({type(e).__name__}: {one_line(e)[:200]}); "
                 "fetch it again."
@@ -186,7 +187,7 @@ def _config(path: Path) -> Any:
 
 
 def _classes(config: Any, named: str | None) -> list[Any]:
-    """What engines load: transformers' class for the config, and the one that config.json names."""
+    """The classes that engines load: transformers' for the config, and the one that config.json names."""
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -201,7 +202,7 @@ def _classes(config: Any, named: str | None) -> list[Any]:
 
 
 def _named_class(named: str | None) -> Any:
-    """The class of transformers' with the name that config.json gives, if it generates text."""
+    """The transformers class that config.json names, if it generates text."""
     import transformers
 
     found = getattr(transformers, named, None) if named and named.endswith(_GENERATES) else None
@@ -221,7 +222,7 @@ def _contradiction(config: Any, named: str | None) -> list[str]:
 def _check(
     path: Path, model_class: Any, config: Any, plain: PlainTensors, is_text_only: bool
 ) -> list[str]:
-    """Raise for what is missing or misshapen; return a remark on what is unknown."""
+    """Raise for missing or misshapen tensors; return a remark on unknown ones."""
     import torch
 
     tensors = {
@@ -242,13 +243,15 @@ def _check(
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )
-        except RuntimeError as e:  # tensors that don't go together
+        except RuntimeError as e:  # tensors that don't fit together
             why = log.last_error() or one_line(e)[:200]
             raise CheckpointError(
                 f"checkpoint {path}: the weights don't fit {model_class.__name__} ({why}); "
                 "config.json or weights are from another checkpoint: fetch it again."
             ) from e
-        except Exception as e:  # what transformers itself can't build: a package that it lacks, say
+        except (
+            Exception
+        ) as e:  # transformers can't build it, for instance because it lacks a package
             why = f"{type(e).__name__}: {one_line(e)[:200]}"
             raise _CantBuildError(f"transformers can't build {model_class.__name__} ({why})") from e
     missing = sorted(found["missing_keys"])
@@ -285,7 +288,7 @@ def _is_vision(name: str) -> bool:
 
 
 def _check_ties(path: Path, config: Any, files: Sequence[WeightsFile]) -> None:
-    """Tied embeddings that are in the files twice are equal: transformers takes both as they are, vLLM only one."""
+    """Check that tied embeddings stored twice are equal, as transformers loads both, and vLLM only one."""
     if not getattr(config.get_text_config(), "tie_word_embeddings", False):
         return
     embedding = _find(files, INPUT_EMBEDDINGS)
@@ -322,11 +325,11 @@ def _equal(a: tuple[WeightsFile, Tensor], b: tuple[WeightsFile, Tensor]) -> bool
 
 
 class _CantBuildError(Exception):
-    """The class can't be built, whatever the weights are."""
+    """Raised if the class can't be built, whatever the weights are."""
 
 
 class _Log(logging.Handler):
-    """Keeps what transformers logs instead of showing it."""
+    """Collects the log of transformers instead of showing it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -337,14 +340,14 @@ class _Log(logging.Handler):
         self.messages.append(record.getMessage())
 
     def last_error(self) -> str | None:
-        """The first line of the last message that names an error; None when there was none."""
+        """The first line of the last message that names an error; None if there was none."""
         errors = [line for text in self.messages for line in text.splitlines() if "Error" in line]
         return one_line(errors[-1])[:200] if errors else None
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[_Log]:
-    """Nothing on the terminal from transformers: no report of what is missing, no bar of progress."""
+    """Keep transformers off the terminal: no report of missing tensors, no progress bar."""
     from transformers.utils import logging as theirs
 
     root, log = logging.getLogger("transformers"), _Log()

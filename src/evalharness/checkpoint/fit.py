@@ -1,7 +1,7 @@
-"""Does a checkpoint fit into the GPUs? Arithmetic over numbers: no device is asked.
+"""Does a checkpoint fit on the GPUs? Pure arithmetic: no device is queried.
 
-Per device: its share of the weights + the KV cache of one sequence of `max_model_len` tokens + what the engine needs
-besides. The last is a rule of thumb, so a close call is left to the engine; what is refused here can't work.
+Per device: its share of the weights + the KV cache of one sequence of `max_model_len` tokens + the engine's overhead.
+The last is a rule of thumb, so close cases are left to the engine; what is refused here can't work.
 """
 
 import math
@@ -19,9 +19,9 @@ _BATCHED_TOKENS = 8192
 """Tokens of one prefill step; each holds about 8 activations of the hidden size in 16 bit."""
 _MAX_TENSOR_PARALLEL = 64
 _SHORT = 2048
-"""A shorter context isn't worth proposing."""
+"""The shortest context that is proposed."""
 _BYTES_PER_PARAM = {"fp8": 1.0, "bitsandbytes": 0.56}
-"""Quantized while loading; 4-bit blocks carry their scales."""
+"""Bytes per weight quantized while loading; 4-bit blocks include their scales."""
 
 
 class MemoryNeeded(NamedTuple):
@@ -33,7 +33,7 @@ class MemoryNeeded(NamedTuple):
 
     @property
     def total(self) -> float:
-        """All three."""
+        """The sum of the three."""
         return self.weights + self.kv_cache + self.overhead
 
 
@@ -55,7 +55,7 @@ class Fit:
     needed: MemoryNeeded
     max_model_len: int
     problem: str | None
-    """One line with the arithmetic and the way out; None when it fits."""
+    """One line with the arithmetic and the way out; None if it fits."""
 
     @property
     def is_ok(self) -> bool:
@@ -111,11 +111,11 @@ def check_fit(
     gpu_memory_utilization: float = 0.9,
     disk_bytes: int = 0,
 ) -> Fit:
-    """Whether the checkpoint fits, the arithmetic, and what would fit when it doesn't.
+    """Whether the checkpoint fits, the arithmetic, and what would fit if it doesn't.
 
     Args:
         scale: the checkpoint (`CheckpointInfo` is one).
-        memory_bytes_per_device: of one GPU, all of it.
+        memory_bytes_per_device: all memory of one GPU.
         max_model_len: tokens of prompt and answer; None takes the context length, as far as memory allows.
         dtype: as in `memory_needed`.
         quantization: as in `memory_needed`.
@@ -174,7 +174,7 @@ def _weights_bytes(scale: Scale, placement: Placement, disk_bytes: int) -> float
 
 
 def _kv_cache_bytes(scale: Scale, placement: Placement) -> float:
-    """Key and value of every layer; heads are copied when there are more devices than heads."""
+    """Key and value of every layer; heads are copied if there are more devices than heads."""
     tokens = placement.max_model_len
     windowed = min(tokens, scale.attention_window or tokens)
     token_layers = scale.num_full_attention_layers * tokens + scale.num_windowed_layers * windowed

@@ -1,4 +1,4 @@
-"""Fingerprints: the same content has the same one, wherever it lies and whatever its files are called.
+"""Fingerprints: the same content has the same fingerprint, whatever its location and file names.
 
 `fast:` reads headers, sizes and samples of the weights (seconds, also for 400 GB); `full:` reads every byte.
 """
@@ -21,7 +21,7 @@ from evalharness.errors import CheckpointError
 NUM_BLOCKS = 16
 BLOCK_BYTES = 64 * 1024
 TENSOR_BYTES = 4 * 1024
-"""Read from the middle of every tensor, so that an edit of a single matrix shows."""
+"""Bytes read from the middle of every tensor, so that a change to a single matrix is detected."""
 
 _CONFIG_NOISE = {"_commit_hash", "_name_or_path", "_model_name_or_path", "transformers_version"}
 _TOKENIZER_FILES = (
@@ -45,7 +45,7 @@ _TOKENIZER_KEYS = (
     "pad_token",
     "unk_token",
 )
-"""What changes tokens or text; the rest of tokenizer_config.json is bookkeeping."""
+"""Settings that change tokens or text; the rest of tokenizer_config.json doesn't matter."""
 
 
 def combine(*parts: str | None) -> str:

@@ -22,9 +22,9 @@ class CheckpointInfo(Scale):
 
     path: str
     fingerprint: str
-    """All that decides what tokens in give tokens and text out: weights, config, tokenizer, adapter."""
+    """Everything that determines the output for given tokens: weights, config, tokenizer, adapter."""
     weights_fingerprint: str
-    """`fast:` (samples), `full:` (every byte) or `unverified` (a server has them)."""
+    """`fast:` (samples), `full:` (every byte) or `unverified` (on a server)."""
     config_hash: str
     tokenizer_hash: str | None
     chat_template_hash: str | None
@@ -36,13 +36,13 @@ class CheckpointInfo(Scale):
     """The base that the adapter names in its own config."""
     adapter_rank: int | None = None
     adapter_merged: str | None = None
-    """Why the adapter is merged into the weights before they are loaded; None where the engine applies it itself."""
+    """Why the adapter is merged into the weights before they are loaded; None if the engine applies it itself."""
     fits_architecture: str | None = None
-    """transformers' class whose tensors the weights were found to be; None where that wasn't checked."""
+    """The transformers class that the weights fit; None if that wasn't checked."""
     remarks: tuple[str, ...] = ()
-    """What a reader of its scores has to know of the weights; a sentence each."""
+    """Remarks on the weights for readers of scores, a sentence each."""
     non_finite: tuple[str, ...] | None = None
-    """A sentence for each tensor with NaN or infinite values; None where the values weren't read."""
+    """A sentence for each tensor with NaN or infinite values; None if the values weren't read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def inspect(path: Path, *, full: bool = False, allow_pickle: bool = False) -> Ch
 
     Args:
         path: folder with config.json, weights and tokenizer.
-        full: hash every byte instead of samples, and look for values that are no finite numbers.
+        full: hash every byte instead of samples, and look for values that are not finite.
         allow_pickle: accept .bin/.pt/.pth weights; they are hashed, never opened, so their parameters stay unknown.
 
     Raises:
@@ -84,10 +84,10 @@ def inspect(path: Path, *, full: bool = False, allow_pickle: bool = False) -> Ch
 
 
 def inspect_served(path: Path) -> CheckpointInfo:
-    """Identity and scale of a checkpoint that a server elsewhere has loaded; weights needn't be in `path`.
+    """Identity and scale of a checkpoint that a server has loaded; weights needn't be in `path`.
 
-    Those that are tell its size and nothing else: that the server has the same can't be known from here, so the
-    weights' fingerprint is `unverified` whether they are there or not.
+    Weights in `path` are used only for their size: whether the server has the same is unknown, so the weights'
+    fingerprint is `unverified` in any case.
 
     Raises:
         CheckpointError: no such folder, or no config.json in it.
@@ -123,7 +123,7 @@ def _info(path: Path, files: tuple[WeightsFile, ...], weights: str) -> Checkpoin
 
 
 def with_check(info: CheckpointInfo, check: ArchitectureCheck) -> CheckpointInfo:
-    """The same with what came of holding the weights against their architecture."""
+    """The info, with the result of checking the weights against their architecture."""
     return replace(info, fits_architecture=check.checked, remarks=(*info.remarks, *check.remarks))
 
 
@@ -157,7 +157,7 @@ _ADAPTER_NOISE = {"base_model_name_or_path", "inference_mode", "peft_version", "
 
 
 def with_adapter(base: CheckpointInfo, adapter: AdapterInfo) -> CheckpointInfo:
-    """The base with the adapter over it: another fingerprint, and the adapter's parameters on top."""
+    """The base with the adapter: another fingerprint, and the adapter's parameters added."""
 
     def plus(params: int | None) -> int | None:
         return None if params is None else params + adapter.params

@@ -1,7 +1,7 @@
-"""The JSON files of a checkpoint or an adapter, read so that nothing in them can do more than be refused.
+"""The JSON files of a checkpoint or an adapter, read so that a malicious one can only be refused.
 
-They come from strangers: what can't be read as UTF-8 JSON, is no regular file, is too large or nests too deeply is
-one line that names the file.
+They are untrusted: a file that isn't UTF-8 JSON, isn't a regular file, is too large or nests too deeply gives one line
+of error that names the file.
 """
 
 import json
@@ -15,9 +15,9 @@ from typing import Any
 from evalharness.errors import CheckpointError, one_line
 
 MAX_BYTES = 256 * 2**20
-"""Of one JSON file; the index of the largest checkpoints has about 20 MB."""
+"""Largest JSON file; the index of the largest checkpoints has about 20 MB."""
 MAX_DEPTH = 64
-"""Of lists and objects in each other; real ones have less than 10."""
+"""Deepest nesting of lists and objects; real files have less than 10."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -25,8 +25,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`.
 
     Raises:
-        CheckpointError: not there, no regular file, not JSON, not an object, nested too deeply, or with text that is
-            none (half of a surrogate pair).
+        CheckpointError: missing, not a regular file, not JSON, not an object, nested too deeply, or with invalid text
+        (half of a surrogate pair).
     """
     try:
         content = json.loads(read_bytes(path).decode("utf-8"))
@@ -42,7 +42,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_json_if_there(path: Path) -> dict[str, Any]:
-    """Like `read_json`, but {} when there is no such file."""
+    """Like `read_json`, but {} if there is no such file."""
     return read_json(path) if os.path.lexists(path) else {}
 
 
@@ -50,7 +50,7 @@ def read_text(path: Path) -> str:
     """The text of a file in UTF-8; every line ends in a line feed.
 
     Raises:
-        CheckpointError: not there, no regular file, or not UTF-8.
+        CheckpointError: missing, not a regular file, or not UTF-8.
     """
     try:
         text = read_bytes(path).decode("utf-8")
@@ -74,7 +74,7 @@ def file_size(path: Path) -> int:
     """Bytes of a regular file, links followed.
 
     Raises:
-        CheckpointError: not there, or something else than a file: a folder, a pipe, a device, links in a circle.
+        CheckpointError: missing, or not a file but a folder, a pipe, a device or a loop of links.
     """
     try:
         found = path.stat()
@@ -98,7 +98,7 @@ def check_no_pipes(folder: Path) -> None:
 
 
 def as_dict(value: Any) -> dict[str, Any]:
-    """The value if it is an object, else {}: for settings that are only read where they are well-formed."""
+    """The value if it is an object, else {}: for settings that are only read if they are well-formed."""
     return value if isinstance(value, dict) else {}
 
 
@@ -124,7 +124,7 @@ def _check_values(content: dict[str, Any], path: Path) -> None:
             elif isinstance(value, list):
                 inner += value
             elif isinstance(value, str) and _SURROGATE.search(value):
-                raise _refused(path, "holds half of a surrogate pair, which is no text")
+                raise _refused(path, "holds half of a surrogate pair, which is not text")
         if not inner:
             return
         level = inner

@@ -1,4 +1,4 @@
-"""A model entry -> a folder on this machine: the local path, or a snapshot from the Hugging Face Hub."""
+"""From a model entry to a folder on this machine: the local path, or a snapshot from the Hugging Face Hub."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from evalharness.errors import CheckpointError
 
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
 _UNWANTED = ["original/*", "onnx/*", "metal/*", "consolidated*"]
-"""The same weights once more, in other formats."""
+"""Copies of the same weights in other formats."""
 
 
 def resolve(model: ModelConfig, offline: bool = False, *, with_weights: bool = True) -> Path:
@@ -17,10 +17,10 @@ def resolve(model: ModelConfig, offline: bool = False, *, with_weights: bool = T
     Args:
         model: the entry.
         offline: only what is on this machine already.
-        with_weights: from the Hub, fetch more than config, tokenizer and chat template.
+        with_weights: also fetch the weights from the Hub, not only config, tokenizer and chat template.
 
     Raises:
-        CheckpointError: neither is given, the folder isn't there, or the Hub can't or won't give it.
+        CheckpointError: neither is given, the folder doesn't exist, or the Hub doesn't provide it.
     """
     if model.path:
         path = Path(model.path).expanduser()
@@ -42,10 +42,10 @@ def resolve(model: ModelConfig, offline: bool = False, *, with_weights: bool = T
 
 
 def resolve_adapter(model: ModelConfig, offline: bool = False) -> Path | None:
-    """The folder of a model's LoRA adapter; None when the entry has none. A folder wins over a Hub id.
+    """The folder of a model's LoRA adapter; None if the entry has none. A folder wins over a Hub id.
 
     Raises:
-        CheckpointError: the folder isn't there, or the Hub can't or won't give it.
+        CheckpointError: the folder doesn't exist, or the Hub doesn't provide it.
     """
     if not model.adapter:
         return None
@@ -89,7 +89,7 @@ def _snapshot(hub_id: str, revision: str | None, offline: bool, patterns: list[s
 
 
 def hub_problem(error: Exception, hub_id: str, revision: str | None, offline: bool) -> str:
-    """One line for what the Hub client raised: what is wrong and the way out."""
+    """One line for an error of the Hub client: what is wrong and the way out."""
     from huggingface_hub import errors
 
     where = f"{hub_id} on the Hugging Face Hub"
@@ -104,7 +104,7 @@ def hub_problem(error: Exception, hub_id: str, revision: str | None, offline: bo
         case errors.RepositoryNotFoundError():
             return f"{where} doesn't exist or is private; check model.hub_id, or `hf auth login`."
         case errors.HFValidationError():
-            return f"{hub_id!r} is no Hub id (organisation/name); a folder goes into model.path."
+            return f"{hub_id!r} is not a Hub id (organisation/name); set model.path for a folder."
         case errors.LocalEntryNotFoundError() if offline:
             return (
                 f"{hub_id} isn't on this machine and data.offline=true: fetch it with "

@@ -1,6 +1,6 @@
-"""adapter_config.json of a LoRA adapter in PEFT's format: what it says, and what in it we can't follow.
+"""adapter_config.json of a LoRA adapter in PEFT's format: its settings, and those that aren't supported.
 
-Read before anything is loaded, so that what an engine would refuse or get wrong is known by then. Names and rules are
+Read before anything is loaded, so that settings an engine would refuse or get wrong are detected in time. Names and rules are
 PEFT's (`peft.LoraConfig`, 0.21): the patterns of ranks and alphas match as in its `get_pattern_key`, the targets as in
 its `check_target_module_exists`.
 """
@@ -20,14 +20,14 @@ from evalharness.errors import CheckpointError
 Number = TypeVar("Number", int, float)
 
 ADAPTER_CONFIG = "adapter_config.json"
-BY_PEFT = "merge it with peft (merge_and_unload) and give the result as model.path"
+BY_PEFT = "merge it with peft (merge_and_unload) and set model.path to the result"
 _CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq")
 """Ways to initialize that change the base's weights whenever PEFT loads the adapter."""
 _NOT_FOLLOWED = {
     "layer_replication": "repeats layers of the base",
-    "alora_invocation_tokens": "is only active behind certain tokens (aLoRA)",
+    "alora_invocation_tokens": "is only active after certain tokens (aLoRA)",
     "trainable_token_indices": "trains single rows of the embedding",
-    "target_parameters": "adapts parameters that are no modules",
+    "target_parameters": "adapts parameters that are not modules",
     "use_qalora": "pools its inputs (QALoRA)",
     "use_bdlora": "is block-diagonal (BD-LoRA)",
     "arrow_config": "routes between adapters (Arrow)",
@@ -72,12 +72,12 @@ _ONLY_FOR_TRAINING = {
     "task_type",
     "velora_config",
 }
-"""`fan_in_fan_out` follows from the base: PEFT itself corrects it where it is wrong."""
+"""`fan_in_fan_out` follows from the base; PEFT itself corrects it if it is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraConfig:
-    """What adapter_config.json says of the adapter's numbers."""
+    """The settings of adapter_config.json that determine the adapter's numbers."""
 
     rank: int
     alpha: float
@@ -95,14 +95,14 @@ class LoraConfig:
     ensure_weight_tying: bool
     base: str | None
     unknown: tuple[str, ...]
-    """Settings that we don't know and that are set."""
+    """Unknown settings that are set."""
 
     def rank_of(self, module: str) -> int:
         """The rank of a module's matrices."""
         return _by_pattern(self.rank_pattern, module) or self.rank
 
     def scaling_of(self, module: str) -> float:
-        """What the product of a module's matrices is multiplied with."""
+        """The factor of the product of a module's matrices."""
         found = _by_pattern(self.alpha_pattern, module)
         alpha, rank = self.alpha if found is None else found, self.rank_of(module)
         return alpha / math.sqrt(rank) if self.use_rslora else alpha / rank
@@ -129,14 +129,13 @@ def read_lora_config(folder: Path) -> LoraConfig:
     """The settings of the adapter in `folder`.
 
     Raises:
-        CheckpointError: no LoRA adapter, a value of a form that it can't have, or something that we can't follow;
-            the message names the way out.
+        CheckpointError: not a LoRA adapter, an invalid value, or an unsupported setting; the message gives the way out.
     """
     return _Reader(folder).read()
 
 
 class _Reader:
-    """Reads typed values, and says where one is wrong."""
+    """Reads typed values, and reports the field of a wrong one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -153,7 +152,7 @@ class _Reader:
         patterns = (*self._names("modules_to_save"), *self._names("layers_pattern"))
         ranks, alphas = self._numbers("rank_pattern"), self._numbers("alpha_pattern")
         if not all(value == int(value) and value > 0 for value in ranks.values()):
-            raise self._error("has a rank_pattern whose ranks are no whole numbers above 0")
+            raise self._error("has a rank_pattern whose ranks are not whole numbers above 0")
         for pattern in (*patterns, *ranks, *alphas):
             self._check_pattern(pattern)
         targets, excluded = self._targets("target_modules"), self._targets("exclude_modules")
@@ -184,7 +183,7 @@ class _Reader:
         for name, what in _NOT_FOLLOWED.items():
             if self._content.get(name):
                 raise self._error(
-                    f"sets {name}: the adapter {what}, which can't be done here; {BY_PEFT}"
+                    f"sets {name}: the adapter {what}, which isn't supported; {BY_PEFT}"
                 )
         init = self._content.get("init_lora_weights", True)
         if isinstance(init, str) and init.lower().startswith(_CHANGES_THE_BASE):
@@ -235,14 +234,14 @@ class _Reader:
         try:
             re.compile(pattern)
         except (re.error, RecursionError, OverflowError) as e:
-            raise self._error(f"has {pattern[:40]!r}, which is no pattern ({e})") from e
+            raise self._error(f"has {pattern[:40]!r}, which is not a pattern ({e})") from e
 
     def _error(self, what: str) -> CheckpointError:
         return CheckpointError(f"adapter {self._folder}: {ADAPTER_CONFIG} {what}.")
 
 
 def _by_pattern(pattern: Mapping[str, Number], module: str) -> Number | None:
-    """The value of the first pattern that fits the end of the module's name at a point."""
+    """The value of the first pattern that matches the end of the module's name after a dot."""
     for name, value in pattern.items():
         if re.match(rf"(.*\.)?({name})$", module):
             return value

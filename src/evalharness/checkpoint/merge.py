@@ -1,4 +1,4 @@
-"""A LoRA adapter merged into the weights of its base: a checkpoint of its own, for engines that can't have both.
+"""A LoRA adapter merged into the weights of its base as a new checkpoint, for engines that can't load both.
 
 For each module that the adapter is for, with s = alpha / rank (alpha / sqrt(rank) with rsLoRA):
 
@@ -7,7 +7,7 @@ For each module that the adapter is for, with s = alpha / rank (alpha / sqrt(ran
     bias    b + s (bias of B)
 
 Computed in float32, tensor by tensor, file by file: memory for the largest file is enough. Values are those of PEFT's
-unmerged model, whose input and output embeddings are apart as soon as the adapter changes one of them.
+unmerged model, whose input and output embeddings are separate if the adapter changes one of them.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MADE_FROM = "merged.json"
-"""In a merged checkpoint: the fingerprints of what it was made from, and of its own weights."""
+"""File in a merged checkpoint with the fingerprints of its parts and of its own weights."""
 _VERSION = 1
-"""Of the arithmetic; another one makes other checkpoints of the same parts."""
+"""Version of the arithmetic; another one makes other checkpoints from the same parts."""
 _COPIED = (".json", ".jinja", ".model", ".txt", ".tiktoken", ".py")
 _HEAD = "lm_head.weight"
 
@@ -82,13 +82,13 @@ class Fitting:
         if method := quantization_of(dict(self.config)).method:
             raise CheckpointError(
                 f"adapter {self.adapter.path}: it can't be merged into {self.base}, whose weights are quantized "
-                f"({method}); give the base without quantization as model.path, or {BY_PEFT}."
+                f"({method}); set model.path to the base without quantization, or {BY_PEFT}."
             )
         _unties(self)
 
 
 def fit_adapter(base: Path, adapter: Path) -> Fitting:
-    """An adapter and its base, each read and one held against the other.
+    """Read an adapter and its base, and check one against the other.
 
     Raises:
         CheckpointError: one of them is damaged, or the adapter is for another base; see `check_adapter`.
@@ -119,7 +119,7 @@ def _model_names(base: Path) -> dict[str, str]:
 
 
 def merged(base: Path, adapter: Path, *, dtype: str | None = None) -> Path:
-    """The folder of the merged checkpoint in the user's cache, made there if it isn't yet.
+    """The folder of the merged checkpoint in the user's cache, made if needed.
 
     Several processes may ask for the same: one makes it, the others wait.
 
@@ -148,20 +148,20 @@ def merged(base: Path, adapter: Path, *, dtype: str | None = None) -> Path:
 
 
 def merge(base: Path, adapter: Path, out: Path, *, dtype: str | None = None) -> Path:
-    """Write the merged checkpoint into `out`, whole or not at all.
+    """Write the merged checkpoint into `out`, completely or not at all.
 
     Args:
         base: folder of the base.
         adapter: folder of the adapter.
-        out: folder to make; must not be there.
+        out: folder to make; must not exist.
         dtype: of the tensors that change: `float32`, `bfloat16` or `float16`; None is the base's own.
 
     Raises:
-        CheckpointError: adapter and base don't go together or can't be merged, or `out` is there.
+        CheckpointError: adapter and base don't fit or can't be merged, or `out` exists.
         WriteError: the disk is full or can't be written.
     """
     if os.path.lexists(out):
-        raise CheckpointError(f"{out} is there already; give a folder that isn't.")
+        raise CheckpointError(f"{out} exists; choose a new folder.")
     fitting = fit_adapter(base, adapter)
     try:
         _write(fitting, out, dtype, _parts(fitting, dtype))
@@ -188,7 +188,7 @@ def _parts(fitting: Fitting, dtype: str | None) -> dict[str, str]:
 
 
 def _is_whole(folder: Path, parts: Mapping[str, str]) -> bool:
-    """Whether the cached checkpoint is there and still what was written."""
+    """Whether the cached checkpoint exists and is still what was written."""
     if not folder.is_dir():
         return False
     try:
@@ -199,7 +199,7 @@ def _is_whole(folder: Path, parts: Mapping[str, str]) -> bool:
 
 
 def _write(fitting: Fitting, out: Path, dtype: str | None, parts: Mapping[str, str]) -> None:
-    """The checkpoint beside `out`, synced, then renamed."""
+    """Write the checkpoint beside `out`, sync it, then rename it."""
     fitting.require_merging()
     try:
         import torch  # noqa: F401
@@ -242,7 +242,7 @@ def _write(fitting: Fitting, out: Path, dtype: str | None, parts: Mapping[str, s
 def _tensors(
     fitting: Fitting, file: WeightsFile, dtype: str | None, unties: bool
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """All tensors of one of the base's files, merged; the output embedding behind the input's where they part."""
+    """All tensors of one of the base's files, merged; the output embedding follows the input's if they become separate."""
     import torch
     from safetensors import safe_open
 
@@ -265,7 +265,7 @@ def _tensors(
 
 
 def _merged(fitting: Fitting, name: str, value: torch.Tensor, tensors: Any) -> torch.Tensor:
-    """The value of the model's tensor `name` with the adapter in it, in float32."""
+    """The value of the model's tensor `name` with the adapter merged, in float32."""
     adapter = fitting.adapter
     if name in adapter.replaced:
         value = tensors.get_tensor(adapter.replaced[name])
@@ -297,7 +297,7 @@ def _with_magnitude(
 
 
 def _tied_embedding(fitting: Fitting) -> str | None:
-    """The input embedding in the base's files, where it is the output's too; None where they are apart."""
+    """The input embedding in the base's files if it is also the output's; None if they are separate."""
     there = {tensor.name for file in fitting.files for tensor in file.tensors}
     if _HEAD in there:
         return None
@@ -305,7 +305,7 @@ def _tied_embedding(fitting: Fitting) -> str | None:
 
 
 def _unties(fitting: Fitting) -> bool:
-    """Whether input and output embedding, one tensor in the base, are two with the adapter."""
+    """Whether input and output embedding, one tensor in the base, become two with the adapter."""
     tied = _tied_embedding(fitting)
     if tied is None:
         return False
@@ -325,7 +325,7 @@ def _unties(fitting: Fitting) -> bool:
 
 
 def _shared(fitting: Fitting, value: torch.Tensor, tensors: Any) -> torch.Tensor:
-    """What the output embedding of a tied base is before its own changes: the input's, if that was resaved as a whole."""
+    """The output embedding of a tied base before its own changes: the input's, if that was saved as a whole."""
     tied, adapter = _tied_embedding(fitting), fitting.adapter
     for name, at in fitting.names.items():
         is_whole = name in adapter.replaced and not _is_saved(adapter, name)
@@ -344,7 +344,7 @@ def _is_saved(adapter: Adapter, name: str) -> bool:
 
 
 def _copy_rest(fitting: Fitting, to: Path, unties: bool) -> None:
-    """Config, tokenizer, chat template and code of the base."""
+    """Copy config, tokenizer, chat template and code of the base."""
     for path in sorted(fitting.base.iterdir()):
         is_wanted = path.suffix in _COPIED and path.name not in (INDEX, MADE_FROM)
         if is_wanted and path.is_file():

@@ -1,7 +1,7 @@
-"""Values that are no finite numbers: a NaN or an infinity in a weight makes every answer worthless.
+"""Values that are not finite: a NaN or an infinity in a weight makes every answer worthless.
 
-Reads every byte of the weights, needs numpy only: in each floating format those values have all bits of the exponent
-set, which can be seen without converting (numpy knows neither bfloat16 nor 8-bit floats).
+Reads every byte of the weights, with numpy only: in each floating format those values have all bits of the exponent
+set, which is visible without conversion (numpy has neither bfloat16 nor 8-bit floats).
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ _FORMATS = {
     "F8_E4M3": _Format("u1", 0x7F),
     "C64": _Format("<u4", 0x7F80_0000),
 }
-"""F8_E4M3 has no infinity: only all ones is NaN."""
+"""F8_E4M3 has no infinity; only all ones is NaN."""
 
 
 def non_finite(files: Iterable[WeightsFile]) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def non_finite(files: Iterable[WeightsFile]) -> tuple[str, ...]:
 
 
 def _count(file: WeightsFile, tensor: Tensor) -> tuple[int, int]:
-    """Non-finite values, and entries of the first dimension that have one."""
+    """Counts of non-finite values, and of entries of the first dimension that have one."""
     if tensor.dtype not in _FORMATS or not tensor.num_bytes:
         return 0, 0
     word, mask = _FORMATS[tensor.dtype]

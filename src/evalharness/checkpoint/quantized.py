@@ -1,4 +1,4 @@
-"""Quantized tensors as the plain ones that they stand for, so that they can be held against the architecture.
+"""Quantized tensors as the plain ones that they represent, so that they can be checked against the architecture.
 
 | method | on disk | stands for `weight` of shape (out, in) |
 |---|---|---|
@@ -10,8 +10,8 @@
 | mxfp4 | `x_blocks` uint8 (experts, out, in / 32, 16) | `x` (experts, in, out) |
 | bitsandbytes, 4 bit | `weight` uint8 (in x out / 2, 1) | its number of values only |
 
-What lies beside such a tensor in its module (scales, zero points, order of groups) isn't a tensor of the architecture;
-that there are scales is checked, their values aren't.
+Other tensors in such a module (scales, zero points, order of groups) aren't part of the architecture; the presence of
+scales is checked, their values aren't.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class PlainTensors:
     shapes: dict[str, tuple[int, ...]]
     remarks: tuple[str, ...] = ()
     method: str | None = None
-    """Of quantization; None for plain weights."""
+    """Method of quantization; None for plain weights."""
     has_exact_shapes: bool = True
-    """Whether the shapes follow from the headers; numbers of values do in any case."""
+    """Whether the shapes follow from the headers; the numbers of values always do."""
 
     def may_be(self, there: Sequence[int], wanted: Sequence[int]) -> bool:
-        """Whether a tensor that stands for the shape `there` can be one of shape `wanted`."""
+        """Whether a tensor that represents the shape `there` can be one of shape `wanted`."""
         return not self.has_exact_shapes and math.prod(there) == math.prod(wanted)
 
 
@@ -104,7 +104,7 @@ def plain_tensors(path: Path, config: dict[str, Any], tensors: Sequence[Tensor])
 
 
 def _module(name: str) -> str:
-    """What a tensor belongs to: `layers.0.mlp.up_proj` for its qweight, weight.absmax and scales alike."""
+    """The module that a tensor belongs to: `layers.0.mlp.up_proj` for its qweight, weight.absmax and scales alike."""
     for ending in ("_blocks", "_scales"):
         if name.endswith(ending):
             return name.removesuffix(ending)

@@ -1,9 +1,9 @@
-"""How large a checkpoint is: parameters, active parameters, experts, context length.
+"""Scale of a checkpoint: parameters, active parameters, experts, context length.
 
-Counts come from the safetensors headers; config.json only says what the weights can't (experts per token, bits of
+Counts come from the safetensors headers; config.json only gives what the weights don't (experts per token, bits of
 packed weights, context length). Nothing here touches a file.
 
-*Active* parameters are those that one text token passes: all but the routed experts that aren't chosen and the vision
+*Active* parameters are those that one text token uses: all but the routed experts that aren't chosen and the vision
 tower; embeddings count, as in published figures (Mixtral 8x7B: 46.7 B total, 12.9 B active).
 """
 
@@ -31,7 +31,7 @@ _DTYPES = {
 }
 _PACKED = ("I32", "U8")
 _MOST = 10**12
-"""No count in a config.json is larger."""
+"""Largest count accepted in a config.json."""
 VISION = re.compile(
     r"(^|\.)(vision_model|vision_tower|vision_encoder|visual|multi_modal_projector|mm_projector"
     r"|image_newline|embed_vision|audio_tower|embed_audio)(\.|$)"
@@ -50,7 +50,7 @@ QUANTIZATION_AUX = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Size and shape of a checkpoint. None where the files don't say."""
+    """Size and shape of a checkpoint. None if the files don't say."""
 
     architecture: str
     model_type: str
@@ -66,7 +66,7 @@ class Scale:
     experts_per_token: int | None
     num_shared_experts: int
     dtype: str
-    """Of most bytes on disk: `int32` or `uint8` when they are packed."""
+    """Dtype of most bytes on disk: `int32` or `uint8` if they are packed."""
     quantization: str | None
     """gptq, awq, fp8, compressed-tensors, bitsandbytes, ..."""
     quantization_bits: int | None
@@ -95,7 +95,7 @@ class _Counts(NamedTuple):
 
 
 class Quantization(NamedTuple):
-    """How the weights on disk are quantized; None where they aren't, or where config.json doesn't say."""
+    """How the weights on disk are quantized; None if they aren't, or if config.json doesn't say."""
 
     method: str | None
     bits: int | None
@@ -104,12 +104,12 @@ class Quantization(NamedTuple):
 def measure(
     config: dict[str, Any], tensors: Sequence[Tensor], *, model_max_length: Any = None
 ) -> Scale:
-    """The scale of a checkpoint. What config.json says in a form that it can't have is taken as not said.
+    """The scale of a checkpoint. Invalid values in config.json are ignored.
 
     Args:
-        config: its config.json (with `quantization_config`, where it has one).
+        config: its config.json (with `quantization_config`, if it has one).
         tensors: all headers; empty for pickled weights.
-        model_max_length: the tokenizer's limit in tokens, which engines respect too; ignored where it's no number.
+        model_max_length: the tokenizer's limit in tokens, which engines respect too; ignored if it isn't a number.
     """
     text = text_config(config)
     quantization = quantization_of(config)
@@ -159,7 +159,7 @@ def measure(
 
 
 def architecture(config: dict[str, Any]) -> str | None:
-    """The first of the classes that config.json names; None when it names none."""
+    """The first of the classes that config.json names; None if it names none."""
     named = config.get("architectures")
     first = named[0] if isinstance(named, list) and named else None
     return first if isinstance(first, str) else None
@@ -174,7 +174,7 @@ def text_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def logical_params(tensor: Tensor, bits: int | None) -> int:
-    """Parameters that a tensor stands for: unpacked, and 0 for scales, zero points and buffers."""
+    """Parameters that a tensor represents: unpacked, and 0 for scales, zero points and buffers."""
     if _BUFFER.search(tensor.name) or (bits and QUANTIZATION_AUX.search(tensor.name)):
         return 0
     if tensor.dtype in _PACKED:
@@ -241,7 +241,7 @@ def _main_dtype(tensors: Iterable[Tensor]) -> str | None:
 
 
 def quantization_of(config: dict[str, Any]) -> Quantization:
-    """Method and bits, as config.json says them."""
+    """Method and bits, from config.json."""
     settings = config.get("quantization_config") or config.get("compression_config")
     if not isinstance(settings, dict):
         return Quantization(None, None)

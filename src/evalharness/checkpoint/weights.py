@@ -1,8 +1,8 @@
-"""Which files of a folder hold the weights, and what their safetensors headers say.
+"""The files of a folder that hold the weights, and their safetensors headers.
 
 A safetensors file is 8 bytes (little-endian length of the header), the header (JSON: tensor name -> dtype, shape,
-data_offsets) and the tensors' bytes, one behind the other without gaps. Everything that can be known without reading
-weights is checked here; what the architecture needs is checked in `architecture`.
+data_offsets) and the tensors' bytes, without gaps. Everything that can be checked without reading weights is checked
+here; the architecture is checked in `architecture`.
 
 Engines differ in what they load from a folder: transformers takes `model.safetensors` before an index and all tensors
 of the shards that an index names; vLLM takes all `*.safetensors`, or those that an index names. A folder from which
@@ -84,7 +84,7 @@ class WeightsFile:
 
     @property
     def is_pickle(self) -> bool:
-        """Its tensors can't be listed without running it."""
+        """Whether its tensors can't be listed without running it."""
         return not self.header
 
 
@@ -92,7 +92,7 @@ def read_safetensors(path: Path) -> WeightsFile:
     """The header of one safetensors file, checked against the format and the file's size.
 
     Raises:
-        CheckpointError: the file is no regular one, cut, too long, or its header isn't one.
+        CheckpointError: the file isn't a regular one, is truncated or too long, or its header is invalid.
     """
     size = file_size(path)
     try:
@@ -103,7 +103,7 @@ def read_safetensors(path: Path) -> WeightsFile:
                     path, f"is truncated: {size} bytes, its header alone is {8 + length}"
                 )
             if length > _MAX_HEADER_BYTES:
-                raise _damaged(path, f"is no safetensors file: header of {length} bytes")
+                raise _damaged(path, f"is not a safetensors file: header of {length} bytes")
             header = file.read(length)
     except OSError as e:
         raise _damaged(path, f"can't be read ({e.strerror or one_line(e)})") from e
@@ -120,11 +120,10 @@ def read_safetensors(path: Path) -> WeightsFile:
 
 
 def read_weights(folder: Path, *, allow_pickle: bool = False) -> tuple[WeightsFile, ...]:
-    """The files an engine would load from `folder`, in order of name.
+    """The files that an engine would load from `folder`, by name.
 
     Raises:
-        CheckpointError: none there, one damaged or missing, pickles that weren't allowed, or files and index that
-            don't agree on what the weights are.
+        CheckpointError: there are none, one is damaged or missing, pickles aren't allowed, or files and index disagree.
     """
     paths = _safetensors(folder)
     if paths:
@@ -242,7 +241,7 @@ def _weight_map(folder: Path) -> dict[str, str]:
 
 
 def _check_index(folder: Path, files: tuple[WeightsFile, ...]) -> None:
-    """Every tensor is where the index says, and the index knows every tensor."""
+    """Check that every tensor is where the index says, and that the index lists every tensor."""
     if not (folder / INDEX).exists():
         return
     weight_map = _weight_map(folder)
@@ -273,13 +272,13 @@ def _check_once(folder: Path, files: tuple[WeightsFile, ...]) -> None:
             if tensor.name in first and not _BUFFER.search(tensor.name):
                 raise CheckpointError(
                     f"checkpoint {folder}: the tensor {tensor.name!r} is in {first[tensor.name]} and in "
-                    f"{file.path.name}; engines differ in which they take: fetch the checkpoint again."
+                    f"{file.path.name}; engines differ in which they use: fetch the checkpoint again."
                 )
             first[tensor.name] = file.path.name
 
 
 def _check_experts(folder: Path, files: tuple[WeightsFile, ...]) -> None:
-    """Experts that lie apart are numbered from 0 without a gap, and each has the same modules as the others."""
+    """Check that separate experts are numbered from 0 without a gap, and have the same modules."""
     groups: defaultdict[str, defaultdict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for file in files:
         for tensor in file.tensors:

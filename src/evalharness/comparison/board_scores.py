@@ -1,6 +1,6 @@
-"""What a leaderboard's cells are worth: main metrics in, and between what they lie where scores are missing.
+"""The reliability of a leaderboard's cells: main metrics in, intervals and bounds for missing scores out.
 
-A board has no samples, only how many of them failed or never came: their scores may be anything from 0 to 1.
+A board has no samples, only how many of them failed or are missing: their scores may be anything from 0 to 1.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from evalharness.store.records import (
 )
 
 _NO_MEANS = {"f1"}
-"""Metrics from 0 to 1 that need not be a mean: of missing docs only the scale's ends are known."""
+"""Metrics from 0 to 1 that need not be means: with missing docs only the ends of the scale are known."""
 
 
 class Score(NamedTuple):
-    """A value with its 95 % interval; NaN where there is none."""
+    """A value with its 95 % interval; NaN if there is none."""
 
     value: float
     ci_low: float
@@ -31,14 +31,14 @@ class Score(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Between what a score over all docs lies; NaN where the missing ones could be anything."""
+    """Bounds of a score over all docs; NaN if the missing ones could be anything."""
 
     low: float
-    """With all missing scores at 0."""
+    """The score with all missing scores at 0."""
     ci_low: float
     """Lower end of the 95 % interval of `low`."""
     high: float
-    """With all of them at 1."""
+    """The score with all of them at 1."""
     ci_high: float
     """Upper end of the interval of `high`."""
 
@@ -48,7 +48,7 @@ NO_RANGE = Range(math.nan, math.nan, math.nan, math.nan)
 
 
 def score_of(metric: MetricRecord) -> Score:
-    """The metric's interval, or the normal one where only its standard error is known."""
+    """The metric's interval, or the normal one if only its standard error is known."""
     low, high = metric.ci_low, metric.ci_high
     if math.isnan(low + high) and metric.stderr > 0:
         low, high = metric.value - Z * metric.stderr, metric.value + Z * metric.stderr
@@ -56,7 +56,7 @@ def score_of(metric: MetricRecord) -> Score:
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
-    """Equal weights; the distances to the intervals' ends add in squares, as in `analysis.composite`."""
+    """The mean with equal weights; the distances to the intervals' ends add in squares, as in `stats.composite`."""
     k = len(scores)
     value = math.fsum(score.value for score in scores) / k
     below = math.hypot(*(score.value - score.ci_low for score in scores)) / k
@@ -65,7 +65,7 @@ def mean_score(scores: Sequence[Score]) -> Score:
 
 
 def mean_range(ranges: Sequence[Range]) -> Range:
-    """The same of both ends."""
+    """The same for both ends."""
     k = len(ranges)
     low, high = (math.fsum(getattr(one, end) for one in ranges) / k for end in ("low", "high"))
     below = math.hypot(*(one.low - one.ci_low for one in ranges)) / k
@@ -74,7 +74,7 @@ def mean_range(ranges: Sequence[Range]) -> Range:
 
 
 def missing_share(tasks: Sequence[TaskSummary]) -> float:
-    """Share of the tasks' samples that were asked and have no score, 0..1."""
+    """Share of the tasks' samples that were asked but have no score, 0..1."""
     asked = sum(task.num_docs * task.repeats for task in tasks)
     return max(0.0, 1 - sum(map(_num_scored, tasks)) / asked) if asked else 0.0
 
@@ -82,12 +82,12 @@ def missing_share(tasks: Sequence[TaskSummary]) -> float:
 def range_of(
     metric: MetricRecord, tasks: Sequence[TaskSummary], values: Sequence[float | None]
 ) -> Range:
-    """Between what a metric over all docs lies.
+    """Bounds of a metric over all docs.
 
     Args:
-        metric: of a task, or a group's.
-        tasks: the task, or the group's.
-        values: the score of each of these; None where it isn't known.
+        metric: of a task or a group.
+        tasks: the task, or those of the group.
+        values: the score of each of these; None if it isn't known.
     """
     score, missing = _of_more_docs(score_of(metric), tasks), missing_share(tasks)
     if not missing:
@@ -97,13 +97,13 @@ def range_of(
     if metric.metric in _NO_MEANS:
         return Range(0.0, 0.0, 1.0, 1.0)
     kept = 1 - missing
-    # A group's score pools its docs, or weighs its tasks alike: the wider of the two.
+    # A group's score pools its docs or weighs its tasks equally: take the wider of the two.
     parts = [(missing_share([task]), value) for task, value in zip(tasks, values, strict=True)]
     down = math.fsum(share * (1 if v is None else v) for share, v in parts) / len(parts)
     up = math.fsum(share * (1 - (v or 0)) for share, v in parts) / len(parts)
     low = max(0.0, min(score.value * kept, score.value - down))
     high = min(1.0, max(score.value * kept + missing, score.value + up))
-    # How many are missing is drawn, too: the law of total variance.
+    # The number of missing scores is random too: the law of total variance.
     docs = sum(task.num_docs for task in tasks)
     drawn = Z * math.sqrt(kept * missing / docs)
     below = math.hypot((score.value - score.ci_low) * kept, drawn * score.value)
@@ -112,10 +112,11 @@ def range_of(
 
 
 def _of_more_docs(score: Score, tasks: Sequence[TaskSummary]) -> Score:
-    """The score with its interval as wide as for docs that the task doesn't have.
+    """The score with the interval for docs beyond the task's own.
 
-    Of a random subset it is narrowed to say what the task's own docs would give (`analysis.finite`); ranks are of models,
-    and as `compare` and `gate` do they take the docs for a draw of more. A group's is widened by its narrowest task.
+    For a random subset the interval is narrowed to that of the task's own docs (`stats.finite`). Ranks are about
+    models, so that, as in `compare` and `gate`, docs count as a sample of more. A group's interval is widened by its
+    narrowest task.
     """
     drawn = [t for t in tasks if t.is_limited and t.limit_from == "random"]
     factors = [correction(t.num_docs, t.num_docs_available) for t in drawn if _is_whole(t)]

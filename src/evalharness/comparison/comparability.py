@@ -1,7 +1,7 @@
-"""May two scores be compared? What they depend on besides the weights: manifests in, differences and doubts out.
+"""May two scores be compared? Finds what they depend on besides the weights: manifests in, differences and doubts out.
 
-One check for all verbs that pair or rank. A difference keeps two scores apart, unless the user asks for it; what a run
-doesn't say is never taken for equal in silence.
+One check for all verbs that pair or rank. A difference keeps two scores apart unless the user says otherwise; what a
+run doesn't record is never silently taken as equal.
 """
 
 import json
@@ -16,38 +16,38 @@ from evalharness.store.records import (
 
 HINT = "--any-prompt compares it all the same"
 _GENERATES = "generate_until"
-"""The kind of a task whose answers are drawn."""
+"""The kind of a task whose answers are generated."""
 _SHORT = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a score of a task, or a group's, depends on besides the weights; "" where that isn't known."""
+    """What a score of a task or group depends on besides the weights; "" if unknown."""
 
     engine: str
-    """fake or real: made-up answers stand for no model."""
+    """fake or real, as answers of the fake engine represent no model."""
     metric: str
     filter: str
     version: str
     """The task's."""
     shots: str
     draw: str
-    """The seed that few-shots are drawn with; the same for all where there are none."""
+    """The seed of the few-shots; the same for all if there are none."""
     prompt: str
-    """Hash of all that requests follow from."""
+    """Hash of everything that determines the requests."""
     sampling: str
-    """How answers are drawn, "none" where none are generated; of older runs what was set over the tasks' own (`_SET`)."""
+    """How answers are drawn, "none" if none are generated; for older runs, what was set over the tasks' own (`_SET`)."""
     scoring: str
-    """Hash of the whole task: with equal prompts, of filters and metrics."""
+    """Hash of the whole task, which with equal prompts is that of filters and metrics."""
     docs: str
     """Fingerprint of the docs that were asked."""
     num_docs: str
     """n of N."""
     chat: str
     template: str
-    """What replaces the model's own, and the arguments and system text it was given."""
+    """What replaces the model's own template, with its arguments and system text."""
     date: str
-    """That the template writes as today's."""
+    """The date that the template writes as today's."""
     lm_eval: str
     """lm-eval's version: its filters and metrics are code."""
 
@@ -58,9 +58,9 @@ Field = Literal[
 ]  # fmt: skip
 
 OF_RUN: tuple[Field, ...] = ("engine", "chat", "template", "date", "lm_eval")
-"""What all scores of a run have in common."""
+"""The settings that all scores of a run share."""
 FINAL: tuple[Field, ...] = ("engine", "version")
-"""What no flag lifts: such scores are of different things."""
+"""Settings that no flag overrides, because such scores measure different things."""
 NAMES: dict[Field, str] = {
     "engine": "engine",
     "metric": "metric",
@@ -77,7 +77,7 @@ NAMES: dict[Field, str] = {
     "date": "date in the chat template",
     "lm_eval": "lm-eval version",
 }
-"""What a reader calls them."""
+"""Their names for a reader."""
 _FOLLOWS: dict[Field, tuple[Field, ...]] = {
     "draw": ("shots",),
     "prompt": ("shots", "version"),
@@ -85,30 +85,30 @@ _FOLLOWS: dict[Field, tuple[Field, ...]] = {
     "template": ("chat",),
     "date": ("chat",),
 }
-"""What differs anyway where another does."""
+"""Settings that follow from another that differs."""
 
 
 class Difference(NamedTuple):
-    """Something in which two scores differ."""
+    """A difference between two scores."""
 
     field: Field
     text: str
 
     @property
     def is_final(self) -> bool:
-        """No flag lifts it."""
+        """Whether no flag overrides it."""
         return self.field in FINAL
 
 
 def settings(
     run: Manifest, tasks: Sequence[TaskSummary], metric: str = "", filter_: str = ""
 ) -> Settings:
-    """What a run's score of these tasks depends on.
+    """The settings that a run's score of these tasks depends on.
 
     Args:
         run: its manifest.
         tasks: one, or a group's.
-        metric: of the score; "" where two scores share it anyway.
+        metric: of the score; "" if two scores share it anyway.
         filter_: the same.
     """
     shots = _joined(str(task.num_fewshot) for task in tasks)
@@ -136,7 +136,7 @@ def settings(
 
 
 def differences(a: Settings, b: Settings) -> list[Difference]:
-    """In what two scores are known to differ, the gravest first; of what follows from another only that."""
+    """The known differences of two scores, the most important first, without those that follow from another."""
     found = [name for name in NAMES if _differs(a, b, name)]
     return [
         Difference(name, _text(name, a, b))
@@ -146,11 +146,11 @@ def differences(a: Settings, b: Settings) -> list[Difference]:
 
 
 def unknown(a: Settings, b: Settings, among: Sequence[Field]) -> list[str]:
-    """What one of the two doesn't say, so that nobody knows whether it is equal."""
+    """Settings that one of the two doesn't record, so that their equality is unknown."""
     return [
         NAMES[name]
         for name in among
-        if name != "date"  # most templates write none
+        if name != "date"  # most templates write no date
         and (
             not getattr(a, name) or not getattr(b, name) or (name == "sampling" and _is_mixed(a, b))
         )
@@ -162,7 +162,7 @@ OF_TASK: tuple[Field, ...] = tuple(name for name in NAMES if name not in OF_RUN)
 
 
 def task_notes(first: TaskSummary, second: TaskSummary) -> tuple[str, ...]:
-    """What a reader has to know of a task's answers in two runs, beside what differs in its settings."""
+    """Remarks on a task's answers in two runs, besides differences in its settings."""
     notes = []
     for run, task in (("first", first), ("second", second)):
         if task.status != "complete":
@@ -175,7 +175,7 @@ def task_notes(first: TaskSummary, second: TaskSummary) -> tuple[str, ...]:
 
 
 def drawn_otherwise(first: TaskSummary, second: TaskSummary) -> tuple[str, ...]:
-    """In what a task's answers differ that are compared all the same: another number of repeats estimates the same mean."""
+    """Differences that don't prevent a comparison: another number of repeats estimates the same mean."""
     notes = []
     if first.strategy != second.strategy:
         notes.append(f"strategy {first.strategy} against {second.strategy}")
@@ -185,7 +185,7 @@ def drawn_otherwise(first: TaskSummary, second: TaskSummary) -> tuple[str, ...]:
 
 
 def run_notes(a: Manifest, b: Manifest) -> tuple[str, ...]:
-    """What else differs between two runs, and what isn't known of them."""
+    """Other differences between two runs, and what isn't known of them."""
     if a.run_id == b.run_id:
         return ("the same run: there is no difference",)
     notes = [FAKE] if a.is_fake and b.is_fake else []
@@ -210,17 +210,17 @@ def run_notes(a: Manifest, b: Manifest) -> tuple[str, ...]:
     return tuple(notes)
 
 
-FAKE = "both runs are of the fake engine: made-up answers, which say nothing of a model"
+FAKE = "both runs are of the fake engine, whose answers say nothing about a model"
 
 
 def suite_changes(run: Manifest) -> str:
-    """What was changed in the run's suite for this run alone, in words; empty where nothing was, or it wasn't kept."""
+    """What was changed in the suite for this run only, in words; empty if nothing was, or if it wasn't recorded."""
     changes = (run.config.get("suite") or {}).get("modified") or []
     return f"modified suite ({', '.join(map(str, changes))})" if changes else ""
 
 
 def added_tasks(run: Manifest) -> frozenset[str]:
-    """Tasks and groups that the suite doesn't have and this run was given beside them."""
+    """Tasks and groups that were added to the suite's for this run."""
     changes = (run.config.get("suite") or {}).get("modified") or []
     added = {str(change)[1:] for change in changes if str(change).startswith("+")}
     return frozenset(added | {task.task for task in run.tasks if task.group in added})
@@ -231,7 +231,7 @@ def _differs(a: Settings, b: Settings, name: Field) -> bool:
     if name == "sampling" and _is_mixed(a, b):
         return False
     if name == "docs" and a.num_docs != b.num_docs and a.num_docs and b.num_docs:
-        return not (first and first == second)  # the same docs of a set that has grown
+        return not (first and first == second)  # the same docs of a dataset that has grown
     return bool(first and second and first != second)
 
 
@@ -246,7 +246,7 @@ def _text(name: Field, a: Settings, b: Settings) -> str:
             return "another prompt or other generation settings"
         case "scoring":
             own, other = (_short(x, y) for x, y in ((first, second), (second, first)))
-            return f"scored otherwise (filter or metric changed: task {own} against {other})"
+            return f"scored differently (filter or metric changed: task {own} against {other})"
         case "sampling":
             return f"sampling {_other_parts(first, second)} against {_other_parts(second, first)}"
         case "docs" if a.num_docs != b.num_docs:
@@ -281,12 +281,12 @@ def _sampling(run: Manifest, tasks: Sequence[TaskSummary]) -> str:
 
 
 def _is_mixed(a: Settings, b: Settings) -> bool:
-    """Only one says how answers were drawn, the other just what was set over the tasks' own."""
+    """Whether only one records how answers were drawn, and the other just what was set over the tasks' own."""
     return (_SET in a.sampling) != (_SET in b.sampling)
 
 
 def _other_parts(sampling: str, other: str) -> str:
-    """What of it the other hasn't."""
+    """The part of it that the other doesn't have."""
     own, others = sampling.split(_OR), other.split(_OR)
     found = ([one for one in own if one not in others] or own)[0]
     theirs = ([one for one in others if one not in own] or others)[0].split(", ")
@@ -304,7 +304,7 @@ def _template(run: Manifest, *, is_chat: bool) -> str:
 
 
 def _short(hashes: str, others: str) -> str:
-    """The first of a group's hashes that the other hasn't, cut."""
+    """The first of a group's hashes that the other doesn't have, shortened."""
     own = [one for one in hashes.split("+") if one not in others.split("+")]
     return (own or [hashes])[0][:_SHORT]
 
@@ -314,6 +314,6 @@ def _joined(values: Iterable[str]) -> str:
 
 
 def _hashes(values: Iterable[str]) -> str:
-    """One for all; unknown where any is."""
+    """One value for all; unknown if any is."""
     found = sorted(set(values))
     return "" if not found or "" in found else "+".join(found)

@@ -1,8 +1,8 @@
 """Two runs compared task by task: paired differences, one family of tests, a verdict in words.
 
-Samples are joined by the hash of their doc (`store.pairs`). A task that isn't the same in both (`comparability`) is left
-out, and said to be. Docs without a score in one of the two may have had any: a verdict holds for all of them (`missing`).
-`a` is the baseline.
+Samples are joined by the hash of their doc (`store.pairs`). A task that differs between the two (`comparability`) is
+left out and listed. Docs without a score in one of them could have had any: a verdict holds for all possibilities
+(`missing`). `a` is the baseline.
 """
 
 import math
@@ -38,26 +38,26 @@ from evalharness.store.records import Manifest
 __all__ = ["Comparison", "TaskComparison", "Verdict", "compare_runs", "is_share", "verdict"]
 
 MARGIN = 0.01
-"""Differences up to this are taken for none: a point of 100."""
+"""Differences up to this count as none: a point of 100."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """b against a."""
+    """Run b compared with run a."""
 
     a: Manifest
     b: Manifest
     margin: float
     tasks: tuple[TaskComparison, ...]
-    """Groups as one row each."""
+    """Rows, with groups as one row each."""
     members: tuple[TaskComparison, ...]
     """The tasks of the groups."""
     overall: TaskComparison | None
-    """The mean over `tasks` (or the parts of the suite's composite), with equal weight; None for fewer than two."""
+    """The mean over `tasks` (or the parts of the suite's composite) with equal weight; None for fewer than two."""
     left_out: Mapping[str, str]
     """Task -> why it isn't compared."""
     notes: tuple[str, ...]
-    """What else differs between the two."""
+    """Other differences between the two."""
 
 
 def compare_runs(
@@ -95,7 +95,7 @@ def compare_runs(
     for group, names in plan.groups().items():
         found = {name: pairs[name] for name in names if name in pairs}
         each = [row for name in found if (row := plan.task_row(name, pairs[name])) is not None]
-        is_named = any(name in tasks for name in names)  # then it is the member that is meant
+        is_named = any(name in tasks for name in names)  # then the member is meant
         if names == [group] or is_named:
             rows += each
         elif group_row := plan.group_row(group, names, found, each):
@@ -119,10 +119,10 @@ def compare_runs(
 def verdict(
     sure: Bounds | None, p_adjusted: float, margin: float, *, higher_is_better: bool
 ) -> Verdict:
-    """The difference in words, no more than holds whatever the missing scores are.
+    """The difference in words, as far as it holds for any missing scores.
 
-    Better or worse where the adjusted p is under 0.05; else equivalent where the 90 % interval lies within the margin
-    (two one-sided tests at 5 %), on scales from 0 to 1; else nothing was resolved.
+    Better or worse if the adjusted p is below 0.05; else equivalent if the 90 % interval lies within the margin (two
+    one-sided tests at 5 %), on scales from 0 to 1; else unresolved.
     """
     if sure is None:
         return "no difference resolved"
@@ -190,5 +190,5 @@ def _overall(
 
 
 def is_share(result: PairedResult) -> bool:
-    """Both scores lie between 0 and 1."""
+    """Whether both scores are between 0 and 1."""
     return 0 <= result.value_a <= 1 and 0 <= result.value_b <= 1

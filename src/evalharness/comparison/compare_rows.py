@@ -1,4 +1,4 @@
-"""The rows of a comparison before they are judged: which tasks of two runs are paired, by which score, and what the pairs say.
+"""The rows of a comparison before they are judged: which tasks of two runs are paired, by which score, with what result.
 
 Two manifests with their metrics in, a row per task or group out; what can't be compared is left out, with a reason.
 """
@@ -56,12 +56,12 @@ Verdict = Literal["better", "worse", "equivalent", "no difference resolved"]
 _WITH_OTHER_CONTENT = "with other content in the same place"
 _AGREES = 1e-6
 _OF_SCORES = ("mcnemar", "permutation")
-"""Tests whose pairs are of scores, so that those of several tasks can be put together."""
+"""Tests on pairs of scores, so that those of several tasks can be combined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskComparison:
-    """One task, or a group's tasks together."""
+    """One task, or the tasks of a group together."""
 
     task: str
     num_members: int
@@ -72,30 +72,30 @@ class TaskComparison:
     result: PairedResult
     """Over the docs with a score in both."""
     p_adjusted: float
-    """Benjamini-Hochberg over all rows of the comparison, of the bounds."""
+    """Adjusted p of the bounds: Benjamini-Hochberg over all rows of the comparison."""
     verdict: Verdict
-    """Of b against a, in the metric's own direction, whatever the missing scores are."""
+    """b compared with a, in the metric's own direction, for any missing scores."""
     num_only_a: int = 0
-    """Docs that b has no score for."""
+    """Docs without a score in b."""
     num_only_b: int = 0
     num_neither: int = 0
-    """Docs that were asked, with a score in none."""
+    """Docs that were asked, with a score in neither."""
     missing_a: float = 0.0
     """Share of a's scores that are missing, 0..1."""
     missing_b: float = 0.0
     bounds: Bounds | None = None
-    """Over all docs, with the missing scores at their worst and best for b; None where there are no missing ones, or no
-    bounds: the scale is open, or the metric no mean."""
+    """Over all docs, with the missing scores at their worst and best for b; None if none are missing, or if there are
+    no bounds (the scale is open, or the metric is not a mean)."""
     notes: tuple[str, ...] = ()
 
     @property
     def is_missing(self) -> bool:
-        """Some score is."""
+        """Whether any score is missing."""
         return bool(self.missing_a or self.missing_b or self.num_only_a or self.num_only_b)
 
     @property
     def sure(self) -> Bounds | None:
-        """What the verdict rests on; None where missing scores could be anything, so that there is none."""
+        """The basis of the verdict; None, without a verdict, if missing scores could be anything."""
         return self.bounds or (None if self.is_missing else exactly(self.result))
 
 
@@ -113,7 +113,7 @@ class Plan:
     ) -> None:
         self.a, self.b = a, b
         self.dirs = Path(), Path()
-        """Of the two runs, for metrics that are computed again from stored items."""
+        """Folders of the two runs, for metrics that are computed from stored items."""
         self.tasks_a, self.tasks_b = ({t.task: t for t in run.tasks} for run in (a, b))
         self.metrics_a, self.metrics_b = (
             {(m.task, m.metric, m.filter): m for m in metrics} for metrics in (metrics_a, metrics_b)
@@ -124,7 +124,7 @@ class Plan:
         self.any_prompt = any_prompt
         self.left_out: dict[str, str] = {}
         self.of_other_docs: dict[str, str] = {}
-        """Of those, which only the docs keep apart -> what differs."""
+        """Tasks left out only because of their docs -> what differs."""
         self.scored: dict[str, Scored] = {}
         for name, task in self.tasks_a.items():
             if only and name not in only and task.group not in only:
@@ -175,7 +175,7 @@ class Plan:
         )
 
     def notes(self, name: str) -> tuple[str, ...]:
-        """What a reader has to know of a task that is compared: what differs all the same, and what isn't known."""
+        """Remarks on a task that is compared: remaining differences, and what isn't known."""
         notes = [*task_notes(self.tasks_a[name], self.tasks_b[name]), *self._on_settings([name])]
         own = self.main_b.get(name)
         if own is not None and (own.metric, own.filter) != tuple(self.scored[name]):
@@ -183,7 +183,7 @@ class Plan:
         return tuple(notes)
 
     def _on_settings(self, names: Sequence[str]) -> Iterator[str]:
-        """In what tasks that are compared differ all the same, and what isn't known of them."""
+        """Remaining differences of tasks that are compared, and what isn't known of them."""
         pairs = ((self.tasks_a[name], self.tasks_b[name]) for name in names)
         yield from dict.fromkeys(note for pair in pairs for note in drawn_otherwise(*pair))
         both = self._settings(names)
@@ -192,27 +192,27 @@ class Plan:
             yield f"unverified: {', '.join(doubts)}"
 
     def count_other_docs(self, common: Mapping[str, Common]) -> None:
-        """Say how many docs the runs have in common of tasks that only the docs keep apart."""
+        """Report how many docs the runs share in tasks that are left out only because of their docs."""
         for name, of in common.items():
             self.left_out[name] = _other_docs(self.of_other_docs[name], *of)
 
     def drop_damaged(self, damaged: Sequence[Path], pairs: Mapping[str, Pairs]) -> None:
-        """Say which planned tasks have no pairs."""
+        """Report which planned tasks have no pairs."""
         for name in self.scored:
             if name not in pairs:
                 runs = [path.parents[1].name for path in damaged if path.stem == file_stem(name)]
-                told = f"damaged samples in {' and '.join(runs)}; `evalharness results verify {' '.join(runs)}`"
-                self.left_out[name] = f"{told} says more" if runs else "no samples"
+                damage = f"damaged samples in {' and '.join(runs)}; `evalharness results verify {' '.join(runs)}`"
+                self.left_out[name] = f"{damage} says more" if runs else "no samples"
 
     def groups(self) -> dict[str, list[str]]:
-        """Group -> its planned tasks; a task by itself is its own group."""
+        """Group -> its planned tasks; a task outside groups is its own group."""
         groups: dict[str, list[str]] = {}
         for name in self.scored:
             groups.setdefault(self.tasks_a[name].group, []).append(name)
         return groups
 
     def task_row(self, name: str, pairs: Pairs) -> TaskComparison | None:
-        """The task compared; None (and said why) where no doc has a score in both."""
+        """The task compared; None, with a reason, if no doc has a score in both."""
         first = self.metrics_a[(name, *self.scored[name])]
         second = self.metrics_b.get((name, *self.scored[name]))
         if second is None:
@@ -229,9 +229,9 @@ class Plan:
         bounds = None
         if _is_mean(pairs, first, second):
             if len(pairs.a) == 0:
-                told = f"{pairs.num_other} {_WITH_OTHER_CONTENT}, " if pairs.num_other else ""
+                other = f"{pairs.num_other} {_WITH_OTHER_CONTENT}, " if pairs.num_other else ""
                 self.left_out[name] = (
-                    f"no docs in common ({told}{pairs.num_only_a} only in {self.a.run_id}, "
+                    f"no docs in common ({other}{pairs.num_only_a} only in {self.a.run_id}, "
                     f"{pairs.num_only_b} only in {self.b.run_id})"
                 )
                 return None
@@ -252,7 +252,7 @@ class Plan:
     def _of_items(
         self, name: str, first: MetricRecord, second: MetricRecord
     ) -> tuple[PairedResult, tuple[str, ...]]:
-        """A metric that is no mean: paired where its items are stored, else of both standard errors; and what to say of it."""
+        """A metric that is not a mean: paired if its items are stored, else from both standard errors; with a remark."""
         items = load_items(*self.dirs, name, self.scored[name])
         metric = None if items is None else metric_of(items, first.value, second.value)
         if items is not None and metric is not None and len(items.a.one) > 1:
@@ -261,7 +261,7 @@ class Plan:
         n = min(first.n, second.n)
         result = unpaired_test(first.value, first.stderr, second.value, second.stderr, n)
         return result, (
-            "unpaired: the metric is no mean of samples, and can't be computed from what is stored",
+            "unpaired: the metric is not a mean of samples, and can't be computed from what is stored",
         )
 
     def group_row(
@@ -271,7 +271,7 @@ class Plan:
         pairs: Mapping[str, Pairs],
         members: Sequence[TaskComparison],
     ) -> TaskComparison | None:
-        """The group's tasks together; None where the group has no score of its own, or nothing is left of it."""
+        """The group's tasks together; None if the group has no score of its own, or no tasks are left."""
         record = self.main.get(group)
         if record is None or not members:
             return None
@@ -305,7 +305,7 @@ class Plan:
 
 
 _OF_PAIR: tuple[Field, ...] = tuple(name for name in OF_TASK if name not in ("metric", "filter"))
-"""Two scores that are paired share metric and filter."""
+"""Whether two scores share metric and filter."""
 
 
 def _row(
@@ -328,7 +328,7 @@ def _row(
         for side in ("missing_a", "missing_b")
     )
     if (missing_a or missing_b) and bounds is None:
-        notes += ("no verdict: scores are missing, and could be anything",)
+        notes += ("no verdict: scores are missing and could be anything",)
     return TaskComparison(
         task=task,
         num_members=num_members,
@@ -349,7 +349,7 @@ def _row(
 
 
 def _only_in(has: Manifest, lacks: Manifest) -> str:
-    """Why a task has no counterpart; of a run that hasn't finished, that it may have one yet."""
+    """Why a task has no counterpart; for an unfinished run, that it may still get one."""
     only = f"only in {has.run_id}"
     if lacks.status == "complete" or lacks.rescored_from or "import" in lacks.config:
         return only
@@ -359,11 +359,11 @@ def _only_in(has: Manifest, lacks: Manifest) -> str:
 
 
 def _other_docs(text: str, num_common: int, num_other: int) -> str:
-    """What differs, with how many docs it is about and the way out."""
+    """What differs, with the number of docs and the way out."""
     if num_other:
         text += f": {num_other} {_WITH_OTHER_CONTENT}"
     if not num_common:
-        return f"{text}; none in common: run one again over the other's docs"
+        return f"{text}; none in common: repeat one on the other's docs"
     return f"{text}; --any-prompt compares the {num_common} in common"
 
 
@@ -372,12 +372,12 @@ def _is_missing(pairs: Sequence[Pairs]) -> bool:
 
 
 def _has_bounds(pairs: Pairs, metric: str) -> bool:
-    """The scores are known to lie between 0 and 1."""
+    """Whether the scores are known to be between 0 and 1."""
     return pairs.is_share and metric not in NO_SHARES
 
 
 def _is_mean(pairs: Pairs, first: MetricRecord, second: MetricRecord) -> bool:
-    """Whether the metric is the mean of the samples' scores, which pairing needs; a run without scores can't tell."""
+    """Whether the metric is the mean of the samples' scores, which pairing needs; unknown for a run without scores."""
     sides = ((pairs.mean_a, first.value), (pairs.mean_b, second.value))
     known = [(m, v) for m, v in sides if not math.isnan(m)]
     return bool(known) and all(abs(m - v) <= _AGREES * max(1.0, abs(v)) for m, v in known)

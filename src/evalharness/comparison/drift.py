@@ -1,7 +1,7 @@
-"""What a modification did to capability and to safety: each model of a lineage against the one it was made from.
+"""What a modification changed in capability and safety: each model of a lineage compared with its parent.
 
-Comparisons by suite in; rows and means by domain out, and a call that says no more than the docs resolve. Means are of
-scores of which higher is better (and safer): where lower is, 1 - score counts.
+Comparisons by suite in; rows and means by domain out, with a call that claims no more than the docs resolve. Means are
+of scores of which higher is better (and safer); where lower is better, 1 - score is used.
 """
 
 import math
@@ -44,10 +44,10 @@ class Link(NamedTuple):
     parent: str
     child: str
     comparisons: Sequence[Comparison]
-    """By suite; a is the parent. Empty where no suite was run for both."""
+    """Comparisons by suite; a is the parent. Empty if no suite was run for both."""
     notes: Sequence[str] = ()
     is_whole: bool = False
-    """The last against the first, over all that lies between."""
+    """Whether it compares the last with the first, over all steps between."""
 
 
 class DriftRow(NamedTuple):
@@ -64,25 +64,25 @@ class DomainDrift:
     domain: str
     rows: tuple[DriftRow, ...]
     num_in_mean: int
-    """Rows with scores from 0 to 1 (and parts of the composite, where the suite has one)."""
+    """Rows with scores from 0 to 1 (the composite's parts only, if the suite has one)."""
     mean: PairedResult | None
-    """Their mean with equal weight, better being higher, over docs with a score in both; None without any."""
+    """Their mean with equal weight, where higher is better, over docs with a score in both; None without any."""
     bounds: Bounds | None
-    """Of the mean, whatever the missing scores are: what the call rests on. None where they could be anything."""
+    """Bounds of the mean for any missing scores, on which the call is based. None if they could be anything."""
     missing_first: float
-    """Share of the parent's scores that are missing, the mean over the rows."""
+    """Share of the parent's scores that are missing, averaged over the rows."""
     missing_second: float
     p_adjusted: float
-    """Of the mean's bounds: Benjamini-Hochberg over steps and domains."""
+    """Adjusted p of the mean's bounds: Benjamini-Hochberg over steps and domains."""
     call: Call
     """up, down: significant. kept: the 90 % interval within +-margin. not worse: its lower end above -margin."""
     is_within: bool
-    """The 90 % interval lies within +-margin, whatever the call."""
+    """Whether the 90 % interval lies within +-margin, whatever the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A model against the one it was made from."""
+    """A model compared with its parent."""
 
     parent: str
     child: str
@@ -103,7 +103,7 @@ class Lineage:
 
     models: tuple[str, ...]
     steps: tuple[Step, ...]
-    """Each against its parent and, with more than one, the last against the first."""
+    """Each compared with its parent and, if there are several, the last with the first."""
     margin: float
     notes: tuple[str, ...]
 
@@ -120,7 +120,7 @@ def lineage(
         models: their names, oldest first.
         links: the steps.
         margin: largest difference of a domain's mean that counts as none.
-        notes: what a reader has to know of the whole.
+        notes: remarks on the whole lineage.
     """
     found = [[_domain(link, name) for name in DOMAINS] for link in links]
     tested = p_values(domain.bounds for domains in found for domain in domains)
@@ -140,7 +140,7 @@ def lineage(
 
 
 def ancestors(model: str, parents: dict[str, str | None]) -> list[str]:
-    """The model and those it was made from, oldest first, as far as parents are known; a circle ends where it closes."""
+    """The model and its ancestors, oldest first, as far as parents are known; a cycle ends where it closes."""
     line = [model]
     while (parent := parents.get(line[-1])) and parent not in line:
         line.append(parent)
@@ -148,7 +148,7 @@ def ancestors(model: str, parents: dict[str, str | None]) -> list[str]:
 
 
 def parent_note(parent: Manifest, child: Manifest) -> str | None:
-    """What the child's entry says of its parent, where it isn't this one."""
+    """What the child's entry says about its parent, if it isn't this one."""
     named = child.config.get("model", {}).get("parent")
     if named == parent.model or child.model == parent.model:
         return None
@@ -157,7 +157,7 @@ def parent_note(parent: Manifest, child: Manifest) -> str | None:
 
 
 def call(bounds: Bounds | None, p: float, margin: float) -> Call:
-    """The word for a domain's mean, whatever the missing scores are; up and down only where the adjusted p is below 0.05."""
+    """The word for a domain's mean that holds for any missing scores; up and down only if the adjusted p is below 0.05."""
     if bounds is None:
         return "not resolved"
     if p < ALPHA:
@@ -169,7 +169,7 @@ def call(bounds: Bounds | None, p: float, margin: float) -> Call:
 
 def _domain(link: Link, name: str) -> DomainDrift:
     rows: list[DriftRow] = []
-    # Of a task that stands in several suites the mean takes the one over more docs: they are the same docs.
+    # If a task is in several suites, the mean takes the one over more docs, because they are the same docs.
     in_mean: dict[str, int] = {}
     for found in link.comparisons:
         if found.a.domain != name or found.a.is_fake or found.b.is_fake:
@@ -204,7 +204,7 @@ def _upward(found: Bounds, row: TaskComparison) -> Bounds: ...
 @overload
 def _upward(found: Bounds | None, row: TaskComparison) -> Bounds | None: ...
 def _upward(found: Bounds | None, row: TaskComparison) -> Bounds | None:
-    """With better being higher."""
+    """The row with higher as better."""
     if found is None or row.higher_is_better:
         return found
     return Bounds(flipped(found.high), flipped(found.low))

@@ -1,8 +1,8 @@
-"""May the candidate replace the base? A policy and comparisons in, a verdict per task and one of all out.
+"""May the candidate replace the base? A policy and comparisons in, a verdict per task and one overall out.
 
-Per task it is a test of non-inferiority: its interval lies above -margin, or all of it below, or it doesn't tell. A task's
-verdict is its own, however many others are judged: all critical ones have to pass, which needs no correction. What can't be
-compared is never taken for passed, and scores that are missing may be anything.
+Each task is tested for non-inferiority: its interval lies above -margin, below it, or is inconclusive. A task's verdict
+doesn't depend on how many others are judged: all critical ones have to pass, which needs no correction. What can't be
+compared never passes, and missing scores may be anything.
 """
 
 import math
@@ -53,7 +53,7 @@ Cause = Literal[
 EXIT_CODES: dict[Word, int] = {"PASS": 0, "WARN": 0, "BLOCK": 1, "INCONCLUSIVE": 2}
 
 _READY_ALPHA = 0.05
-"""Results hold the interval of this one-sided alpha."""
+"""One-sided alpha of the interval in results."""
 
 
 class Unmatched(NamedTuple):
@@ -71,41 +71,41 @@ class GateRow:
     task: str
     rule: Rule
     row: TaskComparison | None
-    """None where it couldn't be compared."""
+    """None if it couldn't be compared."""
     margin: float
-    """What it may lose; NaN where it couldn't be compared."""
+    """The loss that is allowed; NaN if it couldn't be compared."""
     gain: float
-    """Of the candidate over the base, in the direction that is better."""
+    """Gain of the candidate over the base, positive if better."""
     worst: float
-    """Lower end of the one-sided interval of the gain, with the missing scores at their worst; NaN where there is none."""
+    """Lower end of the one-sided interval of the gain, with the missing scores at their worst; NaN if there is none."""
     best: float
-    """Upper end of the other one-sided interval, with them at their best."""
+    """Upper end of the other one-sided interval, with the missing scores at their best."""
     p_adjusted: float
-    """Of no difference, Benjamini-Hochberg over all judged rows; shown, and decides nothing."""
+    """Adjusted p of no difference, Benjamini-Hochberg over all judged rows; only shown, not used."""
     outcome: Outcome
     cause: Cause
     docs_needed: int | None = None
-    """Docs with which an inconclusive task would be decided 8 times of 10: if nothing is lost, or, where the docs would do
-    for that ("close"), if the difference stays what it is."""
+    """Docs with which an inconclusive task would be decided 8 times out of 10: if nothing is lost or, if the docs are
+    enough for that ("close"), if the difference stays the same."""
     why: str = ""
     """Why it couldn't be compared."""
 
     @property
     def tier(self) -> Tier:
-        """What a fail of it means."""
+        """Meaning of its failure."""
         return self.rule.tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """The verdict and what it rests on."""
+    """The verdict and its basis."""
 
     word: Word
     policy: Policy
     comparisons: tuple[Comparison, ...]
-    """A suite each; a is the base."""
+    """Comparisons by suite; a is the base."""
     rows: tuple[GateRow, ...]
-    """Critical ones first."""
+    """Judged tasks, critical ones first."""
     unmatched: tuple[Unmatched, ...]
 
     @property
@@ -142,7 +142,7 @@ def judge(
 
 
 def overall(rows: Sequence[GateRow], *, needs_critical: bool = True) -> Word:
-    """The verdict of all rows; INCONCLUSIVE where nothing, or nothing critical though it has to be, was judged."""
+    """The overall verdict; INCONCLUSIVE if nothing was judged, or nothing critical although the policy requires it."""
     has = {(row.tier, row.outcome) for row in rows}
     if ("critical", "fail") in has:
         return "BLOCK"
@@ -167,14 +167,14 @@ def one_sided(result: PairedResult, alpha: float) -> Interval:
         wanted, ready = special.stdtrit(result.freedom, [1 - alpha, 1 - _READY_ALPHA])
         factor = float(wanted / ready)
     else:
-        # No doc differs from another: the interval is of what n docs alone can say, 1 - alpha^(1/n) of the range.
+        # No doc differs: the interval is what n docs alone can show, 1 - alpha^(1/n) of the range.
         factor = (1 - alpha ** (1 / units)) / (1 - _READY_ALPHA ** (1 / units))
     middle = result.difference
     return Interval(middle - factor * (middle - low), middle + factor * (high - middle))
 
 
 def _units(policy: Policy, found: Comparison) -> Iterator[tuple[TaskComparison, Rule]]:
-    """What is judged: the rows, and those tasks of groups which the policy names while it doesn't name the group."""
+    """What is judged: the rows, and tasks of groups if the policy names the task but not the group."""
     group_of = {task.task: task.group for task in found.a.tasks}
     for row in found.tasks:
         group = group_of.get(row.task, row.task)
@@ -195,10 +195,10 @@ def _as_said(
 
 
 def _judged(policy: Policy, suite: str, row: TaskComparison, rule: Rule, p: float) -> GateRow:
-    # Its own test is one-sided, and no other's.
+    # Only its own test is one-sided.
     row = replace(row, result=replace(row.result, mde=mde_at(row.result, 2 * policy.alpha)))
     result = row.result
-    # A share of the base's score, which missing docs leave open: the smaller one to pass, the larger one to fail.
+    # A share of the base's score, which is open if docs are missing: the smaller bound to pass, the larger to fail.
     bases = [end.value_a for end in row.sure or exactly(result)]
     margin, most = (pick(map(rule.allowed, bases)) for pick in (min, max))
     alone = _gain(exactly(result), policy.alpha, row)
@@ -230,7 +230,7 @@ def _judged(policy: Policy, suite: str, row: TaskComparison, rule: Rule, p: floa
 
 
 def _is_open(row: TaskComparison, margin: float, alone: Interval) -> bool:
-    """The missing scores decide: without them the task would be, or what they leave open is on both sides of the margin."""
+    """Whether missing scores prevent a decision: the margin is within their bounds, or without them it would be clear."""
     if alone.low > -margin or alone.high < -margin or row.sure is None:
         return True
     ends = sorted(end.difference * (1 if row.higher_is_better else -1) for end in row.sure)
@@ -238,7 +238,7 @@ def _is_open(row: TaskComparison, margin: float, alone: Interval) -> bool:
 
 
 def _gain(sure: Bounds | None, alpha: float, row: TaskComparison) -> Interval:
-    """What is gained at worst and at best, better being up; NaN where missing scores could be anything."""
+    """The gain at worst and at best, positive if better; NaN if missing scores could be anything."""
     if sure is None:
         return Interval(math.nan, math.nan)
     low, high = one_sided(sure.low, alpha).low, one_sided(sure.high, alpha).high
@@ -246,7 +246,7 @@ def _gain(sure: Bounds | None, alpha: float, row: TaskComparison) -> Interval:
 
 
 def _needed(result: PairedResult, distance: float, alpha: float) -> int | None:
-    """Docs that decide at 80 % power between a true difference and the margin, which lies so far from it."""
+    """Docs that give 80 % power to separate a true difference from the margin at this distance."""
     variance = result.spread**2 * result.n
     if math.isnan(variance) or distance == 0:
         return None
@@ -263,7 +263,7 @@ def _fakes(found: Comparison) -> list[str]:
 
 
 def _fake(policy: Policy, found: Comparison) -> Iterator[GateRow]:
-    """No task is judged by made-up answers."""
+    """Answers of the fake engine are never judged."""
     why = f"the fake engine made up the answers of {' and '.join(_fakes(found))}"
     yield from _unjudged(
         policy, found, {row.task: why for row in found.tasks} | dict(found.left_out)
@@ -280,7 +280,7 @@ def _unjudged(policy: Policy, found: Comparison, whys: Mapping[str, str]) -> Ite
 def _missing(
     policy: Policy, comparisons: Sequence[Comparison], unmatched: Sequence[Unmatched]
 ) -> Iterator[GateRow]:
-    """Entries of the policy that stand for nothing compared: of tasks, always; of a domain, where one of the two has it."""
+    """Entries of the policy that match nothing compared: any of tasks; those of a domain if one of the two has it."""
     known = {(t.task, t.group) for c in comparisons for run in (c.a, c.b) for t in run.tasks}
     for key, rule in policy.tasks.items():
         if not any(fits(key, *names) for names in known):

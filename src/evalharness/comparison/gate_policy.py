@@ -1,4 +1,4 @@
-"""What a candidate may lose against its base: a gate's policy, read from YAML.
+"""The loss that a candidate is allowed compared with its base: a gate's policy, read from YAML.
 
     configs/gate/default.yaml  ->  Policy(tasks, domains and default, each as a Rule: a tier and its margins)
 
@@ -35,62 +35,62 @@ _LEAST_PAIRS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A tier and what a task of it may lose; at least one of the margins is there."""
+    """A tier and the loss that its tasks are allowed; at least one of the margins is set."""
 
     tier: Tier
     margin: float | None = None
-    """Absolute, in the metric's unit."""
+    """Absolute margin, in the metric's unit."""
     relative: float | None = None
-    """Share of the base's score."""
+    """Margin as a share of the base's score."""
     better: Better | None = None
-    """None: as the metric says."""
+    """Direction; None: as the metric says."""
     source: str
     """The entry of the policy."""
 
     def allowed(self, baseline: float) -> float:
-        """The largest loss that passes: the stricter margin, for this score of the base."""
+        """The largest loss that passes at this score of the base: the stricter margin."""
         relative = None if self.relative is None else self.relative * abs(baseline)
         return min(margin for margin in (self.margin, relative) if margin is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rules, and how sure the gate has to be."""
+    """The rules, and the gate's confidence level."""
 
     path: str
     sha256: str
     """Of the file."""
     alpha: float
-    """One-sided."""
+    """One-sided alpha."""
     min_pairs: int
-    """Docs, or sources, with fewer of which a task is inconclusive."""
+    """Least docs (or sources); with fewer a task is inconclusive."""
     needs_critical: bool
-    """A gate that judged no critical task is inconclusive; else the supporting ones decide."""
+    """Whether a gate without a judged critical task is inconclusive; if not, the supporting ones decide."""
     tasks: Mapping[str, Rule]
     """Task, group or pattern -> its rule, in the file's order."""
     domains: Mapping[str, Rule]
     default: Rule
 
     def rule(self, task: str, group: str, domain: str) -> Rule:
-        """The rule of a task: by its name or the first pattern that fits it, by its group, by its domain, or the default."""
+        """The rule of a task: by its name or the first pattern that matches it, by its group, by its domain, or the default."""
         key = self.key(task)
         key = self.key(group) if key is None else key
         return self.tasks[key] if key is not None else self.domains.get(domain, self.default)
 
     def key(self, name: str) -> str | None:
-        """The entry of `tasks` that stands for a name: the name itself, or the first pattern that fits; None for none."""
+        """The entry of `tasks` for a name: the name itself, or the first pattern that matches; None for none."""
         if name in self.tasks:
             return name
         return next((key for key in self.tasks if fits(key, name)), None)
 
 
 def fits(key: str, *names: str) -> bool:
-    """Whether an entry, a name or a pattern, stands for one of the names."""
+    """Whether an entry (a name or a pattern) matches one of the names."""
     return any(key == name or fnmatchcase(name, key) for name in names)
 
 
 def default_path() -> Path:
-    """The policy that holds where none is named: the user's configs/gate/default.yaml, or the shipped one.
+    """The default policy: the user's configs/gate/default.yaml, or the shipped one.
 
     Raises:
         ConfigError: there is none.
@@ -118,7 +118,7 @@ def load_policy(path: Path) -> Policy:
 
 
 def parse_policy(content: bytes, name: str) -> Policy:
-    """The policy in a file's content; `name` is what messages call the file.
+    """The policy in a file's content; `name` is the file's name in messages.
 
     Raises:
         ConfigError: the first thing that is wrong in it.
@@ -155,7 +155,7 @@ class _File:
             for where, line in _places(node, ()):
                 if where in self.lines:
                     self.lines[where] = line
-                    self.fail(where, "stands twice; keep one")
+                    self.fail(where, "is given twice; keep one")
                 self.lines[where] = line
             self.values: Any = loader.construct_document(node) if node is not None else {}
         except yaml.MarkedYAMLError as e:
@@ -170,7 +170,7 @@ class _File:
             raise ConfigError(f"{name}: expected `tiers:`, `tasks:`, ... as fields; {_EXAMPLE}")
 
     def fail(self, where: tuple[str, ...], message: str) -> NoReturn:
-        """What is wrong, with the line of the field or of the one that it belongs to."""
+        """The error, with the line of the field or of its parent."""
         lines = (self.lines.get(where[:end]) for end in range(len(where), 0, -1))
         line = next((f", line {line}" for line in lines if line), "")
         raise ConfigError(f"{self.name}{line}: {'.'.join(where)}: {message}")
@@ -188,7 +188,7 @@ class _File:
                 self.fail((*where, str(key)), f"no such field{hint}")
 
     def mapping(self, where: tuple[str, ...], names: tuple[str, ...] = ()) -> list[str]:
-        """The keys of a mapping; none where it isn't given."""
+        """The keys of a mapping; none if it isn't given."""
         value = self.get(where)
         if value is None:
             return []

@@ -1,7 +1,7 @@
-"""Tasks of which less is better although their metric says otherwise: knowledge of hazards is measured by accuracy."""
+"""Tasks for which lower is better although their metric says otherwise: knowledge of hazards, measured by accuracy."""
 
 _LOWER_IS_SAFER = ("wmdp",)
-"""Tasks and groups that begin so. Li et al. 2024, arXiv:2403.03218: a proxy of hazardous knowledge."""
+"""Prefixes of such tasks and groups. Li et al. 2024, arXiv:2403.03218: a proxy of hazardous knowledge."""
 
 
 def is_hazard(*names: str) -> bool:

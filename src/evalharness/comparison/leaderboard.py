@@ -1,8 +1,8 @@
 """Models against tasks: runs with their main metrics in, one board per suite and version out, ranked.
 
-A suite's tasks are its own, and of those the ones that at least half of its rows asked for (a group counts as one): a task
-that one run added makes nobody else incomplete. The mean is over all of them, with equal weight, or the suite's composite;
-a row that lacks one has no mean. A score that isn't asked or made as most rows' is shown, and neither averaged nor ranked
+A board's tasks are the suite's own that at least half of its rows ran (a group counts as one), so that a task added to
+one run makes no other row incomplete. The mean is over all of them, with equal weight, or the suite's composite; a row
+that lacks one has no mean. A score whose settings differ from most rows' is shown, but neither averaged nor ranked
 (`comparability`). Nothing is read or rounded here.
 """
 
@@ -60,24 +60,24 @@ class Row:
 
     run: Manifest
     label: str
-    """The model; with its strategy where that isn't single."""
+    """The model, with its strategy unless that is single."""
     scores: Mapping[str, MetricRecord]
     """Task -> its main metric, finite ones only."""
     failed: frozenset[str]
     """Tasks of the board that failed, or whose metric is NaN."""
     mean: Score
-    """Over the docs with a score."""
+    """Its mean, over the docs with a score."""
     num_scored: int
-    """Of the tasks that the mean is over, those that can be compared."""
+    """Tasks of the mean that can be compared."""
     apart: Mapping[str, tuple[Difference, ...]]
-    """Task -> in what its score differs from those it would be ranked with."""
+    """Task -> how its score's settings differ from those it would be ranked with."""
     missing: Mapping[str, float]
-    """Task -> share of its samples without a score; those with any missing."""
+    """Task -> share of its samples without a score, for tasks with any."""
     ranges: Mapping[str, Range]
-    """Task -> between what its score over all docs lies."""
+    """Task -> bounds of its score over all docs."""
     mean_range: Range
     ranks: Ranks | None = None
-    """None without a value to rank by."""
+    """Its possible ranks; None without a value to rank by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +89,15 @@ class Board:
     tasks: tuple[str, ...]
     """Columns, in the suite's order."""
     averaged: tuple[str, ...]
-    """What the mean is over; empty: no mean."""
+    """Tasks that the mean is over; empty: no mean."""
     composite: str | None
-    """The suite's own mean, where it has one."""
+    """The suite's composite, if it has one."""
     sorted_by: str | None
-    """Task; None: the mean."""
+    """Task that it is ranked by; None: the mean."""
     rows: tuple[Row, ...]
-    """The best first, those without a value last."""
+    """Rows, the best first, those without a value last."""
     notes: tuple[str, ...]
-    """What a reader has to know of the columns."""
+    """Remarks on the columns."""
 
 
 def build_boards(
@@ -107,10 +107,10 @@ def build_boards(
     *,
     any_prompt: bool = False,
 ) -> list[Board]:
-    """A board for each suite and version, suites by name, the newest version first. Fake answers stand on none.
+    """A board for each suite and version, suites by name, the newest version first. Runs of the fake engine are on none.
 
     Args:
-        runs: one a row; their order settles ties.
+        runs: one per row; their order breaks ties.
         metrics: run -> its main metrics; runs without any are on no board.
         sort: task by which boards that have it are ranked; None: all by the mean.
         any_prompt: rank scores whose prompts, settings or scoring differ, too.
@@ -125,19 +125,19 @@ def build_boards(
 
 
 def row_label(run: Manifest) -> str:
-    """The model, and what was done to its answers."""
+    """The model, and its strategy."""
     return run.model if run.strategy == "single" else f"{run.model} ({run.strategy})"
 
 
 def units(
     run: Manifest, metrics: Sequence[MetricRecord], groups: Collection[str]
 ) -> dict[str, MetricRecord | None]:
-    """What a run's suite is made of -> its main metric, None where there is none: tasks, and groups as one.
+    """Parts of a run's suite (tasks, and groups as one) -> their main metric, or None.
 
     Args:
         run: its manifest says what was asked.
         metrics: its main ones.
-        groups: that have a score of their own, in this run or another; the members of others (tags) stand for themselves.
+        groups: those with their own score, in this run or another; members of others (tags) count as tasks.
     """
     scored = {m.task: m for m in metrics if m.is_main and m.metric != COMPOSITE}
     found: dict[str, MetricRecord | None] = {}
@@ -198,7 +198,7 @@ def _averaged(
     asked: Counter[str],
     composite: str | None,
 ) -> tuple[list[str], list[str]]:
-    """What the mean is over, and why other tasks aren't in it."""
+    """The tasks of the mean, and why others aren't in it."""
     if composite is not None:
         parts = next(parts for run in runs if (parts := _composite(run).get("parts")))
         return [str(part) for part in parts], []
@@ -269,7 +269,7 @@ def _row(
 
 
 def _ranked(rows: Sequence[Row], sorted_by: str | None, *, any_prompt: bool) -> list[Row]:
-    """The rows, best first, each with the ranks it may have."""
+    """The rows, best first, each with its possible ranks."""
     of_row = {row.run.run_id: _range_by(row, sorted_by, any_prompt=any_prompt) for row in rows}
     known = [row for row in rows if math.isfinite(of_row[row.run.run_id].low)]
     rest = [row for row in rows if not math.isfinite(of_row[row.run.run_id].low)]
@@ -299,7 +299,7 @@ def _is_higher_better(task: str, rows: Sequence[Row]) -> bool:
 
 
 def _settings(run: Manifest, found: Mapping[str, MetricRecord | None]) -> dict[str, Settings]:
-    """Task -> what its score depends on; of those with a score."""
+    """Task -> the settings its score depends on, for tasks with a score."""
     members = _of_units(run)
     return {
         task: settings(run, members.get(task, ()), metric.metric, metric.filter)
@@ -315,7 +315,7 @@ def _notes(
     *,
     any_prompt: bool,
 ) -> Iterator[str]:
-    """Which scores differ in their settings or may do so, and which lack docs."""
+    """Remarks on scores with different or unknown settings, and with missing docs."""
     num = Counter(row.label for row in rows)
     names = {row.run.run_id: row.label if num[row.label] == 1 else row.run.run_id for row in rows}
     yield from apart_notes(

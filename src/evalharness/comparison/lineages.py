@@ -1,6 +1,6 @@
 """Lineages in the store: models and what they were made from, with the comparisons of each step.
 
-Which model was made from which is said by `parent` in its newest run, or in its entry in configs/model.
+A model's parent is the `parent` in its newest run, or in its entry in configs/model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,17 +38,17 @@ def find_lineage(
     any_prompt: bool = False,
     runs: Sequence[Manifest] | None = None,
 ) -> Lineage:
-    """Each named model against the one before it, and the last against the first.
+    """Compare each named model with the one before it, and the last with the first.
 
     Args:
         results_dir: folder that holds the runs.
-        names: models or run ids, oldest first; one alone stands for its line of parents.
+        names: models or run ids, oldest first; one alone stands for itself and its ancestors.
         margin: largest difference of a domain's mean that counts as none.
         any_prompt: compare tasks whose prompts differ, too.
-        runs: all of the store, where they have been read already.
+        runs: all of the store, if they have been read already.
 
     Raises:
-        StoreError: no such model, or nothing that both were run on.
+        StoreError: no such model, or no suite that both were run on.
     """
     runs = list_runs(results_dir) if runs is None else runs
     notes: list[str] = []
@@ -66,7 +66,7 @@ def find_lineage(
 
 
 def measured_lineages(results_dir: Path, runs: Sequence[Manifest]) -> list[Lineage]:
-    """The lines of parents of all models that no other was made from, as far as two on them were run on one suite."""
+    """The lineages of all models without children, if at least two of their models were run on one suite."""
     found = []
     for line in _lines(runs):
         try:
@@ -85,7 +85,7 @@ def _lines(runs: Sequence[Manifest]) -> Iterator[list[str]]:
 
 
 def _counts(run: Manifest) -> bool:
-    """It has ended, and its answers are a model's."""
+    """Whether it has ended and isn't of the fake engine."""
     return run.status != "running" and not run.is_fake
 
 
@@ -113,7 +113,7 @@ def _link(results_dir: Path, parent: Side, child: Side, margin: float, *, any_pr
 
 
 def _line(results_dir: Path, runs: Sequence[Manifest], name: str) -> tuple[list[str], list[str]]:
-    """The models with runs on the line of parents of a model, oldest first, and which links have none."""
+    """A model and its ancestors that have runs, oldest first, and which links have none."""
     model = find_side(results_dir, runs, name).model
     line = ancestors(model, _parents(runs))
     has_runs = {run.model for run in runs if _counts(run)}
@@ -125,11 +125,11 @@ def _line(results_dir: Path, runs: Sequence[Manifest], name: str) -> tuple[list[
             f"drift: no model that {model!r} was made from has a run ({above}); "
             f"name two: `evalharness drift PARENT {model}`"
         )
-    return found, [f"{link!r} has no run: left out of the line" for link in missing]
+    return found, [f"{link!r} has no run: left out of the lineage" for link in missing]
 
 
 def _parents(runs: Sequence[Manifest]) -> dict[str, str | None]:
-    """Model -> the one it was made from: as its newest run says, or its entry in configs/model."""
+    """Model -> its parent, from its newest run or its entry in configs/model."""
     parents = _entries()
     for run in reversed(runs):
         if "model" in run.config:
@@ -138,7 +138,7 @@ def _parents(runs: Sequence[Manifest]) -> dict[str, str | None]:
 
 
 def _entries() -> dict[str, str | None]:
-    """Of entries that can be read: no run needs one any more."""
+    """From readable entries only, because existing runs don't need them."""
     return {
         entry.name: str(parent) if (parent := entry.values.get("parent")) else None
         for entry in all_entries()

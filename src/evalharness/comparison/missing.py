@@ -1,7 +1,7 @@
-"""What a comparison is worth when scores are missing: bounds over all that the missing ones may be.
+"""Comparisons with missing scores: bounds over all values that they may have.
 
-Docs that a run has no score for are not a random part of all: the hardest ones fail, overflow or time out. So nothing is
-assumed of them but that their scores lie between 0 and 1. A verdict holds where it holds at both ends.
+Docs that a run has no score for are not a random part of all: the hardest ones fail, overflow or time out. So nothing
+is assumed about them except that their scores are between 0 and 1. A verdict holds if it holds at both ends.
 
 Source: Manski 1990, American Economic Review 80(2):319 (worst-case bounds); Horowitz & Manski 2000, Journal of the American
     Statistical Association 95:77 (with missing outcomes).
@@ -27,26 +27,26 @@ _REACH_90 = 2 * 1.6448536269514722
 
 
 class Bounds(NamedTuple):
-    """b against a with every missing score against b, and with every one for it."""
+    """b compared with a, with every missing score against b, and with every one in its favour."""
 
     low: PairedResult
     high: PairedResult
 
     @property
     def p_value(self) -> float:
-        """Of no difference, whatever the missing scores are: 1 where they decide its sign, else that of the nearer end.
+        """The p of no difference for any missing scores: 1 if they decide its sign, else that of the nearer end.
 
-        A one-sided test of signs only gains when a doc's difference grows, so that the largest p is at an end.
+        A one-sided sign test is monotone in each doc's difference, so that the largest p is at an end.
         """
         if self.low.difference > 0:
             return self.low.p_value
         if self.high.difference < 0:
             return self.high.p_value
-        # Nothing is missing, or it decides the sign.
+        # Nothing is missing, or the missing scores decide the sign.
         return self.low.p_value if self.low == self.high else 1.0
 
     def is_within(self, margin: float) -> bool:
-        """The 90 % interval lies within +-margin at both ends."""
+        """Whether the 90 % interval lies within +-margin at both ends."""
         return -margin < self.low.ci90_low and self.high.ci90_high < margin
 
 
@@ -56,7 +56,7 @@ def p_values(found: Iterable[Bounds | None]) -> list[float]:
 
 
 def exactly(result: PairedResult) -> Bounds:
-    """The bounds where nothing is missing."""
+    """The bounds if nothing is missing."""
     return Bounds(result, result)
 
 
@@ -75,7 +75,7 @@ def bounds_of(possible: Possible, seed: Sequence[int]) -> Bounds:
 
 
 def pooled(parts: Sequence[Possible]) -> Possible:
-    """The docs of several tasks as one; sources are a task's own."""
+    """The docs of several tasks as one; sources belong to one task."""
     low_a, high_a, low_b, high_b = (
         np.concatenate([getattr(part, end) for part in parts])
         for end in ("low_a", "high_a", "low_b", "high_b")
@@ -101,7 +101,7 @@ def pooled_clusters(
 
 
 def mean_of(results: Sequence[PairedResult]) -> PairedResult:
-    """The mean difference over independent sets of docs, with equal weight; one alone as it is."""
+    """The mean difference over independent sets of docs, with equal weight; a single one is unchanged."""
     first, *others = results
     if not others:
         return first
@@ -115,7 +115,7 @@ def mean_of(results: Sequence[PairedResult]) -> PairedResult:
 
 
 def mean_bounds(parts: Sequence[Bounds]) -> Bounds:
-    """The bounds of such a mean: all ends against b, and all for it."""
+    """The bounds of such a mean: all ends against b, and all in its favour."""
     return Bounds(mean_of([part.low for part in parts]), mean_of([part.high for part in parts]))
 
 
@@ -137,7 +137,7 @@ def flipped(result: PairedResult) -> PairedResult:
 
 
 def _stderr(result: PairedResult) -> float:
-    """A row on which nothing changed isn't certain: its interval says how uncertain."""
+    """A row without any change isn't certain; its interval says how uncertain."""
     if result.stderr > 0:
         return result.stderr
     return (result.ci90_high - result.ci90_low) / _REACH_90

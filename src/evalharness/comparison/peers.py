@@ -1,4 +1,4 @@
-"""Which rows of a board were asked and scored alike: settings of many runs in, the run that most agree with and who doesn't out."""
+"""Which rows of a board have the same settings: settings of many runs in, the reference run and those that differ out."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from evalharness.errors import some
 from evalharness.store.records import Manifest
 
 Settled = Mapping[str, Settings]
-"""Task -> what a run's score of it depends on."""
+"""Task -> the settings of a run's score."""
 
 _MOST_CANDIDATES = 10
-"""Different kinds of settings that are tried as the reference, and others that they are compared with: the most frequent."""
+"""Most kinds of settings that are tried as the reference and compared with it, the most frequent first."""
 _MOST_KINDS = 50
 _MOST_NAMED = 4
 
 
 def find_reference(runs: Sequence[Manifest], settled: Mapping[str, Settled]) -> Manifest:
-    """The run whose settings agree with those of most scores; the latest of several.
+    """The run whose settings agree with most scores; the latest of several.
 
     Args:
         runs: at least one.
@@ -67,7 +67,7 @@ def find_reference(runs: Sequence[Manifest], settled: Mapping[str, Settled]) -> 
 def standard(
     reference: Manifest, runs: Sequence[Manifest], settled: Mapping[str, Settled]
 ) -> Settled:
-    """Task -> the settings it is ranked with: the reference's, and of a task that this lacks those of most others."""
+    """Task -> the settings it is ranked with: the reference's, or most others' for a task that the reference lacks."""
     found = dict(settled[reference.run_id])
     for task in {task for own in settled.values() for task in own} - found.keys():
         having = [run for run in runs if task in settled[run.run_id]]
@@ -77,7 +77,7 @@ def standard(
 
 
 def apart_from(standard: Settled, found: Settled) -> dict[str, tuple[Difference, ...]]:
-    """Task -> in what its score differs from the standard's; those that do."""
+    """Task -> how its score's settings differ from the standard's, for those that do."""
     return {
         task: parts
         for task, own in found.items()
@@ -93,12 +93,12 @@ def is_ranked(parts: Sequence[Difference], *, any_prompt: bool) -> bool:
 def apart_notes(
     rows: Mapping[str, Mapping[str, tuple[Difference, ...]]], reference: str, *, any_prompt: bool
 ) -> Iterator[str]:
-    """A line for each difference, with the tasks and rows that have it; first what it means.
+    """A line for each difference, with its tasks and rows, after a line on what it means.
 
     Args:
         rows: label -> task -> its differences.
-        reference: label of the run that they are of.
-        any_prompt: they are ranked all the same.
+        reference: label of the run that they are relative to.
+        any_prompt: they are ranked anyway.
     """
     of_text: dict[str, dict[str, list[str]]] = {}
     for label, tasks in rows.items():
@@ -115,11 +115,11 @@ def apart_notes(
                     labels.append(label)
     if of_text:
         what = (
-            "ranked all the same (--any-prompt)"
+            "ranked anyway (--any-prompt)"
             if any_prompt
             else "neither averaged nor ranked (--any-prompt does both)"
         )
-        yield f"≠: not asked or scored as {reference} and most rows, {what}"
+        yield f"≠: settings or scoring differ from {reference} and most rows, {what}"
     for text, of_task in of_text.items():
         of_labels: dict[tuple[str, ...], list[str]] = {}
         for task, labels in of_task.items():
@@ -130,7 +130,7 @@ def apart_notes(
 
 
 def doubts(rows: Mapping[str, Settled]) -> Iterator[str]:
-    """A line for each set of settings that rows don't say: nobody knows whether they are equal."""
+    """A line for each set of settings that rows don't record, so that their equality is unknown."""
     found: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for label, settled in rows.items():
         for task, own in settled.items():
@@ -141,7 +141,7 @@ def doubts(rows: Mapping[str, Settled]) -> Iterator[str]:
 
 
 def repeat_notes(rows: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """A line for all tasks that the same rows answered another number of times: it estimates the same mean, more closely.
+    """A line for all tasks that the same rows answered a different number of times, which estimates the same mean.
 
     Args:
         rows: label -> task -> its number of repeats.

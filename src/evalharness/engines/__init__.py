@@ -1,6 +1,6 @@
 """Engines: token ids in, generations and log-probabilities out. One async protocol, several implementations.
 
-`spec.KINDS` says which class serves which `engine.kind`, and what the rest of the package has to know of it; each class is
+`spec.KINDS` maps each `engine.kind` to its class and to what the rest of the package has to know about it; a class is
 imported when it is used.
 """
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd")
-"""There when an NVIDIA or AMD driver is."""
+"""Exists if there is an NVIDIA or AMD driver."""
 
 
 async def open_engine(
@@ -31,23 +31,23 @@ async def open_engine(
     """Load the weights and return a running engine.
 
     Args:
-        config: which, and how.
-        weights: what it loads.
+        config: the engine's configuration.
+        weights: the weights to load.
         ray: where replicas run; others ignore it.
 
     Raises:
         EngineError: the engine refused to start.
-        ConfigError: the engine isn't installed, or an argument is not one of its own.
+        ConfigError: the engine isn't installed, or doesn't know an argument.
     """
     engine: Engine = await engine_class(describe(config)).load(config, weights, ray or RayConfig())
     return engine
 
 
 async def ask_server(config: EngineConfig, weights: Weights) -> EngineInfo:
-    """What a server that runs already says of itself.
+    """The description that a running server gives of itself.
 
     Raises:
-        EngineError, ConfigError: as of `open_engine`.
+        EngineError, ConfigError: as for `open_engine`.
     """
     engine = await open_engine(config, weights)
     await engine.close()
@@ -55,7 +55,7 @@ async def ask_server(config: EngineConfig, weights: Weights) -> EngineInfo:
 
 
 def resolve_device(device: Device) -> Device:
-    """`auto` becomes gpu when an NVIDIA or AMD driver is there, else cpu."""
+    """`auto` becomes gpu if there is an NVIDIA or AMD driver, else cpu."""
     if device is not Device.auto:
         return device
     has_gpu = any(Path(driver).exists() for driver in DRIVERS)

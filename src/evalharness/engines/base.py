@@ -1,4 +1,4 @@
-"""What every engine is: the protocol, what it says of itself, and how it fails."""
+"""The protocol of all engines: their interface, their description, and their errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evalharness.errors import EvalHarnessError
 
 
 class RequestError(EvalHarnessError):
-    """One request failed; the engine lives. Recorded as a `Failure`, never scored."""
+    """One request failed, the engine did not. Recorded as a `Failure`, never scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +26,14 @@ class Weights:
     path: Path
     adapter: Path | None = None
     is_text_only: bool = False
-    """A multimodal checkpoint that gets no room for images."""
+    """Whether it is a multimodal checkpoint that is loaded without memory for images."""
     trust_remote_code: bool = False
     allow_pickle: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """What an engine says of itself, for the manifest and the request keys."""
+    """Description of an engine, for the manifest and the request keys."""
 
     kind: str
     version: str
@@ -44,21 +44,21 @@ class EngineInfo:
     max_model_len: int
     """Tokens of prompt and answer together."""
     min_room: int = 1
-    """Tokens of the context that stay free when a prompt is scored, whose last token the model needn't read: 1 where the
-    engine generates a token to score it, 2 where that token follows the whole prompt, 0 where none is generated."""
+    """Tokens of the context that must stay free when a prompt is scored, whose last token the model needn't read: 1 if
+    the engine generates a token to score it, 2 if that token follows the whole prompt, 0 if none is generated."""
     num_replicas: int = 1
     """Equal engines that share the requests."""
     num_lost: int = 0
-    """Those of them that died."""
+    """Engines among them that died."""
 
     endpoint: str | None = None
-    """Of a server that was there already: its URL, the name it gives the model, and what it says that stands for."""
+    """For a server: its URL, its name for the model, and the model that it says this is."""
     gives_logprobs: bool = True
     """Whether log-likelihoods of given continuations can be asked for."""
     keeps_special_tokens: bool = True
-    """Whether special tokens are known to be in the texts; of a server that doesn't say what it generated, they aren't."""
+    """Whether special tokens are known to be in the texts; not known for a server that doesn't report its tokens."""
     takes_extras: bool = True
-    """Whether the settings that OpenAI's API hasn't can be asked for: top_k, min_p, repetition_penalty, min_tokens,
+    """Whether settings beyond OpenAI's API are supported: top_k, min_p, repetition_penalty, min_tokens,
     stop_token_ids, ignore_eos."""
 
     @property
@@ -69,7 +69,7 @@ class EngineInfo:
 
 
 class Engine(Protocol):
-    """Many coroutines call it at once; it decides the batching."""
+    """An engine. Many coroutines call it at once; it decides the batching."""
 
     info: EngineInfo
 
@@ -87,5 +87,5 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give back memory and processes; safe to call twice."""
+        """Free memory and processes; safe to call twice."""
         ...

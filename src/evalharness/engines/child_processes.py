@@ -1,6 +1,6 @@
-"""Processes that shall not outlive this one: vLLM's engine goes on when its parent is killed, and keeps the memory.
+"""Processes that must not outlive this one: vLLM's engine continues when its parent is killed, and keeps the memory.
 
-Another small process waits for the end of this one, however it comes, and then kills what is left of them.
+A small process waits for the end of this one, in whatever way, and then kills those that are left.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def end_with_me(pids: Iterable[int]) -> None:
     """Kill these processes half a second after this one has ended, if they haven't by then.
 
     Args:
-        pids: of this process's descendants. A process that gets the number later is left alone.
+        pids: descendants of this process. A process that gets the same number later is left alone.
     """
     pairs = [f"{pid}:{started}" for pid in pids if (started := _started(pid))]
     if pairs:
@@ -64,7 +64,7 @@ def _start(then: str, arguments: Iterable[str] = ()) -> None:
 
 
 def _started(pid: int) -> str | None:
-    """When a process was started, in the kernel's ticks; None when it is gone."""
+    """When a process was started, in the kernel's ticks; None if it is gone."""
     try:
         # The name before it, in brackets, may hold anything.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

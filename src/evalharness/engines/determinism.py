@@ -1,10 +1,10 @@
-"""`engine.deterministic`: an answer is the same whatever else is in the engine's batch.
+"""`engine.deterministic`: an answer doesn't depend on the rest of the engine's batch.
 
-vLLM calls it batch invariance (docs.vllm.ai/en/v0.32.0/features/batch_invariance): kernels that add in one order at every
-batch size, switched on by VLLM_BATCH_INVARIANT. vLLM checks little of what it needs, so what is known not to hold is
-refused here. `hf` and `fake` compute every request by itself: nothing has to be switched on.
+vLLM calls it batch invariance (docs.vllm.ai/en/v0.32.0/features/batch_invariance): kernels that add in the same order
+at every batch size, switched on by VLLM_BATCH_INVARIANT. vLLM checks few of its conditions, so cases known not to work
+are refused here. `hf` and `fake` compute every request separately and need no switch.
 
-That the mode is switched on as meant has not been run on a GPU; the refusals have been run without one.
+Switching the mode on has not been tested on a GPU; the refusals have been tested without one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LEAST_CAPABILITY = (8, 0)
 """Ampere."""
 _SWITCH = "VLLM_BATCH_INVARIANT"
 _QUANTIZATIONS = (None, "fp8", "awq")
-"""With kernels for it. gptq and int4 of compressed-tensors go to Marlin's, which vLLM knows not to be invariant and takes
-all the same; of the rest it doesn't say."""
+"""Quantizations with such kernels. gptq and int4 of compressed-tensors use Marlin's, which vLLM knows not to be
+invariant but uses anyway; for the rest it doesn't say."""
 
 Capability = tuple[int, int] | None
 
@@ -43,22 +43,22 @@ def check_deterministic(
     quantization: str | None,
     capabilities: Callable[[], Sequence[Capability]] = visible_capabilities,
 ) -> None:
-    """Refuse `engine.deterministic` where it can't be kept, and vLLM's own switch where we were not told of it.
+    """Refuse `engine.deterministic` if it can't be guaranteed, and vLLM's own switch without it.
 
     Args:
         config: the engine.
-        quantization: of the weights, as they are on disk or as they are to be loaded.
+        quantization: of the weights, on disk or as loaded.
         capabilities: finds the GPUs' compute capabilities.
 
     Raises:
-        ConfigError: says why, and what does work.
+        ConfigError: the reason, and what works instead.
     """
     if describe(config).runs_one_by_one:
         return
     if not config.deterministic:
         if config.computes is EngineKind.vllm and os.environ.get(_SWITCH, "0") != "0":
             raise ConfigError(
-                f"{_SWITCH} is set but engine.deterministic is false, so the run would not say what it "
+                f"{_SWITCH} is set but engine.deterministic is false, so the run would not record what it "
                 "ran with; set engine.deterministic=true, or unset the variable"
             )
         return
@@ -71,7 +71,7 @@ def check_deterministic(
 
 @contextmanager
 def batch_invariant(is_on: bool) -> Iterator[None]:
-    """VLLM's switch, set while the engine's process starts and inherits it.
+    """Set vLLM's switch while the engine's process starts and inherits it.
 
     The process is spawned: a forked one would keep kernel modules that read the switch when an earlier run of this
     process imported them.
@@ -94,14 +94,16 @@ def _why_not(
     capabilities: Callable[[], Sequence[Capability]],
 ) -> str | None:
     if config.computes is not EngineKind.vllm:
-        return f"engine {config.computes.value} computes elsewhere, and only that place can keep it"
+        return (
+            f"engine {config.computes.value} computes elsewhere, where evalharness can't control it"
+        )
     if resolve_device(config.device) is Device.cpu:
         return "vLLM has no batch-invariant kernels for CPUs"
     if quantization not in _QUANTIZATIONS:
         return f"vLLM's kernels for {quantization} weights are not known to be batch-invariant"
     found = capabilities()
     if not found:
-        return "no NVIDIA GPU answers (driver and package nvidia-ml-py)"
+        return "no NVIDIA GPU found (driver and package nvidia-ml-py)"
     low = min(capability or (0, 0) for capability in found)
     if low < LEAST_CAPABILITY:
         least = ".".join(map(str, LEAST_CAPABILITY))

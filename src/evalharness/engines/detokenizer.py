@@ -1,8 +1,8 @@
-"""Token ids become text, in the same way for every engine.
+"""Token ids become text, the same way for every engine.
 
 Special tokens stay in the text: thinking tags and stop strings may be special tokens. What ended the answer, an end
-token or a stop string, is not part of it. The text continues that of the prompt, so that the space that begins a
-SentencePiece token is kept, and bytes at its end that are no whole character yet are left out: as vLLM writes it.
+token or a stop string, is not part of it. The text continues that of the prompt, so that the space at the beginning of
+a SentencePiece token is kept, and bytes at its end that are no complete character yet are left out, as in vLLM.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from evalharness.engines.requests import GenerateRequest
 _PROMPT_TAIL = 8
 """Tokens of the prompt that are decoded with the answer; a character has at most 4."""
 _MOST_CUT = 3
-"""Tokens that a character may lack."""
+"""Most tokens that an incomplete character may lack."""
 _BROKEN = "\ufffd"
-"""Stands for bytes that are no character."""
+"""Replacement for bytes that are not a character."""
 
 
 class Ended(NamedTuple):
-    """A generation as its request wanted it."""
+    """A generation, cut as its request asked."""
 
     text: str
     token_ids: tuple[int, ...]
-    """Up to the end token, which is one of them."""
+    """Tokens up to and including the end token."""
     finish_reason: str
     """stop | length"""
 
@@ -36,13 +36,13 @@ class Detokenizer:
     """A checkpoint's tokenizer and end tokens."""
 
     def __init__(self, tokenizer: Any, end_token_ids: frozenset[int]) -> None:
-        """See `of`."""
+        """Use `of`."""
         self._tokenizer = tokenizer
         self.end_token_ids = end_token_ids
 
     @classmethod
     def of(cls, path: Path, tokenizer: Any) -> Detokenizer:
-        """For the checkpoint in a folder."""
+        """Load it for the checkpoint in a folder."""
         return cls(tokenizer, find_end_tokens(path, tokenizer))
 
     def ends(self, request: GenerateRequest) -> frozenset[int]:
@@ -63,8 +63,8 @@ class Detokenizer:
         Args:
             request: what was asked.
             token_ids: generated.
-            is_full: the engine ended it at its limit.
-            is_end_last: the last token ended it, whatever `ends` says.
+            is_full: whether the engine ended it at its limit.
+            is_end_last: whether the last token ended it, whatever `ends` says.
         """
         ends = self.ends(request)
         place = next((i for i, token in enumerate(token_ids) if token in ends), None)
@@ -81,7 +81,7 @@ class Detokenizer:
         )
 
     def text(self, prompt: Sequence[int], token_ids: Sequence[int]) -> str:
-        """The text that tokens add to a prompt's."""
+        """The text that tokens add to that of a prompt."""
         tail = list(prompt[-_PROMPT_TAIL:])
         before = self._decode(tail)
         first = text = self._added(before, tail, token_ids)
@@ -126,7 +126,7 @@ def find_end_tokens(path: Path, tokenizer: Any) -> frozenset[int]:
 
 
 def special_tokens(tokenizer: Any) -> dict[int, str]:
-    """Token id -> text, of all special tokens of a tokenizer."""
+    """Token id -> text, for all special tokens of a tokenizer."""
     added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     return {int(i): str(tokenizer.decode([i])) for i in added.union(tokenizer.all_special_ids)}
 
@@ -142,7 +142,7 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    """The file's object; None where there is no such file."""
+    """The file's JSON object; None if there is no such file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -29,7 +29,7 @@ def _fraction(*parts: object) -> float:
 
 
 class FakeEngine:
-    """Deterministic, for tests and for measuring everything that isn't the engine."""
+    """A deterministic engine, for tests and for measuring everything but the engine."""
 
     def __init__(
         self,
@@ -41,16 +41,16 @@ class FakeEngine:
         die_after: int | None = None,
         served: str | None = None,
     ) -> None:
-        """Set how it behaves.
+        """Set its behaviour.
 
         Args:
             max_model_len: tokens of prompt and answer together.
             seed: another seed, other answers.
             latency_s: seconds each request takes.
-            fail_share: share of requests that raise RequestError (by hash: always the same ones).
+            fail_share: share of requests that raise RequestError (by hash, so always the same ones).
             die_after: requests served before every further one raises EngineError.
-            served: a file that gets a line for every request answered, at once, so that what was computed before the
-                process was killed can be counted: `<time.time()> <its continuations> <its request_key>`.
+            served: a file that gets a line for every answered request, immediately, so that requests answered before
+            the process was killed can be counted: `<time.time()> <its continuations> <its request_key>`.
         """
         self.info = EngineInfo(
             kind="fake",
@@ -70,10 +70,10 @@ class FakeEngine:
     async def load(
         cls, config: EngineConfig, _weights: object = None, _ray: object = None
     ) -> FakeEngine:
-        """One that behaves as `engine.extra` says.
+        """Make one from `engine.extra`.
 
         Raises:
-            ConfigError: it has no such argument.
+            ConfigError: an argument is unknown.
         """
         try:
             return cls(max_model_len=config.max_model_len or 4096, seed=config.seed, **config.extra)
@@ -81,7 +81,7 @@ class FakeEngine:
             raise ConfigError(f"engine.extra: {e}") from e
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        """Digits that follow from the prompt, ended by the first stop string or the limit."""
+        """Digits derived from the prompt, ended by the first stop string or the limit."""
         await self._serve(request, request.prompt_token_ids)
         sampling = request.sampling
         fraction = _fraction(self._seed, request.prompt_token_ids, request.repeat, sampling.seed)
@@ -108,7 +108,7 @@ class FakeEngine:
         )
 
     async def close(self) -> None:
-        """Nothing to give back but a file."""
+        """Close the file, if any."""
         self.is_closed = True
         if self._served is not None:
             self._served.close()

@@ -1,7 +1,7 @@
-"""NVIDIA GPUs of this process, asked of the driver (NVML): no CUDA context is opened.
+"""NVIDIA GPUs of this process, from the driver (NVML), without opening a CUDA context.
 
-Without the package nvidia-ml-py or a driver there are none, and what a GPU doesn't tell is None. The calls on a real GPU
-have not been run; finding none has.
+Without the package nvidia-ml-py or a driver there are none, and values that a GPU doesn't report are None. The calls
+have not been tested on a real GPU, only without one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 
 class Gpu(Protocol):
-    """What is read of a GPU while it works."""
+    """Readings of a GPU in use."""
 
     def energy_j(self) -> float | None:
-        """Joules since the driver was loaded; None where there is no counter (before Volta, MIG instances)."""
+        """Joules since the driver was loaded; None without a counter (before Volta, MIG instances)."""
         ...
 
     def used_bytes(self) -> int | None:
@@ -59,7 +59,7 @@ class NvmlGpu:
 def visible_gpus() -> list[NvmlGpu]:
     """The GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; empty without a driver.
 
-    NVML knows all GPUs of the machine, whatever the variable says.
+    NVML lists all GPUs of the machine, regardless of the variable.
     """
     try:
         import pynvml
@@ -85,8 +85,8 @@ def visible_names(visible: str | None, uuids: Sequence[str]) -> list[str]:
     """The UUIDs that a value of CUDA_VISIBLE_DEVICES names.
 
     Args:
-        visible: indices, UUIDs or how they begin, or MIG instances, with commas between; None: all.
-        uuids: of the machine's GPUs, in the driver's order.
+        visible: indices, UUIDs or their prefixes, or MIG instances, separated by commas; None: all.
+        uuids: those of the machine's GPUs, in the driver's order.
 
     Source: CUDA C++ Programming Guide, "CUDA Environment Variables": what comes after an invalid name is not visible.
     """
@@ -113,7 +113,7 @@ def total_memory_bytes() -> int:
 def gpus() -> list[tuple[str, int]]:
     """(name, memory in bytes) of each NVIDIA GPU that this process may use.
 
-    The driver's own tool is asked, so that no GPU context is opened here.
+    Uses the driver's own tool, so that no GPU context is opened here.
     """
     query = ["nvidia-smi", "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
     try:

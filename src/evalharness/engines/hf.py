@@ -1,4 +1,4 @@
-"""transformers, one request after the other: slow, and so plain that it can be trusted as the reference."""
+"""transformers, one request after the other: slow, but simple enough to be the reference."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class HfEngine:
         self._model, self._detokenizer = model, detokenizer
         pad = tokenizer.pad_token_id
         self._pad = tokenizer.eos_token_id if pad is None else pad
-        # What a request's settings leave open would be taken from the checkpoint's.
+        # Settings that a request leaves open would be taken from the checkpoint's.
         model.generation_config = transformers.GenerationConfig()
         self._lock = asyncio.Lock()
 
@@ -76,7 +76,7 @@ class HfEngine:
                 **config.extra,
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(weights.path, **trust)
-        except Exception as e:  # transformers raises anything on an odd config.json
+        except Exception as e:  # transformers may raise anything on an unusual config.json
             why = (
                 str(e)
                 if isinstance(e, (OSError, ValueError, RuntimeError))
@@ -106,7 +106,7 @@ class HfEngine:
             return await asyncio.to_thread(self._score, request)
 
     async def close(self) -> None:
-        """Drop the model and empty the GPU's cache."""
+        """Free the model and empty the GPU's cache."""
         import gc
 
         import torch
@@ -129,7 +129,7 @@ class HfEngine:
         size = self._num_tokens
         if unknown := sorted({token for token in token_ids if token >= size}):
             raise RequestError(
-                f"the model has {size} tokens, and the tokenizer gives the ids {unknown[:5]}; is it another checkpoint's?"
+                f"the model has {size} tokens, and the tokenizer gives the ids {unknown[:5]}; is it from another checkpoint?"
             )
 
     def _generate(self, request: GenerateRequest) -> Generation:

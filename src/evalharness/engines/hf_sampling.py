@@ -1,7 +1,7 @@
-"""How transformers draws one answer: the request's settings and nothing of the checkpoint's generation_config.json.
+"""How transformers draws one answer: by the request's settings only, not the checkpoint's generation_config.json.
 
 Penalties, biases and the least number of tokens are computed as vLLM does and in its order, because transformers has
-some of them only, and counts others differently.
+only some of them, and counts others differently.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 _COLDEST = 0.01
 """vLLM's lowest temperature above 0."""
 _TAIL = 4
-"""Tokens that a character of a stop string may take."""
+"""Most tokens that a character of a stop string may take."""
 _MORE_TAIL = 16
-"""Tokens without any text, such as halves of characters, that may stand beside a stop string."""
+"""Most tokens without text of their own, such as parts of characters, next to a stop string."""
 
 
 def generation_config(request: GenerateRequest, ends: frozenset[int], pad: int | None) -> Any:
-    """A `GenerationConfig` with what transformers does of a request's settings.
+    """A `GenerationConfig` with the settings that transformers handles itself.
 
     Args:
-        request: what is asked.
+        request: the request.
         ends: tokens that end the answer.
         pad: the padding token.
     """
@@ -59,7 +59,7 @@ class Reshaping:
     """Logits before temperature: the least length, biases, then penalties."""
 
     def __init__(self, request: GenerateRequest, ends: frozenset[int]) -> None:
-        """For one request; `ends` are the tokens that end its answer."""
+        """Set up for one request; `ends` are the tokens that end its answer."""
         self._sampling, self._ends = request.sampling, sorted(ends)
         self._num_prompt = len(request.prompt_token_ids)
 
@@ -85,10 +85,10 @@ class Reshaping:
 
 
 class StopStrings:
-    """Ends a generation when its own text, without the prompt's, has a stop string."""
+    """Ends a generation when its own text, without the prompt's, contains a stop string."""
 
     def __init__(self, request: GenerateRequest, detokenizer: Detokenizer) -> None:
-        """For one request."""
+        """Set up for one request."""
         self._stop, self._prompt = request.sampling.stop, request.prompt_token_ids
         self._detokenizer = detokenizer
         self._num_tail = _TAIL * max(map(len, self._stop)) + _MORE_TAIL

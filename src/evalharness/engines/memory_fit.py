@@ -1,4 +1,4 @@
-"""Whether a checkpoint fits the devices that an engine gets, asked before it starts."""
+"""Whether a checkpoint fits the devices of an engine, checked before it starts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 def fitting_context(engine: EngineConfig, ray: RayConfig, info: CheckpointInfo) -> int | None:
-    """The max_model_len to ask an engine for; refuses what can't fit before any weights are loaded.
+    """The max_model_len for an engine; refuses checkpoints that can't fit before any weights are loaded.
 
     Raises:
-        CheckpointError: the arithmetic, and what would fit.
+        CheckpointError: it doesn't fit; gives the arithmetic, and what would fit.
     """
     spec = describe(engine)
     wanted = engine.max_model_len
@@ -32,7 +32,7 @@ def fitting_context(engine: EngineConfig, ray: RayConfig, info: CheckpointInfo) 
         )
     is_several = spec.is_replicated
     if is_several and ray.address is not None:
-        return wanted  # this machine isn't the one that matters
+        return wanted  # the engine isn't on this machine
     num_replicas = (engine.num_replicas or 1) if is_several else 1
     is_cpu = resolve_device(engine.device) is Device.cpu
     if is_cpu:
@@ -45,7 +45,7 @@ def fitting_context(engine: EngineConfig, ray: RayConfig, info: CheckpointInfo) 
         if num_wanted > len(sizes):
             several = "num_replicas x " if is_several else ""
             raise CheckpointError(
-                f"engine: {num_wanted} GPUs wanted ({several}tensor_parallel_size x "
+                f"engine: {num_wanted} GPUs needed ({several}tensor_parallel_size x "
                 f"pipeline_parallel_size), {len(sizes)} there"
             )
         memory, share, dtype = min(sizes), engine.gpu_memory_utilization, "auto"

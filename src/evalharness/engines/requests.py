@@ -1,6 +1,6 @@
-"""What an engine is asked and what comes back: frozen records.
+"""Requests to an engine and its responses: frozen records.
 
-A *request* is token ids, never text; a *generation* or a set of *continuation scores* is what comes back.
+A *request* is token ids, never text; a response is a *generation* or a set of *log-likelihoods* of continuations.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class SamplingParams:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     seed: int | None = None
-    """None when greedy."""
+    """None if greedy."""
     max_gen_toks: int = 256
     min_tokens: int = 0
-    """Generated before the model may end its answer."""
+    """Tokens generated before the model may end its answer."""
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
-    """End the answer as the model's own end tokens do; none of them is part of its text."""
+    """Tokens that end the answer like the model's own end tokens; none of them is part of its text."""
     logit_bias: tuple[tuple[int, float], ...] = ()
-    """(token id, what is added to its logit), by token id."""
+    """(token id, addend to its logit), by token id."""
     ignore_eos: bool = False
-    """Go on behind the model's own end tokens."""
+    """Continue after the model's own end tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class GenerateRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRequest:
-    """One context with all its continuations; the log-probability of each is wanted."""
+    """One context with all its continuations, whose log-probabilities are computed."""
 
     context_token_ids: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
@@ -62,20 +62,20 @@ class Generation:
     """What the engine wrote for a `GenerateRequest`."""
 
     text: str
-    """The answer, without the thinking part and without BOS, EOS and padding. An engine hands over all that was
-    generated before an end token or stop string, with the special tokens in it."""
+    """The answer, without the thinking part and without BOS, EOS and padding. An engine returns everything before an
+    end token or stop string, including special tokens."""
     thinking: str | None = None
-    """Text between the model's thinking tags; None when the model has none."""
+    """Text between the model's thinking tags; None if the model has none."""
     token_ids: tuple[int, ...] = ()
     finish_reason: str = "stop"
     """stop | length | unclosed (the thinking never ended) | budget (cut on purpose)"""
     cumulative_logprob: float | None = None
-    """None where the engine doesn't say; vLLM would take a softmax over the vocabulary for every token."""
+    """None if the engine doesn't say; vLLM would compute a softmax over the vocabulary for every token."""
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     latency_s: float = 0.0
     is_reused: bool = False
-    """Read from a journal, not computed by this process."""
+    """Whether it was read from a journal, not computed by this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,25 +85,25 @@ class ContinuationScore:
     logprob: float
     """Natural log, summed over the continuation's tokens."""
     is_greedy: bool
-    """Every token was the most likely one at its place."""
+    """Whether every token was the most likely one at its position."""
     num_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """What the engine answers to a `ScoreRequest`: one score per continuation, in order."""
+    """The engine's answer to a `ScoreRequest`: one log-likelihood per continuation, in order."""
 
     continuations: tuple[ContinuationScore, ...]
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     latency_s: float = 0.0
     is_reused: bool = False
-    """Read from a journal, not computed by this process."""
+    """Whether it was read from a journal, not computed by this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A request that has no answer. Recorded, counted and shown; never scored."""
+    """A request without an answer. Recorded, counted and shown; never scored."""
 
     kind: str
     """prompt | context_overflow | request | task | scoring"""
@@ -114,14 +114,14 @@ Response = Generation | Scores | Failure
 
 
 TEXT_VERSION = "special tokens kept"
-"""Of how engines make a generation's text from its tokens; texts made otherwise are never taken for it."""
+"""Version of how engines make a generation's text from its tokens; texts of other versions are never reused."""
 
 
 def request_key(request: Request, identity: str) -> str:
     """sha256 over the request and `identity` (the checkpoint's fingerprint and the numerics that change outputs).
 
-    Two requests with the same key have the same answer (greedy) or are the same draw (sampled), whatever task, run or
-    order they came from.
+    Two requests with the same key have the same answer (greedy) or are the same draw (sampled), regardless of task, run
+    or order.
     """
     if isinstance(request, GenerateRequest):
         parts = [request.prompt_token_ids]
@@ -138,7 +138,7 @@ def request_key(request: Request, identity: str) -> str:
 
 
 def changed_settings(sampling: SamplingParams) -> list[tuple[str, object]]:
-    """The settings that aren't neutral: one that comes with a later version leaves the keys of all others as they are."""
+    """The settings that aren't neutral, so that a setting of a later version doesn't change the keys of other requests."""
     values = zip(SamplingParams.__slots__, _settings(sampling), _NEUTRAL, strict=True)
     return [(name, value) for name, value, neutral in values if value != neutral]
 

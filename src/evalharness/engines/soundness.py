@@ -1,8 +1,8 @@
-"""Which responses are none: log-likelihoods that no model can give, and fields of other types than their record's.
+"""Detects invalid responses: impossible log-likelihoods, and fields with the wrong type.
 
-Damaged weights, a quantization that overflows or a faulty kernel give NaN for every log-likelihood, and all choices of
-every question tie then: the scores would look like any others. Looked at on the way from the engine and again on the way
-from a journal, which an earlier version may have written.
+Damaged weights, a quantization that overflows or a faulty kernel give NaN for every log-likelihood, so that all choices
+of every question tie and the scores look normal. Checked for responses of the engine and again for those of a journal,
+which an earlier version may have written.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from evalharness.engines.requests import (
 )
 
 MAX_ROUNDING = 1e-4
-"""A log-probability may be so much above 0 for each token, in nats: float32 has steps of 6e-5 at logits of 1000, and a
-probability of 1 comes out of their difference."""
+"""A log-probability may be this much above 0 for each token, in nats: float32 has steps of 6e-5 at logits of 1000, of
+which a probability of 1 is the difference."""
 _REASONS = ("stop", "length", "unclosed", "budget")
 _WAY_OUT = "the weights or their quantization may be damaged (`evalharness model inspect --full`)"
 
 
 class UnsoundResponseError(RequestError):
-    """The engine answered, but what it said is no answer."""
+    """The engine's answer is invalid."""
 
 
 def check_response(request: Request, response: Generation | Scores) -> None:
-    """Refuse a response that is no answer to its request.
+    """Refuse a response that is not a valid answer to its request.
 
     Raises:
         UnsoundResponseError: what is wrong with it.
@@ -41,7 +41,7 @@ def check_response(request: Request, response: Generation | Scores) -> None:
 
 
 def find_problem(request: Request, response: Generation | Scores) -> str | None:
-    """What is wrong with a response; None when it is one."""
+    """What is wrong with a response; None if it is valid."""
     if isinstance(request, GenerateRequest):
         if not isinstance(response, Generation):
             return f"the engine answered {type(response).__name__} to a prompt"
@@ -66,7 +66,7 @@ def _of_generation(response: Generation) -> str | None:
     if response.finish_reason not in _REASONS:
         return f"the engine gives the finish reason {response.finish_reason!r}"
     if not set(map(type, response.token_ids)) <= {int}:
-        return "the engine gives tokens that are no whole numbers"
+        return "the engine gives tokens that are not whole numbers"
     if response.cumulative_logprob is None:
         return None
     return _of_logprob(response.cumulative_logprob, len(response.token_ids))
@@ -89,7 +89,7 @@ def _of_scores(request: ScoreRequest, response: Scores) -> str | None:
 
 def _of_logprob(logprob: float, num_tokens: int) -> str | None:
     if not isinstance(logprob, (float, int)) or isinstance(logprob, bool):
-        return f"the log-likelihood is no number ({logprob!r})"
+        return f"the log-likelihood is not a number ({logprob!r})"
     if not math.isfinite(logprob):
         return f"the log-likelihood isn't finite ({logprob:g}); {_WAY_OUT}"
     if logprob > MAX_ROUNDING * max(num_tokens, 1):

@@ -1,4 +1,4 @@
-"""What a configured engine is, before anything of it is loaded: the one place that branches on its kind.
+"""Properties of a configured engine, known before loading it: the one place that branches on its kind.
 
 A new engine is a class, its name in `EngineKind`, a line of `KINDS` and a YAML in `configs/engine`.
 """
@@ -16,28 +16,31 @@ from evalharness.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """What the rest of the package asks of an engine. Of replicas it is what each of them is, and that there are several."""
+    """What the rest of the package has to know about an engine.
+
+    For replicas, it describes each of them, and that there are several.
+    """
 
     engine: str
     """Module and class: `package.module:Class`."""
     is_remote: bool = False
-    """A server that runs already: its weights aren't here, and may be others tomorrow."""
+    """Whether it is a running server, whose weights aren't here and may change."""
     loads_weights: bool = False
-    """It computes with the checkpoint's weights, which are held against their architecture first."""
+    """Whether it loads the checkpoint's weights, which are checked against their architecture first."""
     fills_memory: bool = False
-    """Weights and the context's KV cache have to fit the devices before it starts."""
+    """Whether weights and the context's KV cache have to fit the devices before it starts."""
     takes_adapters: bool = False
-    """Plain LoRA adapters beside their base; where it doesn't, they are merged into it first."""
+    """Whether it loads plain LoRA adapters beside their base; if not, they are merged into it first."""
     runs_one_by_one: bool = False
-    """A request's answer never depends on what else is in the batch."""
+    """Whether a request's answer never depends on the rest of the batch."""
     takes_one_gpu: bool = False
-    """It computes on one GPU, whatever the sizes of parallelism are."""
+    """Whether it computes on one GPU, regardless of the configured parallelism."""
     min_room: int = 1
     """See `EngineInfo.min_room`."""
     is_replicated: bool = False
-    """Several equal engines share the requests."""
+    """Whether several equal engines share the requests."""
     extra: str | None = None
-    """What `pip install evalharness[...]` has to bring."""
+    """The extra to install with `pip install evalharness[...]`."""
 
 
 KINDS = {
@@ -58,7 +61,7 @@ _REPLICAS = "evalharness.engines.replicas.engine:Replicas"
 
 
 def describe(config: EngineConfig) -> EngineSpec:
-    """What the configured engine is.
+    """The properties of the configured engine.
 
     Raises:
         ConfigError: settings that this kind of engine can't be started with.
@@ -101,7 +104,7 @@ def _check_replicas(config: EngineConfig) -> None:
 
 
 def _check_endpoint(engine: EngineConfig) -> None:
-    """Its URL, and that no secret stands in what is written to disk; the messages repeat neither."""
+    """Check its URL, and that nothing secret would be written to disk; the messages repeat neither."""
     if engine.base_url is None:
         raise ConfigError(
             "engine.base_url: needed for engine=openai, e.g. http://localhost:8000/v1"

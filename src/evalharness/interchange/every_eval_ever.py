@@ -1,8 +1,8 @@
 """A run as Every Eval Ever 0.3: one JSON of aggregates, and a JSONL with a line per sample and metric.
 
-Layout of its datastore: `data/<collection>/<developer>/<model>/<uuid4>.json` and `<uuid4>_samples.jsonl` beside it. The
+The layout of its datastore: `data/<collection>/<developer>/<model>/<uuid4>.json` and `<uuid4>_samples.jsonl` beside it. The
 same run gives the same files: ids and times follow from the run, not from the export. Values of `additional_details`
-are strings; a score that is NaN has no place in the format and is named in `source_metadata`.
+are strings; a score that is NaN can't be stored in the format and is named in `source_metadata`.
 
 Source: the schemas and checks of every_eval_ever 0.3.0 (evaleval).
 """
@@ -33,9 +33,9 @@ COLLECTION = OWN
 _NO_PATH = re.compile(r'[<>:"\\|?*\x00-\x1f/]+')
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SERVERS = {"openai"}
-"""Engines that are somebody's endpoint."""
+"""Engines that are an endpoint."""
 _METRIC_IDS = {"acc": "accuracy", "exact_match": "exact-match", "f1": "f1", "em": "exact-match"}
-"""Ids that the format's registry shares between harnesses; others get ours in front."""
+"""Ids that the format's registry shares between harnesses; others are prefixed with ours."""
 _PARAMETERS = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -51,8 +51,8 @@ def aggregate(
 
     Args:
         run: the run.
-        model_id: `organization/name` of the model on the Hub; None for what the run knows, `local/<name>` else.
-        organization: who evaluated; None for unknown.
+        model_id: `organization/name` of the model on the Hub; None for the one in the run, or else `local/<name>`.
+        organization: that evaluated; None if unknown.
     """
     manifest, model_id = run.manifest, find_model_id(run, model_id)
     scored = [metric for metric in run.metrics if math.isfinite(metric.value)]
@@ -89,7 +89,7 @@ def aggregate(
 
 
 def find_model_id(run: Stored, given: str | None) -> str:
-    """`organization/name` of the model; the organization is `local` where nobody says which Hub model it is."""
+    """`organization/name` of the model; the organization is `local` if the Hub model is unknown."""
     manifest = run.manifest
     entry = manifest.config.get("model") or {}
     for known in (given, entry.get("hub_id"), manifest.checkpoint.get("path"), manifest.model):
@@ -106,17 +106,17 @@ def is_model_id(text: str) -> bool:
 
 
 def evaluation_id(run: Stored, model_id: str) -> str:
-    """Stable: suite, model and when the run began."""
+    """A stable id: suite, model and start of the run."""
     return f"{run.manifest.suite}/{model_id}/{_seconds(run.manifest.started_at)}"
 
 
 def result_id(metric: MetricRecord) -> str:
-    """Joins a sample's line to its result; unique in the run."""
+    """The id that joins a sample's line to its result; unique in the run."""
     return f"{metric.task}:{metric.metric}:{metric.filter}"
 
 
 def file_path(run: Stored, model_id: str) -> PurePosixPath:
-    """Where the aggregate stands in the datastore; its UUID follows from the run."""
+    """Path of the aggregate in the datastore; its UUID follows from the run."""
     developer, _, model = model_id.partition("/")
     manifest = run.manifest
     seed = f"{manifest.run_id}\n{manifest.started_at}\n{manifest.identity}"
@@ -137,7 +137,7 @@ def as_text(content: dict[str, Any]) -> str:
 
 
 def _component(name: str) -> str:
-    """A part of a path on any system."""
+    """The text as a part of a path, valid on any system."""
     return _NO_PATH.sub("_", name).rstrip(". ") or "unknown"
 
 
@@ -194,7 +194,7 @@ def _result(run: Stored, metric: MetricRecord) -> dict[str, Any]:
 
 
 def _source_data(name: str, tasks: list[TaskSummary]) -> dict[str, Any]:
-    """The Hub dataset, where all the tasks come from one."""
+    """The Hub dataset, if all tasks come from one."""
     details = {"additional_details": _strings(tasks=" ".join(t.task for t in tasks) or None)}
     repositories = {"/".join(t.dataset.split("/")[:2]) for t in tasks}
     repository = repositories.pop() if len(repositories) == 1 else ""
@@ -238,7 +238,7 @@ def _uncertainty(metric: MetricRecord) -> dict[str, Any]:
 
 
 def _generation_config(run: Stored, tasks: list[TaskSummary]) -> dict[str, Any]:
-    """What is known of how answers were drawn; the shots where all tasks have the same."""
+    """What is known about how answers were drawn; the shots if all tasks have the same."""
     shots = {task.num_fewshot for task in tasks}
     used = _gen_kwargs(run, tasks[0]) if len(tasks) == 1 else {}
     arguments = {
@@ -261,7 +261,7 @@ def _generation_config(run: Stored, tasks: list[TaskSummary]) -> dict[str, Any]:
 
 
 def _gen_kwargs(run: Stored, task: TaskSummary) -> dict[str, Any]:
-    """As far as the run records it: an imported task's own, or what our configuration changed in it."""
+    """The settings recorded in the run: an imported task's own, or our configuration's changes."""
     if task.kind != "generate_until":
         return {}
     config = run.full_config
@@ -275,7 +275,7 @@ def _gen_kwargs(run: Stored, task: TaskSummary) -> dict[str, Any]:
 
 
 def _strings(**values: Any) -> dict[str, str]:
-    """The values that there are, as the strings that the format wants."""
+    """The values that aren't missing, as the strings that the format requires."""
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in values.items()
@@ -284,5 +284,5 @@ def _strings(**values: Any) -> dict[str, str]:
 
 
 def _seconds(iso: str) -> str:
-    """Since 1970, as text."""
+    """Seconds since 1970, as text."""
     return str(int(datetime.fromisoformat(iso).timestamp()))

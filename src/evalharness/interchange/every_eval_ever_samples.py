@@ -1,4 +1,4 @@
-"""The samples of a run as Every Eval Ever has them: a line for each sample and result that it counts for."""
+"""The samples of a run in the format of Every Eval Ever: a line for each sample and result that it counts for."""
 
 import hashlib
 import json
@@ -25,11 +25,11 @@ from evalharness.store.records import SampleRecord
 
 
 class Written(NamedTuple):
-    """What an export came to."""
+    """The outcome of an export."""
 
     paths: list[Path]
     num_unscored: int
-    """Samples without a score: the format has no place for them."""
+    """Samples without a score, which the format can't hold."""
 
 
 def write_every_eval_ever(
@@ -45,7 +45,7 @@ def write_every_eval_ever(
     Args:
         run: the run.
         folder: root of the datastore.
-        with_samples: the samples too.
+        with_samples: write the samples too.
         model_id: see `aggregate`.
         organization: see `aggregate`.
 
@@ -75,7 +75,7 @@ def write_every_eval_ever(
 
 
 def sample_lines(content: dict[str, Any], sample: SampleRecord) -> Iterator[dict[str, Any]]:
-    """A sample's lines, one per result of the aggregate that it counts for; none when it has no score."""
+    """A sample's lines, one per result of the aggregate that it counts for; none without a score."""
     results = {result["evaluation_result_id"] for result in content["evaluation_results"]}
     for metric, score in sample.scores.items():
         result_id = f"{sample.task}:{metric}:{sample.filter}"
@@ -128,7 +128,7 @@ def _shared(sample: SampleRecord) -> dict[str, Any]:
 
 
 def _token_usage(sample: SampleRecord) -> dict[str, int] | None:
-    """None where it wasn't measured."""
+    """None if not measured."""
     asked, said = sample.num_prompt_tokens, sample.num_generated_tokens
     if not asked + said:
         return None

@@ -1,8 +1,8 @@
 """Hugging Face `.eval_results/*.yaml`: scores for the model's page and the leaderboards of benchmark datasets.
 
 A list of `dataset: {id, task_id}`, `value` (0 to 100), `date` and `notes`. Only datasets that are registered as
-benchmarks have a leaderboard, and what a task is called there stands in the dataset's own `eval.yaml`. The format has no
-n and no interval, so they stand in the notes; a score over some docs only, or with samples missing, isn't written.
+benchmarks have a leaderboard, and a task's name there is given in the dataset's own `eval.yaml`. The format has no n
+and no interval, so they are in the notes; a score over some docs only, or with samples missing, isn't written.
 
 Source: hub-docs, docs/hub/eval-results.md.
 """
@@ -33,11 +33,11 @@ _BENCHMARKS = {
     "openai/gsm8k/main": Benchmark("openai/gsm8k", "gsm8k"),
     "TIGER-Lab/MMLU-Pro": Benchmark("TIGER-Lab/MMLU-Pro", "mmlu_pro"),
 }
-"""Dataset as our runs name it -> where it counts. GPQA's task id differs between the Hub's page and its users: say it."""
+"""Dataset in our runs -> its benchmark. GPQA is not listed, as its task id differs between the Hub's page and its users."""
 
 
 class Exported(NamedTuple):
-    """A file's text, and what isn't in it."""
+    """A file's text, and the tasks that aren't in it."""
 
     text: str
     left_out: dict[str, str]
@@ -45,11 +45,11 @@ class Exported(NamedTuple):
 
 
 def eval_results(run: Stored, named: Mapping[str, Benchmark]) -> Exported:
-    """The run's scores that have a benchmark to count for.
+    """The run's scores for registered benchmarks.
 
     Args:
         run: the run.
-        named: task or group -> its benchmark; empty for those that are known.
+        named: task or group -> its benchmark, in addition to the known ones.
 
     Raises:
         UserError: no score can be written, a task isn't in the run, or two tasks count for the same benchmark.
@@ -75,7 +75,7 @@ def eval_results(run: Stored, named: Mapping[str, Benchmark]) -> Exported:
         entries[benchmark], tasks[benchmark] = _entry(run, row, benchmark), task
     if not entries:
         reasons = "; ".join(f"{task}: {why}" for task, why in left_out.items())
-        raise UserError(f"export: no score that the Hub has a place for ({reasons})")
+        raise UserError(f"export: no score for a benchmark of the Hub ({reasons})")
     text = yaml.safe_dump(list(entries.values()), sort_keys=False, allow_unicode=True, width=1000)
     return Exported(text, left_out)
 
@@ -84,13 +84,13 @@ def parse_benchmark(text: str) -> tuple[str, Benchmark]:
     """`TASK=DATASET:TASK_ID` as task and benchmark.
 
     Raises:
-        UserError: it isn't of that form.
+        UserError: it doesn't have that form.
     """
     task, _, rest = text.partition("=")
     dataset, _, task_id = rest.partition(":")
     if not (task and dataset.count("/") == 1 and task_id):
         raise UserError(
-            f"--benchmark {text!r}: TASK=DATASET:TASK_ID is needed, e.g. gsm8k=openai/gsm8k:gsm8k; the ids stand in "
+            f"--benchmark {text!r}: TASK=DATASET:TASK_ID is needed, e.g. gsm8k=openai/gsm8k:gsm8k; the ids are in "
             "the eval.yaml of the dataset on the Hub"
         )
     return task, Benchmark(dataset, task_id)
@@ -102,7 +102,7 @@ def _why_not(row: Row, benchmark: Benchmark | None) -> str | None:
     if row.is_partial:
         return "samples are missing"
     if benchmark is None:
-        return "no benchmark known for it; --benchmark TASK=DATASET:TASK_ID names one"
+        return "its benchmark is unknown; --benchmark TASK=DATASET:TASK_ID names one"
     if not is_share(row.metric.metric):
         return f"{row.metric.metric} has no known scale from 0 to 100"
     return None
@@ -134,5 +134,5 @@ def _notes(run: Stored, row: Row) -> str:
 
 
 def _percent(value: float) -> float:
-    """Times 100 in decimal, so that 0.412 is 41.2 and no digit is made up."""
+    """The value times 100 in decimal, so that 0.412 is 41.2 without extra digits."""
     return float(Decimal(repr(value)) * 100)

@@ -1,7 +1,7 @@
-"""A run as lm-eval writes one: `results_<date>.json`, and `samples_<task>_<date>.jsonl` for each task.
+"""A run in lm-eval's format: `results_<date>.json`, and `samples_<task>_<date>.jsonl` for each task.
 
-What lm-eval has no field for stands under `evalharness`: run id, fingerprint of the weights, intervals. What the store
-doesn't keep is left out: the docs themselves (their hashes are there) and the text of each choice.
+Values without a field in lm-eval are under `evalharness`: run id, fingerprint of the weights, intervals. What the store
+doesn't have is left out: the docs themselves (their hashes are included) and the text of each choice.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from evalharness.store.records import (
 logger = logging.getLogger(__name__)
 
 _MEASURES = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")
-"""Kinds whose responses are numbers; all others' are text."""
+"""Kinds whose responses are numbers; those of all others are text."""
 _ONE_CHOICE = re.compile(r"[(\[]([^,]+), (true|false)[)\]]", re.IGNORECASE)
 """The answer of a sample with one continuation: `(-1.5, True)`."""
 
@@ -42,7 +42,7 @@ def results_json(run: Stored) -> str:
     tasks = {task.task: task for task in manifest.tasks}
     derived = set((manifest.config.get("import") or {}).get("n_derived") or ())
     results = {task: _scores(run, task) for task in [*tasks, *_groups(run)]}
-    for task in derived & results.keys():  # as in the file that it came from
+    for task in derived & results.keys():  # as in its original file
         results[task].pop("sample_len", None)
     children = given.get("group_subtasks") or {
         group: manifest.groups.get(group)
@@ -107,7 +107,7 @@ def _lines(run: Stored, task: TaskSummary) -> Iterator[str]:
 
 
 def sample_line(sample: SampleRecord, kind: str) -> dict[str, Any]:
-    """A sample as lm-eval logs it; `repeat` and `error` are ours and stand only where they say something."""
+    """A sample as lm-eval logs it; `repeat` and `error` are ours and are included only if not empty."""
     responses = _responses(sample.response, kind)
     return {
         "doc_id": sample.doc_id,
@@ -165,7 +165,7 @@ def _as_text(value: Any) -> Any:
 
 
 def _groups(run: Stored) -> list[str]:
-    """Groups that have a score of their own; a composite is none of lm-eval's."""
+    """Groups that have their own score, without composites, which lm-eval doesn't have."""
     tasks = {task.task for task in run.manifest.tasks}
     not_groups = tasks | {run.composite.get("name")}
     return list(dict.fromkeys(m.task for m in run.metrics if m.task not in not_groups))
@@ -189,7 +189,7 @@ def _scores(run: Stored, name: str) -> dict[str, Any]:
 
 
 def _config(run: Stored, task: TaskSummary) -> dict[str, Any]:
-    """As much of the task's configuration as the store has."""
+    """The part of the task's configuration that the store has."""
     metrics = {m.metric: m for m in run.metrics if m.task == task.task}
     return {
         "task": task.task,
@@ -233,7 +233,7 @@ def _interval(metric: MetricRecord) -> list[float | None]:
 
 
 def _drawn(task: TaskSummary) -> dict[str, Any]:
-    """How random docs were drawn; of first docs, which are lm-eval's own, nothing."""
+    """How random docs were drawn; empty for first docs, as in lm-eval."""
     is_random = task.is_limited and task.limit_from == "random"
     return {name: getattr(task, name) for name in DRAWN} if is_random else {}
 
@@ -259,7 +259,7 @@ def _date(started_at: str) -> str:
 
 
 def _or_none(value: float) -> float | None:
-    """Infinity stays, as lm-eval writes it; NaN is a score that there isn't."""
+    """Infinity stays, as in lm-eval; NaN is a missing score."""
     return None if math.isnan(value) else value
 
 

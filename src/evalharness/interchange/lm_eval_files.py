@@ -1,4 +1,4 @@
-"""lm-eval's result files: where they are, and what a `results_<date>.json` says, as records.
+"""lm-eval's result files: finding them, and reading a `results_<date>.json` into records.
 
 Layout: `<output_path>/<model>/results_<date>.json` with `samples_<task>_<date>.jsonl` beside it; with
 `--output_path x.json` the file is `x_<date>.json`. The JSON of lm-eval 0.4 has `results` (task or group ->
@@ -29,20 +29,20 @@ _LOWER_IS_BETTER = {
     "perplexity", "ppl", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter", "wer", "cer", "mae", "mse",
     "likelihood_diff", "pct_stereotype",
 }  # fmt: skip
-"""Where a file doesn't say; of lm-eval's metrics and those of its tasks."""
+"""Directions for files that don't give them; of lm-eval's metrics and those of its tasks."""
 _WHOLE = 1e-3
 _MOST_DERIVED = 1e8
 
 
 class Reported(NamedTuple):
-    """A score as the file has it; NaN where it has none."""
+    """A score as in the file; NaN if it has none."""
 
     value: float
     stderr: float
 
 
 DRAWN = ("limit_from", "limit_seed", "stratified_by")
-"""What an export has of a task's random docs, among its `n-samples`."""
+"""Fields on a task's random docs in our exports, within `n-samples`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,25 +52,25 @@ class TaskResult:
     name: str
     metrics: dict[Key, Reported]
     members: tuple[str, ...] = ()
-    """Of a group: its tasks, however deep."""
+    """Tasks of a group, at any depth."""
     group: str = ""
-    """The outermost group it belongs to, or itself."""
+    """The outermost group that it belongs to, or itself."""
     num_docs: int | None = None
-    """None where the file doesn't say."""
+    """None if the file doesn't say."""
     num_docs_derived: int | None = None
-    """Where it doesn't, but value and standard error leave only one number."""
+    """If it doesn't, the only number that value and standard error allow."""
     num_docs_available: int | None = None
     version: str = ""
     num_fewshot: int = 0
     higher_is_better: dict[str, bool] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    """The task's configuration, as lm-eval dumps it."""
+    """The task's configuration, as written by lm-eval."""
     drawn: dict[str, Any] = field(default_factory=dict)
-    """Of random docs, which only our own export has, the fields in DRAWN."""
+    """The fields in DRAWN for random docs, which only our own exports have."""
 
     @property
     def kind(self) -> str:
-        """lm-eval's output type; empty where the file doesn't say."""
+        """lm-eval's output type; empty if the file doesn't say."""
         return str(self.config.get("output_type") or "")
 
 
@@ -83,13 +83,13 @@ class Results:
     tasks: tuple[TaskResult, ...]
     groups: tuple[TaskResult, ...]
     children: dict[str, list[str]]
-    """Group -> what stands directly below it."""
+    """Group -> its direct members."""
     content: dict[str, Any]
-    """All of the file."""
+    """The whole file."""
 
 
 def find_results(path: Path) -> list[Path]:
-    """The results files that a path means: itself, or below a folder all `results*.json` and others with results in them.
+    """The results files at a path: itself, or in a folder all `results*.json` and other files with results.
 
     Raises:
         UserError: there is no such path, or no results in it.
@@ -108,7 +108,7 @@ def find_results(path: Path) -> list[Path]:
 
 
 def _has_results(path: Path) -> bool:
-    """By its name; by its content where the user named it."""
+    """Whether it is a results file, by its name, or by its content if the user named it."""
     if path.name.startswith("results"):
         return True
     try:
@@ -121,7 +121,7 @@ def _has_results(path: Path) -> bool:
 
 
 def read_results(path: Path) -> Results:
-    """What the file says.
+    """Read the file.
 
     Raises:
         StoreError: it can't be read, or isn't lm-eval's.
@@ -137,7 +137,7 @@ def read_results(path: Path) -> Results:
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
         raise StoreError(
-            f"{str(path)!r} is no results file of lm-eval: it has no `results` by task"
+            f"{str(path)!r} is not a results file of lm-eval: it has no `results` by task"
         )
     children = _children(content)
     leaves = [name for name in results if not children.get(name)]
@@ -153,7 +153,7 @@ def read_results(path: Path) -> Results:
 
 
 def samples_file(results: Results, task: str) -> Path | None:
-    """The task's samples: those of the same date, or the only ones there are; None without.
+    """The task's samples: those of the same date, or the only ones; None if there are none.
 
     Up to 0.4.2 the results are in `results.json`, the samples in `<model_args>_<task>.jsonl` beside it.
     """
@@ -185,13 +185,13 @@ def sanitized(name: str) -> str:
 
 
 def file_date(path: Path) -> str | None:
-    """The date in a results file's name (local time, with dashes for colons); None without."""
+    """The date in a results file's name (local time, with dashes for colons); None if it has none."""
     found = _DATE.search(path.stem)
     return found[1] if found else None
 
 
 def as_number(value: Any) -> float:
-    """The value as a float; NaN for whatever isn't a number."""
+    """The value as a float; NaN if it isn't a number."""
     try:
         return float(value) if isinstance(value, int | float) else math.nan
     except OverflowError:
@@ -199,7 +199,7 @@ def as_number(value: Any) -> float:
 
 
 def part(content: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """A part of the file; empty where it has another type."""
+    """A part of the file; empty if it has another type."""
     found: Any = content
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
@@ -263,10 +263,10 @@ def _directions(content: Mapping[str, Any], name: str, metrics: Iterable[str]) -
 
 
 def num_docs_behind(reported: Iterable[Reported]) -> int | None:
-    """The docs that values and standard errors of shares leave as the only number; None where they leave none, or several.
+    """The only number of docs that fits values and standard errors of shares; None if there is none, or several.
 
-    lm-eval's standard error of a mean of n scores of 0 or 1 is sqrt(p (1 - p) / (n - 1)): n follows, and has to be whole,
-    as has n p. No other metric passes for a share but by an accident of 1 in 100,000.
+    lm-eval's standard error of a mean of n scores of 0 or 1 is sqrt(p (1 - p) / (n - 1)): so n follows, and n and n p
+    have to be integers. Another metric passes as a share with a probability of 1 in 100,000.
     """
     found = set()
     for value, stderr in reported:
@@ -279,7 +279,7 @@ def num_docs_behind(reported: Iterable[Reported]) -> int | None:
 
 
 def _metrics(reported: Mapping[str, Any]) -> dict[Key, Reported]:
-    """By (metric, filter); `null` is a score that there isn't."""
+    """Scores by (metric, filter); `null` is a missing score."""
     found = {}
     for key, value in reported.items():
         metric, _, filter_ = key.partition(",")
@@ -301,7 +301,7 @@ def _children(content: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _indented(results: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Group -> what its table had below it, by the indentation of aliases (` - x`), in the file's order."""
+    """Group -> the rows below it in the table, by the indentation of aliases (` - x`), in the file's order."""
     children: dict[str, list[str]] = {}
     above: list[tuple[int, str]] = []
     for name, scores in results.items():
@@ -322,12 +322,12 @@ def _leaves(
         yield name
         return
     for child in below:
-        if child not in above and child != name:  # a file may name itself
+        if child not in above and child != name:  # a group may contain itself
             yield from _leaves(child, children, above | {name})
 
 
 def _top(name: str, children: Mapping[str, list[str]]) -> str:
-    """The outermost group above a name; the name itself when nothing is."""
+    """The outermost group above a name; the name itself if there is none."""
     seen = {name}
     while parent := next(
         (g for g, names in children.items() if name in names and g not in seen), ""

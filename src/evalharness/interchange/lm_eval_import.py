@@ -1,4 +1,4 @@
-"""lm-eval's results as a run in the store: manifest, metrics and samples as our own runs have them.
+"""lm-eval's results as a run in the store, with manifest, metrics and samples like our own runs.
 
 A results file is imported once: its sha256 is the run's identity.
 """
@@ -41,8 +41,8 @@ from evalharness.store.records import (
 from evalharness.store.write import RunWriter
 
 _NO_N = (
-    "the file doesn't say over how many docs, no share with a standard error tells it, and there are no samples; "
-    "--num-docs TASK=N says it"
+    "the file doesn't give the number of docs, it can't be derived from a share with a standard error, and there are no samples; "
+    "give it with --num-docs TASK=N"
 )
 _MOST_NAMED = 5
 
@@ -54,30 +54,30 @@ class Imported:
     manifest: Manifest
     metrics: list[MetricRecord]
     notes: tuple[str, ...]
-    """What a reader has to know: damaged lines, values that don't fit their samples."""
+    """Remarks: damaged lines, values that don't match their samples."""
 
 
 class _TaskRead(NamedTuple):
     summary: TaskSummary
     metrics: list[MetricRecord]
     scores: dict[Key, list[float]]
-    """One per doc, as far as there are samples."""
+    """One per doc with samples."""
     notes: list[str]
     is_derived: bool
-    """Its n is in neither results nor samples."""
+    """Whether its n is in neither results nor samples."""
     is_given: bool
-    """Only the user says it."""
+    """Whether only the user gave it."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What an import came to."""
+    """The outcome of an import."""
 
     runs: list[Imported] = field(default_factory=list)
     already: dict[str, str] = field(default_factory=dict)
-    """Results file -> the run that it is."""
+    """Results file -> the run that has it already."""
     unreadable: list[str] = field(default_factory=list)
-    """Why a file of a folder isn't imported."""
+    """Reasons why files of a folder aren't imported."""
 
 
 def import_path(
@@ -88,17 +88,17 @@ def import_path(
     suite: str = SUITE,
     num_docs: Mapping[str, int] | None = None,
 ) -> Outcome:
-    """Import a results file, or all below a folder; a run for each, oldest first. A bad file stops no other one.
+    """Import a results file, or all below a folder; as a run each, oldest first. A bad file doesn't stop the others.
 
     Args:
         path: file or folder.
         results_dir: where the runs go.
         model: name to give the model; None for the file's, or the model entry's with that Hub id.
         suite: name to give the suite.
-        num_docs: task -> over how many docs its scores are, where a file doesn't say.
+        num_docs: task -> number of docs of its scores, for files that don't give it.
 
     Raises:
-        UserError: nothing could be imported, or all was before; or `num_docs` names a task that no file has.
+        UserError: nothing could be imported, everything was imported before, or `num_docs` names a task that no file has.
     """
     files = find_results(path)
     outcome = Outcome()
@@ -133,7 +133,7 @@ def import_results(
     suite: str = SUITE,
     num_docs: Mapping[str, int] | None = None,
 ) -> Imported:
-    """Make one run; nothing of it stays when it can't be finished.
+    """Make one run; it is removed if it can't be finished.
 
     Raises:
         StoreError: no task has a score, or results_dir can't be written.
@@ -229,7 +229,7 @@ def _read_task(
     writer: RunWriter,
     given: int | None,
 ) -> _TaskRead | str:
-    """A task's samples written, its metrics made; or why it has no score."""
+    """Write a task's samples and make its metrics, or give the reason why it has no score."""
     if not task.metrics:
         return "no metric in the file"
     main = model_names.choose_main(list(task.metrics), wanted)
@@ -239,7 +239,7 @@ def _read_task(
             writer.write_samples(task.name, read_samples(path, task, main[1], read))
         except OSError as e:
             raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
-    who = "value and standard error say"
+    who = "value and standard error give"
     if task.num_docs is None and (why := _beyond_limit(results, task.num_docs_derived, who)):
         return why
     n = next((n for n in (task.num_docs, task.num_docs_derived) if n is not None), len(read.hashes))
@@ -267,7 +267,7 @@ def _read_task(
 
 
 def _beyond_limit(results: Results, n: int | None, who: str) -> str:
-    """Why a number of docs that the file doesn't say can't be: the run was limited to fewer."""
+    """Why a number of docs that isn't in the file is impossible: the run was limited to fewer."""
     limit = _limit(results)
     if n is None or not 1 <= limit < n:
         return ""
@@ -275,7 +275,7 @@ def _beyond_limit(results: Results, n: int | None, who: str) -> str:
 
 
 def _limit(results: Results) -> float:
-    """From 1 on docs of each task, below it a share of them; NaN without, however the file writes it."""
+    """The limit: from 1 on docs of each task, below 1 a share of them; NaN without one, in any notation."""
     given: Any = part(results.content, "config").get("limit")
     try:
         return math.nan if isinstance(given, bool) else float(given)
@@ -285,7 +285,7 @@ def _limit(results: Results) -> float:
 
 def _about_samples(task: TaskResult, path: Path | None, read: SamplesRead, n: int) -> list[str]:
     if path is None:
-        return [f"{task.name}: no samples beside the results; the score stands alone"]
+        return [f"{task.name}: no samples beside the results; only the score is imported"]
     notes = []
     if read.num_unread:
         notes.append(
@@ -297,27 +297,27 @@ def _about_samples(task: TaskResult, path: Path | None, read: SamplesRead, n: in
 
 
 def _no_score(results: Results, left_out: Mapping[str, str]) -> str:
-    """In one line, however many tasks there are."""
+    """One line for any number of tasks."""
     name, why = next(iter(left_out.items()))
     more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
     return f"{str(results.path)!r}: no task with a score: {name!r}{more}: {why}"
 
 
 def _remarks(results: Results, derived: Sequence[str], given: Sequence[str]) -> Iterator[str]:
-    """What the file doesn't say of all that a reader takes for granted."""
+    """Remarks on missing data that a reader would expect."""
     for names, how in (
         (derived, "is derived from value and standard error"),
-        (given, "is what --num-docs said"),
+        (given, "was given with --num-docs"),
     ):
         if names:
             yield f"n {how}, the file doesn't say it: {some(names, _MOST_NAMED)}"
     limit = _limit(results)
     if 0 < limit < math.inf and any(task.num_docs_available is None for task in results.tasks):
-        yield f"first docs only (limit {limit:g}), of how many the file doesn't say: not comparable with published scores"
+        yield f"first docs only (limit {limit:g}), out of an unknown number: not comparable with published scores"
 
 
 def _inner_groups(results: Results, read: Mapping[str, _TaskRead]) -> dict[str, list[str]]:
-    """Groups within others that have a score of their own -> their tasks."""
+    """Groups within others that have their own score -> their tasks."""
     return {
         group.name: list(group.members)
         for group in results.groups
@@ -330,7 +330,7 @@ def _inner_groups(results: Results, read: Mapping[str, _TaskRead]) -> dict[str, 
 def _group_metrics(
     results: Results, declared: Mapping[str, model_names.Declared], read: Mapping[str, _TaskRead]
 ) -> list[MetricRecord]:
-    """The groups' own scores, those within others too."""
+    """The groups' own scores, also of groups within others."""
     records = []
     for group in results.groups:
         if not group.metrics or any(member not in read for member in group.members):

@@ -1,7 +1,7 @@
-"""The manifest of a run that lm-eval made: its input as far as the results file tells it.
+"""The manifest of a run that lm-eval made: its input as far as the results file has it.
 
 What lm-eval doesn't record stays unknown: the weights have no fingerprint, generations no finish reason, tasks no
-tokens and no time of their own.
+tokens and no times.
 """
 
 import re
@@ -65,7 +65,7 @@ def begin_manifest(results: Results, results_dir: Path, model: str | None, suite
 
 
 def task_summary(task: TaskResult, read: SamplesRead, n: int) -> TaskSummary:
-    """What a task came to over its `n` docs, as far as results and samples tell."""
+    """The outcome of a task over its `n` docs, as far as results and samples give it."""
     data = [task.config.get(name) for name in ("dataset_path", "dataset_name")]
     return TaskSummary(
         task=task.name,
@@ -94,7 +94,7 @@ def task_summary(task: TaskResult, read: SamplesRead, n: int) -> TaskSummary:
 
 
 def in_full(results: Results) -> dict[str, Any]:
-    """What only `config.yaml` keeps: manifests are read by every listing."""
+    """Data that is only stored in `config.yaml`, because every listing reads manifests."""
     return {
         "lm_eval_config": results.content.get("config"),
         "group_subtasks": results.children,
@@ -103,7 +103,7 @@ def in_full(results: Results) -> dict[str, Any]:
 
 
 def started_at(results: Results) -> datetime:
-    """From the file's `date`; else from its name, whose local time is taken for UTC; else when it was written."""
+    """Time from the file's `date`, else from its name (local time taken as UTC), else from its modification."""
     seconds = as_number(results.content.get("date"))
     try:
         if 0 < seconds < 1e11:
@@ -142,14 +142,14 @@ def _packages(content: dict[str, Any]) -> dict[str, str]:
 
 
 def _model(content: dict[str, Any], given: str | None) -> tuple[dict[str, Any], str]:
-    """The model's entry, empty when there is none, and its name: the entry's, however the model was named."""
+    """The model's entry (empty if there is none) and its name, which is the entry's if there is one."""
     name = given or _without_path(_reported_name(content)) or "unknown"
     entry = find_entry_of(name)
     return ({**entry.values}, entry.name) if entry else ({}, name)
 
 
 def _without_path(name: str) -> str:
-    """A folder's own name; of a folder in the Hub's cache the Hub id."""
+    """A folder's own name; for a folder in the Hub's cache, the Hub id."""
     cached = _CACHED.search(name)
     if cached:
         return f"{cached[1]}/{cached[2]}"

@@ -1,7 +1,7 @@
-"""lm-eval's reported scores as metric records: the value stays theirs, the interval is ours where it can be.
+"""lm-eval's reported scores as metric records: the value is theirs, the interval ours if possible.
 
-Three ways to an interval, the first that works: from the samples' own scores, when their mean is the reported value;
-from what value, standard error and n leave no other scores for; the normal one from the standard error.
+Three ways to an interval, the first that works: from the samples' own scores, if their mean is the reported value; from
+scores that value, standard error and n determine; the normal one from the standard error.
 """
 
 import math
@@ -23,7 +23,7 @@ from evalharness.store.records import MetricRecord
 """Of a two-sided 95 % interval."""
 _TOLERANCE = 1e-6
 _MEANS = {"acc", "acc_norm", "exact_match"}
-"""Metrics that lm-eval takes the mean of where a task doesn't say how."""
+"""Metrics that lm-eval averages if a task doesn't say how."""
 
 
 def metric_record(
@@ -34,9 +34,9 @@ def metric_record(
     Args:
         result: the task or group.
         key: metric and filter.
-        scores: one per doc, as far as there are samples.
+        scores: one per doc with samples.
         n: docs that the reported value is over.
-        is_main: it stands for the task.
+        is_main: whether it is the task's main metric.
     """
     reported = result.metrics[key]
     found = _estimate(reported, scores, n)
@@ -59,9 +59,9 @@ def metric_record(
 
 
 def disagreement(result: TaskResult, key: Key, scores: Sequence[float], n: int) -> str | None:
-    """What to say when all samples are there and their mean isn't the score that the file reports; None when it is.
+    """A remark if all samples are there but their mean isn't the reported score; None if it is.
 
-    A metric that is no mean (F1, BLEU, perplexity, whatever the task's own code does) has nothing to disagree with.
+    A metric that is not a mean (F1, BLEU, perplexity, or one of the task's own code) can't be compared.
     """
     value = result.metrics[key].value
     if len(scores) != n or not _is_mean(result, key[0]) or _agrees(value, scores):
@@ -88,7 +88,7 @@ def _agrees(value: float, scores: Sequence[float]) -> bool:
 
 
 def _is_mean(result: TaskResult, metric: str) -> bool:
-    """Whether the task's configuration says so; a task with scoring of its own has any aggregation."""
+    """Whether it is a mean by the task's configuration; a task with its own scoring may have any aggregation."""
     metrics = result.config.get("metric_list")
     for entry in metrics if isinstance(metrics, list) else ():
         if isinstance(entry, dict) and entry.get("metric") == metric:
@@ -98,7 +98,7 @@ def _is_mean(result: TaskResult, metric: str) -> bool:
 
 
 def _only_scores(value: float, stderr: float, n: int) -> list[float] | None:
-    """The scores, where value, standard error and n leave no others; None where they do.
+    """The scores, if value, standard error and n allow no others; None if they do.
 
     The variance of scores in [0, 1] is largest, and then p (1 - p), only when all are 0 or 1; it is 0 only when all
     are equal.

@@ -1,9 +1,9 @@
-"""lm-eval's `samples_<task>_<date>.jsonl`: a JSON object a line and filter of a doc, as sample records.
+"""lm-eval's `samples_<task>_<date>.jsonl`: a JSON object per doc and filter, one per line, as sample records.
 
 Up to 0.4.2 the file is one JSON list of them.
 
-lm-eval writes responses as text: `[["-1.5", "True"]]` is a log-likelihood and whether it was greedy. They come out as
-our `response` column has them: the text where there is one, else JSON, an entry per instance.
+lm-eval writes responses as text: `[["-1.5", "True"]]` is a log-likelihood and whether it was greedy. They are converted
+to our `response` column: the text if there is one, else JSON, an entry per instance.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from evalharness.interchange.lm_eval_files import Key, TaskResult, as_number
 from evalharness.store.records import SampleRecord
 
 _ODD = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)
-"""What reading a line of any content can raise."""
+"""Exceptions of reading a line with arbitrary content."""
 UNKNOWN = "unknown"
 """The finish reason of a generation: lm-eval doesn't record it."""
 
@@ -47,7 +47,7 @@ class Scores:
 
 @dataclass(slots=True)
 class SamplesRead:
-    """What a task's samples came to, filled while they are read."""
+    """Counts over a task's samples, filled while they are read."""
 
     scores: dict[Key, Scores] = field(default_factory=dict)
     hashes: dict[int, str] = field(default_factory=dict)
@@ -56,10 +56,10 @@ class SamplesRead:
     num_samples: int = 0
     """Docs x repeats."""
     num_empty: int = 0
-    """Of them, generations without text."""
+    """Generations among them without text."""
     num_errors: int = 0
     num_unread: int = 0
-    """Lines that are damaged, odd or there twice."""
+    """Lines that are damaged, invalid or duplicates."""
     first_problem: str = ""
     _seen: set[tuple[int, int, str]] = field(default_factory=set)
     _counted: set[tuple[int, int]] = field(default_factory=set)
@@ -68,7 +68,7 @@ class SamplesRead:
         """Count a record.
 
         Raises:
-            ValueError: it was there before.
+            ValueError: it is a duplicate.
         """
         key = (sample.doc_id, sample.repeat, sample.filter)
         if key in self._seen:
@@ -87,7 +87,7 @@ class SamplesRead:
         self.repeats = max(self.repeats, sample.repeat + 1)
 
     def docs_fingerprint(self) -> str:
-        """sha256 over the docs' hashes, in order: what our own runs have; empty without docs."""
+        """sha256 over the docs' hashes, in order, as in our own runs; empty without docs."""
         hashes = "".join(self.hashes[doc_id] for doc_id in sorted(self.hashes))
         return hashlib.sha256(hashes.encode()).hexdigest() if hashes else ""
 
@@ -95,7 +95,7 @@ class SamplesRead:
 def read_samples(
     path: Path, task: TaskResult, main_filter: str, read: SamplesRead
 ) -> Iterator[SampleRecord]:
-    """The file's samples, one by one; what can't be read is counted in `read` and left out.
+    """The file's samples, one by one; lines that can't be read are counted in `read` and left out.
 
     Raises:
         OSError: the file can't be read at all.
@@ -117,7 +117,7 @@ def read_samples(
 
 
 def _as_list(file: BinaryIO) -> list[Any] | None:
-    """All of a file that is one JSON list, as lm-eval 0.4.0 to 0.4.2 wrote it; None for a file of lines."""
+    """The content of a file that is one JSON list (lm-eval 0.4.0 to 0.4.2); None for a file of lines."""
     if file.read(1) == b"[":
         file.seek(0)
         try:
@@ -134,7 +134,7 @@ def sample_record(line: Any, task: TaskResult, main_filter: str) -> SampleRecord
     """One line as a record.
 
     Raises:
-        One of `_ODD`: it isn't what lm-eval writes.
+        One of `_ODD`: it isn't in lm-eval's format.
     """
     if not isinstance(line, dict):
         raise ValueError("not an object")
@@ -169,7 +169,7 @@ def _whole(value: Any, name: str) -> int:
 
 
 def _doc_hash(line: Mapping[str, Any]) -> str:
-    """lm-eval's own; older versions wrote only what it is computed from."""
+    """lm-eval's own hash; older versions wrote only what it is computed from."""
     found = line.get("doc_hash")
     if isinstance(found, str) and found:
         return found
@@ -184,7 +184,7 @@ def _prompt(arguments: Any) -> str:
 
 
 def _scores(line: Mapping[str, Any], task: TaskResult) -> dict[str, float]:
-    """The metrics that are numbers; what other aggregations take isn't stored."""
+    """The metrics that are numbers; items of other aggregations aren't stored."""
     names = line.get("metrics")
     if not isinstance(names, list):  # older versions don't list them
         names = {metric for metric, _ in task.metrics}
@@ -195,7 +195,7 @@ def _scores(line: Mapping[str, Any], task: TaskResult) -> dict[str, float]:
 def _responses(instance: Any, kind: str) -> list[Any]:
     """One instance's responses, with their own types back."""
     if not isinstance(instance, list):
-        raise ValueError("resps holds no list for each request")
+        raise ValueError("resps doesn't hold a list for each request")
     return [_response(item, kind) for item in instance]
 
 
@@ -209,7 +209,7 @@ def _response(item: Any, kind: str) -> Any:
 
 
 def _response_text(entries: Sequence[list[Any]]) -> str:
-    """The `response` column, as `running.recording.response_text` writes it."""
+    """The `response` column, as written by `runner.record.response_text`."""
     if not entries or not all(entries):
         return ""
     single = [entry[0] if len(entry) == 1 else entry for entry in entries]
@@ -219,7 +219,7 @@ def _response_text(entries: Sequence[list[Any]]) -> str:
 
 
 def _answer(filtered: Any, kind: str) -> str:
-    """What the filter left, an answer per instance, as our own runs write it."""
+    """What the filter returned, an answer per instance, as in our own runs."""
     is_choice = kind in ("multiple_choice", "loglikelihood")
     answers = [_response(item, kind) if is_choice else item for item in filtered]
     if len(answers) != 1:

@@ -1,4 +1,4 @@
-"""What a metric's name says of its scale, where that is fixed; a metric that isn't here has an unknown one."""
+"""Scales of metrics that are fixed by their names; other metrics have an unknown scale."""
 
 import math
 from typing import NamedTuple
@@ -32,10 +32,10 @@ _OTHERS = {
 
 
 def scale_of(metric: str) -> Scale | None:
-    """The metric's scale; None where its name doesn't fix one."""
+    """The metric's scale; None if its name doesn't fix one."""
     return _SHARE if metric in _SHARES else _OTHERS.get(metric)
 
 
 def is_share(metric: str) -> bool:
-    """Whether it lies in 0 to 1, a share of what could be had."""
+    """Whether the scale is 0 to 1, so that a value is a share of the maximum."""
     return scale_of(metric) == _SHARE

@@ -23,7 +23,7 @@ _CSV_COLUMNS = (
     "task_version", "subset", "is_partial", "higher_is_better", "harness", "run_id", "started_at",
 )  # fmt: skip
 _ACTIVE = re.compile(r"([\\`*<>\[\]|])")
-"""What Markdown reads as markup within a table's cell."""
+"""Characters that are markup within a cell of a Markdown table."""
 
 
 def card_csv(run: Stored) -> str:
@@ -44,7 +44,7 @@ def card_csv(run: Stored) -> str:
 
 
 def card_markdown(run: Stored) -> str:
-    """The same rows rounded, with what a reader has to know below."""
+    """The same rows rounded, with remarks below."""
     rows = run.rows()
     heads = ["task", "metric", "score [95 % CI]", "n", "shots", "version"]
     lines = markdown.table(heads, map(_cells, rows), right=("score [95 % CI]", "n", "shots"))

@@ -1,6 +1,6 @@
-"""What the suites in `configs/` say of the tasks in other people's files: which metric counts.
+"""Main metrics of tasks in imported files, from the suites in `configs/`.
 
-Read as plain YAML, because importing has to work where Hydra's composition isn't needed for anything else.
+Read as plain YAML, because importing doesn't otherwise need Hydra.
 """
 
 import logging
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Declared(NamedTuple):
-    """The metric and filter that a suite shows first of a task; None where it leaves that to the task."""
+    """The main metric and filter of a task in a suite; None if the suite leaves that to the task."""
 
     metric: str | None = None
     filter: str | None = None
@@ -27,9 +27,9 @@ def find_suite(name: str) -> dict[str, Any] | None:
 
 
 def declared_metrics(suite: str) -> dict[str, Declared]:
-    """Task or group -> its main metric in the suite; of all suites together when there is none of this name.
+    """Task or group -> its main metric in the suite, or in all suites together if there is none of this name.
 
-    A task on which suites disagree is left out then: there is no telling which was meant.
+    A task on which suites disagree is then left out.
     """
     one = find_suite(suite)
     found: dict[str, Declared] = {}
@@ -41,11 +41,11 @@ def declared_metrics(suite: str) -> dict[str, Declared]:
 
 
 def choose_main(keys: Sequence[tuple[str, str]], wanted: Declared) -> tuple[str, str]:
-    """(metric, filter) that stands for a task: the declared one, else its first.
+    """The main (metric, filter) of a task: the declared one, else its first.
 
     Args:
         keys: those that the task has, at least one.
-        wanted: by the suite.
+        wanted: the suite's main metric.
     """
     named = [key for key in keys if key[0] == wanted.metric] or list(keys)
     return next((key for key in named if key[1] == wanted.filter), named[0])
@@ -63,13 +63,13 @@ def _tasks(suite: Mapping[str, Any]) -> dict[str, Declared]:
 
 
 def _suites() -> Iterator[dict[str, Any]]:
-    """The suites' files, the user's own first; of one that can't be read a warning is logged."""
+    """The suites' files, the user's own first; a warning is logged for one that can't be read."""
     for folder in paths.search("configs"):
         for path in sorted((folder / "suite").glob("*.yaml")):
             try:
                 content = read_yaml(path)
             except ConfigError as e:
-                logger.warning("suite passed over: %s", e)
+                logger.warning("suite skipped: %s", e)
                 continue
             if isinstance(content, dict):
                 yield content

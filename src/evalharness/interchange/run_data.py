@@ -1,4 +1,4 @@
-"""A run as exporters take it: manifest, metrics, configuration, and the rows that stand for it in a table."""
+"""A run for exporters: manifest, metrics, configuration, and its rows in a table."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ LM_EVAL = "lm-eval"
 
 
 class Row(NamedTuple):
-    """A task, or a group with a score of its own, by its main metric."""
+    """A task, or a group with its own score, with its main metric."""
 
     metric: MetricRecord
     tasks: tuple[TaskSummary, ...]
@@ -33,34 +33,34 @@ class Row(NamedTuple):
 
     @property
     def num_docs_available(self) -> int:
-        """Docs that the score could be over."""
+        """Docs that the score could cover."""
         return sum(task.num_docs_available for task in self.tasks)
 
     @property
     def subset(self) -> str:
-        """Which docs, where a task ran on fewer than it has; empty for all."""
+        """Which docs, if a task ran on fewer than it has; empty for all."""
         return subset_words(self.tasks)
 
     @property
     def is_partial(self) -> bool:
-        """Samples are missing."""
+        """Whether samples are missing."""
         return any(task.status != "complete" for task in self.tasks)
 
     @property
     def num_fewshot(self) -> int | None:
-        """None where the group's tasks differ."""
+        """None if the group's tasks differ."""
         found = self._shared("num_fewshot")
         return None if found is None else int(found)
 
     @property
     def version(self) -> str | None:
-        """Of the task; None where the group's tasks differ."""
+        """Of the task; None if the group's tasks differ."""
         found = self._shared("version")
         return None if found is None else str(found)
 
     @property
     def dataset(self) -> str | None:
-        """Of the task; None where the group's tasks differ."""
+        """Of the task; None if the group's tasks differ."""
         found = self._shared("dataset")
         return None if found is None else str(found)
 
@@ -99,7 +99,7 @@ class Stored:
 
     @property
     def harness(self) -> dict[str, str]:
-        """Name -> version of what made the numbers, the outermost first."""
+        """Name -> version of the programs that made the numbers, the outermost first."""
         packages = self.manifest.packages
         names = (LM_EVAL,) if self.is_imported else (OWN, LM_EVAL)
         return {name: packages.get(name, "unknown") for name in names}
@@ -116,7 +116,7 @@ class Stored:
         return self._config
 
     def rows(self) -> list[Row]:
-        """What a table of the run shows: groups that have a score instead of their tasks, the composite last."""
+        """The rows of a table of the run: groups that have a score instead of their tasks, the composite last."""
         main = {metric.task: metric for metric in self.metrics if metric.is_main}
         rows = []
         for group, tasks in self._groups().items():
@@ -130,7 +130,7 @@ class Stored:
         return [row for row in rows if _has_score(row)]
 
     def without_score(self) -> dict[str, str]:
-        """What `rows` has nothing of -> why."""
+        """What is missing from `rows` -> why."""
         shown = {task.task for row in self.rows() for task in row.tasks}
         failed = {
             task.task: "failed" if task.status == "failed" else "no score"
@@ -141,11 +141,11 @@ class Stored:
 
     @property
     def composite(self) -> dict[str, Any]:
-        """The suite's composite as configured; empty without."""
+        """The suite's composite as configured; empty if it has none."""
         return dict((self.manifest.config.get("suite") or {}).get("composite") or {})
 
     def samples(self, task: str) -> Iterator[SampleRecord]:
-        """A task's samples; none where the run has no file of them."""
+        """A task's samples; none if the run has no file of them."""
         if layout.samples_path(self.run_dir, task).is_file():
             yield from iter_samples(self.run_dir, task)
 
@@ -170,7 +170,7 @@ def _has_score(row: Row) -> bool:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a file and the folders above it.
+    """Write a file, and make the folders above it.
 
     Raises:
         WriteError: it can't be written.

@@ -1,7 +1,7 @@
-"""`checksums.sha256` of a run: what its files were when it ended, in the format that `sha256sum -c` reads.
+"""`checksums.sha256` of a run: the checksums of its files when it ended, in the format of `sha256sum -c`.
 
-A line per file, relative to the run's folder: `<sha256>  <path>`. `log.txt` isn't in it: it is written to the very end.
-A run that goes on has none until it ends again.
+A line per file, relative to the run's folder: `<sha256>  <path>`. `log.txt` isn't listed, because it is written to the
+very end. A run that is continued has no list until it ends again.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ _NOT_COUNTED = {layout.LOG, layout.CHECKSUMS}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """A file of a run that is not what was written."""
+    """A file of a run that differs from what was written."""
 
     run_id: str
     path: str
-    """Relative to the run's folder."""
+    """Path relative to the run's folder."""
     problem: str
 
 
@@ -35,9 +35,9 @@ def write(run_dir: Path) -> None:
 
 
 def forget(run_dir: Path, is_gone: Callable[[str], bool]) -> None:
-    """Take files off the list, which stays true before and after they are removed; nothing happens without a list.
+    """Remove files from the list, which stays valid before and after they are deleted; without a list nothing happens.
 
-    The other files keep the checksums that they were written with.
+    The other files keep their original checksums.
 
     Raises:
         OSError: the list can't be read or written.
@@ -49,7 +49,7 @@ def forget(run_dir: Path, is_gone: Callable[[str], bool]) -> None:
 
 
 def files(run_dir: Path) -> list[str]:
-    """Relative paths of the run's files, sorted; hidden ones and those that aren't counted left out."""
+    """Relative paths of the run's files, sorted, without hidden and unlisted ones."""
     found = (path.relative_to(run_dir) for path in run_dir.rglob("*") if path.is_file())
     return sorted(
         path.as_posix()
@@ -59,7 +59,7 @@ def files(run_dir: Path) -> list[str]:
 
 
 def check(run_dir: Path) -> Iterator[Damage]:
-    """What is missing, changed, not on the list or can't be read; a run without a list gives nothing.
+    """Files that are missing, changed, not on the list or can't be read; none for a run without a list.
 
     Raises:
         OSError: the list can't be read.
@@ -84,12 +84,12 @@ def check(run_dir: Path) -> Iterator[Damage]:
 
 
 def has_list(run_dir: Path) -> bool:
-    """Whether the run ended and left its checksums."""
+    """Whether the run ended and has its checksums."""
     return (run_dir / layout.CHECKSUMS).is_file()
 
 
 def listed(run_dir: Path) -> dict[str, str]:
-    """Relative path -> sha256 when the run ended; empty without a list.
+    """Relative path -> sha256 at the end of the run; empty without a list.
 
     Raises:
         OSError: the list can't be read.
@@ -108,7 +108,7 @@ def listed(run_dir: Path) -> dict[str, str]:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's content."""
+    """The sha256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 
 _FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
-"""How a cell begins that a spreadsheet may compute. Source: OWASP, CSV injection,
+"""First characters of a cell that a spreadsheet may compute. Source: OWASP, CSV injection,
 https://owasp.org/www-community/attacks/CSV_Injection."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MARK = "'"
-"""Before a cell that begins like a formula: spreadsheets take the rest as text, and don't show it."""
+"""Put before a cell that begins like a formula: spreadsheets then take the rest as text, and don't show this."""
 
 
 def guarded(text: str) -> str:
-    """The text as a cell: marked where it begins like a formula and is no number, control characters as U+FFFD.
+    """The text as a cell: marked if it begins like a formula and isn't a number, with control characters as U+FFFD.
 
     Line breaks and tabs stay; a carriage return becomes a line break.
     """
@@ -24,6 +24,6 @@ def guarded(text: str) -> str:
 
 
 def unguarded(cell: str) -> str:
-    """The text of a cell that `guarded` marked; all others as they are."""
+    """The text of a cell that `guarded` marked; others are unchanged."""
     is_marked = cell.startswith(_MARK) and _FORMULA.match(cell[1:])
     return cell[1:] if is_marked else cell

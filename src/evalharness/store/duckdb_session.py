@@ -1,4 +1,4 @@
-"""One DuckDB for all that this process reads: to open one takes ten times as long as to read a small file."""
+"""One DuckDB for all reading of this process, because opening one takes ten times as long as reading a small file."""
 
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ SAFE = (
 
 
 def cursor() -> duckdb.DuckDBPyConnection:
-    """A connection of one's own to it, for one thread; holds no tables."""
+    """A separate connection to it, for one thread, without tables."""
     return _database().cursor()
 
 

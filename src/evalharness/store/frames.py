@@ -91,9 +91,9 @@ def load_responses(
     suite: str | None = None,
     task: str | None = None,
 ) -> pd.DataFrame:
-    """What the models were asked and said, a row per doc x repeat; columns of view `responses`.
+    """The models' prompts and responses, a row per doc x repeat; columns of view `responses`.
 
-    Args and Raises: as of `load_samples`.
+    Args and Raises: as for `load_samples`.
     """
     where = {"run_id": run, "model": model, "suite": suite, "task": task}
     return _frame(results_dir, "responses", _all(RESPONSES), where, _ORDER)

@@ -1,4 +1,4 @@
-"""What a task's metric that is no mean was computed from, joined doc by doc over two runs.
+"""The items from which a metric that is not a mean is computed, joined doc by doc over two runs.
 
 A sample's item is a number, stored under the metric's name, or a pair of numbers, stored as `metric[0]` and `metric[1]`
 (`running.metric_values.numbers`). Texts aren't stored.
@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Items(NamedTuple):
-    """One run's items of some docs, means over the repeats of each; NaN where there are none of a kind."""
+    """One run's items of some docs, as means over the repeats of each; NaN if there are none of a kind."""
 
     one: Floats
     """(docs,) items that are numbers."""
@@ -29,20 +29,20 @@ class Items(NamedTuple):
     product: Floats
     """(docs,) of both."""
     is_binary: bool
-    """All of a pair are 0 or 1."""
+    """Whether all values of the pairs are 0 or 1."""
 
 
 class PairedItems(NamedTuple):
     """Two runs' items of one task."""
 
     all_a: Items
-    """Of all docs that run a has items of."""
+    """Items of all docs that run a has."""
     all_b: Items
     a: Items
-    """Of the docs that both have, in one order."""
+    """Items of the docs that both have, in one order."""
     b: Items
     clusters: npt.NDArray[np.int64] | None
-    """(docs,) the source of each of these; None where none is declared."""
+    """(docs,) the source of each of these; None if none is declared."""
 
 
 _DOCS = """
@@ -58,7 +58,7 @@ _DOCS = """
 
 
 def load_items(run_a: Path, run_b: Path, task: str, scored: Scored) -> PairedItems | None:
-    """The items of a task's metric; None where a run stores none, or can't be read."""
+    """The items of a task's metric; None if a run stores none or can't be read."""
     rows = []
     try:
         with cursor() as connection:

@@ -1,4 +1,4 @@
-"""Records <-> what files can hold: text that is valid UTF-8, JSON without NaN."""
+"""Records to and from files, which can hold only valid UTF-8 and JSON without NaN."""
 
 import json
 import math
@@ -18,7 +18,7 @@ _NUMBERS = (
     *("wall_s", "load_s", "serve_s", "num_starts", "num_gpus"),
     *("energy_j", "load_energy_j", "peak_gpu_memory_gib", "cost_usd"),
 )
-"""Fields of a manifest that tables compute with."""
+"""Numeric fields of a manifest."""
 
 _COUNTS_OF_TASK = attrgetter(*(f.name for f in fields(TaskSummary) if f.type == "int"))
 
@@ -55,7 +55,7 @@ def manifest_to_json(manifest: Manifest) -> str:
 
 
 class NewerVersionError(ValueError):
-    """Only a newer version of this program can read it."""
+    """Raised for files that only a newer version of this program can read."""
 
 
 def manifest_from_json(text: str) -> Manifest:
@@ -63,7 +63,7 @@ def manifest_from_json(text: str) -> Manifest:
 
     Raises:
         NewerVersionError: a newer version wrote it.
-        ValueError: not JSON, or no manifest that any version wrote.
+        ValueError: not JSON, or not a manifest of any version.
     """
     content = json.loads(text)
     if not isinstance(content, dict):
@@ -87,15 +87,15 @@ def manifest_from_json(text: str) -> Manifest:
         number = getattr(manifest, name)
         is_number = isinstance(number, int | float) and math.isfinite(number)
         if number is not None and not is_number:
-            raise ValueError(f"{name} is {number!r}, no number")
+            raise ValueError(f"{name} is {number!r}, not a number")
     for name in ("run_id", "status", "model", "suite", "started_at"):
         if not isinstance(getattr(manifest, name), str):
-            raise ValueError(f"{name} is no text")
+            raise ValueError(f"{name} is not text")
     return manifest
 
 
 def _to_2(content: dict[str, Any]) -> None:
-    """Suites had no domain: the one that is called safety measures it."""
+    """Suites had no domain; the one named safety gets that domain."""
     suite = content.setdefault("config", {}).setdefault("suite", {})
     suite["domain"] = "safety" if content.get("suite") == "safety" else "capability"
     content["schema_version"] = 2
@@ -116,19 +116,19 @@ def _task(content: dict[str, Any]) -> TaskSummary:
     content["remarks"] = tuple(content.get("remarks", ()))
     summary = TaskSummary(**_known(TaskSummary, content))
     if not isinstance(summary.task, str):
-        raise TypeError(f"a task's name is {summary.task!r}, no text")
+        raise TypeError(f"a task's name is {summary.task!r}, not text")
     try:
         are_finite = math.isfinite(sum(_COUNTS_OF_TASK(summary)))
     except TypeError:
         are_finite = False
     if not are_finite:
-        raise TypeError(f"a count of task {summary.task!r} is no number")
+        raise TypeError(f"a count of task {summary.task!r} is not a number")
     return summary
 
 
 def _known(record: type, content: dict[str, Any]) -> dict[str, Any]:
     names = _names(record)
-    if content.keys() <= names:  # as a rule: a listing reads tens of thousands of tasks
+    if content.keys() <= names:  # the usual case: a listing reads tens of thousands of tasks
         return content
     return {key: value for key, value in content.items() if key in names}
 

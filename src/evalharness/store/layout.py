@@ -1,15 +1,15 @@
 """Where a run's files are.
 
 <results_dir>/<run_id>/
-    manifest.json           what was run, on what, and how it ended; without it a folder is no run
+    manifest.json           what was run, on what, and how it ended; a folder without it is not a run
     config.yaml             the resolved configuration
     metrics.parquet         a row per task x metric x filter
     curves.parquet          a row per point of a strategy's curves; only with a strategy
     samples/<task>.parquet  a row per doc x repeat x filter
     turns/<task>.parquet    a row per turn of a conversation; only with a strategy or a multi-turn task
-    docs/<task>.parquet     the docs that were asked; only where code made them, which may make others next time
+    docs/<task>.parquet     the docs that were asked; only if code made them, as it may make others next time
     journal/                responses as they finished
-    checksums.sha256        of all of the above, once the run has ended (`store.checksums`)
+    checksums.sha256        checksums of all of the above, once the run has ended (`store.checksums`)
     log.txt
 """
 
@@ -52,7 +52,7 @@ def check_results_dir(results_dir: Path) -> None:
 
 
 def check_free(results_dir: Path, run_id: str) -> None:
-    """Refuse an id that can't be a folder's name, or that another run has.
+    """Refuse an id that can't be a folder's name, or that is taken.
 
     Raises:
         StoreError: says what to do.
@@ -87,9 +87,9 @@ def docs_path(run_dir: Path, task: str) -> Path:
 
 
 def file_stem(task: str) -> str:
-    """A file name for any task name; two tasks never share one.
+    """A file name for any task name, unique to the task.
 
-    Plain names stay as they are. Others lose their odd characters and get a hash of the whole name.
+    Plain names are unchanged. Others lose their special characters and get a hash of the whole name.
     """
     safe = _UNSAFE.sub("_", task)[:_LONGEST_NAME]
     if safe == task and not task.startswith(".") and "--" not in task and task:
@@ -99,5 +99,5 @@ def file_stem(task: str) -> str:
 
 
 def literal_glob(path: Path) -> str:
-    """The path as a glob that matches only itself; DuckDB reads every path as a glob."""
+    """The path as a glob that matches only itself, because DuckDB reads every path as a glob."""
     return "".join(f"[{char}]" if char in "*?[" else char for char in str(path))

@@ -1,7 +1,7 @@
-"""Who writes to a run's folder: one process at a time, however many were started.
+"""The lock on a run's folder: only one process writes to it at a time.
 
-A POSIX lock on `journal/.lock`: the system gives it back when the process ends, `kill -9` included, and children don't
-inherit it. NFS has such locks too; where a share has none, nobody is refused and the caller goes by the manifest.
+It is a POSIX lock on `journal/.lock`: the system releases it when the process ends, also after `kill -9`, and children
+don't inherit it. NFS has such locks too; if a share has none, no process is refused and the manifest decides.
 """
 
 from __future__ import annotations
@@ -21,27 +21,30 @@ from typing import Any
 from evalharness.store import layout
 
 SILENT_S = 120.0
-"""A run on another machine whose folder has been quiet for so long isn't running any more."""
+"""A run on another machine whose folder has not changed for this long is not running any more."""
 _FLOCK = "hhqqi4x"
 """Linux's `struct flock`: type, whence, start, length, process."""
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 class Claim:
-    """The right to write to a run's folder. Nothing else in the process may open its file: closing that frees it."""
+    """The right to write to a run's folder.
+
+    Nothing else in the process may open its file, because closing it releases the lock.
+    """
 
     _own: dict[int, Path] = {}  # noqa: RUF012 (of the whole process)
-    """Descriptor -> run of the claims that this process has."""
+    """Descriptor -> run, for the claims of this process."""
 
     def __init__(self, descriptor: int, *, is_certain: bool) -> None:
         """Use `take`."""
         self._descriptor: int | None = descriptor
         self.is_certain = is_certain
-        """False where the file system has no locks: another process may hold the same claim."""
+        """False if the file system has no locks, so that another process may hold the same claim."""
 
     @classmethod
     def take(cls, run_dir: Path) -> Claim | None:
-        """The claim; None while another process has it.
+        """Take the claim; None while another process has it.
 
         Raises:
             OSError: the folder can't be written.
@@ -69,7 +72,7 @@ class Claim:
         return run_dir.resolve() in cls._own.values()
 
     def release(self) -> None:
-        """Let another process write; safe to call twice."""
+        """Release the claim; safe to call twice."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             self._own.pop(descriptor, None)
@@ -78,7 +81,7 @@ class Claim:
 
 
 def is_written(run_dir: Path, hardware: Mapping[str, Any]) -> bool:
-    """Whether the process of a run whose manifest says `running` may still be there; takes no lock and changes nothing.
+    """Whether the process of a run whose manifest says `running` may still be alive; takes no lock and changes nothing.
 
     Args:
         run_dir: its folder.
@@ -91,12 +94,12 @@ def is_written(run_dir: Path, hardware: Mapping[str, Any]) -> bool:
 
 
 def may_be_alive(run_dir: Path, hardware: Mapping[str, Any], *, is_free: bool) -> bool:
-    """Whether that process may still be there although no lock says so.
+    """Whether that process may still be alive although it has no lock.
 
     Args:
         run_dir: the run's folder.
         hardware: its manifest's, with `host` and `pid`.
-        is_free: the lock is certainly nobody's, as far as this machine can tell.
+        is_free: whether no process of this machine holds the lock.
     """
     pid = hardware.get("pid")
     if hardware.get("host") == socket.gethostname():
@@ -108,7 +111,7 @@ def may_be_alive(run_dir: Path, hardware: Mapping[str, Any], *, is_free: bool) -
 
 
 def _has_holder(run_dir: Path) -> bool | None:
-    """Whether another process has the claim; None where that can't be told."""
+    """Whether another process has the claim; None if that can't be determined."""
     if sys.platform != "linux":
         return None
     asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The runs of two models that belong together: one of each for every suite that both have."""
+"""The matching runs of two models: a pair for every suite that both have."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,40 +15,40 @@ from evalharness.store.select_runs import (
 
 
 class Side(NamedTuple):
-    """What a name stands for."""
+    """The runs that a name stands for."""
 
     name: str
     model: str
     runs: dict[str, Manifest]
     """Suite -> run."""
     is_run: bool
-    """The name is of one run, not of a model."""
+    """Whether the name is of one run, not of a model."""
 
     @property
     def label(self) -> str:
-        """A short name that tells it from others: the model, or the run's id where a run is meant."""
+        """A short unique name: the model, or the run's id if a run is meant."""
         return self.any_run.run_id if self.is_run else self.model
 
     @property
     def any_run(self) -> Manifest:
-        """One of its runs."""
+        """Any of its runs."""
         return next(iter(self.runs.values()))
 
 
 class Matched(NamedTuple):
-    """Two sides against each other."""
+    """Two sides, matched by suite."""
 
     pairs: list[tuple[Manifest, Manifest]]
-    """By suite."""
+    """Pairs by suite."""
     only_a: list[Manifest]
-    """Runs of suites that the other side hasn't run."""
+    """Runs of suites without a run on the other side."""
     only_b: list[Manifest]
 
 
 def find_side(
     results_dir: Path, runs: Sequence[Manifest], name: str, suite: str | None = None
 ) -> Side:
-    """The runs that a user means: one by its id (or how it begins, or `latest`), or a model's best of each suite.
+    """The runs that a user means: one by its id (or a prefix of it, or `latest`), or a model's best of each suite.
 
     Args:
         results_dir: folder that holds the runs.
@@ -81,7 +81,7 @@ def find_side(
 
 
 def match(a: Side, b: Side) -> Matched:
-    """The runs of both sides by suite. A run that is named decides its suite; two that are named are a pair."""
+    """Match the runs of both sides by suite. A named run decides the suite; two named runs are a pair."""
     if a.is_run and b.is_run:
         return Matched(
             [(run, other) for run in a.runs.values() for other in b.runs.values()], [], []
@@ -95,6 +95,6 @@ def match(a: Side, b: Side) -> Matched:
 
 
 def nothing_in_common(a: Side, b: Side) -> StoreError:
-    """The error of two sides without a pair."""
+    """The error for two sides without a pair."""
     has = "; ".join(f"{side.name}: {', '.join(side.runs)}" for side in (a, b))
     return StoreError(f"{a.name!r} and {b.name!r} have no suite in common ({has})")

@@ -1,8 +1,8 @@
-"""Scores of two runs, joined doc by doc: what paired statistics are computed from.
+"""Scores of two runs, joined doc by doc, for paired statistics.
 
 A doc is known by its hash; docs with the same content count one by one, in the dataset's order. Repeats of a doc are
-averaged. A doc without a score (failed, not finished, or only scored elsewhere) isn't dropped: it has the scores that
-are possible. Only the columns that are needed are read.
+averaged. A doc without a score (failed, not finished, or scored only in the other run) isn't dropped: it is given the
+range of possible scores. Only the columns that are needed are read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,25 +26,25 @@ from evalharness.store.sql import parquet_problem
 
 
 class Scored(NamedTuple):
-    """Which of a task's scores: one filter's and one metric's."""
+    """Which of a task's scores: those of one filter and one metric."""
 
     metric: str
     filter: str
 
 
 class Asked(NamedTuple):
-    """What of a task the two runs were asked."""
+    """What the two runs were asked of a task."""
 
     num_docs: tuple[int, int]
     repeats: tuple[int, int]
     """Samples per doc."""
     is_same: bool
-    """The same docs, as far as is known: one that only one run has is missing in the other. Else the docs that both were
-    asked are compared."""
+    """Whether both were asked the same docs, as far as is known: a doc in only one run is then missing in the other. If
+    not, the docs that both were asked are compared."""
 
 
 class Possible(NamedTuple):
-    """Scores that docs may have, on a scale from 0 to 1: a missing one may be anything."""
+    """Bounds of the docs' scores, on a scale from 0 to 1: a missing one may be anything."""
 
     low_a: npt.NDArray[np.float64]
     """(docs,) least mean over the repeats."""
@@ -62,21 +62,21 @@ class Pairs:
     """(docs,) mean over the repeats of each doc."""
     b: npt.NDArray[np.float64]
     clusters: npt.NDArray[np.int64] | None
-    """(docs,) the source of each; None where neither run declares any."""
+    """(docs,) the source of each; None if neither run declares any."""
     possible: Possible
-    """Of all docs, those without a score in one or both included."""
+    """Bounds of all docs, including those without a score in one or both."""
     num_only_a: int
-    """Docs with a score in a and none in b: not in its data, failed there, or not finished."""
+    """Docs with a score in a but not in b: not in its data, failed, or not finished."""
     num_only_b: int
     num_neither: int
-    """Docs that were asked and have a score in none."""
+    """Docs that were asked and have a score in neither."""
     num_other: int
     """Docs with another content in b than in a, at the same place: they are neither paired nor missing."""
     mean_a: float
     """Over all of a's scored docs, paired or not; NaN without any."""
     mean_b: float
     is_share: bool
-    """All scores that were seen lie between 0 and 1."""
+    """Whether all scores are between 0 and 1."""
 
     @property
     def missing_a(self) -> float:
@@ -90,15 +90,15 @@ class Pairs:
 
 
 class Common(NamedTuple):
-    """How far two runs were asked the same docs of a task."""
+    """How many docs of a task two runs have in common."""
 
     num_common: int
     num_other: int
-    """Places at which each has a doc that the other was not asked."""
+    """Positions at which each has a doc that the other was not asked."""
 
 
 class DocChange(NamedTuple):
-    """A doc that one run scores otherwise than the other."""
+    """A doc whose score differs between the runs."""
 
     task: str
     doc_id: int
@@ -136,7 +136,7 @@ def load_pairs(
         run_a: folder of the first run.
         run_b: of the second.
         tasks: task -> the score that is compared.
-        asked: task -> what of it the runs were asked; of others, what they hold.
+        asked: task -> what the runs were asked of it; for other tasks, what they hold.
 
     Returns:
         task -> its pairs, and the sample files that are damaged, whose tasks are left out.
@@ -155,7 +155,7 @@ def load_pairs(
         for scored, names in of_score.items():
             try:
                 found.update(_load(connection, run_a, run_b, names, scored, asked or {}))
-            except duckdb.Error:  # each by itself: only tasks whose files are damaged are lost
+            except duckdb.Error:  # one by one, so that only tasks with damaged files are lost
                 for name in names:
                     try:
                         found.update(_load(connection, run_a, run_b, [name], scored, asked or {}))
@@ -165,7 +165,7 @@ def load_pairs(
 
 
 def load_common(run_a: Path, run_b: Path, tasks: Iterable[str]) -> dict[str, Common]:
-    """How many docs of each task two runs have in common; a task whose samples one lacks, or can't be read, is left out."""
+    """How many docs of each task two runs have in common; tasks whose samples are missing or damaged in one are left out."""
     found = {}
     with cursor() as connection:
         for task in tasks:
@@ -270,7 +270,7 @@ def _load(
     scored: Scored,
     asked: Mapping[str, Asked],
 ) -> dict[str, Pairs]:
-    """The pairs of tasks that are scored alike: one query, not one each."""
+    """The pairs of tasks with the same metric and filter, in one query."""
     files = [[layout.samples_path(run_dir, task) for task in tasks] for run_dir in (run_a, run_b)]
     query = _with_files(_JOIN.format(a=_samples(), b=_samples()), files)
     found = connection.execute(query, {**scored._asdict(), "tasks": list(tasks)}).fetchnumpy()
@@ -287,10 +287,10 @@ _Table = Mapping[str, npt.NDArray[np.float64]]
 
 
 def _pairs(docs: _Table, asked: Asked | None) -> Pairs:
-    """The pairs of one task; the columns are those of `_JOIN`, NaN where a run hasn't the doc."""
+    """The pairs of one task, from the columns of `_JOIN`, with NaN if a run doesn't have the doc."""
     in_a, in_b = np.isfinite(docs["num_a"]), np.isfinite(docs["num_b"])
     has_a, has_b = docs["num_a"] > 0, docs["num_b"] > 0
-    # A metric may be there for some docs only: without a score, and without a failure, in both, it isn't missing.
+    # A metric may exist for some docs only: without a score and without a failure in both runs, it isn't missing.
     counts = has_a | has_b | (docs["failed"] > 0)
     other = np.intersect1d(docs["id_a"][~in_b], docs["id_b"][~in_a])
     is_other = (~in_b & np.isin(docs["id_a"], other)) | (~in_a & np.isin(docs["id_b"], other))
@@ -299,7 +299,7 @@ def _pairs(docs: _Table, asked: Asked | None) -> Pairs:
     if asked is not None and asked.is_same:
         num_more = max(0, max(asked.num_docs) - len(counts) + len(other))
     elif asked is not None:
-        # What a run was not asked isn't missing in it; what it didn't get to is.
+        # Docs that a run was not asked aren't missing in it; docs that it didn't reach are.
         counts &= in_a | (in_a.sum() < asked.num_docs[0])
         counts &= in_b | (in_b.sum() < asked.num_docs[1])
     both = has_a & has_b
@@ -328,11 +328,11 @@ def _pairs(docs: _Table, asked: Asked | None) -> Pairs:
 def _ends(
     means: npt.NDArray[np.float64], nums: npt.NDArray[np.float64], repeats: int, num_more: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The least and the greatest mean of docs of which `nums` of `repeats` samples are scored, the others from 0 to 1."""
+    """The lowest and highest mean of docs of which `nums` of `repeats` samples are scored and the others are from 0 to 1."""
     num = np.append(np.nan_to_num(nums), np.zeros(num_more))
     mean = np.append(np.where(nums > 0, means, 0.0), np.zeros(num_more))
     of = np.maximum(num, repeats)
-    # Of a doc with all its scores both ends are its mean itself, unrounded.
+    # For a doc with all its scores, both ends are exactly its mean.
     low = np.where(num == of, mean, mean * num / of)
     return low, np.where(num == of, mean, low + (of - num) / of)
 
@@ -360,10 +360,10 @@ def _floats(values: Any) -> npt.NDArray[np.float64]:
 
 
 def _codes(sources: npt.NDArray[np.float64]) -> npt.NDArray[np.int64] | None:
-    """The sources as whole numbers; a doc that declares none is its own."""
+    """The sources as integers; a doc without one is its own source."""
     codes = sources.copy()
     missing = np.isnan(codes)
     if missing.all():
         return None
-    codes[missing] = -np.arange(missing.sum())  # those that are declared count from 1
+    codes[missing] = -np.arange(missing.sum())  # declared sources count from 1
     return codes.astype(np.int64)

@@ -1,7 +1,7 @@
-"""What of the store may go, and how it goes.
+"""Finds what can be deleted from the store, and deletes it.
 
-A run that another process writes to stays. A run that goes is renamed to a hidden name before anything of it is removed: a
-crash leaves a whole run, or none and a hidden folder that the next `prune` clears away.
+A run that another process is writing to is kept. A run is renamed to a hidden name before anything of it is removed: a
+crash leaves either a whole run, or a hidden folder that the next `prune` removes.
 """
 
 from __future__ import annotations
@@ -25,48 +25,48 @@ from evalharness.store.select_runs import best_run
 _PRUNED = ".pruned"
 _LEFTOVER_S = 3600
 _HIDDEN = re.compile(r"\..+\.(?:(\d+)\.tmp|pruned)")
-"""What a killed process left: `.<run>.<pid>.tmp` of one that was being made, `.<run>.pruned` of one that was going."""
+"""Remains of killed processes: `.<run>.<pid>.tmp` of a run being made, `.<run>.pruned` of a run being deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
-    """Which runs may go."""
+    """Which runs can be deleted."""
 
     superseded: bool = False
-    """A newer complete run of the same model and identity is there."""
+    """Those with a newer complete run of the same model and identity."""
     failed: bool = False
     before: date | None = None
-    """Started before this day."""
+    """Those started before this day."""
     keep: int | None = None
-    """All but so many latest ones of each model, suite, version and strategy."""
+    """All but this many of the latest of each model, suite, version and strategy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Something that may go."""
+    """Something that can be deleted."""
 
     path: Path
     """A run's folder, or its journal."""
     run: Manifest | None
-    """None for what a killed process left."""
+    """None for remains of a killed process."""
     why: str
     num_bytes: int
 
     @property
     def is_journal(self) -> bool:
-        """Only the journal goes."""
+        """Whether only the journal is deleted."""
         return self.path.name == layout.JOURNAL
 
 
 def prunable_runs(
     results_dir: Path, runs: Sequence[Manifest], criteria: Criteria
 ) -> list[Candidate]:
-    """The runs that meet a criterion, in the order given; those that are being written to are left out.
+    """The runs that meet a criterion, in the order given, without those being written to.
 
     Args:
         results_dir: folder that holds them.
         runs: all of them, newest first.
-        criteria: any of which is enough.
+        criteria: a run has to meet any of them.
     """
     found = []
     seen: dict[tuple[str, ...], int] = {}
@@ -78,7 +78,7 @@ def prunable_runs(
         if run.status == "complete":
             seen[key] = place
         if run.run_id in best:
-            place = 0  # the run that speaks for the model is never one too many
+            place = 0  # the best run of a model is never superseded
         why = ", ".join(_reasons(run, criteria, place, newest.get((run.model, run.identity))))
         if run.status == "complete" and run.identity:
             newest.setdefault((run.model, run.identity), run.run_id)
@@ -100,7 +100,7 @@ def _speaking(runs: Sequence[Manifest]) -> set[str]:
 
 
 def prunable_journals(results_dir: Path, runs: Sequence[Manifest]) -> list[Candidate]:
-    """The journals of complete runs: what is lost with them is the reuse of their responses."""
+    """The journals of complete runs; without them their responses can't be reused."""
     folders = [(run, results_dir / run.run_id) for run in runs if run.status == "complete"]
     return [
         Candidate(path=folder / layout.JOURNAL, run=run, why="journal", num_bytes=num_bytes)
@@ -123,7 +123,7 @@ def leftovers(results_dir: Path) -> list[Candidate]:
 
 
 def remove(candidate: Candidate) -> bool:
-    """Remove it; False where another process began to write to the run.
+    """Remove it; False if another process began to write to the run.
 
     Raises:
         WriteError: the folder can't be written.
@@ -159,21 +159,21 @@ def _reasons(run: Manifest, criteria: Criteria, place: int, newer: str | None) -
 
 
 def _remove_journal(folder: Path) -> None:
-    """The list of checksums forgets the files first: at no moment does it name one that isn't there."""
+    """Remove the files from the list of checksums first, so that it never lists a missing one."""
     checksums.forget(folder, lambda name: name.startswith(f"{layout.JOURNAL}/"))
     for path in _journal_files(folder):
         path.unlink()
 
 
 def _journal_files(folder: Path) -> list[Path]:
-    """The journal's files without the lock, which others may wait for."""
+    """The journal's files, without the lock, which other processes may wait for."""
     return [p for p in sorted((folder / layout.JOURNAL).glob("*")) if not p.name.startswith(".")]
 
 
 @contextlib.contextmanager
 def _claimed(folder: Path, run: Manifest) -> Iterator[bool]:
-    """Whether the run is ours alone for the block."""
-    if not (folder / layout.JOURNAL).is_dir():  # without a journal nobody can write
+    """Whether this process alone holds the run during the block."""
+    if not (folder / layout.JOURNAL).is_dir():  # without a journal no process can write
         yield True
         return
     claim = Claim.take(folder)
@@ -196,7 +196,7 @@ def _is_busy(folder: Path, run: Manifest) -> bool:
 
 
 def _is_being_made(hidden: Path) -> bool:
-    """Making a run takes well under a second; its process may be on another machine."""
+    """Whether it is young: making a run takes well under a second, but its process may be on another machine."""
     return time.time() - hidden.stat().st_mtime < _LEFTOVER_S
 
 

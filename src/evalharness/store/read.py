@@ -43,14 +43,14 @@ _MOST_SHOWN = 5
 _WITH_HEAD = (2, SCHEMA_VERSION)
 """Schema versions whose manifests begin as `_HEAD` says."""
 _HEAD = re.compile(rb'\{\s*"schema_version": (\d+),\s*"run_id": "([^"\\]+)"')
-"""How `manifest.json` begins."""
+"""Prefix of `manifest.json`."""
 _HEAD_BYTES = 512
 _OF_A_RUN = (layout.METRICS, layout.SAMPLES, layout.JOURNAL, layout.CHECKSUMS)
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """All that is read is kept: the garbage collector would only go through it, again and again."""
+    """Pause the garbage collector, which would only walk through everything that is read, again and again."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -61,15 +61,15 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def told_once() -> Iterator[None]:
-    """What is read several times is warned of once."""
-    told: set[str] = set()
+def warn_once() -> Iterator[None]:
+    """Warn only once of what is read several times."""
+    warned: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        is_told = message in told
-        told.add(message)
-        return not is_told
+        is_known = message in warned
+        warned.add(message)
+        return not is_known
 
     logger.addFilter(is_new)
     try:
@@ -80,13 +80,13 @@ def told_once() -> Iterator[None]:
 
 @_uncollected()
 def list_runs(results_dir: Path) -> list[Manifest]:
-    """All runs, newest first. What can't be read is logged as a warning and left out."""
+    """All runs, newest first. Runs that can't be read are left out with a warning in the log."""
     runs = [run for name in run_names(results_dir) if (run := _try_load(results_dir / name))]
     return sorted(runs, key=lambda run: (run.started_at, run.run_id), reverse=True)
 
 
 def run_names(results_dir: Path) -> list[str]:
-    """Names of the folders that hold a run, unread; empty when there is no results_dir.
+    """Names of the folders that hold a run, without reading them; empty if there is no results_dir.
 
     Raises:
         StoreError: results_dir is a file or may not be read.
@@ -105,9 +105,9 @@ def run_names(results_dir: Path) -> list[str]:
 
 
 def run_versions(results_dir: Path) -> dict[str, int]:
-    """Run -> the schema version of its files, of all that `list_runs` gives, in no order.
+    """Run -> the schema version of its files, for all runs of `list_runs`, in no order.
 
-    Looks at how a manifest begins and at the rest only where it begins otherwise: as much as reading Parquet files needs.
+    Reads only a manifest's prefix, or all of it if the prefix is unusual: enough for reading Parquet files.
 
     Raises:
         StoreError: results_dir is a file or may not be read.
@@ -130,7 +130,7 @@ def _version(run_dir: Path) -> int | None:
 
 
 def half_copied(results_dir: Path) -> list[str]:
-    """Names of the folders that hold a run's files but no manifest: a copy that was cut off, or one that is going on."""
+    """Names of the folders that hold a run's files but no manifest: a copy that was cut off or is in progress."""
     if not results_dir.is_dir():
         return []
     folders = sorted(p for p in results_dir.iterdir() if layout.is_run_id(p.name) and p.is_dir())
@@ -138,7 +138,7 @@ def half_copied(results_dir: Path) -> list[str]:
         folder.name
         for folder in folders
         if any((folder / name).exists() for name in _OF_A_RUN)
-        # Looked at last: a run that has just appeared has it.
+        # Checked last, so that a run that has just appeared has it.
         and not (folder / layout.MANIFEST).is_file()
     ]
 
@@ -158,7 +158,7 @@ def load_manifest(run_dir: Path) -> Manifest:
         raise StoreError(f"{str(path)!r} is {e}") from e
     except ValueError as e:
         raise StoreError(
-            f"{str(path)!r} is damaged: {e}; put a copy of it back; `evalharness results verify {run_dir.name}` checks "
+            f"{str(path)!r} is damaged: {e}; restore it from a copy; `evalharness results verify {run_dir.name}` checks "
             "the run's other files"
         ) from e
     if manifest.run_id != run_dir.name:
@@ -170,7 +170,7 @@ def load_manifest(run_dir: Path) -> Manifest:
 
 
 def as_seen(results_dir: Path, run: Manifest) -> Manifest:
-    """The run with the status that a reader has to know: `interrupted` where it says `running` and its process is gone."""
+    """The run with its true status: `interrupted` if it says `running` but its process is gone."""
     if run.status != "running" or is_written(results_dir / run.run_id, run.hardware):
         return run
     why = f"its process is gone; `evalharness resume {run.run_id}` continues it"
@@ -178,7 +178,7 @@ def as_seen(results_dir: Path, run: Manifest) -> Manifest:
 
 
 def find_run(results_dir: Path, name: str) -> Manifest:
-    """The run that a user means: a run id, `latest`, a model (its latest run), or how one run id begins.
+    """The run that a user means: a run id, `latest`, a model (its latest run), or the prefix of one run id.
 
     Raises:
         StoreError: none, several, or damaged.
@@ -207,7 +207,7 @@ def find_run(results_dir: Path, name: str) -> Manifest:
 
 
 def load_metrics(run_dir: Path) -> list[MetricRecord]:
-    """The run's metrics, in the order in which they were written; empty while none are.
+    """The run's metrics, in the order in which they were written; empty if there are none yet.
 
     Raises:
         StoreError: the file is damaged.
@@ -220,14 +220,14 @@ class MainMetrics(NamedTuple):
     """The main metrics of many runs."""
 
     of_run: dict[str, list[MetricRecord]]
-    """Run -> its metrics, in the order in which they were written; a run without any isn't in it."""
+    """Run -> its metrics, in the order in which they were written, without runs that have none."""
     damaged: list[str]
     """Runs whose metrics can't be read."""
 
 
 @_uncollected()
 def load_main_metrics(results_dir: Path, run_ids: Sequence[str]) -> MainMetrics:
-    """The main metrics of these runs, read together: one query for all files, not one each."""
+    """The main metrics of these runs, read with one query for all files."""
     from evalharness.store.duckdb_session import cursor
 
     paths = [results_dir / run_id / layout.METRICS for run_id in run_ids]
@@ -242,7 +242,7 @@ def load_main_metrics(results_dir: Path, run_ids: Sequence[str]) -> MainMetrics:
 def _add_main_metrics(
     connection: "duckdb.DuckDBPyConnection", paths: Sequence[Path], found: MainMetrics
 ) -> None:
-    """Where a file is damaged, all of a query is lost: the halves are read by themselves, down to that file."""
+    """A damaged file fails the whole query, so the halves are read separately, down to that file."""
     import duckdb
 
     if not paths:
@@ -269,7 +269,7 @@ def _add_main_metrics(
 
 
 def load_curves(run_dir: Path) -> list[CurvePoint]:
-    """The curves of the run's strategy, in the order in which they were written; empty when there are none.
+    """The curves of the run's strategy, in the order in which they were written; empty if there are none.
 
     Raises:
         StoreError: the file is damaged.
@@ -282,7 +282,7 @@ def load_curves(run_dir: Path) -> list[CurvePoint]:
 
 
 def _read_table(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """A file's rows without the run's own columns; none when there is no file."""
+    """A file's rows without the run's own columns; none if there is no file."""
     import duckdb  # starts 0.1 s sooner than pyarrow, which needs numpy
 
     from evalharness.store.duckdb_session import cursor
@@ -303,7 +303,7 @@ def _read_table(path: Path, columns: Sequence[Column]) -> list[dict[str, Any]]:
 
 
 def _selected(columns: Sequence[Column]) -> str:
-    """The columns, with the types that they have to have: a file of another writer's is damaged, or read as ours."""
+    """The columns, cast to their types, so that a file of another writer fails or is read like ours."""
     return ", ".join(f'CAST("{column.name}" AS {column.type})' for column in columns)
 
 
@@ -345,7 +345,7 @@ def iter_samples(run_dir: Path, task: str) -> Iterator[SampleRecord]:
 
 
 def iter_docs(run_dir: Path, task: str) -> Iterator[DocRecord]:
-    """The docs that were asked of a task whose code made them; none of other tasks, and of runs that kept none.
+    """The docs that a task's code made and that were asked; none for other tasks, and for runs that stored none.
 
     Raises:
         StoreError: the file is damaged.
@@ -404,6 +404,6 @@ def _require_whole(path: Path) -> None:
 def _damaged(path: Path, error: Exception | str) -> StoreError:
     run_id = path.parents[not (path.parent / layout.MANIFEST).is_file()].name
     return StoreError(
-        f"{str(path)!r} is damaged: {json.dumps(str(error).splitlines()[0])}; put a copy of it back, or run the same again, "
+        f"{str(path)!r} is damaged: {json.dumps(str(error).splitlines()[0])}; restore it from a copy, or repeat the run, "
         f"which reuses the answers in the run's journal; `evalharness results verify {run_id}` checks its other files"
     )

@@ -34,22 +34,22 @@ class SampleRecord:
     repeat: int
     filter: str
     prompt: str
-    """The context as text, chat template applied."""
+    """The context as text, with the chat template applied."""
     target: str
     response: str
-    """Generated text, or as JSON `[logprob, is_greedy]` of each continuation: enough to score the sample again."""
+    """Generated text, or `[logprob, is_greedy]` of each continuation as JSON: enough to score the sample again."""
     thinking: str | None
     answer: str
     """What the task's filter extracted."""
     scores: dict[str, float]
-    """Metric name -> this sample's score (a pair of numbers as `metric[0]`, `metric[1]`); empty when the sample failed."""
+    """Metric name -> this sample's score (a pair of numbers as `metric[0]`, `metric[1]`); empty if the sample failed."""
     finish_reason: str
     """stop | length | unclosed (thinking that never ended) | score | error | unknown (imported)"""
     num_prompt_tokens: int
     num_generated_tokens: int
     latency_s: float
     error: str | None
-    """`kind: message` of the failure, None when all went well."""
+    """`kind: message` of the failure; None without one."""
     is_main: bool = True
     """The filter of the task's main metric: one row per doc x repeat."""
     cluster: str | None = None
@@ -63,41 +63,41 @@ class SampleRecord:
 
 
 class DocRecord(NamedTuple):
-    """A doc that was asked, as stored in `docs/<task>.parquet` where a task's own code made it."""
+    """A doc that was asked, as stored in `docs/<task>.parquet` if a task's own code made it."""
 
     doc_id: int
     doc_hash: str
     doc: str
-    """As JSON."""
+    """The doc as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRecord:
-    """One turn of a trajectory, as stored in `turns/<task>.parquet`: all that was said and answered for a sample."""
+    """One turn of a trajectory, as stored in `turns/<task>.parquet`: all messages and answers of a sample."""
 
     task: str
     doc_id: int
     doc_hash: str
     repeat: int
     turn: int
-    """0 and up, in the order in which a sample's turns were answered."""
+    """From 0, in the order in which a sample's turns were answered."""
     arm: str
-    """The strategy's procedure that the turn belongs to; empty where there is only one."""
+    """The strategy's procedure that the turn belongs to; empty if there is only one."""
     step: int
     """Round, draw or token budget."""
     purpose: str
     """answer | critique | verify | think, or a task's own word"""
     message: str
-    """What was said to the model in this turn; empty for the task's own prompt, which is in the samples."""
+    """The message to the model in this turn; empty for the task's own prompt, which is in the samples."""
     text: str
-    """What it answered, without its thinking."""
+    """Its answer, without its thinking."""
     thinking: str | None
     answer: str | None
-    """What the task's filter extracted; None where nothing was, or where the turn is not an answer."""
+    """What the task's filter extracted; None if it found nothing, or if the turn is not an answer."""
     score: float | None
-    """Of the task's main metric; None where the turn is not an answer."""
+    """Score on the task's main metric; None if the turn is not an answer."""
     p_yes: float | None
-    """The model's probability of yes, where it was asked a yes-or-no question."""
+    """The model's probability of yes, if it was asked a yes-or-no question."""
     token_ids: tuple[int, ...]
     """Generated."""
     num_prompt_tokens: int
@@ -112,21 +112,21 @@ class TurnRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One scored answer of a trajectory: what a strategy's curve is computed from."""
+    """One scored answer of a trajectory, from which a strategy's curve is computed."""
 
     doc_id: int
     repeat: int
-    """0 but for strategy=repeats."""
+    """0 except for strategy=repeats."""
     arm: str
     """Which of the strategy's procedures made it."""
     step: int
     """Round, draw or token budget."""
     answer: str | None
-    """Extracted by the task's filter; None when there is none."""
+    """Extracted by the task's filter; None if there is none."""
     score: float
     """Of the task's main metric."""
     num_tokens: int
-    """Generated for this answer and all that led to it."""
+    """Tokens generated for this answer and all turns before it."""
     p_yes: float | None = None
     """The model's own probability that it is right."""
 
@@ -147,15 +147,15 @@ class CurvePoint:
     n: int
     """Docs."""
     num_tokens: float
-    """Generated per doc to get there, on average."""
+    """Mean tokens generated per doc up to this point."""
     gained: int | None = None
-    """Docs wrong at the arm's first point and right here; None at the first and where scores aren't 0 or 1."""
+    """Docs wrong at the arm's first point and right here; None at the first, and if scores aren't 0 or 1."""
     lost: int | None = None
-    """Right there and wrong here."""
+    """Docs right at the first point and wrong here."""
     p_value: float | None = None
-    """Of no change since the first point: exact McNemar."""
+    """p of no change since the first point: exact McNemar."""
     gained_step: int | None = None
-    """The same against the point before."""
+    """The same, compared with the point before."""
     lost_step: int | None = None
     p_value_step: float | None = None
 
@@ -166,16 +166,16 @@ class MetricRecord:
 
     task: str
     group: str
-    """The lm-eval group or tag the suite named, or the task itself."""
+    """The lm-eval group or tag that the suite names, or the task itself."""
     metric: str
     filter: str
     value: float
     """NaN when n is 0."""
     ci_low: float
-    """95 %; over random docs, for the score that all docs would give (`analysis.finite`)."""
+    """95 % interval; over random docs, for the score over all docs (`stats.finite`)."""
     ci_high: float
     stderr: float
-    """Of the docs as draws of all there could be, as lm-eval's; never narrowed."""
+    """Standard error with the docs as a sample of all possible ones, as in lm-eval; never narrowed."""
     n: int
     """Samples scored (docs when a task repeats)."""
     higher_is_better: bool
@@ -184,7 +184,7 @@ class MetricRecord:
 
 
 MAX_REASONS = 5
-"""Different reasons of failed samples that a task's summary keeps."""
+"""Most different reasons of failed samples that a task's summary keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +209,7 @@ class TaskSummary:
     num_cached_tokens: int
     num_generated_tokens: int
     wall_s: float
-    """From the task's first request sent to its last answer."""
+    """Seconds from the task's first request to its last answer."""
     dataset: str
     """Hub id (or path) and configuration."""
     dataset_fingerprint: str
@@ -218,58 +218,58 @@ class TaskSummary:
     status: str
     """complete | partial | failed"""
     request_hash: str = ""
-    """sha256 of the part of the task's configuration that its requests follow from."""
+    """sha256 of the part of the task's configuration that determines its requests."""
     num_reused: int = 0
-    """Samples whose responses were there already; their tokens aren't in the counts above."""
+    """Samples whose responses were reused; their tokens aren't in the counts above."""
     num_unclosed_thinking: int = 0
-    """Answers that never came, because the thinking before them didn't end; counted as truncated and empty too."""
+    """Missing answers, because the thinking before them didn't end; counted as truncated and empty too."""
     num_split_tokens: int = 0
-    """Choices that were encoded by themselves, because a token would have spanned context and choice."""
+    """Choices that were encoded separately, because a token would have spanned context and choice."""
     num_own_fewshots: int = 0
-    """Samples whose doc stood among its own few-shots, answer included."""
+    """Samples whose doc was among its own few-shots, with its answer."""
     num_without_gold: int = 0
-    """Samples of whose doc the right choice is none of the choices."""
+    """Samples whose right answer is none of the choices."""
     num_cut_prompts: int = 0
     """Samples whose prompt lost its oldest tokens to fit the context (`run.truncation=left`)."""
     num_doubled_bos: int = 0
-    """Samples whose prompt has more BOS tokens than one, or than one for every turn where the template writes them so."""
+    """Samples whose prompt has more than one BOS token (or more than one per turn, if the template writes one per turn)."""
     num_without_system: int = 0
     """Samples whose system text was left out, because the chat template takes none."""
     energy_j: float | None = None
-    """The task's share, by samples in flight, of what the GPUs drew; null where it wasn't measured. The tasks' shares are
-    the run's energy less that of loading."""
+    """The task's share of the GPUs' energy, by samples in flight; null if not measured. The tasks' shares add up to the
+    run's energy without loading."""
     peak_gpu_memory_gib: float | None = None
-    """Of the GPUs used together, while the task ran."""
+    """Peak over the GPUs used together, while the task ran."""
     cost_usd: float | None = None
-    """Its share of the run's; null without a price."""
+    """Its share of the run's cost; null without a price."""
     strategy: str = "single"
     """How requests became answers; a run's strategy applies to its generative tasks only."""
     sampling: str = ""
-    """How its answers were drawn (`tasks.sampling.sampling_words`); empty where it generates none, and where it wasn't kept."""
+    """How its answers were drawn (`tasks.sampling.sampling_words`); empty if it generates none, or if that wasn't stored."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why samples failed -> how many, the most frequent first; at most `MAX_REASONS`."""
     bound_low: float | None = None
-    """The score if all answers that were cut or are empty scored 0, where they are more than 1 %; null for fewer, and for a
-    metric that isn't a mean of values from 0 to 1."""
+    """The score if all answers that were cut or are empty scored 0, if they are more than 1 %; null for fewer, and for
+    a metric that isn't a mean of values from 0 to 1."""
     bound_high: float | None = None
-    """And if all of them scored 1."""
+    """The score if all of them scored 1."""
     remarks: tuple[str, ...] = ()
-    """What a reader has to know before quoting the task's score, a sentence each; shown under every table of it."""
+    """Remarks on the task's score, a sentence each; shown under every table of it."""
     limit_from: str = "first"
-    """first | random: which docs were taken where there are more; first in runs of versions that knew no other."""
+    """first | random: which docs were taken if there are more; first in runs of old versions."""
     limit_seed: int | None = None
-    """Of random docs; None otherwise."""
+    """Seed of random docs; None otherwise."""
     stratified_by: str = ""
-    """Field or template of the categories that each gave random docs by its share; empty for none."""
+    """Field or template of the categories from which random docs were drawn in proportion; empty for none."""
 
     @property
     def is_limited(self) -> bool:
-        """It ran on fewer docs than there are."""
+        """Whether it ran on fewer docs than there are."""
         return self.num_docs < self.num_docs_available
 
     @property
     def subset(self) -> str:
-        """Which docs: `first 50` | `random 50, seed 0`; empty for all. Runs of other subsets asked other docs."""
+        """Which docs: `first 50` | `random 50, seed 0`; empty for all."""
         if not self.is_limited:
             return ""
         seed = "" if self.limit_seed is None else f", seed {self.limit_seed}"
@@ -277,7 +277,7 @@ class TaskSummary:
 
     @property
     def tokens_per_s(self) -> float:
-        """Prompt and generated tokens per second of wall time; NaN when nothing ran."""
+        """Prompt and generated tokens per second of wall time; NaN if nothing ran."""
         total = self.num_prompt_tokens + self.num_generated_tokens
         return total / self.wall_s if self.wall_s > 0 else float("nan")
 
@@ -294,7 +294,7 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
     run_id: str
     status: str
-    """running | complete | partial | failed; readers are shown `interrupted` for a run whose process is gone
+    """running | complete | partial | failed; shown as `interrupted` if the run's process is gone
     (`store.read.as_seen`)"""
     model: str
     suite: str
@@ -304,7 +304,7 @@ class Manifest:
     finished_at: str | None = None
     wall_s: float | None = None
     load_s: float | None = None
-    """Engine loading."""
+    """Seconds for loading the engine."""
     reason: str | None = None
     """Why a run is partial or failed."""
     config: dict[str, Any] = field(default_factory=dict)
@@ -317,36 +317,36 @@ class Manifest:
     seeds: dict[str, int] = field(default_factory=dict)
     tasks: tuple[TaskSummary, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
-    """Names of the suite that couldn't be loaded -> why; the run is partial then."""
+    """Tasks of the suite that couldn't be loaded -> why; the run is then partial."""
     groups: dict[str, list[str]] = field(default_factory=dict)
-    """Groups within the suite's groups that have a score of their own -> the tasks below them, however deep."""
+    """Groups within the suite's groups that have their own score -> the tasks below them, at any depth."""
     identity: str = ""
-    """sha256 of all that the run's numbers depend on; two runs that share it are the same experiment."""
+    """sha256 of everything the run's numbers depend on; two runs with the same one are the same experiment."""
     num_starts: int = 1
-    """1 and one for each time the run was continued."""
+    """How often the run was started: 1 plus the times it was continued."""
     template_date: str | None = None
-    """ISO date that the chat template wrote into the prompts as today's; null where it writes none."""
+    """ISO date that the chat template wrote into the prompts as today's; null if it writes none."""
     remarks: tuple[str, ...] = ()
-    """What a reader has to know of the whole run, a sentence each; shown under its table."""
+    """Remarks on the whole run, a sentence each; shown under its table."""
     rescored_from: str | None = None
-    """The run whose responses were scored again for this one."""
+    """The run whose responses were scored again for this run."""
     serve_s: float | None = None
     """Seconds of the last start in which the engine was up and had requests to answer."""
     num_gpus: int = 0
     """GPUs that the engine used; 0 on a CPU and for an endpoint."""
     energy_j: float | None = None
-    """What they drew from loading to the last answer (of the last start); null where it wasn't measured."""
+    """Energy that they used from loading to the last answer (of the last start); null if not measured."""
     load_energy_j: float | None = None
     """The part of it before the first request."""
     peak_gpu_memory_gib: float | None = None
-    """Of the GPUs together, by whatever process."""
+    """Peak over the GPUs together, by any process."""
     cost_usd: float | None = None
     """GPUs x hours x `cost.usd_per_gpu_hour`, for the same time; null without a price."""
 
     @property
     def is_fake(self) -> bool:
-        """Its answers are made up, by the fake engine or by lm-eval's `dummy` model: it never stands for a model."""
-        # Before its engine answers, a run has only what was asked for; an import has lm-eval's `model` as its backend.
+        """Whether its answers are made up, by the fake engine or by lm-eval's `dummy` model: it never represents a model."""
+        # Before its engine is loaded, a run has only the configured engine; an import has lm-eval's `model` as its backend.
         engine = self.engine or self.config.get("engine") or {}
         return engine.get("kind") == "fake" or engine.get("backend") in ("fake", "dummy")
 
@@ -367,11 +367,11 @@ class Manifest:
 
     @property
     def strategy(self) -> str:
-        """The one that was asked for; `TaskSummary.strategy` says which tasks it could be applied to."""
+        """The configured strategy; `TaskSummary.strategy` says which tasks it was applied to."""
         return str(self.config.get("strategy", {}).get("kind", "single"))
 
     @property
     def tokens_per_s(self) -> float:
-        """Prompt and generated tokens of all tasks per second of `serve_s`; NaN when nothing ran."""
+        """Prompt and generated tokens of all tasks per second of `serve_s`; NaN if nothing ran."""
         total = sum(task.num_prompt_tokens + task.num_generated_tokens for task in self.tasks)
         return total / self.serve_s if total and self.serve_s else float("nan")

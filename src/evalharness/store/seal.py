@@ -1,10 +1,10 @@
-"""A Parquet file's own checksum: whatever byte of it changes is noticed before anything of it is read as data.
+"""A Parquet file's own checksum: a change of any byte is detected before the file is read as data.
 
 Parquet's page checksums don't cover the footer, and DuckDB doesn't check them. So the footer's key-value metadata has
 `evalharness.crc32`: 8 hexadecimal digits, the CRC-32 of the whole file with zeros in their place. A file without it was
-written by an older version, or by another program in place of ours: where the run has ended its sha256 has to be the one on
-the run's list (`store.checksums`), which `results verify` compares of all files. Without a list, as in runs that go on, it
-is read unchecked but for what pages tell.
+written by an older version or by another program: if the run has ended, its sha256 must be that on the run's list
+(`store.checksums`), which `results verify` compares for all files. Without a list, as in unfinished runs, only the
+pages' checksums are checked.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def seal(path: Path) -> None:
 
 
 def problem(path: Path) -> str | None:
-    """Why the file isn't what was written, in one line; None when it is, or when there is no checksum of it.
+    """Why the file isn't what was written, in one line; None if it is, or if it has no checksum.
 
-    A file that was whole is not read again by this process as long as it doesn't change.
+    An intact file is not read again by this process as long as it doesn't change.
     """
     try:
         stat = path.stat()
@@ -60,7 +60,7 @@ def problem(path: Path) -> str | None:
 
 
 def damaged(paths: Iterable[Path]) -> list[Path]:
-    """Those that aren't what was written; of large ones several are read at a time."""
+    """Files that aren't what was written; several large ones are read at a time."""
     known = list(paths)
     large = [path for path in known if _size(path) > _AT_ONCE]
     if len(large) > 1:
@@ -77,12 +77,12 @@ def _size(path: Path) -> int:
 
 
 class _Damaged(Exception):  # noqa: N818 (nobody sees it)
-    """The file isn't what was written."""
+    """Raised if the file isn't what was written."""
 
 
 @lru_cache(maxsize=100_000)
 def _check(path: Path, size: int, *_version: int) -> None:
-    """Raises what is wrong: only whole files are remembered."""
+    """Raise what is wrong, so that only intact files are remembered."""
     with path.open("rb") as opened:
         file = BytesIO(opened.read()) if size <= _AT_ONCE else opened
         place = _place(file)
@@ -96,7 +96,7 @@ def _check(path: Path, size: int, *_version: int) -> None:
 
 
 def _check_listed(path: Path) -> None:
-    """Raises where a run's list has another sha256 of the file, or can't be read."""
+    """Raise if a run's list has another sha256 for the file, or can't be read."""
     for folder in path.parents[:2]:
         try:
             expected = checksums.listed(folder).get(path.relative_to(folder).as_posix())
@@ -107,13 +107,13 @@ def _check_listed(path: Path) -> None:
 
 
 def _place(file: BinaryIO) -> int | None:
-    """Where the digits are; None where there is no key."""
+    """Position of the digits; None if there is no key."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 8))
     end = file.read()
     length = int.from_bytes(end[:4], "little")
     if end[4:] != _MAGIC or length > size - 8:
-        raise _Damaged("no Parquet file: its end is missing")
+        raise _Damaged("not a Parquet file: its end is missing")
     file.seek(size - 8 - length)
     footer = file.read(length)
     found = footer.rfind(_BEFORE_VALUE)
@@ -121,7 +121,7 @@ def _place(file: BinaryIO) -> int | None:
 
 
 def _crc(file: BinaryIO, place: int) -> int:
-    """Over all of the file, with the digits at `place` taken for zeros."""
+    """CRC-32 of the whole file, with the digits at `place` as zeros."""
     file.seek(0)
     crc, at = 0, 0
     while block := file.read(_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Which run speaks for a model: the latest complete one with the most docs, where there are several."""
+"""Which of several runs represents a model: the latest complete one with the most docs."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,12 +7,12 @@ from evalharness.store.records import Manifest
 
 
 def best_run(runs: Iterable[Manifest]) -> Manifest | None:
-    """Complete before partial, asked once before a strategy, all docs before the first ones, then the latest."""
+    """Rank of a run: complete before partial, single before a strategy, all docs before some, then the latest."""
     return max(runs, key=_rank, default=None)
 
 
 def runs_of(runs: Sequence[Manifest], model: str, suite: str | None = None) -> list[Manifest]:
-    """A model's runs that have ended, of one suite if it is named; made-up answers (engine fake) stand for no model."""
+    """A model's runs that have ended, of one suite if given; runs of the fake engine don't count."""
     return [
         run
         for run in runs
@@ -24,10 +24,10 @@ def runs_of(runs: Sequence[Manifest], model: str, suite: str | None = None) -> l
 
 
 def real(run: Manifest, name: str) -> Manifest:
-    """The run that a name was found to mean, if it may.
+    """The run that a name was found to mean, if that is allowed.
 
     Raises:
-        StoreError: the name is a model's, and the run only has made-up answers.
+        StoreError: the name is a model's, and the run is of the fake engine.
     """
     if run.is_fake and name == run.model:
         raise StoreError(

@@ -1,7 +1,8 @@
 """The store as SQL: views `runs`, `metrics`, `samples`, `responses`, `turns` and `curves` in an in-memory DuckDB.
 
-Their columns are in `store.columns`. Only what a statement names is read: manifests for `runs`, Parquet files for the others,
-whose cost is opening each (about 0.1 ms). Nothing can be written. A damaged file is left out, and the warning says which.
+Their columns are in `store.columns`. Only what a statement names is read: manifests for `runs`, Parquet files for the
+others, each of which takes about 0.1 ms to open. Nothing can be written. A damaged file is left out with a warning that
+names it.
 """
 
 import logging
@@ -31,7 +32,7 @@ _PER_RUN = {"metrics": layout.METRICS, "curves": layout.CURVES}
 _PER_TASK = {"samples": layout.SAMPLES, "turns": layout.TURNS}
 _IS_MAIN = """coalesce(is_main, (run_id, task, filter) IN
     (SELECT (run_id, task, filter) FROM metrics WHERE is_main)) AS is_main"""
-"""For samples that were written before they said it."""
+"""For samples of versions without this column."""
 _MOST_TOLD = 5
 
 
@@ -42,7 +43,7 @@ def connect(
 
     Args:
         results_dir: folder that holds the runs.
-        statement: what will be asked: the views that it names are made; all of them when it names none.
+        statement: the SQL to run: the views that it names are made; all of them if it names none.
         without: files that are left out of the views.
 
     Raises:
@@ -62,7 +63,7 @@ def connect(
         if name in views:
             try:
                 _create_view(connection, name, folders, without)
-            except duckdb.Error as e:  # it looks into the first file
+            except duckdb.Error as e:  # DuckDB reads the first file here
                 raise UserError(f"sql: {_one_line(str(e))}") from e
     if "responses" in views:
         connection.execute(
@@ -86,18 +87,18 @@ def query(connection: duckdb.DuckDBPyConnection, statement: str) -> duckdb.DuckD
     try:
         statements = connection.extract_statements(statement)
         if len(statements) != 1 or statements[0].type not in reading:
-            raise UserError("sql: one SELECT at a time; the store is only read")
+            raise UserError("sql: one SELECT at a time; the store is read-only")
         return connection.execute(statements[0])
     except duckdb.Error as e:
         raise UserError(f"sql: {_one_line(str(e))}") from e
 
 
-@told_once()
+@warn_once()
 def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection:
     """`query` over a new connection; files that are damaged are left out, with a warning.
 
     Raises:
-        UserError: as of `query`, where no file is to blame.
+        UserError: as for `query`, if no file is the cause.
         StoreError: results_dir can't be read.
     """
     damaged = seal.damaged(_files_of(results_dir, statement))
@@ -114,7 +115,7 @@ def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection
 
 
 def damaged_files(results_dir: Path, statement: str = "") -> list[Path]:
-    """The Parquet files of the views that the statement names (all views: none named) that can't be read to their end."""
+    """Unreadable Parquet files of the views that the statement names (of all views if it names none)."""
     return [path for path in _files_of(results_dir, statement) if parquet_problem(path)]
 
 
@@ -127,7 +128,7 @@ def _files_of(results_dir: Path, statement: str) -> list[Path]:
 
 
 def parquet_problem(path: Path) -> str | None:
-    """Why a Parquet file isn't what was written or can't be read to its end; None when it can."""
+    """Why a Parquet file isn't what was written or can't be read completely; None if it can."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -143,7 +144,7 @@ def parquet_problem(path: Path) -> str | None:
 
 
 def _named(statement: str) -> set[str]:
-    """The views that a statement may read, and those that they are made of; all when it names none (SHOW TABLES)."""
+    """The views that a statement may read, and those that they are made of; all if it names none (SHOW TABLES)."""
     words = set(re.findall(r"\w+", statement.lower()))
     named = set(TABLES) & words or set(TABLES)
     if "responses" in named:
@@ -152,7 +153,7 @@ def _named(statement: str) -> set[str]:
 
 
 def _is_of_statement(error: UserError) -> bool:
-    """The statement itself is wrong: no file needs to be looked at."""
+    """Whether the statement itself is wrong, so that no file needs checking."""
     wrong = (
         duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException,
         duckdb.PermissionException, duckdb.ConversionException,
@@ -177,7 +178,7 @@ def _create_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
         return
     columns = [column for column in RUNS if column.name != "manifest"]
     lists = ", ".join(f'unnest(?::{column.type}[]) AS "{column.name}"' for column in columns)
-    # DuckDB reads the manifests itself: as parameters they would be in memory several times.
+    # DuckDB reads the manifests itself, because as parameters they would be in memory several times.
     connection.execute(
         f"""
         INSERT INTO runs SELECT {_names(columns)}, content
@@ -198,7 +199,7 @@ def _create_view(
     folders: Mapping[Path, int],
     without: Collection[Path],
 ) -> None:
-    """A view over the runs' files; columns that an older file lacks are NULL, ones it has in excess are left out."""
+    """A view over the runs' files; columns that an older file lacks are NULL, extra ones are left out."""
     columns = TABLES[name]
     sources, is_whole = [], False
     # Files of one version have one schema: to unify thousands of equal ones would take longer than the query.
@@ -228,7 +229,7 @@ def _create_view(
 
 
 def _globs(folder: Path, name: str, without: Collection[Path]) -> Iterator[str]:
-    """What matches a run's files: one glob for a folder of them, which is quicker to read than all their names."""
+    """Patterns for the runs' files: one glob per folder, which is faster than all their names."""
     is_whole = not any(path.is_relative_to(folder) for path in without)
     if is_whole and name in _PER_TASK:
         if any((folder / _PER_TASK[name]).glob("*.parquet")):

@@ -1,4 +1,4 @@
-"""Which docs a score is over, in words, wherever it is shown: a run's tasks in, text out; empty for all docs."""
+"""Which docs a score is over, in words: a run's tasks in, text out; empty for all docs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def subset_words(tasks: Iterable[TaskSummary]) -> str:
 
 
 def subset_note(tasks: Iterable[TaskSummary]) -> str:
-    """The same with what it means for the score."""
+    """The same, with the meaning for the score."""
     tasks = list(tasks)
     is_random = all(task.limit_from == "random" for task in limited(tasks))
     words = subset_words(tasks)

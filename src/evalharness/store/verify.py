@@ -1,4 +1,4 @@
-"""Are runs what was written? Every file against its checksum; where a run has none, whether its tables read to their end."""
+"""Are runs what was written? Checks every file against its checksum; without checksums, whether tables can be read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,11 @@ from evalharness.store import checksums, layout
 from evalharness.store.checksums import Damage
 from evalharness.store.read import find_run, half_copied, load_manifest, run_names
 
-NO_MANIFEST = "missing: a half-copied folder, no run"
+NO_MANIFEST = "missing: a half-copied folder, not a run"
 
 
 def folders(results_dir: Path) -> list[str]:
-    """All that is a run or looks like one, by name: folders with a manifest, whole or not, and half-copied ones.
+    """All runs and apparent runs, by name: folders with a manifest, intact or not, and half-copied ones.
 
     Raises:
         StoreError: results_dir can't be read.
@@ -31,7 +31,7 @@ def find_folder(results_dir: Path, name: str) -> str:
 
 
 def verify(run_dir: Path) -> Iterator[Damage]:
-    """What of a run is damaged, a file at a time; nothing when all is well."""
+    """The damaged files of a run, one by one."""
     problem = _manifest_problem(run_dir)
     if problem:
         yield Damage(run_id=run_dir.name, path=layout.MANIFEST, problem=problem)
@@ -58,7 +58,7 @@ def _manifest_problem(run_dir: Path) -> str | None:
 
 
 def _unreadable(run_dir: Path) -> Iterator[Damage]:
-    """Tables that can't be read to their end."""
+    """Tables that can't be read completely."""
     from evalharness.store.sql import parquet_problem
 
     for path in sorted(run_dir.rglob("*.parquet")):

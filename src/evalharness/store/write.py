@@ -1,4 +1,4 @@
-"""Write a run. A file appears whole or not at all, and the manifest's status is the last thing to change."""
+"""Write a run. A file appears complete or not at all, and the manifest's status changes last."""
 
 import contextlib
 import itertools
@@ -53,16 +53,16 @@ _RUN_FIELDS = ("run_id", "model", "suite", "started_at")
 _ROW_GROUP_ROWS = 8192
 _DOCS_AT_ONCE = 1000
 _ROW_GROUP_CHARS = 32_000_000
-"""Long prompts end a row group earlier: it is held in memory."""
+"""Long prompts end a row group earlier, because it is held in memory."""
 _DICTIONARY_BYTES = _ROW_GROUP_CHARS * 4
-"""A row group's distinct texts all fit its dictionary: what several rows share (a prompt: repeats and filters) is stored
-once."""
+"""A row group's distinct texts all fit its dictionary, so that texts shared by rows (a prompt by repeats and filters)
+are stored once."""
 
 
 class RunWriter:
-    """The folder of one run; `RunWriter(run_dir, manifest, claim)` goes on with a run that exists.
+    """The folder of one run; `RunWriter(run_dir, manifest, claim)` continues an existing run.
 
-    Whatever writes raises WriteError when the disk is full or fails.
+    All writing raises WriteError if the disk is full or fails.
     """
 
     def __init__(self, run_dir: Path, manifest: Manifest, claim: Claim | None = None) -> None:
@@ -78,7 +78,7 @@ class RunWriter:
             StoreError: the id can't be a folder's name, the run exists, or results_dir can't be written.
         """
         layout.check_free(results_dir, manifest.run_id)
-        # Made under another name: a process that is killed leaves a whole run or none.
+        # Made under another name, so that a killed process leaves a complete run or none.
         hidden = results_dir / f".{manifest.run_id}.{os.getpid()}.tmp"
         try:
             results_dir.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ class RunWriter:
         return writer
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed process was about to write."""
+        """Remove what a killed process was writing."""
         for folder in (
             self.run_dir,
             *(self.run_dir / n for n in (layout.SAMPLES, layout.TURNS, layout.DOCS)),
@@ -107,18 +107,18 @@ class RunWriter:
                 path.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Nothing more will be written: another process may go on with the run."""
+        """Stop writing: another process may continue the run."""
         if self._claim is not None:
             self._claim.release()
 
     def update(self, manifest: Manifest) -> None:
-        """Replace the manifest, and with its end list the checksums of all files.
+        """Replace the manifest; at the end of the run, list the checksums of all files.
 
         A run's metrics have to be written before it is called complete.
         """
         assert manifest.run_id == self.manifest.run_id
         assert manifest.status != "complete" or (self.run_dir / layout.METRICS).is_file()
-        # Files may change from here on: no list is better than one that calls them damaged.
+        # Files may change from here on, and no list is better than one that calls them damaged.
         (self.run_dir / layout.CHECKSUMS).unlink(missing_ok=True)
         path = self.run_dir / layout.MANIFEST
         with as_write_error(path), replacing(path) as temporary:
@@ -129,7 +129,7 @@ class RunWriter:
                 checksums.write(self.run_dir)
 
     def write_samples(self, task: str, samples: Iterable[SampleRecord]) -> None:
-        """Write (or replace) a task's samples; they are taken one by one and never all in memory."""
+        """Write (or replace) a task's samples; they are taken one by one and are never all in memory."""
         writer = self.open_samples(task)
         try:
             writer.add(samples)
@@ -150,7 +150,7 @@ class RunWriter:
         return TurnWriter(path, TURNS, self.manifest, _turn_chars)
 
     def write_docs(self, task: str, docs: Iterable[DocRecord]) -> None:
-        """Write (or replace) a task's docs; they are taken one by one and never all in memory."""
+        """Write (or replace) a task's docs; they are taken one by one and are never all in memory."""
         path = layout.docs_path(self.run_dir, task)
         path.parent.mkdir(exist_ok=True)
         schema = pa.schema(
@@ -210,12 +210,12 @@ class RowWriter(Generic[Row]):
                 self._write()
 
     def close(self) -> None:
-        """The file is there, synced to disk."""
+        """Finish the file, synced to disk."""
         self._write()
         self._table.close()
 
     def discard(self) -> None:
-        """Remove what isn't closed; nothing happens after `close`."""
+        """Remove the file unless it is closed."""
         self._table.discard()
 
     def _write(self) -> None:
@@ -239,7 +239,7 @@ def _turn_chars(row: TurnRecord) -> int:
 
 
 class _Table:
-    """A Parquet file that appears whole, when it is closed."""
+    """A Parquet file that appears, complete, when it is closed."""
 
     def __init__(self, path: Path, columns: tuple[Column, ...], run: Manifest) -> None:
         self._path, self._columns = path, columns
@@ -274,7 +274,7 @@ class _Table:
             self._open.close()
 
     def discard(self) -> None:
-        """Remove what isn't closed."""
+        """Remove the file unless it is closed."""
         with contextlib.suppress(_Discarded, OSError, pa.ArrowException):
             self._open.__exit__(_Discarded, _Discarded(), None)
 
@@ -287,7 +287,7 @@ class _Table:
 
 
 class _Discarded(Exception):  # noqa: N818 (nobody sees it)
-    """Ends a file that shall not be kept."""
+    """Raised to end a file that should not be kept."""
 
 
 def _cell(value: Any) -> Any:

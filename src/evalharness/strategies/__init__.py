@@ -1,7 +1,7 @@
 """How a generative task's requests become an answer, whatever the task: one conversation per sample.
 
-A strategy is a function over a `Dialogue`: it asks, marks the answers that are to be scored for its curve, and returns
-the sample's answer. `single` is none: the runner sends its requests as they are.
+A strategy is a function over a `Dialogue`: it asks, marks the answers to be scored for its curve, and returns the
+sample's answer. `single` has no conversation: the runner sends its requests as they are.
 """
 
 import logging
@@ -31,19 +31,19 @@ _CONVERSATIONS = {
     StrategyKind.budget: budget,
 }
 _MOST_DRAWS = 1 << 16
-"""Of one sample; the draws of its doc's next sample begin there."""
+"""Most draws of one sample; the draws of its doc's next sample begin there."""
 
 
 def apply(config: StrategyConfig, tasks: Sequence[LoadedTask]) -> list[str]:
-    """Give the strategy to the tasks that it can be applied to.
+    """Apply the strategy to the tasks that it can be applied to.
 
-    Those are the generative ones that draw one answer and hold no conversation of their own.
+    These are generative tasks that draw one answer and have no conversation of their own.
 
     Returns:
         Names of the tasks that run as they are.
 
     Raises:
-        TaskError: it can be applied to none.
+        TaskError: it can't be applied to any.
     """
     if config.kind is StrategyKind.single:
         return []
@@ -71,12 +71,12 @@ def solver(config: StrategyConfig) -> Solve | None:
 
 
 def first_draw(config: StrategyConfig, repeat: int) -> int:
-    """The number of a sample's first draw among those of its doc."""
+    """The index of a sample's first draw among those of its doc."""
     return repeat if config.kind is StrategyKind.repeats else repeat * _MOST_DRAWS
 
 
 def is_conversation(task: LoadedTask) -> bool:
-    """Whether a task's samples are conversations, by its strategy or by itself."""
+    """Whether a task's samples are conversations, through its strategy or its own."""
     return task.strategy.kind is not StrategyKind.single or task.solve is not None
 
 

@@ -1,7 +1,7 @@
-"""Accuracy against thinking: the thinking is ended at each budget, and the answer forced from there.
+"""Accuracy against thinking: the thinking is stopped at each budget, and the answer forced from there.
 
-One thinking as long as the largest budget serves all of them, cut where each of them ends; where the model ends it
-sooner, larger budgets change nothing, and the same request answers them all. So they do where the context ends first.
+One thinking, as long as the largest budget, serves all budgets, cut at each of them. If the model or the context ends
+it sooner, larger budgets change nothing, and one request answers them all.
 
 Source: Muennighoff et al. 2025, arXiv:2501.19393 (budget forcing).
 """
@@ -18,7 +18,7 @@ async def budget(config: StrategyConfig, dialogue: Dialogue) -> str:
     """The answer at the largest budget."""
     budgets = sorted(config.budgets)
     opened = dialogue.open_thinking()
-    # The end tag and an answer must still fit the context behind the thinking.
+    # The end tag and an answer must still fit the context after the thinking.
     most = min(budgets[-1], dialogue.thinking_room(opened))
     thought = await dialogue.generate(
         opened,
@@ -35,7 +35,7 @@ async def budget(config: StrategyConfig, dialogue: Dialogue) -> str:
 
 
 async def _answer(dialogue: Dialogue, opened: str, thought: Turn, limit: int) -> Turn:
-    """The answer that follows so many tokens of thinking; one that its own limit cut is none."""
+    """The answer after this many tokens of thinking; one cut by its own limit counts as none."""
     prompt, num_tokens = dialogue.close_thinking(opened, thought, limit)
     turn = await dialogue.generate(
         prompt,
@@ -44,7 +44,7 @@ async def _answer(dialogue: Dialogue, opened: str, thought: Turn, limit: int) ->
         message=dialogue.think_end,
         is_raw=True,
         is_whole=True,
-        # The same thinking has the same answer, whatever larger budget it stands for.
+        # The same thinking has the same answer, whichever larger budget it is for.
         seed_step=num_tokens,
     )
     dialogue.attempt("budget", limit, turn, num_tokens + turn.num_tokens)

@@ -1,4 +1,4 @@
-"""Draws of every doc, each a sample of its own: what is repeated is the task, so each counts by itself."""
+"""Draws of every doc, each a separate sample: the task is repeated, so each counts on its own."""
 
 from evalharness.config.schema import StrategyConfig
 from evalharness.tasks.conversation import Dialogue

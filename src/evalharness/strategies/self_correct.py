@@ -18,7 +18,7 @@ from evalharness.tasks.conversation import (
 )
 
 _MOST_VOTES = 64
-"""Draws at most: very short answers must not draw forever."""
+"""Most draws, so that very short answers don't draw forever."""
 
 
 async def self_correct(config: StrategyConfig, dialogue: Dialogue) -> str:
@@ -42,9 +42,9 @@ async def _correct(config: StrategyConfig, dialogue: Dialogue, first: Turn) -> T
             step=step,
             purpose="critique",
             message=config.critique,
-            # A task's stop strings end an answer, not a text about one.
+            # A task's stop strings end an answer, not a critique.
             stop=() if dialogue.is_chat else None,
-            # A thinking model needs its room before the critique begins.
+            # A thinking model needs room to think before the critique begins.
             max_gen_toks=None if dialogue.think_end else config.max_critique_toks,
         )
         prompt = dialogue.follow_up(prompt, critique.text, config.correct)
@@ -65,10 +65,10 @@ async def _reanswer(config: StrategyConfig, dialogue: Dialogue, first: Turn) -> 
 
 
 async def _vote(dialogue: Dialogue, first: Turn, num_tokens: int) -> None:
-    """Draws until they and the first answer have cost as many tokens."""
+    """Draws until they and the first answer have used as many tokens."""
     spent, step = first.num_tokens, 1
     while spent < num_tokens and step <= _MOST_VOTES:
-        # As many at once as answers of the usual length are still missing.
+        # As many at once as answers of the usual length are needed.
         num_missing = math.ceil((num_tokens - spent) / max(spent / step, 1))
         steps = range(step, min(step + num_missing, _MOST_VOTES + 1))
         turns = await together(*(dialogue.generate(arm="vote", step=i, draw=i) for i in steps))

@@ -1,4 +1,4 @@
-"""Generation against verification: draws, each judged by the model's own probability that it is right.
+"""Generation and verification: draws, each judged by the model's own probability that it is right.
 
 Source: Song et al. 2024, arXiv:2412.02674 (the generation-verification gap).
 """
@@ -11,11 +11,11 @@ from evalharness.tasks.conversation import (
 )
 
 _CHOICES = {True: ("Yes", "No"), False: (" Yes", " No")}
-"""As they follow a chat's opening of an answer, and plain text."""
+"""Spellings after a chat's opening of an answer, and after plain text."""
 
 
 async def verify(config: StrategyConfig, dialogue: Dialogue) -> str:
-    """The draw that the model itself gives the highest probability of being right; of equals the first."""
+    """The draw that the model itself gives the highest probability of being right; the first of equals."""
     await together(*(_draw(config, dialogue, step) for step in range(config.k)))
     dialogue.attempts.sort(key=lambda tried: tried.step)
     return max(dialogue.attempts, key=_p_yes).turn.text

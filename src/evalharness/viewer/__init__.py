@@ -1,4 +1,4 @@
-"""The local viewer: a web app on 127.0.0.1 over the store, for reading what models were asked and said.
+"""The local viewer: a web app on 127.0.0.1 over the store, for reading prompts and responses.
 
-Pages are HTML made here; nothing is loaded from elsewhere and nothing is ever written. Needs the extra `view`.
+Pages are HTML made here; nothing is loaded from elsewhere, and nothing is written. Needs the extra `view`.
 """

@@ -1,7 +1,7 @@
-"""The web app: addresses to pages, and what keeps them to this machine.
+"""The web app: maps addresses to pages, and restricts access to this machine.
 
-GET only. A request that names another host is refused (a site's name may be made to point here), and pages may load
-nothing, run nothing and send nothing but what comes from the app itself.
+GET only. A request that names another host is refused (any site's name could be made to point here), and pages may
+load, run and send only what comes from the app itself.
 """
 
 from collections.abc import Awaitable, Callable
@@ -75,7 +75,7 @@ Asked = Annotated[Query, Depends(_query)]
 
 
 def create_app(results_dir: Path) -> FastAPI:
-    """The app over a folder of runs; all of its state is caches."""
+    """The app over a folder of runs; its only state is caches."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
 
@@ -114,7 +114,7 @@ def create_app(results_dir: Path) -> FastAPI:
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Whatever goes wrong is a page with one line."""
+    """Turn every error into a page with one line."""
 
     @app.exception_handler(UserError)
     def not_there(_: Request, error: UserError) -> Response:
@@ -134,7 +134,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def broken(_: Request, error: Exception) -> Response:
         response = _problem(
-            500, f"this page failed ({type(error).__name__}); the terminal says more"
+            500, f"this page failed ({type(error).__name__}); see the terminal for details"
         )
         response.headers.update(_HEADERS)
         return response
@@ -158,7 +158,7 @@ def _render(name: str, page: Any, status: int = 200) -> Response:
 
 
 def _shown(value: Any) -> Any:
-    """Whatever a template writes: untrusted text is cleaned here, and escaped by Jinja after."""
+    """Clean everything that a template writes, as it is untrusted; Jinja escapes it afterwards."""
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

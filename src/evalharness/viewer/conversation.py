@@ -1,6 +1,6 @@
 """A prompt's chat turns, read off the marks that chat templates write.
 
-For the eye only: nothing is computed from them, and the prompt as it was sent is shown too.
+For display only: nothing is computed from them, and the prompt as sent is shown too.
 """
 
 import re
@@ -11,7 +11,7 @@ class Said(NamedTuple):
     """A part of a conversation."""
 
     role: str
-    """system, user, assistant, ...; empty for what stands before the first mark."""
+    """system, user, assistant, ...; empty for text before the first mark."""
     text: str
 
 
@@ -21,7 +21,7 @@ class _Marks(NamedTuple):
     opening: re.Pattern[str]
     """The role is its first group that matched."""
     closing: re.Pattern[str]
-    """What ends a turn."""
+    """The mark that ends a turn."""
 
 
 _ROLES = {"[INST]": "user", "[/INST]": "assistant", "model": "assistant"}
@@ -51,7 +51,7 @@ _SYSTEM = re.compile(r"^\s*<<SYS>>\n?(.*?)\n?<</SYS>>\s*", re.DOTALL)
 
 
 def chat_turns(prompt: str) -> list[Said]:
-    """The turns of a prompt; empty where no template's marks are found."""
+    """The turns of a prompt; empty if no template's marks are found."""
     for marks in _MARKS:
         if found := list(marks.opening.finditer(prompt)):
             return _split(prompt, marks, found)
@@ -59,7 +59,7 @@ def chat_turns(prompt: str) -> list[Said]:
 
 
 def question(prompt: str) -> str:
-    """What was asked last: the last turn that isn't the assistant's, or the whole prompt without marks."""
+    """The question: the last turn that isn't the assistant's, or the whole prompt if it has no marks."""
     asked = [said.text for said in chat_turns(prompt) if said.role != "assistant"]
     return next((text for text in reversed(asked) if text.strip()), prompt)
 

@@ -1,6 +1,6 @@
-"""What a task's samples are filtered and ordered by, in memory: numbers only, a few dozen bytes a sample.
+"""The index by which a task's samples are filtered and ordered, in memory: numbers only, a few dozen bytes a sample.
 
-Texts stay in the file; they are read for the rows of a page, by their place in it.
+Texts stay in the file and are read for the rows of a page, by position.
 """
 
 from collections.abc import Sequence
@@ -37,17 +37,17 @@ class Index:
     scored: Scored
     higher_is_better: bool
     row: Ints
-    """Place in the file."""
+    """Position in the file."""
     doc_id: Ints
     repeat: Ints
     score: Floats
     """NaN where there is none."""
     has_sides: bool
-    """All scores are between 0 and 1, so that there is a right and a wrong."""
+    """Whether all scores are between 0 and 1, so that answers are right or wrong."""
     is_right: Flags
     """The full score (0 where less is better)."""
     is_wrong: Flags
-    """Scored, and not right."""
+    """Whether it is scored and not right."""
     num_tokens: Ints
     """Generated."""
     is_truncated: Flags
@@ -55,12 +55,12 @@ class Index:
     group_row: Ints
     """(row groups,) the first row of each."""
     group_bytes: Ints
-    """(row groups,) what its prompts take in memory."""
+    """(row groups,) bytes of its prompts in memory."""
     num_rows: int
-    """In the file: with several filters more than samples."""
+    """Rows in the file; with several filters, more than samples."""
 
     def place_of(self, doc_id: int, repeat: int) -> int | None:
-        """Where a sample stands in the index; None when it isn't there."""
+        """Position of a sample in the index; None if it isn't there."""
         first, last = np.searchsorted(self.doc_id, [doc_id, doc_id + 1])
         found = np.flatnonzero(self.repeat[first:last] == repeat)
         return int(first + found[0]) if found.size else None
@@ -73,7 +73,7 @@ def open_index(results_dir: Path, run: Manifest, task: str, scored: Scored | Non
         results_dir: folder that holds the runs.
         run: the run.
         task: one of its tasks.
-        scored: which scores; None for the task's main ones.
+        scored: which scores to use; None for the task's main ones.
 
     Raises:
         StoreError: the run has no such task or no samples of it yet, or their file is damaged.
@@ -90,7 +90,7 @@ def open_index(results_dir: Path, run: Manifest, task: str, scored: Scored | Non
     index = _read(path, stamp(path), scored or main or _first_score(path), less_is_better)
     if scored or not main or np.isfinite(index.score).any():
         return index
-    # A metric over docs together: a sample has no score of it, but others of its own.
+    # A metric over all docs: samples have no score of it, but of other metrics.
     first = _first_score(path, main.filter)
     return _read(path, stamp(path), first, less_is_better)
 

@@ -1,4 +1,4 @@
-"""What the page with a task's samples shows: filters, counts, and fifty samples."""
+"""The page with a task's samples: filters, counts, and fifty samples."""
 
 import math
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ from evalharness.viewer.texts import cut
 SAMPLES_A_PAGE = 50
 _LONGEST_ANSWER = 120
 _MOST_OTHERS = 500
-"""Runs offered for comparison."""
+"""Most runs offered for comparison."""
 
 LABELS = {
     Show.wrong: "wrong",
@@ -64,7 +64,7 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Asked:
-    """A task of a run as a reader asked for it: what both the list and the page of a sample start from."""
+    """A task of a run with the reader's query: the basis of both the list and the page of a sample."""
 
     run: Manifest
     summary: TaskSummary
@@ -77,11 +77,11 @@ class Asked:
 
     @property
     def gained(self) -> Floats | None:
-        """(samples,) by how much each is better here; None without another run."""
+        """(samples,) how much better each is here; None without another run."""
         return self.counterparts.gained if self.counterparts else None
 
     def places(self) -> Ints:
-        """Of the samples asked for, in order.
+        """The selected samples, in order.
 
         Raises:
             StoreError: the file is damaged.
@@ -90,7 +90,7 @@ class Asked:
 
 
 class Box(NamedTuple):
-    """A kind of samples that can be chosen."""
+    """A kind of samples to choose."""
 
     value: Show
     label: str
@@ -132,15 +132,15 @@ class SamplesPage:
     pager: Pager
     has_prompts: bool
     has_tokens: bool
-    """Something was generated."""
+    """Whether text was generated."""
     num_paired: int
     num_searched: int
     searching_on: str
-    """Address of the search from where it stopped; empty where it came to the end."""
+    """Address that continues the search; empty if it is complete."""
 
 
 def ask(results_dir: Path, run_id: str, query: Query) -> Asked:
-    """What a query is about.
+    """Load the data of a query.
 
     Raises:
         StoreError: no such run, task or other run, or their files are damaged.
@@ -166,10 +166,10 @@ def ask(results_dir: Path, run_id: str, query: Query) -> Asked:
 
 
 def samples_page(results_dir: Path, run_id: str, query: Query, page: int) -> SamplesPage:
-    """The samples asked for.
+    """The page of the selected samples.
 
     Raises:
-        StoreError: as of `ask`.
+        StoreError: as for `ask`.
     """
     asked = ask(results_dir, run_id, query)
     places = asked.places()
@@ -204,12 +204,12 @@ def other_runs(results_dir: Path, run: Manifest, task: str) -> list[Other]:
 
 
 def sample_address(run_id: str, query: Query, doc_id: int, repeat: int) -> str:
-    """Where a sample is shown, as a part of what was asked."""
+    """Address of a sample within the current query."""
     return run_address(run_id, "sample") + query.address(doc=doc_id, repeat=repeat or None)
 
 
 def mark(index: Index, place: int) -> str:
-    """error, unscored, right, wrong, or scored where there is no right and wrong."""
+    """error, unscored, right, wrong, or scored if there is no right and wrong."""
     if index.is_error[place]:
         return "error"
     if math.isnan(index.score[place]):

@@ -1,4 +1,4 @@
-"""The same samples in two runs of a task: which is which, and by how much one is better."""
+"""The same samples in two runs of a task: their pairing, and how much better one is."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,9 +15,9 @@ class Counterparts(NamedTuple):
     """Another run's samples, in the order of this one's index."""
 
     places: Ints
-    """(samples,) in the other index; -1 where there is none."""
+    """(samples,) position in the other index; -1 if there is none."""
     gained: Floats
-    """(samples,) by how much the score is better here; NaN where one of the two has none."""
+    """(samples,) how much better the score is here; NaN if one of the two has none."""
 
 
 @lru_cache(maxsize=4)
@@ -26,9 +26,9 @@ def find_counterparts(index: Index, other: Index, *, by_doc_id: bool) -> Counter
 
     Args:
         index: of one run.
-        other: of the same scores in another run.
-        by_doc_id: both ran on the same dataset, so that ids say which docs are the same. Else the docs' hashes do;
-            docs with the same content count one by one, in the dataset's order.
+        other: the index of the same scores in another run.
+        by_doc_id: pair by ids, because both ran on the same dataset. Otherwise pair by the docs' hashes; docs with the
+        same content count one by one, in the dataset's order.
     """
     if by_doc_id:
         keys, other_keys = _mixed(index, index.doc_id), _mixed(other, other.doc_id)
@@ -81,7 +81,7 @@ def _hashes(index: Index) -> npt.NDArray[np.uint64]:
 
 
 _ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)
-"""Spread repeats and copies over 64 bits, so that sums don't meet."""
+"""Spread repeats and copies over 64 bits, so that sums don't collide."""
 
 
 def _mixed(

@@ -1,4 +1,4 @@
-"""Which samples a reader wants to see, and in which order: places in an index."""
+"""Selection and order of samples: positions in an index."""
 
 import itertools
 import time
@@ -14,7 +14,7 @@ from evalharness.viewer import database
 from evalharness.viewer.index import Flags, Floats, Index, Ints
 
 SEARCH_S = 2.0
-"""A search that takes longer stops, says how far it came, and can be continued."""
+"""Time limit of a search; a longer one stops, reports how far it got, and can be continued."""
 _SEARCHED_GROUPS = 8
 _MOST_BLANKS = 3
 _BLANKS = ", ".join(
@@ -22,11 +22,11 @@ _BLANKS = ", ".join(
     for length in range(_MOST_BLANKS + 1)
     for blanks in itertools.product(" \n\t", repeat=length)
 )
-"""Responses that count as empty, as SQL: by equality DuckDB finds them without reading all the others."""
+"""Responses that count as empty, as SQL: DuckDB finds equal values without reading all the others."""
 
 
 class Show(StrEnum):
-    """A kind of samples; several together are what they have in common."""
+    """A kind of samples; several are combined with "and"."""
 
     wrong = "wrong"
     right = "right"
@@ -39,7 +39,7 @@ class Show(StrEnum):
 
 
 class Order(StrEnum):
-    """What samples are ordered by."""
+    """Orders of samples."""
 
     doc = "doc"
     lowest = "lowest"
@@ -50,15 +50,15 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What a reader asks of a task's samples; a page's address says all of it."""
+    """A query on a task's samples, which a page's address holds completely."""
 
     task: str
     show: tuple[Show, ...] = ()
     order: Order = Order.doc
     contains: str = ""
-    """Text that the prompt has to contain, whatever its case."""
+    """Text that the prompt has to contain, ignoring case."""
     searched_from: int = 0
-    """Row of the file at which the search begins."""
+    """Row of the file at which the search starts."""
     other: str = ""
     """Id of the run that this one is compared with."""
 
@@ -81,22 +81,22 @@ class Query:
 
 
 class Search(NamedTuple):
-    """How far a search for text came."""
+    """The progress of a search for text."""
 
     rows: Ints
-    """Of the file whose prompt contains the text."""
+    """Rows of the file whose prompt contains the text."""
     searched_to: int
     """The first row that wasn't searched."""
     wall_s: float
 
 
 def kind(index: Index, show: Show, gained: Floats | None) -> Flags | None:
-    """Which samples are of a kind; None where it doesn't apply.
+    """Which samples are of a kind; None if it doesn't apply.
 
     Args:
         index: of the task.
         show: the kind.
-        gained: by how much each sample is better than in the other run; None without one.
+        gained: how much better each sample is than in the other run; None without one.
 
     Raises:
         StoreError: the file is damaged.
@@ -121,13 +121,13 @@ def kind(index: Index, show: Show, gained: Floats | None) -> Flags | None:
 
 
 def select(index: Index, query: Query, gained: Floats | None, found: Search | None) -> Ints:
-    """Places in the index, in the order asked for.
+    """Positions in the index, in the chosen order.
 
     Args:
         index: of the task.
-        query: what is asked; a kind that doesn't apply selects nothing.
-        gained: as of `kind`.
-        found: of the text, where one is looked for.
+        query: the query; a kind that doesn't apply selects nothing.
+        gained: as for `kind`.
+        found: the result of the text search, if there is one.
 
     Raises:
         StoreError: the file is damaged.
@@ -146,7 +146,7 @@ def select(index: Index, query: Query, gained: Floats | None, found: Search | No
 
 @lru_cache(maxsize=8)
 def _ordered(index: Index, order: Order) -> Ints:
-    """All places in an order; ties in that of docs."""
+    """All positions in an order; ties in the order of docs."""
     match order:
         case Order.lowest:
             return np.argsort(index.score, kind="stable")
@@ -161,7 +161,7 @@ def _ordered(index: Index, order: Order) -> Ints:
 
 @lru_cache(maxsize=32)
 def search(index: Index, text: str, searched_from: int) -> Search:
-    """Rows whose prompt contains the text, whatever its case; every prompt is read, until the time is over.
+    """Rows whose prompt contains the text, ignoring case; every prompt is read, until the time is up.
 
     Raises:
         StoreError: the file is damaged.

@@ -1,4 +1,4 @@
-"""What the pages of runs and of one run show, from manifests and metrics."""
+"""The pages of all runs and of one run, from manifests and metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from evalharness.viewer.runs import get_metrics, get_run, list_runs
 
 RUNS_A_PAGE = 100
 _LABEL = 9
-"""Characters of a footer's line before what it says."""
+"""Most characters of a footer's label."""
 
 
 class Filter(NamedTuple):
@@ -32,12 +32,12 @@ class Filter(NamedTuple):
 
 
 class Pager(NamedTuple):
-    """Where in a list of several pages we are."""
+    """Position in a list of several pages."""
 
     page: int
     num_pages: int
     first: int
-    """Of the page's entries, from 0."""
+    """Index of the page's first and last entry, from 0."""
     last: int
     num: int
     previous: str
@@ -67,7 +67,7 @@ class TaskRow(NamedTuple):
     is_member: bool
     """Of the group above it."""
     address: str
-    """Of its samples; empty while there are none."""
+    """Address of its samples; empty while there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class RunPage:
     rows: Sequence[TaskRow]
     metrics: Sequence[MetricRecord]
     notes: Sequence[str]
-    """What a reader has to know before quoting a number."""
+    """Remarks for readers who quote a number."""
     statement: str
     """Which composite the suite has; empty without one."""
     facts: Sequence[tuple[str, str]]
@@ -136,7 +136,7 @@ def run_page(results_dir: Path, run_id: str) -> RunPage:
 
 
 def run_address(run_id: str, page: str = "") -> str:
-    """Where a run is shown, or one of the pages below it."""
+    """Address of a run, or of a page below it."""
     return f"/runs/{quote(run_id, safe='')}{page and '/'}{page}"
 
 
@@ -147,7 +147,7 @@ def make_pager(num: int, size: int, page: int, address: str) -> Pager:
         num: entries.
         size: of them on a page.
         page: from 1.
-        address: of the list, its query begun; the page is added to it.
+        address: that of the list with a query, to which the page is added.
     """
     num_pages = max(1, -(-num // size))
     page = min(page, num_pages)

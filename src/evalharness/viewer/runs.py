@@ -1,4 +1,4 @@
-"""Runs as the viewer meets them: a folder each, read again only when a file in it has changed."""
+"""Runs for the viewer, read again only if a file in their folder has changed."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,11 +14,11 @@ from evalharness.store.records import (
 )
 
 Stamp = tuple[int, int]
-"""When a file was written and how large it is: another one is another file."""
+"""A file's modification time and size, to detect changes."""
 
 
 class Listing(NamedTuple):
-    """What a results folder holds."""
+    """The runs of a results folder."""
 
     runs: list[Manifest]
     """Newest first."""

@@ -1,4 +1,4 @@
-"""What the page of one sample shows: the conversation, what was made of it, and the same sample of another run."""
+"""The page of one sample: the conversation, its scoring, and the same sample of another run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,16 +28,16 @@ from evalharness.viewer.texts import Block, block
 from evalharness.viewer.tokens import Token, prompt_tokens
 
 MOST_TOKENS = 4000
-"""Shown at first."""
+"""Turns shown at first."""
 _UNFOLDED_TURNS = 3
-"""Of a prompt before its last one; more are examples, most of the time, and are folded."""
+"""Turns of a prompt before its last one that are shown; more are mostly examples, and are folded."""
 
 Make = Callable[[str, str], Block]
 """A name on the page and a text -> its block."""
 
 
 class Bubble(NamedTuple):
-    """What somebody says."""
+    """One message."""
 
     role: str
     text: Block
@@ -64,13 +64,13 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What the model was asked."""
+    """The model's prompt."""
 
     first: Sequence[Bubble]
     folded: Sequence[Bubble]
     last: Sequence[Bubble]
     raw: Block
-    """As it was sent."""
+    """The prompt as sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,20 +91,20 @@ class Side:
     answers: Sequence[Answer]
     error: Block | None
     damaged: str
-    """Why its turns can't be read; empty when they can."""
+    """Why its turns can't be read; empty if they can."""
     tokens_address: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplePage:
-    """One sample, beside its counterpart where another run is chosen."""
+    """One sample, beside its counterpart if another run is chosen."""
 
     asked: Asked
     sides: Sequence[Side]
     is_same_prompt: bool
     """Of both sides: it is shown once."""
     position: int
-    """Among the samples asked for, from 1; 0 when it isn't one of them."""
+    """Position among the selected samples, from 1; 0 if it isn't one of them."""
     num_found: int
     previous: str
     next: str
@@ -112,7 +112,7 @@ class SamplePage:
     fields: Sequence[tuple[str, str]]
     """Of the address, for the form that chooses the other run."""
     here: str
-    """The address, to which the name of a text that is wanted whole is added."""
+    """The address, to which the name of a text to show in full is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ def sample_page(
         query: the list that the sample was found in.
         doc_id: which doc.
         repeat: which draw.
-        whole: name of a text that is shown uncut, however long.
+        whole: name of a text that is shown in full.
 
     Raises:
         StoreError: there is no such sample, or its file is damaged.

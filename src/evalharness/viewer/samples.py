@@ -1,4 +1,4 @@
-"""Texts of the samples that a page shows, read from the file by place: the rest of the file is left alone."""
+"""Texts of the samples on a page, read from the file by position, without the rest of the file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -17,7 +17,7 @@ from evalharness.viewer.index import Index
 from evalharness.viewer.texts import ending
 
 _MOST_PROMPT_BYTES = 64_000_000
-"""Prompts that are unpacked for a page of samples: a row group's share one dictionary, which is read as a whole."""
+"""Most bytes of prompts unpacked for a page of samples: a row group's share one dictionary, which is read as a whole."""
 _LONGEST_ANSWER = 1500
 """Read for a list; enough for the log-likelihoods of some thirty choices."""
 _LONGEST_EXCERPT = 200
@@ -35,7 +35,7 @@ class Line(NamedTuple):
     finish_reason: str
     error: str
     question: str
-    """How it ends; empty where prompts weren't read."""
+    """End of the prompt; empty if prompts weren't read."""
 
 
 class Filtered(NamedTuple):
@@ -76,13 +76,13 @@ class Sample:
 
 
 def can_read_prompts(index: Index, places: Sequence[int]) -> bool:
-    """Whether the prompts of these samples are quickly read: not where they lie all over a large file."""
+    """Whether the prompts of these samples can be read quickly, as they aren't spread all over a large file."""
     groups = np.unique(np.searchsorted(index.group_row, index.row[list(places)], side="right") - 1)
     return bool(index.group_bytes[groups].sum() <= _MOST_PROMPT_BYTES)
 
 
 def read_lines(index: Index, places: Sequence[int], *, with_prompts: bool) -> list[Line]:
-    """The samples at these places in the index, in their order.
+    """The samples at these positions in the index, in their order.
 
     Raises:
         StoreError: the file is damaged.
@@ -114,7 +114,7 @@ def read_lines(index: Index, places: Sequence[int], *, with_prompts: bool) -> li
 
 
 def read_sample(index: Index, place: int) -> Sample:
-    """The sample at a place in the index.
+    """The sample at a position in the index.
 
     Raises:
         StoreError: the file is damaged.

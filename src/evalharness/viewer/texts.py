@@ -1,4 +1,4 @@
-"""Untrusted text for a page: cleaned, and cut where it is long. Escaping is the templates' part."""
+"""Untrusted text for a page: cleaned, and cut if it is long. Templates do the escaping."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ from evalharness.report.terminal.format import plain
 LONGEST = 4000
 """Characters of a text that are shown at first."""
 _LONGEST_TAIL = 1000
-"""Of them from its end."""
+"""Characters among them that are from its end."""
 
 
 class Block(NamedTuple):
     """A text on a page."""
 
     id: str
-    """Its anchor, and what an address names to show all of it."""
+    """Its anchor, and its name in an address that shows all of it."""
     head: str
     tail: str
     """Empty unless something is left out before it."""
@@ -25,7 +25,7 @@ class Block(NamedTuple):
 
 
 def block(name: str, text: str, *, is_whole: bool) -> Block:
-    """A text, cut in its middle where it is long and not wanted whole."""
+    """A text, cut in the middle if it is long and not wanted in full."""
     num_left_out = 0 if is_whole else max(0, len(text) - LONGEST)
     head, tail = text, ""
     if num_left_out:
@@ -48,8 +48,8 @@ def ending(text: str, most: int) -> str:
 
 
 def clean(text: str) -> str:
-    """What `report.text.plain` leaves of a text, its lines kept and its tabs as wide as they were."""
-    # Most lines hold nothing that needs a look at every character.
+    """The text after `report.text.plain`, with its lines kept and its tabs as wide as before."""
+    # Most lines need no check of every character.
     return "\n".join(
         line if line.isprintable() else plain(line).plain for line in _expanded(text).split("\n")
     )

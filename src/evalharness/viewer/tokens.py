@@ -1,4 +1,4 @@
-"""A stored prompt as the tokens it was sent as, where the run's tokenizer is on this machine."""
+"""A stored prompt as the tokens that were sent, if the run's tokenizer is on this machine."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +25,7 @@ def prompt_tokens(results_dir: Path, run: Manifest, prompt: str) -> list[Token]:
     """The tokens of a prompt.
 
     Raises:
-        CheckpointError: why they can't be had.
+        CheckpointError: the reason why they aren't available.
     """
     tokenizer = _load(_folder(results_dir, run), run.checkpoint.get("tokenizer_hash"))
     opening = Template(tokenizer, ModelConfig(name=run.model)).opening
@@ -39,10 +39,10 @@ def prompt_tokens(results_dir: Path, run: Manifest, prompt: str) -> list[Token]:
 
 
 def _folder(results_dir: Path, run: Manifest) -> Path:
-    """The checkpoint's folder; a relative one is looked for here and beside the results."""
+    """The checkpoint's folder; a relative one is searched for here and beside the results."""
     stored = run.checkpoint.get("path")
     if not isinstance(stored, str) or not stored:
-        raise CheckpointError(f"run {run.run_id!r} doesn't say where its checkpoint lies")
+        raise CheckpointError(f"run {run.run_id!r} doesn't say where its checkpoint is")
     tried = [Path.cwd() / stored, results_dir.resolve().parent / stored]
     for folder in tried:
         if folder.is_dir():
@@ -59,7 +59,7 @@ def _load(folder: Path, tokenizer_hash: str | None) -> Any:
         raise CheckpointError(f"there is no tokenizer in {str(folder)!r}")
     if tokenizer_hash and found != tokenizer_hash:
         raise CheckpointError(
-            f"the tokenizer in {str(folder)!r} isn't the one that the run used any more"
+            f"the tokenizer in {str(folder)!r} is no longer the one that the run used"
         )
     try:
         from transformers import AutoTokenizer
@@ -69,5 +69,5 @@ def _load(folder: Path, tokenizer_hash: str | None) -> Any:
         ) from e
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as e:  # transformers raises anything on a damaged tokenizer
+    except Exception as e:  # transformers may raise anything on a damaged tokenizer
         raise CheckpointError(f"tokenizer in {str(folder)!r}: {one_line(e)}") from e

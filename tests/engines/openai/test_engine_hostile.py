@@ -171,7 +171,7 @@ BAD_ANSWERS: dict[str, tuple[Callable[[Content], Any], str]] = {
     "another model": (lambda c: c | {"model": "other"}, "as 'other'.*another model"),
     "HTML": (raw("<html><body>502</body></html>"), "no JSON.*<html>"),
     "events": (raw('data: {"choices": []}\n\ndata: [DONE]\n\n'), "no JSON.*data:"),
-    "a list": (raw("[]"), "no JSON object"),
+    "a list": (raw("[]"), "not a JSON object"),
     "nothing": (raw(""), "no JSON"),
     "half of it": (lambda c: json.dumps(c).encode()[:-9], "no JSON"),
     "two answers": (lambda c: json.dumps(c).encode() * 2, "trailing"),

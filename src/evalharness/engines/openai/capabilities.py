@@ -1,7 +1,7 @@
-"""What a server can, found by asking it: a few requests of one token each while the engine opens.
+"""A server's capabilities, probed with a few requests of one token each while the engine opens.
 
-Servers that speak OpenAI's API differ in what they add to it and in what they leave out, and most ignore in silence what
-they don't know. So nothing is concluded from a server's name: a feature counts when its answer is there and right.
+Servers with OpenAI's API differ in what they add and what they leave out, and most silently ignore unknown fields. So
+nothing is concluded from a server's name: a feature counts only if its answer is present and correct.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 PROBE = "The river runs from the hills to the sea."
 PROBE_RETRIES = 2
 SAME = 0.2
-"""Two ways to ask for one log-probability may differ by this much in 16-bit arithmetic; another quantity (a logit, a
-log-probability after sampling's filters) is further off."""
+"""Two ways to compute one log-probability may differ by this much in 16-bit arithmetic; another quantity (a logit, a
+log-probability after sampling's filters) differs more."""
 
 EXTRAS: Mapping[str, Any] = {
     "top_k": -1,
@@ -47,12 +47,12 @@ EXTRAS: Mapping[str, Any] = {
     "spaces_between_special_tokens": False,
     "return_token_ids": True,
 }
-"""Fields of vLLM's (most of them SGLang's too) that OpenAI's API hasn't. The first three say what is neutral, because
-servers take what isn't said from the model's generation_config.json."""
+"""Fields of vLLM (and mostly of SGLang) beyond OpenAI's API. The first three give neutral values, because servers take
+missing ones from the model's generation_config.json."""
 
 
 class Logprobs(Enum):
-    """How a prompt's log-probabilities can be had; see `openai_answers`."""
+    """How to get a prompt's log-probabilities; see `logprobs`."""
 
     ranked = "ranked"
     echoed = "echoed"
@@ -61,34 +61,35 @@ class Logprobs(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What a server can besides continuing a prompt."""
+    """What a server can do besides continuing a prompt."""
 
     takes_extras: bool
-    """`EXTRAS` aren't refused."""
+    """Whether `EXTRAS` are accepted."""
     gives_token_ids: bool
-    """Of what it generated; without them nobody knows whether special tokens were left out of the text."""
+    """Whether it reports the tokens that it generated; without them it is unknown whether special tokens were left out
+    of the text."""
     logprobs: Logprobs
     gives_next: bool
-    """The log-probabilities of given tokens as the next one."""
+    """Whether it gives the log-probabilities of given tokens as the next one."""
     block_size: int | None
-    """Tokens per block of its prefix cache; None when it has none or doesn't say."""
+    """Tokens per block of its prefix cache; None if it has none or doesn't say."""
 
 
 class Prompts:
-    """Token ids as a server takes them, and the check that it read the same."""
+    """Token ids in the form that a server takes, and the check that it read the same."""
 
     def __init__(self, tokenizer: Any, form: PromptFormat) -> None:
         """`tokenizer` is the checkpoint's."""
         self.tokenizer = tokenizer
         self.form = form
         self.adds_bos = False
-        """The server puts the first token of every text there by itself."""
+        """Whether the server adds the first token to every text itself."""
 
     def write(self, tokens: Sequence[int]) -> list[int] | str:
         """The prompt to send.
 
         Raises:
-            RequestError: as text it would become other tokens.
+            RequestError: as text it would become different tokens.
         """
         if self.form is PromptFormat.token_ids:
             return list(tokens)
@@ -96,7 +97,7 @@ class Prompts:
         if self.adds_bos:
             if sent[0] != self.tokenizer.bos_token_id:
                 raise RequestError(
-                    "the server begins every text with a token that this prompt hasn't"
+                    "the server begins every text with a token that this prompt doesn't have"
                 )
             del sent[0]
         text: str = self.tokenizer.decode(
@@ -104,12 +105,12 @@ class Prompts:
         )
         if self.tokenizer.encode(text, add_special_tokens=False) != sent:
             raise RequestError(
-                "the prompt's tokens don't come back from its text, which engine.prompt_format=text sends"
+                "the prompt's text, which engine.prompt_format=text sends, gives different tokens"
             )
         return text
 
     def check(self, tokens: Sequence[int], answer: Answer) -> None:
-        """Raise a RequestError when the server read other tokens than were meant."""
+        """Raise a RequestError if the server read other tokens than it was sent."""
         read = answer.choice.get("prompt_token_ids")
         if read is not None and read != list(tokens):
             raise RequestError("the server read other tokens than the prompt's")
@@ -119,9 +120,9 @@ class Prompts:
             )
 
     def check_length(self, answer: Answer, max_tokens: int) -> None:
-        """Raise a RequestError when the text is longer than so many tokens can be.
+        """Raise a RequestError if the text is longer than this many tokens can be.
 
-        A text's own tokens can be more than those that it was written with, but not many times as many.
+        Encoding a text can give more tokens than generated it, but not many times as many.
         """
         text = answer.choice.get("text") or ""
         if len(text) <= 8 * max_tokens:
@@ -134,7 +135,7 @@ class Prompts:
 
 
 class Probing:
-    """The questions, one by one."""
+    """The probes, one by one."""
 
     def __init__(self, endpoint: Endpoint, model: str, prompts: Prompts) -> None:
         """`prompts.adds_bos` is set here when it turns out so."""

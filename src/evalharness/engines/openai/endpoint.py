@@ -1,11 +1,12 @@
-"""A server that speaks OpenAI's `/v1/completions`, over HTTP: one request at a time in, one answer or one error out.
+"""A server with OpenAI's `/v1/completions`, over HTTP: one request in, one answer or one error out.
 
-The `openai` client keeps the connections and sends again what was refused for now (429, 5xx), timed out or was lost,
-with growing pauses or those the server names (Retry-After). What it can't fix becomes an error of ours here:
+The `openai` client keeps the connections and retries requests that were refused for now (429, 5xx), timed out or were
+lost, with growing pauses or those that the server gives (Retry-After). What it can't resolve becomes one of our errors
+here:
 
-    RequestError  the server said no to this request, or answered with something that is no completion
-                  (`openai_schema`, `openai_client`); BusyError when it had no answer for now, and all retries were in vain
-    EngineError   the server is gone, or has stopped taking our key or serving the model
+    RequestError  the server refused this request, or its answer is not a completion
+                  (`schema`, `http`); BusyError if it had no answer for now, and all retries failed
+    EngineError   the server is gone, or no longer accepts our key or serves the model
     ConfigError   before the first request: the URL, the key or the model's name is wrong
 """
 
@@ -33,18 +34,18 @@ from evalharness.errors import ConfigError, EngineError, did_you_mean, then
 
 CONNECT_S = 10.0
 KEEP_ALIVE_S = 2.0
-"""Idle connections are given up before servers do (uvicorn: 5 s): one that closes while a request sets out is lost."""
+"""Idle connections are closed before servers do it (uvicorn: 5 s), as a request on a closing connection is lost."""
 PROBE_RETRIES = 1
-"""While the engine opens: a URL that nothing answers at is mostly a wrong one."""
+"""While the engine opens, as a URL without an answer is usually a wrong one."""
 NO_KEY = "none"
-"""The client insists on one; servers that ask for none ignore it."""
+"""The client requires one; servers that need none ignore it."""
 
 
 _BUSY = (408, 409, 425, 429, 502, 503, 504)
 
 
 class BusyError(RequestError):
-    """The server had no time for this request; that says nothing about the request itself."""
+    """The server had no time for this request, which may still be valid."""
 
 
 class ModelCard(NamedTuple):
@@ -54,12 +55,12 @@ class ModelCard(NamedTuple):
     owner: str
     """vllm, sglang, llamacpp, ..."""
     root: str
-    """What the name stands for, where the server says it (vLLM: the path or Hub id of the weights); else ''."""
+    """The model behind the name, if the server says it (vLLM: the path or Hub id of the weights); else ''."""
     max_model_len: int | None
 
 
 class PrefixCache(NamedTuple):
-    """What vLLM's metrics say of its prefix cache."""
+    """The state of vLLM's prefix cache, from its metrics."""
 
     block_size: int
 
@@ -69,16 +70,16 @@ class Answer(NamedTuple):
 
     choice: schema.Choice
     num_prompt_tokens: int | None
-    """As the server counted them; None when it doesn't say."""
+    """The server's count; None if it doesn't say."""
     num_cached_tokens: int
-    """0 also when the server doesn't say (vLLM does with --enable-prompt-tokens-details)."""
+    """Also 0 if the server doesn't say (vLLM does with --enable-prompt-tokens-details)."""
 
 
 class Endpoint:
-    """One server; any number of coroutines call it, `engine.max_in_flight` requests are under way at once."""
+    """One server; any number of coroutines call it, and at most `engine.max_in_flight` requests are in flight."""
 
     def __init__(self, config: EngineConfig) -> None:
-        """Connect to nothing yet.
+        """Set up without connecting.
 
         Raises:
             ConfigError: the key's environment variable isn't set.
@@ -87,7 +88,7 @@ class Endpoint:
         self.url = config.base_url.rstrip("/")
         self.num_retries = config.num_retries
         self.answers_as: str | None = None
-        """The name that the model was answered under first, where the server says it."""
+        """The model's name in the first answer, if the server gives it."""
         self._key_env = config.api_key_env
         self._slots = asyncio.Semaphore(config.max_in_flight)
         limits = httpx2.Limits(
@@ -107,10 +108,10 @@ class Endpoint:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     async def model(self, wanted: str | None) -> ModelCard:
-        """The card of the wanted model, or of the only one.
+        """The card of the configured model, or of the only one.
 
         Raises:
-            ConfigError: no such model, several and none was named, no such API there, or the key was refused.
+            ConfigError: no such model, several and none is configured, no such API at the URL, or the key was refused.
             EngineError: nothing answers.
         """
         try:
@@ -119,7 +120,7 @@ class Endpoint:
             raise self._not_opened(e) from e
         except openai.APIConnectionError as e:
             raise EngineError(
-                f"engine.base_url {self.url}: nothing answers there ({_cause(e)}); is the server running?"
+                f"engine.base_url {self.url}: no server answers ({_cause(e)}); is the server running?"
             ) from e
         except UnfitAnswerError as e:
             raise ConfigError(f"engine.base_url {self.url}: {e}") from e
@@ -141,7 +142,7 @@ class Endpoint:
         return cards[names.index(wanted)]
 
     async def version(self) -> str:
-        """Of the server's software, where it tells (vLLM); else ''."""
+        """The version of the server's software, if it says (vLLM); else ''."""
         response = await self._get_if_there("/version")
         try:
             content = schema.json_object(response.content) if response else {}
@@ -150,7 +151,7 @@ class Endpoint:
         return schema.name_or_none(content.get("version")) or ""
 
     async def prefix_cache(self) -> PrefixCache | None:
-        """Of a vLLM server whose metrics can be read; None where there is none, or nobody says."""
+        """The prefix cache of a vLLM server whose metrics can be read; None if there is none, or if it is unknown."""
         response = await self._get_if_there("/metrics")
         text = response.content.decode(errors="replace") if response else ""
         found = re.search(r"^vllm:cache_config_info\{(.{,10000})\}", text, re.M)
@@ -164,7 +165,7 @@ class Endpoint:
         """Send one request with one prompt.
 
         Args:
-            body: says `max_tokens`; what comes back is held against it.
+            body: has `max_tokens`, against which the answer is checked.
             num_retries: default: `engine.num_retries`.
 
         Raises:
@@ -198,7 +199,7 @@ class Endpoint:
         self.answers_as = self.answers_as or name
         if name and name != self.answers_as:
             raise RequestError(
-                f"the server answered as {name!r}, and before as {self.answers_as!r}: another model"
+                f"the server answered as {name!r}, but earlier as {self.answers_as!r}: another model"
             )
 
     async def _get(self, url: str, num_retries: int) -> httpx2.Response:
@@ -208,14 +209,14 @@ class Endpoint:
         return await client.get(url, cast_to=httpx2.Response)
 
     async def _get_if_there(self, path: str) -> httpx2.Response | None:
-        """From beside the API, where vLLM has what OpenAI's API has no place for."""
+        """Read a path outside the API, where vLLM has what OpenAI's API lacks."""
         try:
             return await self._get(self.url.removesuffix("/v1") + path, 0)
         except openai.OpenAIError:
             return None
 
     def _cards(self, listed: httpx2.Response) -> list[ModelCard]:
-        """What is listed, but for entries that no model can have."""
+        """The listed models, without invalid entries."""
         where, wrong = f"engine.base_url {self.url}: /models there", ""
         try:
             data = schema.json_object(listed.content).get("data")
@@ -256,7 +257,7 @@ class Endpoint:
         return f"the server wants another key ({e.status_code}); {way_out}"
 
     async def _unanswered(self, e: openai.APIConnectionError) -> RequestError | EngineError:
-        """A server that can't even list its models is gone; another request would wait as long for nothing."""
+        """The error if the server is gone: one that can't list its models would not answer other requests either."""
         what = f"no answer after {self.num_retries + 1} tries ({_cause(e)})"
         try:
             await self._get(f"{self.url}/models", 0)

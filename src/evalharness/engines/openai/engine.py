@@ -1,19 +1,19 @@
-"""A model behind a server that runs already: any OpenAI-compatible `/v1/completions`.
+"""A model behind a running server: any OpenAI-compatible `/v1/completions`.
 
-`vllm serve`, SGLang, llama.cpp's server, a provider: what each can is found by asking it.
-Prompts go out as token ids, so that the server sees what every other engine sees; `engine.prompt_format=text` is for
-servers that take no ids. The checkpoint's folder is needed for tokenizer and chat template alone, and nothing proves
-that the server has the weights it names: the manifest calls them unverified, and its responses are kept apart from
-those of local weights and of other servers and names (`EngineInfo.numerics`).
+`vllm serve`, SGLang, llama.cpp's server, a provider: what each can do is probed. Prompts are sent as token ids, so that
+the server sees what every other engine sees; `engine.prompt_format=text` is for servers that accept no ids. The
+checkpoint's folder is needed only for tokenizer and chat template, and nothing proves that the server has the weights
+it names: the manifest marks them as unverified, and its responses are kept separate from those of local weights and of
+other servers and names (`EngineInfo.numerics`).
 
     endpoint.py      HTTP: connections, retries, errors
     capabilities.py  what this server can
     logprobs.py      log-probabilities out of its answers
 
-Log-likelihoods: from vLLM's own fields where the server is a vLLM, else from OpenAI's `echo`; a server that has neither
-(llama.cpp) serves generation alone. Over HTTP vLLM never reads its prefix cache for prompt log-probabilities. So where
-the cache is known to be on, continuations are walked instead: every token is asked for as the next one after all before
-it, which does read the cache, as far as that computes fewer tokens. Run against vLLM 0.32 on a CPU.
+Log-likelihoods: from vLLM's own fields if the server is a vLLM, else from OpenAI's `echo`; a server with neither
+(llama.cpp) can only generate. Over HTTP, vLLM never reads its prefix cache for prompt log-probabilities. So if the
+cache is known to be on, continuations are walked instead, if that computes fewer tokens: each token is requested as the
+next one after all before it, which does read the cache. Tested with vLLM 0.32 on a CPU.
 """
 
 from __future__ import annotations
@@ -74,25 +74,25 @@ logger = logging.getLogger(__name__)
 
 NO_LOGPROBS = (
     "the server gives no log-likelihoods of a prompt's tokens (neither vLLM's prompt_logprobs nor OpenAI's echo with "
-    "logprobs); serve the model with vLLM, or take tasks that generate"
+    "logprobs); serve the model with vLLM, or choose generative tasks"
 )
 MAX_NEXT = 128
 """vLLM's limit on `logprob_token_ids`."""
 REQUEST_TOKENS = 64
-"""What one more request costs, in prompt tokens computed for the same time."""
+"""Cost of one more request, in prompt tokens computed in the same time."""
 _STOPPED = ("stop", "eos_token", "stop_sequence")
 
 
 @dataclass(slots=True)
 class _Meter:
-    """Tokens of the prompts that one request of ours became."""
+    """Prompt tokens of all prompts for one of our requests."""
 
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
 
 
 class OpenAIEngine:
-    """Many coroutines at once; the server batches them."""
+    """An engine behind a server. Many coroutines call it at once; the server batches them."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class OpenAIEngine:
         model: str,
         detokenizer: Detokenizer,
     ) -> None:
-        """Wrap a server that was asked what it can; use `load`."""
+        """Wrap a probed server; use `load`."""
         self.info = info
         self.dialect = dialect
         self._endpoint, self._prompts = endpoint, prompts
@@ -120,7 +120,7 @@ class OpenAIEngine:
     async def load(
         cls, config: EngineConfig, weights: Weights, _ray: object = None
     ) -> OpenAIEngine:
-        """Find the server and the model on it, and ask what it can.
+        """Find the server and its model, and probe what it can do.
 
         Raises:
             ConfigError: URL, key, model name, prompt format or context length don't fit the server.
@@ -173,7 +173,7 @@ class OpenAIEngine:
         return cls(endpoint, info, dialect, prompts, config, card.name, detokenizer)
 
     async def generate(self, request: GenerateRequest) -> Generation:
-        """See `Engine.generate`. Token ids are the text's own where the server doesn't tell which it generated."""
+        """See `Engine.generate`. Token ids are those of the text if the server doesn't report which it generated."""
         started, meter = time.perf_counter(), _Meter()
         fields = self._sampling_fields(request.sampling)
         answer = await self._ask(meter, request.prompt_token_ids, fields)
@@ -182,7 +182,7 @@ class OpenAIEngine:
         if text is None:
             raise RequestError("the server sent no text")
         if finish_reason not in (*_STOPPED, "length"):
-            raise RequestError(f"the server ended its answer with {finish_reason!r}")
+            raise RequestError(f"the server gave the finish reason {finish_reason!r}")
         ended = self._ended(request, text, choice)
         return Generation(
             text=ended.text,
@@ -194,12 +194,12 @@ class OpenAIEngine:
         )
 
     def _ended(self, request: GenerateRequest, text: str, choice: Choice) -> Ended:
-        """From its tokens where the server tells them, else from its text."""
+        """Made from its tokens if the server reports them, else from its text."""
         is_full, ids = choice.get("finish_reason") == "length", choice.get("token_ids")
         if ids is None and self.dialect.gives_token_ids:
-            raise RequestError("the server didn't say which tokens it wrote, and did before")
+            raise RequestError("the server no longer reports which tokens it wrote")
         if ids is not None:
-            # Where a stop string or an end token of the server's own ended it, vLLM names it.
+            # If a stop string or the server's own end token ended it, vLLM names it.
             is_end_last = isinstance(choice.get("stop_reason"), int)
             return self._detokenizer.finish(
                 request, ids, is_full=is_full, is_end_last=is_end_last and not is_full
@@ -232,11 +232,11 @@ class OpenAIEngine:
         )
 
     async def close(self) -> None:
-        """Close the connections; the server goes on."""
+        """Close the connections; the server keeps running."""
         await self._endpoint.close()
 
     def _walks(self, context: Tokens, continuations: Sequence[Tokens]) -> bool:
-        """Whether asking token by token, out of the prefix cache, is less work than whole continuations."""
+        """Whether requests token by token, from the prefix cache, are less work than whole continuations."""
         if not self.dialect.gives_next:
             return False
         block, nodes = self.dialect.block_size, next_tokens(continuations)
@@ -333,7 +333,7 @@ _ONE_TOKEN: dict[str, Any] = {"max_tokens": 1, "temperature": 0.0}
 
 
 def own_settings(s: SamplingParams) -> dict[str, Any]:
-    """What a request says that OpenAI's API has no field for and vLLM has; only what isn't neutral."""
+    """Settings of a request that vLLM has but OpenAI's API doesn't; only those that aren't neutral."""
     fields = {
         "top_k": s.top_k or -1,
         "min_p": s.min_p,
@@ -347,7 +347,7 @@ def own_settings(s: SamplingParams) -> dict[str, Any]:
 
 
 def next_tokens(continuations: Sequence[Tokens]) -> dict[Tokens, set[int]]:
-    """The trie of the continuations: each beginning of one -> the tokens that follow it."""
+    """The trie of the continuations: each prefix -> the tokens that follow it."""
     nodes: dict[Tokens, set[int]] = {}
     for continuation in continuations:
         for i, token in enumerate(continuation):
@@ -356,16 +356,16 @@ def next_tokens(continuations: Sequence[Tokens]) -> dict[Tokens, set[int]]:
 
 
 def _max_model_len(config: EngineConfig, card: ModelCard, weights: Weights) -> int:
-    """What the server says, or engine.max_model_len where that is less or the server is silent; else the checkpoint's."""
+    """The server's value, or engine.max_model_len if that is smaller or the server gives none; else the checkpoint's."""
     wanted, served = config.max_model_len, card.max_model_len
     if wanted and served and wanted > served:
         raise ConfigError(
-            f"engine.max_model_len: {wanted} is more than the {served} tokens that the server has for {card.name!r}"
+            f"engine.max_model_len: {wanted} is more than the {served} tokens that the server allows for {card.name!r}"
         )
     context = wanted or served or checkpoint.inspect_served(weights.path).context_length
     if context is None:
         raise CheckpointError(
-            f"checkpoint {weights.path}: neither it nor the server says how long the context is; "
+            f"checkpoint {weights.path}: neither it nor the server gives the context length; "
             "set engine.max_model_len"
         )
     return context

@@ -1,8 +1,8 @@
-"""The HTTP client under the `openai` library: it reads whole answers, bounded in time and size, from one host only.
+"""The HTTP client of the `openai` library: it reads whole answers, bounded in time and size, from one host only.
 
-The library bounds the pause between two bytes, not all of them together; it would follow a server to any other, prompt and
-all; and it reads an answer of any size. Here an answer that is too slow times out (the library asks again), and one that
-is too large, or is somewhere else, raises `UnfitAnswerError` (which it doesn't).
+The library limits the pause between two bytes, not the total time; it would follow redirects to any host, with the
+prompt; and it reads answers of any size. Here an answer that is too slow times out (and is retried), and one that is
+too large or on another host raises `UnfitAnswerError` (and isn't retried).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from evalharness.engines.openai.schema import quoted
 
 MAX_REDIRECTS = 3
 BASE_BYTES = 8 * 2**20
-"""Room for what a prompt makes a server write: 100 bytes for each of 80,000 tokens."""
+"""Bytes allowed for generated text: 100 for each of 80,000 tokens."""
 BYTES_PER_BYTE = 256
-"""Room for what a server says of the prompt itself, for each byte of the request: a token's id takes two or more there, its
+"""Bytes allowed for the server's data on the prompt, per byte of the request: a token's id takes two or more there, its
 log-probability about 100 in the answer."""
 
 
 class UnfitAnswerError(openai.OpenAIError):
-    """What came back isn't read, and wouldn't be better if it was asked for again."""
+    """The answer is not read, and a retry would not help."""
 
 
 class BoundedClient(httpx2.AsyncClient):
-    """An answer takes at most as long as the request's read timeout allows, from the first byte sent to the last one read."""
+    """Limits an answer to the request's read timeout, from the first byte sent to the last one read."""
 
     async def send(
         self, request: httpx2.Request, *, stream: bool = False, **kwargs: Any
@@ -38,7 +38,7 @@ class BoundedClient(httpx2.AsyncClient):
         Raises:
             httpx2.TimeoutException: not read in time.
             httpx2.TransportError: the connection failed.
-            UnfitAnswerError: too large, or to be had from another host only.
+            UnfitAnswerError: too large, or only on another host.
         """
         most_s = request.extensions.get("timeout", {}).get("read")
         try:
@@ -72,13 +72,13 @@ async def _body(response: httpx2.Response, most_bytes: int) -> bytes:
         body += piece
         if len(body) > most_bytes:
             raise UnfitAnswerError(
-                f"the server's answer is longer than the {most_bytes} bytes that one to this request may have"
+                f"the server's answer is longer than the {most_bytes} bytes allowed for this request"
             )
     return bytes(body)
 
 
 def _whole(response: httpx2.Response, body: bytes) -> httpx2.Response:
-    """The response as one that has been read; without what the server says of its encoding, which may be anything."""
+    """The response as already read, without its encoding header, which may hold anything."""
     kept = ("content-type", "content-length", "content-encoding", "transfer-encoding")
     headers = [(name, value) for name, value in response.headers.multi_items() if name not in kept]
     return httpx2.Response(
@@ -91,7 +91,7 @@ def _same_host(request: httpx2.Request, response: httpx2.Response) -> httpx2.Req
     if to is None or _origin(to.url) != _origin(request.url):
         where = quoted(str(to.url) if to else response.headers["location"])
         raise UnfitAnswerError(
-            f"the server redirects to {where}; engine.base_url has to be where the API itself is"
+            f"the server redirects to {where}; set engine.base_url to the API itself"
         )
     return to
 

@@ -1,11 +1,11 @@
-"""Log-probabilities out of a completion's choice: three ways in which servers tell them, all checked, none trusted.
+"""Log-probabilities from a completion's choice, in three formats of servers, all of them checked.
 
     ranked  vLLM's `prompt_logprobs`: for every prompt token its id, log-probability and rank
     echoed  OpenAI's `echo` with `logprobs=1`: the prompt's tokens as strings, each with the likeliest beside it
-    next    vLLM's `logprob_token_ids`: of given token ids, as the one token that is generated
+    next    vLLM's `logprob_token_ids`: log-probabilities of given token ids as the generated token
 
-Each field is what it should be by itself (`openai_schema`). What isn't there, or isn't about the tokens that were asked
-for, or contradicts itself, raises: a wrong score is worse than none.
+Each field has been checked on its own (`schema`). What is missing, belongs to other tokens than requested, or
+contradicts itself raises an error: a wrong score is worse than none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ECHOED: Mapping[str, Any] = {"echo": True, "logprobs": 1}
 
 
 def asks_next(token_ids: Sequence[int]) -> dict[str, Any]:
-    """The fields that ask for the log-probabilities of these tokens as the next one."""
+    """The request fields for the log-probabilities of these tokens as the next one."""
     return {
         "logprobs": 0,
         "logprob_token_ids": list(token_ids),
@@ -36,7 +36,7 @@ def ranked_scores(choice: Choice, tokens: Sequence[int], start: int) -> dict[int
     """Position -> score of the prompt's tokens from `start` on (at least 1).
 
     Raises:
-        RequestError: one isn't there.
+        RequestError: one is missing.
     """
     entries = choice.get("prompt_logprobs")
     if entries is None or len(entries) != len(tokens):
@@ -54,11 +54,11 @@ def ranked_scores(choice: Choice, tokens: Sequence[int], start: int) -> dict[int
 def echoed_scores(choice: Choice, tokens: Sequence[int], start: int) -> dict[int, TokenScore]:
     """Position -> score of the prompt's tokens from `start` on (at least 1).
 
-    The strings of the tokens aren't compared, as different tokens can have the same one; that the server read as many
-    tokens as the prompt has is what aligns them.
+    The strings of the tokens aren't compared, as different tokens can have the same one; they are aligned because the
+    server read as many tokens as the prompt has.
 
     Raises:
-        RequestError: one isn't there, or their number isn't the prompt's (and perhaps the generated one's).
+        RequestError: one is missing, or their number isn't the prompt's (and perhaps the generated one's).
     """
     logprobs = choice.get("logprobs") or {}
     own, top = logprobs.get("token_logprobs"), logprobs.get("top_logprobs")
@@ -86,7 +86,7 @@ def next_scores(choice: Choice, wanted: Sequence[int]) -> dict[int, TokenScore]:
     """Token id -> score as the token after the prompt.
 
     Raises:
-        RequestError: one isn't there.
+        RequestError: one is missing.
     """
     top = (choice.get("logprobs") or {}).get("top_logprobs")
     known, generated = top[0] if top else None, choice.get("token_ids")

@@ -1,8 +1,8 @@
-"""The fields of a server's answers that are read, and what each may be: bytes in, checked values out.
+"""The fields of a server's answers that are read, and their valid values: bytes in, checked values out.
 
-A server is trusted with nothing: JSON that is too deep, names a key twice or holds half a character, a number of the
-wrong type or out of range, more than was asked for. What doesn't pass raises a ValueError that says which field it is
-and what stood there, in one line; what isn't read isn't looked at.
+A server is never trusted: JSON may be too deep, repeat a key or hold half a character; numbers may have the wrong type
+or range; there may be more than was asked for. Such an answer raises a ValueError that names the field and its value in
+one line; other fields are not checked.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class RankedToken(TypedDict):
 
 
 class TokenLogprobs(TypedDict):
-    """OpenAI's `logprobs`; the first token of an echoed prompt has none."""
+    """OpenAI's `logprobs`; null for the first token of an echoed prompt."""
 
     token_logprobs: NotRequired[list[Logprob | None] | None]
     top_logprobs: NotRequired[list[dict[str, Logprob] | None] | None]
@@ -54,7 +54,7 @@ class Choice(TypedDict):
     text: NotRequired[str | None]
     finish_reason: NotRequired[str | None]
     stop_reason: NotRequired[Count | str | None]
-    """vLLM's: the end token or stop string that ended it."""
+    """vLLM's field: the end token or stop string that ended it."""
     logprobs: NotRequired[TokenLogprobs | None]
     prompt_logprobs: NotRequired[list[dict[str, RankedToken] | None] | None]
     token_ids: NotRequired[list[Count] | None]
@@ -62,7 +62,7 @@ class Choice(TypedDict):
 
 
 class PromptDetails(TypedDict):
-    """What of the prompt was computed before."""
+    """Tokens of the prompt that were cached."""
 
     cached_tokens: NotRequired[Count | None]
 
@@ -76,7 +76,7 @@ class Usage(TypedDict):
 
 
 class Completion(TypedDict):
-    """The body of an answer; of several choices only one was asked for."""
+    """The body of an answer; only one choice was requested."""
 
     model: NotRequired[Label | None]
     choices: Annotated[list[Choice], Field(min_length=1, max_length=1)]
@@ -105,7 +105,7 @@ def completion(body: bytes, *, max_tokens: int) -> Completion:
         max_tokens: how many were asked for.
 
     Raises:
-        ValueError: it is no completion, or not one of so many tokens.
+        ValueError: it isn't a completion, or has too many tokens.
     """
     content = json_object(body)
     if "choices" not in content and content.get("error"):
@@ -130,7 +130,7 @@ def card(content: object) -> Card:
 
 
 def name_or_none(content: object) -> str | None:
-    """The value itself, where it can be a name."""
+    """The value itself, if it can be a name."""
     try:
         return _NAME.validate_python(content, strict=True)
     except ValidationError:
@@ -138,21 +138,21 @@ def name_or_none(content: object) -> str | None:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The body's object. Raises a ValueError when it is none."""
+    """The body's object. Raises a ValueError if it isn't one."""
     try:
         content = jiter.from_json(
             body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys"
         )
     except ValueError as e:
         begin = quoted(body[:200].decode(errors="replace"), 60)
-        raise ValueError(f"the server's answer is no JSON ({quoted(str(e))}): {begin!r}") from e
+        raise ValueError(f"the server's answer is not JSON ({quoted(str(e))}): {begin!r}") from e
     if not isinstance(content, dict):
-        raise ValueError(f"the server's answer is {quoted(content, 60)} and no JSON object")
+        raise ValueError(f"the server's answer is {quoted(content, 60)} and not a JSON object")
     return content
 
 
 def quoted(value: object, most: int = 300) -> str:
-    """What a server said, fit to be shown in a line: short, without control characters or halves of characters."""
+    """A server's text, made safe to show in one line: short, without control characters or halves of characters."""
     if isinstance(value, Mapping):
         value = value.get("message") or value.get("detail") or value
     if isinstance(value, str):

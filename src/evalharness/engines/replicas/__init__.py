@@ -1,1 +1,1 @@
-"""Several engines behind one, on Ray: a router that sends what shares a prefix to the same one."""
+"""Several engines behind one, on Ray: a router that sends requests with a common prefix to the same engine."""

@@ -1,4 +1,4 @@
-"""One replica: an engine inside a Ray actor. Requests come in as they are; answers and our errors go out as values.
+"""One replica: an engine inside a Ray actor. Requests come in unchanged; answers and our errors are returned as values.
 
 Errors are returned, not raised, because Ray wraps what is raised in a class and a traceback of its own.
 """
@@ -36,22 +36,22 @@ class Place(NamedTuple):
     host: str
     pid: int
     cores: tuple[int, ...]
-    """Those its machine lets it use."""
+    """Cores that it may use."""
     version: str
-    """Of evalharness there."""
+    """Version of evalharness there."""
 
 
 class ReplicaActor:
-    """Made a Ray actor by `replicas`; its methods are coroutines, so that Ray runs many at once."""
+    """Made into a Ray actor by `engine`; its methods are coroutines, so that Ray runs many at once."""
 
     def __init__(self) -> None:
-        """Nothing is loaded yet."""
+        """Start with nothing loaded."""
         self._engine: Engine | None = None
         # vLLM's engine is a child process that goes on when the actor is killed, and keeps its memory.
         end_group_with_me()
 
     async def place(self) -> Place:
-        """Where it is; answers as soon as Ray has found a place for it."""
+        """Its location; answers as soon as Ray has placed it."""
         import ray
 
         return Place(
@@ -68,8 +68,8 @@ class ReplicaActor:
         """Open the engine.
 
         Args:
-            config: of the inner engine.
-            weights: a path that this machine has, too.
+            config: the inner engine's configuration.
+            weights: a path that also exists on this machine.
             cores: the only ones to compute on; empty leaves the choice to the engine.
         """
         if not weights.path.exists():
@@ -77,7 +77,7 @@ class ReplicaActor:
                 f"engine=replicas: {socket.gethostname()} has no {weights.path}; the checkpoint must "
                 "lie where all machines of the Ray cluster see it"
             )
-        # Blocked in all that Ray starts (`replicas_cluster`); vLLM ends its processes by it.
+        # Blocked in all processes that Ray starts (`cluster`), but vLLM ends its processes with it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if cores:
             os.sched_setaffinity(0, cores)
@@ -89,7 +89,7 @@ class ReplicaActor:
         return self._engine.info
 
     async def answer(self, request: Request) -> Answer:
-        """What the engine answers, or how it failed."""
+        """The engine's answer, or its failure."""
         assert self._engine is not None
         try:
             if isinstance(request, GenerateRequest):
@@ -105,7 +105,7 @@ class ReplicaActor:
 
 
 def _inside_ray(config: EngineConfig) -> EngineConfig:
-    """Several GPUs are one replica's own processes; left to itself, vLLM would ask Ray for more actors."""
+    """Use processes of the replica for several GPUs; by default vLLM would ask Ray for more actors."""
     is_parallel = config.tensor_parallel_size * config.pipeline_parallel_size > 1
     if config.device is not Device.gpu or not is_parallel:
         return config

@@ -1,4 +1,4 @@
-"""Ray for one run: started on this machine and stopped at the end, or a cluster that is joined and left as it was."""
+"""Ray for one run: started on this machine and stopped at the end, or an existing cluster that is joined."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KNOCK_S = 10.0
 
 
 class Cluster:
-    """A connection to Ray; one in a process."""
+    """A connection to Ray; there is one per process."""
 
     def __init__(self, is_ours: bool) -> None:
         """Use `connect`."""
@@ -44,7 +44,7 @@ class Cluster:
             raise ConfigError(
                 f"engine=replicas: Ray can't be imported ({e}). Install evalharness[ray]."
             ) from e
-        if ray.is_initialized():  # a launcher's: this run is itself a task of a cluster
+        if ray.is_initialized():  # of a launcher: this run is itself a task of a cluster
             return cls(is_ours=False)
         try:
             with _signals_kept():
@@ -67,7 +67,7 @@ class Cluster:
         return [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in alive]
 
     def close(self) -> None:
-        """Stop the Ray that was started, leave the one that was joined."""
+        """Stop Ray if it was started, or leave the cluster that was joined."""
         import ray
 
         if self._is_ours:
@@ -83,22 +83,22 @@ def _init(address: str | None) -> None:
         ray.init(address=address, **quiet)
         return
     ray.init(
-        # Not None, which would join any cluster that this machine happens to have.
+        # Not None, which would join any cluster on this machine.
         address="local",
         num_cpus=len(os.sched_getaffinity(0)),
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
-        # Ray's own choice is 15: an engine would wait for every other process of the machine.
+        # Ray's default is 15, with which an engine would wait for every other process of the machine.
         _system_config={"worker_niceness": 0},
         **quiet,
     )
 
 
 def _knock(address: str) -> None:
-    """Ray itself would try for minutes.
+    """Check the address first, because Ray itself would try for minutes.
 
     Raises:
-        ConnectionError: nobody is at host:port.
+        ConnectionError: nothing answers at host:port.
     """
     host, _, port = address.rpartition(":")
     if "//" in host or not port.isdigit():
@@ -111,10 +111,10 @@ def _knock(address: str) -> None:
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """The run's own handlers stay, where Ray puts one for SIGTERM in their place.
+    """Keep the run's own handlers, of which Ray replaces the one for SIGTERM.
 
-    And Ray's processes are started deaf to SIGTERM, as they are to SIGINT: sent to the whole process group (a batch
-    system's, `timeout`'s) it would end them, and with them this process, before the run has ended in order.
+    Also start Ray's processes with SIGTERM ignored, like SIGINT: sent to the whole process group (by a batch system or
+    `timeout`), it would end them, and with them this process, before the run has ended in order.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,7 +1,7 @@
 """N engines as Ray actors (data parallel): each loads the weights once and answers a share of the requests.
 
-`replicas_routing` chooses the replica for a request. A replica that dies is lost for the rest of the run: the requests it had are
-sent to the others, the log says why, the manifest counts it. When none is left, the engine is dead.
+`router` chooses the replica for a request. A replica that dies is lost for the rest of the run: its requests are sent
+to the others, the log says why, and the manifest counts it. If none is left, the engine is dead.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from evalharness.errors import ConfigError, EngineError, EvalHarnessError, one_l
 logger = logging.getLogger(__name__)
 
 PLACING_S = 120.0
-"""Ray's time to find places and start processes; longer means that others use them."""
+"""Ray's time to place and start processes; longer means that others use the resources."""
 CLOSING_S = 30.0
 
 
 class Replicas:
-    """Behaves as one engine; `info` is that of any replica, with their number."""
+    """Behaves like one engine; `info` is that of any replica, with their number."""
 
     def __init__(
         self, cluster: Cluster, actors: Sequence[Any], places: Sequence[Place], info: EngineInfo
@@ -65,10 +65,10 @@ class Replicas:
 
     @classmethod
     async def load(cls, config: EngineConfig, weights: Weights, ray: RayConfig) -> Replicas:
-        """Start Ray and, at the same time on each, the replicas.
+        """Start Ray, and all replicas at the same time.
 
         Raises:
-            ConfigError: Ray isn't there, the replicas don't fit, or one of them refused the configuration.
+            ConfigError: Ray isn't installed, the replicas don't fit, or one of them refused the configuration.
             EngineError: Ray or a replica did not start.
         """
         cluster = Cluster.connect(ray)
@@ -112,7 +112,7 @@ class Replicas:
             cluster.close()
 
     async def _send(self, request: Request, prefix: tuple[int, ...]) -> Generation | Scores:
-        """To one replica after the other until one lives to answer."""
+        """Send a request to one replica after the other until one answers."""
         from ray.exceptions import RayError, RayTaskError
 
         while self._router.alive:
@@ -120,7 +120,9 @@ class Replicas:
             answer: Answer
             try:
                 answer = await self._actors[number].answer.remote(request)
-            except RayTaskError:  # not one of our errors: a bug, which no other replica would fix
+            except (
+                RayTaskError
+            ):  # not one of our errors but a bug, which another replica would also have
                 raise
             except RayError as e:
                 answer = EngineError(_cause(e))
@@ -162,18 +164,18 @@ def _start(wanted: Plan, max_in_flight: int) -> list[Any]:
         num_cpus=wanted.num_cpus,
         num_gpus=wanted.num_gpus,
         max_restarts=0,
-        # One may come to serve all requests; beyond them, only `close` is called.
+        # One may have to serve all requests; besides them, only `close` is called.
         max_concurrency=wanted.num_replicas * max_in_flight + 8,
     )
     return [actor.remote() for _ in range(wanted.num_replicas)]
 
 
 async def _places(actors: Sequence[Any]) -> list[Place]:
-    """Where Ray has put them.
+    """The locations where Ray has placed them.
 
     Raises:
         EngineError: it found no place, or an actor can't run there.
-        ConfigError: another evalharness is installed there.
+        ConfigError: another version of evalharness is installed there.
     """
     try:
         places = await asyncio.wait_for(
@@ -182,7 +184,7 @@ async def _places(actors: Sequence[Any]) -> list[Place]:
     except TimeoutError:
         raise EngineError(
             f"Ray found no place for {len(actors)} replicas within {PLACING_S:.0f} s; `ray status` "
-            "shows who uses the cluster, a smaller engine.num_replicas needs less of it"
+            "shows what uses the cluster; a smaller engine.num_replicas needs less"
         ) from None
     for place in places:
         if place.version != __version__:
@@ -228,7 +230,7 @@ async def _load(
 
 
 def _common(infos: Sequence[EngineInfo]) -> EngineInfo:
-    """What holds for all: they may have room for contexts of different lengths, and must compute alike."""
+    """The common info: they may have memory for contexts of different lengths, but must compute alike."""
     if len({info.numerics for info in infos}) > 1:
         raise EngineError(
             f"the replicas compute differently: {', '.join(info.numerics for info in infos)}"
@@ -241,7 +243,7 @@ def _common(infos: Sequence[EngineInfo]) -> EngineInfo:
 
 
 async def _all(refs: Sequence[Any]) -> list[Any]:
-    """What the actors answer.
+    """The actors' answers.
 
     Raises:
         EngineError: one of them died.

@@ -1,4 +1,4 @@
-"""How many replicas, and what each of them gets of the machines. Pure: the machines come in as numbers."""
+"""How many replicas there are, and what each gets of the machines. Pure: the machines come in as numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The replicas, and what each asks Ray for."""
+    """The replicas, and the resources that each asks Ray for."""
 
     num_replicas: int
     device: Device
@@ -35,7 +35,7 @@ def plan(config: EngineConfig, nodes: Sequence[Node]) -> Plan:
     """Divide the machines: a replica never spans two of them.
 
     Raises:
-        ConfigError: more replicas than fit, or no number of them on CPUs.
+        ConfigError: more replicas than fit, or no number given on CPUs.
     """
     if config.replica_kind is EngineKind.fake:
         return Plan(
@@ -80,12 +80,12 @@ def _per_machine(units: Sequence[int], name: str) -> str:
 
 
 def num_fitting(nodes: Sequence[int], size: int) -> int:
-    """How many replicas of `size` units fit when none may span two machines."""
+    """How many replicas of `size` units fit if none may span two machines."""
     return sum(units // size for units in nodes)
 
 
 def per_replica(nodes: Sequence[int], num_replicas: int) -> int:
-    """The most units that each replica can have when none may span two machines; 0 when there is none for each."""
+    """The most units that each replica can have if none may span two machines; 0 if there isn't one for each."""
     for size in range(max(nodes, default=0), 0, -1):
         if num_fitting(nodes, size) >= num_replicas:
             return size
@@ -93,5 +93,5 @@ def per_replica(nodes: Sequence[int], num_replicas: int) -> int:
 
 
 def divide(cores: Sequence[int], size: int, place: int) -> tuple[int, ...]:
-    """The cores of the `place`-th replica on a machine, `size` each; empty when the machine has none left."""
+    """The cores of the `place`-th replica on a machine, `size` each; empty if the machine has none left."""
     return tuple(cores[place * size : (place + 1) * size])

@@ -1,8 +1,8 @@
-"""Which replica gets a request: the one that has computed most of its prompt, as long as the work stays shared out.
+"""Which replica gets a request: the one that has computed most of its prompt, as long as the load stays balanced.
 
 Prompts are compared in whole blocks of tokens, as prefix caches do. A replica that knows the longest part of a prompt
-gets it unless it is too much busier than the idlest; then the best of the others. So a few-shot block that all prompts
-of a task begin with starts on one replica and, when the task is large, spills to the next ones; from then on only load
+gets it unless it is too much busier than the idlest; then the best of the others. So a few-shot prefix common to all
+prompts of a task starts on one replica and, if the task is large, spreads to the next ones; from then on only load
 decides between those that have it. Pure: no clock, no randomness, no I/O.
 """
 
@@ -13,16 +13,16 @@ from collections.abc import Sequence
 
 BLOCK_TOKENS = 64
 SLACK = 8
-"""Requests that a replica may be busier than the idlest and still get a prompt it knows."""
+"""Requests by which a replica may be busier than the idlest and still get a prompt that it knows."""
 SLACK_SHARE = 0.25
-"""And this share of the idlest's requests: while all have plenty to do, a task of a hundred docs stays together; at the
-end of a run, when little is left, the work is shared out evenly."""
+"""Plus this share of the idlest's requests: while all are busy, a task of a hundred docs stays together; at the end of
+a run, when little is left, the load is spread evenly."""
 MAX_BLOCKS = 32_768
-"""Remembered per replica: 2 M tokens, more than a KV cache holds, in about 5 MB."""
+"""Blocks remembered per replica: 2 M tokens, more than a KV cache holds, in about 5 MB."""
 
 
 class _Replica:
-    """What the router knows of one."""
+    """What the router knows about one replica."""
 
     def __init__(self) -> None:
         self.num_busy = 0
@@ -30,7 +30,7 @@ class _Replica:
         self.num_taken = 0
         """Requests so far; breaks ties."""
         self._known: OrderedDict[int, None] = OrderedDict()
-        """Hashes of the blocks it computed, each of everything up to its end; the latest last."""
+        """Hashes of the blocks that it computed, each over everything up to its end; the latest last."""
 
     def num_known(self, blocks: Sequence[int]) -> int:
         """How many of a prompt's leading blocks it has."""
@@ -40,7 +40,7 @@ class _Replica:
         return len(blocks)
 
     def learn(self, blocks: Sequence[int], max_blocks: int) -> None:
-        # The end first: what is forgotten first must be the ends of prompts, not their shared beginnings.
+        # The end first, so that ends of prompts are forgotten before their shared prefixes.
         for block in reversed(blocks):
             self._known[block] = None
             self._known.move_to_end(block)
@@ -59,13 +59,13 @@ class Router:
         slack: int = SLACK,
         max_blocks: int = MAX_BLOCKS,
     ) -> None:
-        """All replicas are there, idle and with empty caches."""
+        """Start with all replicas idle and their caches empty."""
         self._replicas = {number: _Replica() for number in range(num_replicas)}
         self._block_tokens, self._slack, self._max_blocks = block_tokens, slack, max_blocks
 
     @property
     def alive(self) -> tuple[int, ...]:
-        """Numbers of the replicas that are left."""
+        """Indices of the replicas that are left."""
         return tuple(self._replicas)
 
     def num_busy(self, replica: int) -> int:
@@ -94,17 +94,17 @@ class Router:
         return number
 
     def release(self, replica: int) -> None:
-        """A request came back, with an answer or without."""
+        """Count a request as finished, with or without an answer."""
         if replica in self._replicas:
             self._replicas[replica].num_busy -= 1
 
     def lose(self, replica: int) -> bool:
-        """Never choose it again; whether it was still there."""
+        """Never choose it again; returns whether it was still in use."""
         return self._replicas.pop(replica, None) is not None
 
 
 def block_hashes(token_ids: Sequence[int], block_tokens: int) -> list[int]:
-    """One hash for each whole block, of all tokens up to its end: equal hashes, equal prefixes."""
+    """One hash for each complete block, over all tokens up to its end: equal hashes mean equal prefixes."""
     hashes, before = [], 0
     for end in range(block_tokens, len(token_ids) + 1, block_tokens):
         before = hash((before, tuple(token_ids[end - block_tokens : end])))

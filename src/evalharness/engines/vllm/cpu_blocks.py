@@ -1,8 +1,8 @@
-"""A vLLM worker extension for CPUs: KV blocks of 16 tokens, where vLLM declares multiples of 32 only.
+"""A vLLM worker extension for CPUs: KV blocks of 16 tokens, while vLLM declares only multiples of 32.
 
-Of a cached prefix whole blocks are found again, so every prompt computes up to a block of it again; with many short
-choices that is most of the work. vLLM's CPU attention has a kernel for 16 ("vec16", which it takes by itself for blocks
-that are no multiple of 32); only its list of block sizes leaves it out. GPUs have blocks of 16 anyway.
+Only whole blocks of a cached prefix are reused, so every prompt computes up to a block of it again; with many short
+choices that is most of the work. vLLM's CPU attention has a kernel for 16 ("vec16", which it uses for blocks that
+aren't multiples of 32), but its list of block sizes leaves it out. GPUs have blocks of 16 anyway.
 
 Passed by name (`worker_extension_cls`) and imported by vLLM inside its worker process. For float32 on x86.
 """
@@ -16,7 +16,7 @@ BLOCK_SIZE = 16
 
 
 class Extension:
-    """Adds no method: importing this module is what counts."""
+    """Adds no method; importing this module has the effect."""
 
 
 def _block_sizes(kv_cache_spec: object = None) -> list[MultipleOf]:

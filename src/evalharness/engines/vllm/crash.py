@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 _OWN_OUTPUT = Path("/proc/self/fd/2")
-"""vLLM's processes write to the same file as this one: the run's log, or a replica's."""
+"""The log: vLLM's processes write to the same file as this one, the run's log or a replica's."""
 _NUM_BYTES = 200_000
 _EXIT_S = 1.0
-"""Its end is heard of before its exit code is there."""
+"""Seconds to wait for its exit code, which comes after its end."""
 
 
 def cause_of_death(llm: Any) -> str:
@@ -30,11 +30,11 @@ def cause_of_death(llm: Any) -> str:
         process.join(_EXIT_S)
         if (process.exitcode or 0) < 0:
             return f"it was killed by {signal_name(-process.exitcode)}"
-    return "it ended without a word"
+    return "it ended without a message"
 
 
 def last_error(log: str, pid: int) -> str | None:
-    """The last error that vLLM's engine process logged; None when there is none.
+    """The last error that vLLM's engine process logged; None if there is none.
 
     Args:
         log: vLLM's, one message a line: `(EngineCore pid=7) ERROR 11-22 21:38:19 [core.py:1] <message>`.
@@ -49,7 +49,7 @@ def last_error(log: str, pid: int) -> str | None:
 
 
 def signal_name(number: int) -> str:
-    """The signal's name, and what mostly sends it."""
+    """The signal's name, and its usual sender."""
     try:
         name = signal.Signals(number).name
     except ValueError:

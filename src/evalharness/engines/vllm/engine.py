@@ -1,7 +1,7 @@
-"""vLLM in process (AsyncLLM): the engine for real work, on GPUs and, for trying out, on CPUs.
+"""vLLM in process (AsyncLLM): the engine for real work, on GPUs, and on CPUs for trying out.
 
-Log-likelihoods read the prefix cache (`trie`, `vllm_logprobs`); `engine.scoring=plain` doesn't, and is what tests
-compare with. Both were run with vLLM's older model runner on CPUs; nothing here has been run on a GPU yet.
+Log-likelihoods read the prefix cache (`prefix_trie`, `logprobs`); `engine.scoring=plain` doesn't, and is the reference
+in tests. Both were tested with vLLM's older model runner on CPUs; nothing here has been tested on a GPU yet.
 
 The engine core is a child process of vLLM's own; when it dies, vLLM raises EngineDeadError and we raise EngineError.
 """
@@ -57,18 +57,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_BOUND_CORES = 8
-"""Up to this many cores, all are bound to vLLM: its own binding keeps one back, which on two cores halves the speed.
-Above it, vLLM knows the machine's memory nodes better."""
+"""Up to this many cores, all are bound to vLLM: its own binding reserves one, which on two cores halves the speed. With
+more, vLLM knows the machine's memory nodes better."""
 
-MERGE_BY_HAND = "; `evalharness model merge BASE ADAPTER OUT` makes a checkpoint that needs no adapter: give OUT as model.path"
+MERGE_BY_HAND = "; `evalharness model merge BASE ADAPTER OUT` makes a checkpoint that needs no adapter: set model.path to OUT"
 
 CPU_EXTENSION = "evalharness.engines.vllm.cpu_blocks.Extension"
 SMALL_BLOCK = 16
 DECLARED_BLOCK = 32
-"""vLLM's CPU attention declares multiples of it."""
+"""vLLM's CPU attention declares multiples of this."""
 
 PRIMED_BLOCKS = 2
-"""A context with this many blocks that the one before it hasn't is computed by itself first: the LM head on its tokens,
+"""A context with this many blocks more than the one before it is computed separately first: the LM head on its tokens,
 which comes with a longer prompt, costs more than one more prompt."""
 
 
@@ -81,13 +81,13 @@ class _Meter:
 
 
 class VllmEngine:
-    """Many coroutines at once; vLLM batches them continuously."""
+    """vLLM as an engine. Many coroutines call it at once; vLLM batches them continuously."""
 
     def __init__(self, llm: AsyncLLM, info: EngineInfo, weights: Weights, scoring: Scoring) -> None:
         """Wrap a running AsyncLLM; use `load`."""
         self.info = info
         self.num_resent = 0
-        """Prompts of `score` that were sent again; see `trie`."""
+        """Prompts of `score` that were sent again; see `prefix_trie`."""
         self._scoring = scoring
         self._block_size: int = llm.vllm_config.cache_config.block_size
         self._by_token = bool(llm.vllm_config.use_v2_model_runner)
@@ -99,11 +99,11 @@ class VllmEngine:
 
     @classmethod
     async def load(cls, config: EngineConfig, weights: Weights, _ray: object = None) -> VllmEngine:
-        """Start vLLM on the weights. Blocks for the time of loading.
+        """Start vLLM with the weights. Blocks while they are loaded.
 
         Raises:
-            CheckpointError: an adapter that vLLM can't take can't be merged into the weights either.
-            ConfigError: vLLM isn't installed, or `engine.extra` names an argument it hasn't.
+            CheckpointError: vLLM can't load the adapter, and it can't be merged into the weights either.
+            ConfigError: vLLM isn't installed, or `engine.extra` names an unknown argument.
             EngineError: vLLM refused to start.
         """
         _set_environment(config)
@@ -112,7 +112,7 @@ class VllmEngine:
         except ImportError as e:
             raise ConfigError(
                 f"engine=vllm: vLLM can't be imported ({e}). "
-                "Install evalharness[gpu] or evalharness[cpu], or take engine=hf."
+                "Install evalharness[gpu] or evalharness[cpu], or use engine=hf."
             ) from e
         weights = _with_merged(config, weights)
         arguments = engine_arguments(config, weights)
@@ -125,7 +125,7 @@ class VllmEngine:
 
     @classmethod
     def _start(cls, arguments: Any, config: EngineConfig, weights: Weights) -> VllmEngine:
-        """Not in `load`, whose frame errors inside vLLM's imports keep alive: the engine would outlive its run."""
+        """Not in `load`, because errors inside vLLM's imports keep its frame alive and the engine would outlive its run."""
         import psutil
         import vllm
         from vllm.usage.usage_lib import UsageContext
@@ -134,7 +134,7 @@ class VllmEngine:
         try:
             # vLLM's own batch sizes for offline work, twice those of a server that must answer soon.
             llm = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
-        except Exception as e:  # vLLM raises anything from ValueError to RuntimeError here
+        except Exception as e:  # vLLM may raise anything from ValueError to RuntimeError here
             way_out = MERGE_BY_HAND if weights.adapter else ""
             raise EngineError(f"vLLM did not start: {_first_line(e)}{way_out}") from e
         end_with_me(child.pid for child in psutil.Process().children(recursive=True))
@@ -172,7 +172,7 @@ class VllmEngine:
                 stop_token_ids=list(s.stop_token_ids),
                 logit_bias=dict(s.logit_bias) or None,
                 ignore_eos=s.ignore_eos,
-                # Only for its stop strings; the text is made of the tokens afterwards.
+                # Only for its stop strings; the text is made from the tokens afterwards.
                 detokenize=bool(s.stop),
                 skip_special_tokens=False,
                 spaces_between_special_tokens=False,
@@ -181,7 +181,7 @@ class VllmEngine:
         )
         completion = output.outputs[0]
         if completion.finish_reason not in ("stop", "length"):
-            raise RequestError(f"vLLM ended the answer with {completion.finish_reason!r}")
+            raise RequestError(f"vLLM gave the finish reason {completion.finish_reason!r}")
         is_full = completion.finish_reason == "length"
         ended = self._detokenizer.finish(
             request,
@@ -235,11 +235,11 @@ class VllmEngine:
     async def _score_plain(
         self, request: ScoreRequest, meter: _Meter
     ) -> tuple[ContinuationScore, ...]:
-        """Each continuation a prompt of its own, computed in full: the oracle for `score_nodes`."""
+        """Compute each continuation as a full prompt of its own: the reference for `score_nodes`."""
         context = request.context_token_ids
 
         async def one(continuation: Tokens) -> ContinuationScore:
-            # Its last token is asked for, not read: together they may be as long as the whole context.
+            # Its last token is predicted, not read, so together they may be as long as the whole context.
             last = continuation[-1:]
             prompt, start = context + continuation[:-1], len(context)
             params = scoring_params(prompt, start, last, may_read_cache=False, by_token=False)
@@ -258,7 +258,7 @@ class VllmEngine:
     async def _ask(
         self, meter: _Meter, prompt: Tokens, start: int, token_ids: Sequence[int], cached: bool
     ) -> Answer:
-        """See `trie.Ask`. More tokens than vLLM takes at once become several prompts."""
+        """See `prefix_trie.Ask`. More tokens than vLLM takes at once become several prompts."""
         from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
 
         async def part(start: int, some: Sequence[int]) -> Answer:
@@ -275,7 +275,7 @@ class VllmEngine:
         return Answer(inside, after)
 
     def _primes(self, context: Tokens) -> bool:
-        """Whether so much of the context is new that it is asked by itself first; see `score_nodes`."""
+        """Whether so much of the context is new that it is sent separately first; see `score_nodes`."""
         block, before = self._block_size, self._last_context
         self._last_context = context
         shared = 0
@@ -310,7 +310,7 @@ class VllmEngine:
         except EngineDeadError as e:
             cause = await asyncio.to_thread(cause_of_death, llm)
             raise EngineError(f"vLLM's engine process died: {cause}; see log.txt of the run") from e
-        except Exception as e:  # anything else belongs to this request alone
+        except Exception as e:  # anything else concerns only this request
             if llm.errored:
                 raise EngineError(f"vLLM failed: {_first_line(e)}; see log.txt of the run") from e
             raise RequestError(_first_line(e)) from e
@@ -322,7 +322,7 @@ class VllmEngine:
 
 
 def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
-    """VLLM's AsyncEngineArgs for our configuration; `engine.extra` wins."""
+    """The arguments of vLLM's AsyncEngineArgs for our configuration; `engine.extra` wins."""
     is_cpu = resolve_device(config.device) is Device.cpu
     arguments: dict[str, Any] = {
         "model": str(weights.path),
@@ -355,17 +355,17 @@ def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
 
 
 def _load_format(weights: Weights) -> str:
-    """Pickles only where there is nothing else: vLLM's own choice would be Mistral's copy of the weights."""
+    """Load pickles only if there is nothing else; vLLM's default would be Mistral's copy of the weights."""
     has_others = any(weights.path.glob("*.safetensors"))
     return "auto" if weights.allow_pickle and not has_others else "safetensors"
 
 
 def _cpu_arguments(wanted_block: int | None, dtype: str) -> dict[str, Any]:
-    """Whole prompts, in small blocks where vLLM's CPU attention can have them (`vllm_cpu`), else the smallest it declares."""
+    """Arguments that compute whole prompts, in the smallest blocks that vLLM's CPU attention supports (`cpu_blocks`)."""
     has_small = dtype == "float32" and platform.machine() in ("x86_64", "AMD64")
     block_size = wanted_block or (SMALL_BLOCK if has_small else DECLARED_BLOCK)
-    # Of a prompt that is computed in parts vLLM turns the sampling generator back after each, which CPU generators
-    # can't: the engine dies of it ("CPU Generator does not use offset").
+    # If a prompt is computed in parts, vLLM rewinds the sampling generator after each, which CPU generators
+    # can't: the engine dies ("CPU Generator does not use offset").
     arguments: dict[str, Any] = {"block_size": block_size, "enable_chunked_prefill": False}
     if has_small and block_size % DECLARED_BLOCK:
         arguments["worker_extension_cls"] = CPU_EXTENSION
@@ -373,7 +373,7 @@ def _cpu_arguments(wanted_block: int | None, dtype: str) -> dict[str, Any]:
 
 
 def _set_environment(config: EngineConfig) -> None:
-    """VLLM reads these when it is imported; what the user has set stays."""
+    """Set variables that vLLM reads when it is imported, unless the user has set them."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_COLOR", "0")
     if resolve_device(config.device) is Device.cpu:
@@ -384,14 +384,14 @@ def _set_environment(config: EngineConfig) -> None:
 
 
 def _lora_rank(weights: Weights) -> int:
-    """The smallest of the ranks that vLLM takes which holds the adapter's largest."""
+    """The smallest rank that vLLM supports and that is at least the adapter's largest."""
     assert weights.adapter is not None
     largest = read_adapter(weights.adapter).config.largest_rank
     return min(r for r in (8, 16, 32, 64, 128, 256, 320, 512) if r >= largest)
 
 
 def _with_merged(config: EngineConfig, weights: Weights) -> Weights:
-    """The weights with their adapter in them, where vLLM can't take it as it is; else unchanged."""
+    """The weights with their adapter merged, if vLLM can't load it as it is; else unchanged."""
     if weights.adapter is None or read_adapter(weights.adapter).not_for_vllm is None:
         return weights
     is_cpu = resolve_device(config.device) is Device.cpu

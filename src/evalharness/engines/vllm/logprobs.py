@@ -1,4 +1,4 @@
-"""One scoring question as vLLM's sampling parameters, and vLLM's output as its answer (`trie.Ask`).
+"""One scoring question as vLLM's sampling parameters, and vLLM's output as its answer (`prefix_trie.Ask`).
 
 vLLM 0.32 has two model runners, and says in `VllmConfig.use_v2_model_runner` which one it takes (the newer one where
 Triton works and the configuration is supported; the environment's VLLM_USE_V2_MODEL_RUNNER decides otherwise):
@@ -13,8 +13,8 @@ Triton works and the configuration is supported; the environment's VLLM_USE_V2_M
   isn't known. A prompt whose cached prefix goes past the first row gets nothing at all (its
   `prompt_token_id_logprobs` is None).
 
-Both read the prefix cache only when told to (`skip_reading_prefix_cache`). Run on: the older runner on CPUs. The newer
-one needs Triton: its path was run there through the interpreter of Triton, on a few contexts.
+Both read the prefix cache only when told to (`skip_reading_prefix_cache`). Tested: the older runner on CPUs. The newer
+one needs Triton; its path was tested on CPUs with Triton's interpreter, on a few contexts.
 
 Sources, in vLLM: v1/worker/gpu_model_runner.py (`_get_prompt_logprobs_dict`), v1/worker/gpu/sample/prompt_logprob.py.
 """
@@ -41,7 +41,7 @@ SURELY_GREEDY = math.log(0.5) + 1e-3
 def scoring_params(
     prompt: Tokens, start: int, token_ids: Sequence[int], *, may_read_cache: bool, by_token: bool
 ) -> SamplingParams:
-    """What to ask vLLM: `scoring_settings` as its own object."""
+    """The SamplingParams for vLLM, from `scoring_settings`."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -58,10 +58,10 @@ def scoring_settings(
 
     Args:
         prompt: tokens.
-        start: first position wanted inside the prompt; its length when none is.
+        start: first position wanted inside the prompt; its length if none is.
         token_ids: wanted after the prompt; at most vLLM's MAX_LOGPROB_TOKEN_IDS.
         may_read_cache: whether a cached prefix may be used.
-        by_token: the newer runner's way.
+        by_token: whether to use the newer runner's way.
     """
     inside: dict[str, Any] = {}
     if start < len(prompt) and by_token:
@@ -85,7 +85,7 @@ def scoring_settings(
 def read_answer(
     output: RequestOutput, prompt: Tokens, start: int, token_ids: Sequence[int]
 ) -> Answer:
-    """What vLLM said, whichever runner it was."""
+    """The answer of vLLM, from either runner."""
     if output.prompt_token_id_logprobs is not None:
         inside = _rows(output.prompt_token_id_logprobs, start)
     elif output.prompt_logprobs:

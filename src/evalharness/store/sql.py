@@ -19,7 +19,7 @@ from evalharness.store import (
 )
 from evalharness.store.columns import RESPONSES, RUNS, TABLES, Column, added_since, run_row
 from evalharness.store.duckdb_session import SAFE, file_text, text
-from evalharness.store.read import as_seen, list_runs, run_versions
+from evalharness.store.read import as_seen, list_runs, run_versions, warn_once
 
 logger = logging.getLogger(__name__)
 

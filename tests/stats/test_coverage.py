@@ -25,8 +25,9 @@ assert _SPEC is not None
 assert _SPEC.loader is not None
 coverage: Any = importlib.util.module_from_spec(_SPEC)
 sys.modules["bench_coverage"] = coverage
-sys.path.append(str(BENCH.parent))
-_SPEC.loader.exec_module(coverage)
+with pytest.MonkeyPatch.context() as _patch:
+    _patch.syspath_prepend(str(BENCH.parent))
+    _SPEC.loader.exec_module(coverage)
 
 DRAWS = 400
 SHARES = (0.03, 0.2, 0.5, 0.8, 0.97)

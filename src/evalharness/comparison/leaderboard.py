@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalharness.comparison.board_scores import (
     NO_RANGE,
@@ -122,6 +122,40 @@ def build_boards(
     newest = {key: max(run.started_at for run in rows) for key, rows in suites.items()}
     keys = sorted(sorted(suites, key=lambda key: newest[key], reverse=True), key=lambda key: key[0])
     return [_board(suites[key], metrics, sort, any_prompt=any_prompt) for key in keys]
+
+
+class RunMean(NamedTuple):
+    """One number over a run's suite: its composite, or the mean that a leaderboard has for it."""
+
+    name: str
+    """The composite's; mean for a mean of tasks."""
+    score: Score
+    """NaN if a part has no score."""
+    num_parts: int
+    """Tasks and groups that it is over."""
+    num_scored: int
+
+
+def run_mean(run: Manifest, metrics: Sequence[MetricRecord]) -> RunMean | None:
+    """The run's mean; None for a suite whose tasks have none in common (safety, perplexities).
+
+    Args:
+        run: its manifest says what was asked.
+        metrics: its metrics.
+    """
+    groups = {m.task for m in metrics if m.task == m.group}
+    found = units(run, metrics, groups)
+    composite = _composite_name([run])
+    parts, _ = _averaged([run], {run.run_id: found}, list(found), Counter(found), composite)
+    if not parts:
+        return None
+    scores = [score_of(m) for part in parts if (m := found.get(part)) and _is_finite(m)]
+    if composite is not None:
+        own = [m for m in metrics if m.task == composite and m.metric == COMPOSITE]
+        score = score_of(own[0]) if own else NO_SCORE
+    else:
+        score = mean_score(scores) if len(scores) == len(parts) else NO_SCORE
+    return RunMean(composite or "mean", score, len(parts), len(scores))
 
 
 def row_label(run: Manifest) -> str:

@@ -194,8 +194,10 @@ def find_run(results_dir: Path, name: str) -> Manifest:
     if of_model:
         return of_model[0]
     begins = [run for run in runs if name and run.run_id.startswith(name)]
-    if len(begins) == 1:
-        return begins[0]
+    originals = [run for run in begins if not run.rescored_from]
+    for found in (begins, originals):  # what was scored again is meant by its whole name
+        if len(found) == 1:
+            return found[0]
     if begins:
         shown = some((run.run_id for run in begins), _MOST_SHOWN)
         raise StoreError(f"{len(begins)} runs begin with {name!r}: {shown}")

@@ -16,6 +16,8 @@ from evalharness.cli.output import Form, chosen_form, print_view, show, show_row
 from evalharness.errors import StoreError, UserError, did_you_mean
 from evalharness.store.records import Manifest
 
+_MOST_RUNS = 50
+"""Runs shown as a table without --all."""
 _MOST_ROWS = 200
 """Most rows of a query that are shown as a table."""
 
@@ -43,7 +45,10 @@ def results(
     as_csv: AsCsv = False,
     show_all: Annotated[
         bool,
-        typer.Option("--all", help="Show every metric and filter, and the tasks of every group."),
+        typer.Option(
+            "--all",
+            help="Show all runs; of one run every metric and filter, and the tasks of every group.",
+        ),
     ] = False,
     curve: Annotated[
         bool,
@@ -72,7 +77,7 @@ def results(
             raise UserError(
                 "--task, --samples and --curve need a run: `evalharness results latest --samples 3`"
             )
-        return _list(results_dir, form)
+        return _list(results_dir, form, show_all)
     from evalharness.store.read import as_seen, find_run
 
     manifest = as_seen(results_dir, find_run(results_dir, run))
@@ -120,23 +125,23 @@ def sql(
         typer.echo(f"first {_MOST_ROWS} rows; --csv and --json give all", err=True)
 
 
-def _list(results_dir: Path, form: Form) -> None:
-    from evalharness.store.columns import RUNS, run_row
+def _list(results_dir: Path, form: Form, show_all: bool) -> None:
+    from evalharness.report.terminal.run_list import list_rows, listed_runs, runs_table
     from evalharness.store.read import as_seen, list_runs
 
     runs = [as_seen(results_dir, run) for run in list_runs(results_dir)]
-    if form != "table":
-        names = [column.name for column in RUNS if column.name != "manifest"]
-        rows = [[row[name] for name in names] for row in map(run_row, runs)]
-        return show_rows(form, names, rows)
-    if not runs:
+    if not runs and form == "table":
         typer.echo(
             f"No runs in {results_dir} yet; `evalharness run model=smollm2-135m suite=quick` makes one."
         )
         return None
-    from evalharness.report.terminal import run_list
-
-    return print_view(lambda width: run_list.runs_table(runs, width=width))
+    if form != "table":
+        return show_rows(form, *list_rows(listed_runs(results_dir, runs)))
+    listed = listed_runs(results_dir, runs if show_all else runs[:_MOST_RUNS])
+    print_view(lambda width: runs_table(listed, width=width))
+    if len(listed) < len(runs):
+        typer.echo(f"the latest {len(listed)} of {len(runs)} runs; --all shows all", err=True)
+    return None
 
 
 def _show(run_dir: Path, manifest: Manifest, form: Form, show_all: bool) -> None:

@@ -9,9 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evalharness.stats.estimates import Z
 from evalharness.stats.finite import correction
-from evalharness.stats.metrics import NO_SHARES
+from evalharness.stats.metrics import NO_SHARES, Z
 from evalharness.store.records import (
     MetricRecord,
     TaskSummary,

@@ -383,12 +383,15 @@ def _is_mean(pairs: Pairs, first: MetricRecord, second: MetricRecord) -> bool:
     return bool(known) and all(abs(m - v) <= _AGREES * max(1.0, abs(v)) for m, v in known)
 
 
-def _is_pooled(pairs: Sequence[Pairs], *records: MetricRecord) -> bool:
-    for record, side in zip(records, ("a", "b"), strict=True):
-        counts = [getattr(p, f"num_{side}") for p in pairs]
-        means = [getattr(p, f"mean_{side}") for p in pairs]
-        pooled_mean = math.fsum(c * m for c, m in zip(counts, means, strict=True)) / sum(counts)
-        if not abs(pooled_mean - record.value) <= _AGREES:
+def _is_pooled(pairs: Sequence[Pairs], first: MetricRecord, second: MetricRecord) -> bool:
+    """Whether both values are means over all docs of the tasks, each doc with the same weight."""
+    sides = (
+        (first.value, [(p.num_a, p.mean_a) for p in pairs]),
+        (second.value, [(p.num_b, p.mean_b) for p in pairs]),
+    )
+    for value, parts in sides:
+        pooled = math.fsum(num * mean for num, mean in parts) / sum(num for num, _ in parts)
+        if not abs(pooled - value) <= _AGREES:
             return False
     return True
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from evalharness.comparison.board_scores import (
     NO_RANGE,
@@ -28,7 +28,6 @@ from evalharness.comparison.board_scores import (
 from evalharness.comparison.comparability import (
     Difference,
     Settings,
-    added_tasks,
     settings,
     suite_changes,
 )
@@ -42,6 +41,7 @@ from evalharness.comparison.peers import (
     repeat_notes,
     standard,
 )
+from evalharness.comparison.run_mean import composite_name, in_mean, is_finite, units
 from evalharness.stats.metrics import COMPOSITE
 from evalharness.stats.ranking import (
     Ranks,
@@ -124,62 +124,9 @@ def build_boards(
     return [_board(suites[key], metrics, sort, any_prompt=any_prompt) for key in keys]
 
 
-class RunMean(NamedTuple):
-    """One number over a run's suite: its composite, or the mean that a leaderboard has for it."""
-
-    name: str
-    """The composite's; mean for a mean of tasks."""
-    score: Score
-    """NaN if a part has no score."""
-    num_parts: int
-    """Tasks and groups that it is over."""
-    num_scored: int
-
-
-def run_mean(run: Manifest, metrics: Sequence[MetricRecord]) -> RunMean | None:
-    """The run's mean; None for a suite whose tasks have none in common (safety, perplexities).
-
-    Args:
-        run: its manifest says what was asked.
-        metrics: its metrics.
-    """
-    groups = {m.task for m in metrics if m.task == m.group}
-    found = units(run, metrics, groups)
-    composite = _composite_name([run])
-    parts, _ = _averaged([run], {run.run_id: found}, list(found), Counter(found), composite)
-    if not parts:
-        return None
-    scores = [score_of(m) for part in parts if (m := found.get(part)) and _is_finite(m)]
-    if composite is not None:
-        own = [m for m in metrics if m.task == composite and m.metric == COMPOSITE]
-        score = score_of(own[0]) if own else NO_SCORE
-    else:
-        score = mean_score(scores) if len(scores) == len(parts) else NO_SCORE
-    return RunMean(composite or "mean", score, len(parts), len(scores))
-
-
 def row_label(run: Manifest) -> str:
     """The model, and its strategy."""
     return run.model if run.strategy == "single" else f"{run.model} ({run.strategy})"
-
-
-def units(
-    run: Manifest, metrics: Sequence[MetricRecord], groups: Collection[str]
-) -> dict[str, MetricRecord | None]:
-    """Parts of a run's suite (tasks, and groups as one) -> their main metric, or None.
-
-    Args:
-        run: its manifest says what was asked.
-        metrics: its main ones.
-        groups: those with their own score, in this run or another; members of others (tags) count as tasks.
-    """
-    scored = {m.task: m for m in metrics if m.is_main and m.metric != COMPOSITE}
-    found: dict[str, MetricRecord | None] = {}
-    asked = {**dict.fromkeys(_suite(run).get("tasks") or ()), **_members(run)}
-    for group, members in asked.items():
-        names = [group] if group in groups or not members else members
-        found.update({name: scored.get(name) for name in names})
-    return found
 
 
 def _board(
@@ -192,10 +139,10 @@ def _board(
     groups = {m.task for run in runs for m in metrics[run.run_id] if m.task == m.group}
     of_run = {run.run_id: units(run, metrics[run.run_id], groups) for run in runs}
     asked = Counter(task for found in of_run.values() for task in found)
-    has_score = {task for found in of_run.values() for task, m in found.items() if _is_finite(m)}
+    has_score = {task for found in of_run.values() for task, m in found.items() if is_finite(m)}
     tasks = [task for task in _in_order(runs, of_run) if task in has_score or 2 * asked[task] >= len(runs)]  # fmt: skip
-    composite = _composite_name(runs)
-    averaged, notes = _averaged(runs, of_run, tasks, asked, composite)
+    composite = composite_name(runs)
+    averaged, notes = in_mean(runs, of_run, tasks, asked, composite)
     settled = {run.run_id: _settings(run, of_run[run.run_id]) for run in runs}
     reference = find_reference(runs, settled)
     normal = standard(reference, runs, settled)
@@ -225,38 +172,6 @@ def _in_order(runs: Sequence[Manifest], of_run: Mapping[str, Mapping[str, Any]])
     return list(dict.fromkeys(task for run in latest_first for task in of_run[run.run_id]))
 
 
-def _averaged(
-    runs: Sequence[Manifest],
-    of_run: Mapping[str, Mapping[str, MetricRecord | None]],
-    tasks: Sequence[str],
-    asked: Counter[str],
-    composite: str | None,
-) -> tuple[list[str], list[str]]:
-    """The tasks of the mean, and why others aren't in it."""
-    if composite is not None:
-        parts = next(parts for run in runs if (parts := _composite(run).get("parts")))
-        return [str(part) for part in parts], []
-    if any(run.domain == "safety" for run in runs):
-        return [], ["no mean: the tasks of a safety suite measure different things; --sort TASK ranks by one"]  # fmt: skip
-    kept, left_out = [], {}
-    own = Counter(
-        task for run in runs for task in of_run[run.run_id] if task not in added_tasks(run)
-    )
-    for task in tasks:
-        found = [m for scores in of_run.values() if (m := scores.get(task)) and _is_finite(m)]
-        if not own[task]:
-            left_out[task] = "not the suite's own, added to a run"
-        elif 2 * asked[task] < len(runs):
-            left_out[task] = f"in {asked[task]} of {len(runs)} rows"
-        elif is_hazard(task) or any(not m.higher_is_better for m in found):
-            left_out[task] = "lower is better"
-        elif any(not 0 <= m.value <= 1 for m in found):
-            left_out[task] = "not on a scale from 0 to 1"
-        else:
-            kept.append(task)
-    return kept, [f"not in the mean: {task} ({why})" for task, why in left_out.items()]
-
-
 def _row(
     run: Manifest,
     found: Mapping[str, MetricRecord | None],
@@ -268,7 +183,7 @@ def _row(
     *,
     any_prompt: bool,
 ) -> Row:
-    scores = {task: m for task, m in found.items() if m is not None and _is_finite(m)}
+    scores = {task: m for task, m in found.items() if m is not None and is_finite(m)}
     own = [m for m in metrics if composite and m.task == composite and m.metric == COMPOSITE]
     members, values = _of_units(run), {m.task: m.value for m in metrics if m.is_main}
     ranges = {
@@ -338,7 +253,7 @@ def _settings(run: Manifest, found: Mapping[str, MetricRecord | None]) -> dict[s
     return {
         task: settings(run, members.get(task, ()), metric.metric, metric.filter)
         for task, metric in found.items()
-        if metric is not None and _is_finite(metric)
+        if metric is not None and is_finite(metric)
     }
 
 
@@ -381,26 +296,3 @@ def _of_units(run: Manifest) -> dict[str, list[TaskSummary]]:
         for name in {task.task, task.group}:
             members.setdefault(name, []).append(task)
     return members
-
-
-def _members(run: Manifest) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for task in run.tasks:
-        groups.setdefault(task.group, []).append(task.task)
-    return groups
-
-
-def _composite_name(runs: Sequence[Manifest]) -> str | None:
-    return next((str(name) for run in runs if (name := _composite(run).get("name"))), None)
-
-
-def _composite(run: Manifest) -> Mapping[str, Any]:
-    return _suite(run).get("composite") or {}
-
-
-def _suite(run: Manifest) -> Mapping[str, Any]:
-    return run.config.get("suite") or {}
-
-
-def _is_finite(metric: MetricRecord | None) -> bool:
-    return metric is not None and math.isfinite(metric.value)

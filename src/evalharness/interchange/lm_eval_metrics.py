@@ -11,13 +11,13 @@ from evalharness.interchange.lm_eval_files import Key, Reported, TaskResult
 from evalharness.stats.estimates import (
     Estimate,
     Interval,
-    Z,
     estimate,
 )
 from evalharness.stats.finite import (
     correction_of_draw,
     narrowed,
 )
+from evalharness.stats.metrics import Z
 from evalharness.store.records import MetricRecord
 
 """Of a two-sided 95 % interval."""

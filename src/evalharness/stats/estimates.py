@@ -24,8 +24,6 @@ Item = TypeVar("Item")
 
 LEVEL = 0.95
 """Of all intervals that are shown."""
-Z = 1.959963984540054
-"""Standard errors from the value to the ends of such an interval, where it is normal."""
 MAX_WITHOUT_VALUE = 0.5
 """Share of resamples without a value beyond which the others are no sample of what may be."""
 _ROUNDING = 1e-12

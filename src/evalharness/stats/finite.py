@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from evalharness.stats.estimates import Estimate
+if TYPE_CHECKING:
+    from evalharness.stats.estimates import Estimate
 
 
 def correction(num_scored: int, num_available: int) -> float:

@@ -1,4 +1,7 @@
-"""Metrics that aren't a share like most others."""
+"""What many ask of metrics: the 95 % interval of a normal one, and which aren't a share like most others."""
+
+Z = 1.959963984540054
+"""Standard errors from the value to the ends of a 95 % interval, where it is normal."""
 
 COMPOSITE = "composite"
 """A suite's composite (`stats.composite`), whose task is the composite's name."""

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
+from evalharness.comparison.run_mean import RunMean, run_mean
 from evalharness.errors import StoreError
 from evalharness.report.terminal.composite import find_composite
 from evalharness.report.terminal.run_footer import footer
+from evalharness.report.terminal.run_list import Listed, listed_runs
 from evalharness.store import layout
 from evalharness.store.records import (
     Manifest,
@@ -50,7 +52,7 @@ class RunsPage:
     """All runs, or those of a model, suite or status."""
 
     results_dir: str
-    runs: Sequence[Manifest]
+    runs: Sequence[Listed]
     filters: Sequence[Filter]
     pager: Pager
     num_all: int
@@ -79,6 +81,8 @@ class RunPage:
     metrics: Sequence[MetricRecord]
     notes: Sequence[str]
     """Remarks for readers who quote a number."""
+    mean: RunMean | None
+    """Over its tasks; None where the suite has none."""
     statement: str
     """Which composite the suite has; empty without one."""
     facts: Sequence[tuple[str, str]]
@@ -97,7 +101,7 @@ def runs_page(results_dir: Path, chosen: dict[str, str], page: int) -> RunsPage:
     pager = make_pager(len(kept), RUNS_A_PAGE, page, address)
     return RunsPage(
         results_dir=str(results_dir),
-        runs=kept[pager.first : pager.last],
+        runs=listed_runs(results_dir, kept[pager.first : pager.last]),
         filters=[
             Filter(name, sorted({getattr(run, name) for run in runs}), value)
             for name, value in chosen.items()
@@ -128,6 +132,7 @@ def run_page(results_dir: Path, run_id: str) -> RunPage:
         run=run,
         rows=_rows(run_dir, run, metrics),
         metrics=metrics,
+        mean=run_mean(run, metrics),
         notes=_notes(run),
         statement=composite.statement if composite else "",
         facts=[(line[:_LABEL].strip(), line[_LABEL:]) for line in lines],

@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
+from evalharness.comparison.board_scores import Score
+from evalharness.comparison.run_mean import RunMean
 from evalharness.report.export import as_csv, metric_rows, run_as_json
 from evalharness.report.terminal.run import run_table
 from evalharness.report.terminal.run_list import (
+    Listed,
     rows_table,
     runs_table,
     samples_view,
@@ -235,7 +238,7 @@ def test_names_are_text_and_never_markup() -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_runs_are_listed(width: int) -> None:
     failed = replace(RUN, run_id="a[/red]", status="failed", wall_s=None, model="m" * 60)
-    text = shown(runs_table([RUN, failed], width=width), width)
+    text = shown(runs_table([Listed(RUN, None), Listed(failed, None)], width=width), width)
     assert RUN.run_id in text
     assert "6m52s" in text
     assert "a[/red]" in text
@@ -244,12 +247,36 @@ def test_runs_are_listed(width: int) -> None:
 
 def test_wide_list_marks_limited_runs() -> None:
     limited = replace(RUN, tasks=(replace(TASK, num_docs=5),))
-    text = shown(runs_table([limited], width=120), 120)
+    text = shown(runs_table([Listed(limited, None)], width=120), 120)
     assert f"5 of {TASK.num_docs_available}*" in text
     assert "first docs only (n of N): not comparable" in text
-    narrow = shown(runs_table([limited], width=80), 80)
-    assert "1*" in narrow
+    narrow = shown(runs_table([Listed(limited, None)], width=80), 80)
+    assert f"5 of {TASK.num_docs_available}*" in narrow
     assert "first docs only (n of N): not comparable" in narrow
+
+
+def test_a_list_tells_runs_apart_by_what_they_reached() -> None:
+    mean = RunMean("mean", Score(0.5, 0.4, 0.6, 100), 2, 2)
+    part = RunMean("mean", Score(math.nan, math.nan, math.nan, 0), 3, 1)
+    listed = [
+        Listed(RUN, mean),
+        Listed(replace(RUN, config={"strategy": {"kind": "repeats"}}), part),
+        Listed(RUN, None),
+    ]
+    text = shown(runs_table(listed, width=200), 200)
+    assert "0.500 [0.400, 0.600]" in text
+    assert "1 of 3 scored" in text
+    assert "repeats" in text
+    assert str(RUN.engine["kind"]) in text
+    assert "strategy" not in shown(runs_table(listed[:1], width=200), 200)
+
+
+def test_an_id_without_room_is_broken_between_its_words() -> None:
+    run = replace(RUN, run_id="20260102-030405-some-model-of-ours-some_task+another_task")
+    wide, narrow = (shown(runs_table([Listed(run, None)], width=w), w) for w in (120, 70))
+    assert run.run_id in wide
+    lines = [line.split()[0] for line in narrow.splitlines()[2:] if line.split()]
+    assert lines[:2] == ["20260102-030405-some-", "model-of-ours-"]
 
 
 def test_query_rows_too_wide_for_a_table_become_blocks() -> None:
@@ -276,6 +303,7 @@ def test_samples_show_the_end_of_the_prompt() -> None:
         "task": "t", "doc_id": 1, "repeat": 0, "filter": "none", "prompt": "start" + "x" * 500 + "end",
         "thinking": None, "response": "[b]\nr", "answer": "a", "target": "4", "error": None,
         "scores": {"acc": 1.0}, "finish_reason": "stop", "num_generated_tokens": 3,
+        "choices": (), "chosen": {}, "gold": (),
     }  # fmt: skip
     text = shown(samples_view([sample]))
     assert "start" not in text

@@ -28,7 +28,6 @@ from evalharness.report.terminal.format import (
 from evalharness.report.terminal.paired_table import (
     difference_cell,
     heads,
-    hiding_table,
     mde,
     missing_note,
     name_cell,
@@ -37,7 +36,7 @@ from evalharness.report.terminal.paired_table import (
     row_notes,
     scores_texts,
 )
-from evalharness.report.terminal.table_layout import Col
+from evalharness.report.terminal.table_layout import Col, hiding_table
 from evalharness.store.json_codec import as_json
 from evalharness.store.pairs import DocChange
 from evalharness.store.records import Manifest

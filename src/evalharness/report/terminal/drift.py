@@ -31,8 +31,6 @@ from evalharness.report.terminal.format import (
 from evalharness.report.terminal.paired_table import (
     difference,
     heads,
-    hiding_table,
-    is_fitting,
     left_open,
     mde,
     missing_note,
@@ -42,10 +40,7 @@ from evalharness.report.terminal.paired_table import (
     row_notes,
     suite_of,
 )
-from evalharness.report.terminal.table_layout import (
-    WIDE,
-    Col,
-)
+from evalharness.report.terminal.table_layout import WIDE, Col, hiding_table, is_fitting
 from evalharness.stats.paired import PairedResult
 from evalharness.store.json_codec import as_json
 from evalharness.store.subset_words import subset_words

@@ -24,7 +24,6 @@ from evalharness.report.terminal.format import (
 from evalharness.report.terminal.paired_table import (
     difference_cell,
     heads,
-    hiding_table,
     mde,
     missing_note,
     name_cell,
@@ -34,7 +33,7 @@ from evalharness.report.terminal.paired_table import (
     scores_texts,
     suite_of,
 )
-from evalharness.report.terminal.table_layout import Col
+from evalharness.report.terminal.table_layout import Col, hiding_table
 from evalharness.store.json_codec import as_json
 from evalharness.store.subset_words import subset_words
 

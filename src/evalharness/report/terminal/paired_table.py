@@ -1,9 +1,8 @@
 """What tables of paired comparisons share: a row's name, its difference, p and MDE as a reader sees them."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from rich.table import Table
 from rich.text import Text
 
 from evalharness.comparison.compare_rows import TaskComparison
@@ -15,9 +14,6 @@ from evalharness.report.terminal.format import (
 )
 from evalharness.report.terminal.table_layout import (
     WIDE,
-    Col,
-    fits,
-    fitted_table,
 )
 from evalharness.stats.paired import PairedResult
 
@@ -124,48 +120,7 @@ def mde(r: PairedResult) -> str:
     return "-" if math.isnan(r.mde) else number(r.mde)
 
 
-def hiding_table(
-    columns: Sequence[Col],
-    rows: Sequence[Sequence[Text]],
-    width: int,
-    hide: Sequence[Sequence[str]],
-) -> Table:
-    """The table without as many of the columns as it takes to fit: those of the first set in `hide` go first."""
-    kept = _kept(columns, rows, width, hide)
-    return fitted_table(*_only(columns, rows, kept), width)
-
-
-def is_fitting(
-    columns: Sequence[Col],
-    rows: Sequence[Sequence[Text]],
-    width: int,
-    hide: Sequence[Sequence[str]],
-) -> bool:
-    """Whether `hiding_table` can be that narrow."""
-    return fits(*_only(columns, rows, _kept(columns, rows, width, hide)), width)
-
-
 def _dim(text: str) -> Text:
     cell = plain(text)
     cell.stylize("dim")
     return cell
-
-
-def _kept(
-    columns: Sequence[Col],
-    rows: Sequence[Sequence[Text]],
-    width: int,
-    hide: Sequence[Sequence[str]],
-) -> list[int]:
-    kept = list(range(len(columns)))
-    for names in hide:
-        if fits(*_only(columns, rows, kept), width):
-            break
-        kept = [place for place in kept if columns[place].name not in names]
-    return kept
-
-
-def _only(
-    columns: Sequence[Col], rows: Sequence[Sequence[Text]], kept: Sequence[int]
-) -> tuple[list[Col], list[list[Text]]]:
-    return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]

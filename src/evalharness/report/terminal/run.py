@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalharness.comparison.comparability import suite_changes
+from evalharness.comparison.run_mean import RunMean, run_mean
 from evalharness.report.terminal.composite import (
     composite_view,
     find_composite,
@@ -22,6 +23,7 @@ from evalharness.report.terminal.format import (
 from evalharness.report.terminal.run_footer import footer
 from evalharness.report.terminal.run_list import (
     STATUS_STYLE,
+    mean_cell,
     status_text,
 )
 from evalharness.report.terminal.table_layout import (
@@ -60,10 +62,22 @@ def run_table(
         Text(),
         _task_table(rows, width),
         *composite_view(find_composite(manifest, metrics), width),
+        *mean_line(run_mean(manifest, metrics)),
         Text(),
         *_notes(manifest),
         *footer(manifest, run_dir),
     )
+
+
+def mean_line(mean: RunMean | None) -> list[Text]:
+    """The mean under the table; nothing for one task, for a composite, which has its own view, and without a mean."""
+    if mean is None or mean.name != "mean" or mean.num_parts < 2:
+        return []
+    line = Text("mean", style="bold") + Text(" ") + mean_cell(mean)
+    return [
+        Text(),
+        line + Text(f" over {mean.num_parts} tasks with equal weight; a group is one", style="dim"),
+    ]
 
 
 class _Row(NamedTuple):

@@ -3,13 +3,18 @@
 Names and texts come from datasets and models: they are shown as plain text, never read as markup.
 """
 
+import math
+import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evalharness.comparison.board_scores import NO_SCORE
+from evalharness.comparison.run_mean import RunMean, run_mean
 from evalharness.report.choices import ShownChoice, choice_line, shown_choices
 from evalharness.report.terminal.format import (
     duration,
@@ -17,16 +22,20 @@ from evalharness.report.terminal.format import (
     plain,
 )
 from evalharness.report.terminal.table_layout import (
-    WIDE,
     Col,
     fits,
     fitted_table,
+    hiding_table,
+    is_fitting,
 )
+from evalharness.store.columns import RUNS, run_row
+from evalharness.store.read import load_main_metrics
 from evalharness.store.records import Manifest
 from evalharness.store.subset_words import (
     NOT_COMPARABLE,
     limited,
     subset_kind,
+    subset_words,
 )
 
 STATUS_STYLE = {"complete": "green", "running": "cyan", "failed": "red"}
@@ -34,31 +43,95 @@ STATUS_STYLE = {"complete": "green", "running": "cyan", "failed": "red"}
 _LONGEST_CELL = 300
 
 
-def runs_table(manifests: Sequence[Manifest], *, width: int = 80) -> Table:
+class Listed(NamedTuple):
+    """A run of a list."""
+
+    run: Manifest
+    mean: RunMean | None
+    """None for a suite without a mean, and while there are no metrics."""
+
+    @property
+    def subset(self) -> str:
+        """Which docs it has; empty for all."""
+        return subset_words(self.run.tasks)
+
+
+def listed_runs(results_dir: Path, runs: Sequence[Manifest]) -> list[Listed]:
+    """The runs with their means; one whose metrics are damaged has none."""
+    found = load_main_metrics(results_dir, [run.run_id for run in runs]).of_run
+    return [Listed(run, run_mean(run, found.get(run.run_id, ()))) for run in runs]
+
+
+def list_rows(listed: Sequence[Listed]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of the list for programs: those of view `runs`, and the mean."""
+    names = [column.name for column in RUNS if column.name != "manifest"]
+    rows = []
+    for run, mean in listed:
+        row = run_row(run)
+        score = mean.score if mean else NO_SCORE
+        about = [mean.name, mean.num_parts] if mean else [None, None]
+        rows.append([*(row[name] for name in names), *about, *score[:3]])
+    return [*names, "mean", "num_in_mean", "score", "score_ci_low", "score_ci_high"], rows
+
+
+_LEAST_ID = 24
+_GOES_FIRST = (
+    "started (UTC)",
+    "tasks",
+    "errors",
+    "engine",
+    "suite",
+    "model",
+    "strategy",
+    "docs",
+    "time",
+)
+"""Columns that a narrow terminal lacks, the first of them first."""
+
+
+def runs_table(listed: Sequence[Listed], *, width: int = 80) -> Table:
     """One row per run, in the order given; `width` (of the terminal) decides which columns are shown."""
     columns = [
-        Col("run", least=44 if width >= WIDE else 38),
+        Col("run"),
+        Col("score [95 % CI]"),
         Col("model", least=8, overflow="ellipsis"),
         Col("suite", least=6, overflow="ellipsis"),
         Col("status"),
+        Col("engine"),
+        Col("strategy"),
         Col("tasks", justify="right"),
         Col("docs", justify="right"),
         Col("errors", justify="right"),
         Col("started (UTC)"),
-        Col("wall", justify="right"),
+        Col("time", justify="right"),
     ]
-    hidden = set() if width >= WIDE else {"docs", "errors", "started (UTC)"}
-    shown = [place for place, column in enumerate(columns) if column.name not in hidden]
-    rows = [_run_cells(run) for run in manifests]
-    table = fitted_table(
-        [columns[place] for place in shown],
-        [[row[place] for place in shown] for row in rows],
-        width,
-    )
-    if tasks := limited(task for run in manifests for task in run.tasks):
+    is_plain = all(one.run.strategy == "single" for one in listed)
+    kept = [column for column in columns if not (is_plain and column.name == "strategy")]
+    rows = [
+        [cell for column, cell in zip(columns, _run_cells(one), strict=True) if column in kept]
+        for one in listed
+    ]
+    hide = [[name] for name in _GOES_FIRST]
+    if not is_fitting(kept, rows, width, hide):
+        kept[0] = Col("run", least=_LEAST_ID)
+        for row in rows:
+            row[0] = Text("\n".join(textwrap.wrap(row[0].plain, _LEAST_ID)))
+    table = hiding_table(kept, rows, width, hide)
+    if tasks := limited(task for one in listed for task in one.run.tasks):
         table.caption = Text(f"* {subset_kind(tasks)} only (n of N): {NOT_COMPARABLE}")
         table.caption_justify = "left"
     return table
+
+
+def mean_cell(mean: RunMean | None) -> Text:
+    """A run's mean with its interval; how many parts have a score where not all have one."""
+    if mean is None:
+        return Text("-", style="dim")
+    if math.isnan(mean.score.value):
+        return Text(f"{mean.num_scored} of {mean.num_parts} scored", style="dim")
+    ends = mean.score.ci_low, mean.score.ci_high
+    shown = "no CI" if math.isnan(sum(ends)) else ", ".join(map(number, ends))
+    return Text(number(mean.score.value)) + Text(f" [{shown}]", style="dim")
 
 
 _PROMPT_CHARS = 400
@@ -130,12 +203,16 @@ def status_text(status: str) -> Text:
     return text
 
 
-def _run_cells(run: Manifest) -> list[Text]:
+def _run_cells(listed: Listed) -> list[Text]:
+    run = listed.run
     return [
         plain(run.run_id),
+        mean_cell(listed.mean),
         plain(run.model),
         plain(run.suite),
         status_text(run.status),
+        Text("fake", style="yellow") if run.is_fake else plain(str(run.engine.get("kind") or "-")),
+        plain(run.strategy),
         Text(str(len(run.tasks)) + "*" * bool(limited(run.tasks))),
         Text(_docs(run)),
         Text(str(sum(task.num_errors for task in run.tasks) or "-")),

@@ -66,6 +66,27 @@ def fits(columns: Sequence[Col], rows: Sequence[Sequence[Text]], width: int) -> 
     return sum(_least(columns, rows)) + gap * (len(columns) - 1) <= width
 
 
+def hiding_table(
+    columns: Sequence[Col],
+    rows: Sequence[Sequence[Text]],
+    width: int,
+    hide: Sequence[Sequence[str]],
+) -> Table:
+    """The table without as many of the columns as it takes to fit: those of the first set in `hide` go first."""
+    kept = _kept(columns, rows, width, hide)
+    return fitted_table(*_only(columns, rows, kept), width)
+
+
+def is_fitting(
+    columns: Sequence[Col],
+    rows: Sequence[Sequence[Text]],
+    width: int,
+    hide: Sequence[Sequence[str]],
+) -> bool:
+    """Whether `hiding_table` can be that narrow."""
+    return fits(*_only(columns, rows, _kept(columns, rows, width, hide)), width)
+
+
 def _natural(columns: Sequence[Col], rows: Sequence[Sequence[Text]]) -> list[int]:
     return [
         max(
@@ -93,3 +114,23 @@ def _shrunk(widths: Sequence[int], least: Sequence[int], space: int) -> list[int
             break
         result[max(over, key=lambda place: result[place])] -= 1
     return result
+
+
+def _kept(
+    columns: Sequence[Col],
+    rows: Sequence[Sequence[Text]],
+    width: int,
+    hide: Sequence[Sequence[str]],
+) -> list[int]:
+    kept = list(range(len(columns)))
+    for names in hide:
+        if fits(*_only(columns, rows, kept), width):
+            break
+        kept = [place for place in kept if columns[place].name not in names]
+    return kept
+
+
+def _only(
+    columns: Sequence[Col], rows: Sequence[Sequence[Text]], kept: Sequence[int]
+) -> tuple[list[Col], list[list[Text]]]:
+    return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]

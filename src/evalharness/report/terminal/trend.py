@@ -14,11 +14,7 @@ from evalharness.report.terminal.format import (
     signed,
     styled,
 )
-from evalharness.report.terminal.paired_table import hiding_table
-from evalharness.report.terminal.table_layout import (
-    Col,
-    fitted_table,
-)
+from evalharness.report.terminal.table_layout import Col, fitted_table, hiding_table
 from evalharness.store.json_codec import as_json
 from evalharness.trend.build import (
     PlacedModel,

@@ -155,7 +155,11 @@ CURVES = (
     Column("num_tokens", "DOUBLE", "generated per doc to get there, on average"),
     Column("gained", "BIGINT", "docs wrong at the arm's first point and right here"),
     Column("lost", "BIGINT", "docs right there and wrong here"),
-    Column("p_value", "DOUBLE", "of no change since the first point (exact McNemar)"),
+    Column(
+        "p_value",
+        "DOUBLE",
+        "of no change since the first point (exact McNemar; random signs of sources where docs share them)",
+    ),
     Column("gained_step", "BIGINT", "the same against the point before"),
     Column("lost_step", "BIGINT", "the same against the point before"),
     Column("p_value_step", "DOUBLE", "the same against the point before"),

@@ -128,7 +128,7 @@ class CurvePoint:
     lost: int | None = None
     """Right there and wrong here."""
     p_value: float | None = None
-    """Of no change since the first point: exact McNemar."""
+    """Of no change since the first point: exact McNemar, or random signs of sources where docs share them."""
     gained_step: int | None = None
     """The same against the point before."""
     lost_step: int | None = None

@@ -27,6 +27,9 @@ Floats = npt.NDArray[np.float64]
 OF_A_DOC = 0.3
 """Correlation of a doc's answers."""
 
+_WITHOUT_GAIN = ("self-correct", "re-answer", "budget")
+"""Arms that are worth the same at every point; a majority is not."""
+
 Seen = Iterator[tuple[str, str, bool]]
 """Part of the table, what of a curve, and whether it is as it should be."""
 
@@ -80,7 +83,7 @@ def _points(
         what = f"{point.arm} at {point.x:g}"
         yield strategy, what, point.ci_low <= truth(point.arm, point.x) <= point.ci_high
         for since, p_value in (("first", point.p_value), ("last", point.p_value_step)):
-            if p_value is not None:
+            if p_value is not None and point.arm in _WITHOUT_GAIN:
                 yield f"{strategy} test", f"{what}, since {since}", p_value >= 0.05
 
 

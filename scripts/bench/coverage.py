@@ -191,7 +191,7 @@ def curves(draws: int) -> Iterator[Row]:
         rng = np.random.default_rng([num, round(100 * p), round(100 * correlation), len(kind)])
         found: dict[tuple[str, str], list[bool]] = defaultdict(list)
         with remembered():
-            for _ in range(max(1, draws // 2)):
+            for _ in range(max(1, draws // 4)):
                 for part, what, is_right in trial(rng, p, _docs(rng, kind, p, num, correlation)):
                     found[part, what].append(is_right)
         for (part, what), hits in found.items():

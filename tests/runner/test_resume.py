@@ -260,9 +260,14 @@ def test_a_run_that_another_process_goes_on_with_is_left_alone(
 def test_resuming_a_run_that_another_process_goes_on_with_is_refused(
     died: Outcome, other_process: object, tiny_llama: Path, tmp_path: Path
 ) -> None:
-    wanted = RunConfig(resume=Resume.must, id=died.manifest.run_id)
-    with pytest.raises(StoreError, match=r"is being written to by process \d+ on .*; wait for it"):
-        run(config(tiny_llama, tmp_path, run=wanted))
+    run_id = died.manifest.run_id
+    for wanted in (
+        RunConfig(resume=Resume.must, id=run_id),
+        RunConfig(resume=Resume.must),
+        RunConfig(id=run_id),
+    ):
+        with pytest.raises(StoreError, match=r"is being written to by process \d+ on .*; wait"):
+            run(config(tiny_llama, tmp_path, run=wanted))
 
 
 def test_a_run_whose_process_was_killed_is_continued(

@@ -76,6 +76,44 @@ def test_equals_are_told_apart_in_5_percent_and_the_mde_is_found_in_80() -> None
         assert 0.75 <= row.value <= 0.85, row
 
 
+def curves(trial: str, p: float, correlation: float, draws: int, *, blind: bool = False) -> Any:
+    """Part of the table -> share of draws of 30 sources that are as they should be; blind to sources, if so."""
+    rng = np.random.default_rng(1)
+    found: dict[str, list[bool]] = {}
+    with coverage.remembered():
+        for _ in range(draws):
+            docs = coverage._docs(rng, "equal", p, 30, correlation)
+            docs = docs._replace(clusters={}) if blind else docs
+            for part, _, is_right in coverage.TRIALS[trial](rng, p, docs):
+                found.setdefault(part, []).append(is_right)
+    return {part: float(np.mean(hits)) for part, hits in found.items()}
+
+
+def test_a_strategy_that_gains_nothing_is_found_to_gain_as_rarely_as_chance() -> None:
+    by_source, by_doc = (curves("budget", 0.5, 0.5, 60, blind=blind) for blind in (False, True))
+    assert by_source["budget"] > 0.92
+    assert by_source["budget test"] > 0.92
+    assert max(by_doc.values()) < 0.85
+
+
+def test_the_gap_of_a_few_sources_that_gain_is_within_its_interval() -> None:
+    # Student's t holds it in 0.85.
+    assert curves("verify with skill, 4 draws", 0.03, 0.5, 60)["verification gap"] > 0.93
+
+
+@pytest.mark.slow
+def test_curves_and_what_strategies_are_found_to_change() -> None:
+    rows = table("curves")
+    for row in rows:
+        assert row.value >= 0.84, row
+    parts = {row.part for row in rows}
+    for part in parts:
+        values = [row.value for row in rows if row.part == part]
+        assert 0.94 <= np.mean(values) <= (1.0 if part.endswith("test") else 0.985), part
+        usual = [row.value for row in rows if row.part == part and (row.n, row.p) == (100, 0.2)]
+        assert 0.93 <= np.mean(usual) <= 0.975, part
+
+
 def test_ignoring_clusters_would_cover_far_less() -> None:
     rng = np.random.default_rng(0)
     sources = list(np.repeat(np.arange(40), PER_SOURCE))

@@ -6,6 +6,7 @@ from scipy import stats
 
 from evalharness.stats.sources import (
     effective_docs,
+    effective_pairs,
     effective_sources,
     few_sources,
     spread_of_mean,
@@ -59,6 +60,23 @@ def test_effective_docs_lie_between_sources_and_samples() -> None:
     assert effective_docs(same, codes).at(0.95) == pytest.approx(20)
     assert 60 < effective_docs(mixed, codes).at(0.95) < 100
     assert effective_docs(same, codes).most == 100
+
+
+def test_docs_that_change_one_way_know_as_much_as_docs_that_are_right() -> None:
+    codes = list(np.repeat(np.arange(20), 5))
+    right = np.repeat((RNG.random(20) < 0.3).astype(float), 5)
+    assert effective_pairs(right, codes, 8) == effective_docs(right, codes, 8)
+    assert effective_pairs(-right, codes, 8) == effective_docs(right, codes, 8)
+    assert effective_pairs(right) == effective_docs(right)
+
+
+def test_effective_pairs_in_closed_form() -> None:
+    # won + lost - d^2 = 0.375 - 1/64, as if each were one answer; s^2 / 4 = 0.6875 / 12; three docs of four change.
+    found = effective_pairs(np.array([0.5, 0.0, -0.5, 0.5]), draws=2)
+    possible, variance = 23 / 64, 0.6875 / 12
+    assert found.num == pytest.approx(possible * 3.5 / (3 * variance + 0.5 * possible / 4))
+    assert (found.least, found.most) == (4, 8)
+    assert effective_pairs(np.zeros(6), draws=2).at(0.95) == 6
 
 
 def test_sources_of_equal_size_count_in_full() -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalharness.stats.estimates import estimate
+from evalharness.stats.estimates import estimate, mean_interval
 from evalharness.stats.flips import flips
+from evalharness.stats.paired import paired_binary_interval
+from evalharness.stats.sources import effective_pairs
 from evalharness.stats.strategy_curves import (
     curve,
     verification_gap,
@@ -210,10 +212,37 @@ def test_verification_gap_is_best_minus_mean_over_what_is_left_to_gain() -> None
     drawn = judged(0, [(1, 0.9), (0, 0.2)]) + judged(1, [(0, 0.9), (0, 0.2)])
     drawn += judged(2, [(0, 0.9), (1, 0.2)]) + judged(3, [(1, 0.9), (0, 0.2)])
     gap = verification_gap(drawn)
-    differences = estimate([0.5, 0, -0.5, 0.5])
-    assert gap[:3] == pytest.approx(differences[:3])
+    docs = effective_pairs(np.array([0.5, 0, -0.5, 0.5]), draws=2).at(0.95)
+    assert gap.value == 0.125
+    assert gap[1:3] == paired_binary_interval(docs / 4, docs / 8, docs, 0.95)
     assert gap.relative == pytest.approx(0.125 / (1 - 0.375))
     assert (gap.n, gap.num_samples) == (4, 2)
+
+
+def test_the_gap_of_scores_between_0_and_1_has_students_interval() -> None:
+    gap = verification_gap(
+        judged(0, [(0.9, 0.9), (0.1, 0.2)]) + judged(1, [(0.2, 0.9), (0.2, 0.2)])
+    )
+    assert gap[:3] == pytest.approx(mean_interval_of([0.4, 0]))
+
+
+def mean_interval_of(differences: list[float]) -> tuple[float, ...]:
+    return float(np.mean(differences)), *mean_interval(differences)
+
+
+def test_one_docs_gap_has_no_interval() -> None:
+    assert all(math.isnan(end) for end in verification_gap(judged(0, [(1, 0.9), (0, 0.1)]))[1:3])
+    shared = judged(0, [(1, 0.9), (0, 0.1)]) + judged(1, [(1, 0.9), (0, 0.1)])
+    assert math.isnan(verification_gap(shared, {0: "a", 1: "a"}).ci_low)
+
+
+def test_sources_of_one_doc_each_are_none() -> None:
+    tried = [attempt(doc, "budget", b, float(b > 8)) for doc in range(30) for b in (8, 16)]
+    tried += [a for doc in range(30, 40) for a in (attempt(doc, "budget", b, 1.0) for b in (8, 16))]
+    own = {doc: str(doc) for doc in range(40)}
+    assert curve("t", "budget", tried, own) == curve("t", "budget", tried)
+    drawn = [a for doc in range(9) for a in judged(doc, [(doc % 2, 0.9), (0, 0.1)])]
+    assert verification_gap(drawn, own) == verification_gap(drawn)
 
 
 def test_verification_that_changes_nothing_has_no_gap_on_either_side() -> None:

@@ -5,7 +5,7 @@ source is the unit of every error and test.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,7 +14,10 @@ import numpy.typing as npt
 from scipy import special
 
 from evalharness.stats.estimates import (
+    LEVEL,
+    NO_INTERVAL,
     Interval,
+    num_units,
     standard_error,
 )
 from evalharness.stats.flips import mcnemar_exact
@@ -25,6 +28,7 @@ from evalharness.stats.sign_flips import (
     sign_flip_p,
 )
 from evalharness.stats.sources import (
+    effective_pairs,
     effective_sources,
     spread_of_mean,
 )
@@ -218,8 +222,10 @@ def from_normal(value_a: float, value_b: float, stderr: float, n: int) -> Paired
     )
 
 
-def paired_binary_interval(wins: int, losses: int, n: int, level: float) -> Interval:
+def paired_binary_interval(wins: float, losses: float, n: float, level: float) -> Interval:
     """Interval of the difference of two shares on the same n docs; never of zero width.
+
+    Fractions where n is an effective number of docs.
 
     Source: Bonett & Price 2012, J. Educ. Behav. Stat. 37:479 (adjusted Wald: one doc added to either side).
     """
@@ -229,6 +235,26 @@ def paired_binary_interval(wins: int, losses: int, n: int, level: float) -> Inte
     centre = up - down
     reach = float(special.ndtri((1 + level) / 2)) * math.sqrt((up + down - centre**2) / (n + 2))
     return Interval(max(centre - reach, -1.0), min(centre + reach, 1.0))
+
+
+def paired_answers_interval(
+    differences: Floats, clusters: Sequence[Hashable] | None, draws: float
+) -> Interval:
+    """95 % of a mean difference that right or wrong answers make: the same, at `sources.effective_pairs`.
+
+    Student's t alone takes the few docs that change for all that may: with a gain in 5 % of 30 sources' docs it holds the
+    truth in 82 % (docs/statistics.md). NaN for fewer than two docs (or sources).
+
+    Args:
+        differences: (docs,) from -1 to 1.
+        clusters: the source of each; None where docs share none.
+        draws: answers per doc, on average.
+    """
+    if num_units(differences, clusters) < 2:
+        return NO_INTERVAL
+    docs = effective_pairs(differences, clusters, draws).at(LEVEL)
+    wins, losses = (docs * float(np.maximum(d, 0).mean()) for d in (differences, -differences))
+    return paired_binary_interval(wins, losses, docs, LEVEL)
 
 
 def binary_posterior(wins: int, losses: int) -> float:

@@ -134,18 +134,49 @@ def effective_docs(
 
     Source: Korn & Graubard 1998, Survey Methodology 24:193; Kish 1965, Survey Sampling, 11.7 (the bound).
     """
-    n, mean = len(scores), float(scores.mean())
-    units = _sources(scores, clusters if clusters is not None else range(n))
+    mean = float(scores.mean())
+    units = _sources(scores, clusters if clusters is not None else range(len(scores)))
+    rarer = units.means if mean <= 0.5 else 1 - units.means
+    return _effective(scores, clusters, draws, mean * (1 - mean), units, rarer)
+
+
+def effective_pairs(
+    differences: Floats, clusters: Sequence[Hashable] | None = None, draws: float = 1.0
+) -> EffectiveDocs:
+    """Independent docs, each won, lost or neither, that know a mean difference as well: (won + lost - d^2) / SE^2.
+
+    As `effective_docs`, where it is the docs that change which hold the rarer answer.
+
+    Args:
+        differences: (docs,) from -1 to 1, at least two docs and two sources.
+        clusters: the source of each.
+        draws: answers per doc, on average, each 0 or 1, that a difference is made of.
+    """
+    changed = np.abs(differences)
+    possible = float(changed.mean()) - float(differences.mean()) ** 2
+    units = _sources(changed, clusters if clusters is not None else range(len(changed)))
+    return _effective(differences, clusters, draws, possible, units, units.means)
+
+
+def _effective(
+    values: Floats,
+    clusters: Sequence[Hashable] | None,
+    draws: float,
+    possible: float,
+    units: _Sources,
+    rarer: Floats,
+) -> EffectiveDocs:
+    """Of values with variance `possible` if each were one answer; `rarer` is the share of it in each source."""
+    n = len(values)
     least = n**2 / float(units.sizes @ units.sizes)
     most = n * draws
     if draws == 1 and len(units.sizes) == n:
         return EffectiveDocs(float(n), math.inf, least, most)
-    possible = mean * (1 - mean)
     if not possible > 0:
         return EffectiveDocs(least, math.inf, least, most)
-    variance, freedom = spread_of_mean(scores, clusters)
-    rarer = units.weights * (units.means if mean <= 0.5 else 1 - units.means)
-    informed = float(rarer.sum()) ** 2 / float(rarer @ rarer)
+    variance, freedom = spread_of_mean(values, clusters)
+    held = units.weights * rarer
+    informed = float(held.sum()) ** 2 / float(held @ held)
     prior = _PRIOR_DOCS if clusters is None else _PRIOR_SOURCES
     num = possible * (informed + prior) / (informed * variance + prior * possible / least)
     return EffectiveDocs(num, freedom if clusters is not None else math.inf, least, most)

@@ -30,6 +30,7 @@ from evalharness.stats.flips import (
     Flips,
     flips,
 )
+from evalharness.stats.paired import paired_answers_interval
 from evalharness.stats.repeats import (
     best_at_k,
     majority_at_k,
@@ -53,7 +54,7 @@ class Gap(NamedTuple):
     value: float
     """Best of n by P(yes) minus the mean score."""
     ci_low: float
-    """Of the mean difference per doc, 95 %, t."""
+    """Of the mean difference per doc, 95 %."""
     ci_high: float
     relative: float
     """Share of what generation leaves to gain: value / (1 - mean score); NaN when the mean is 1 or more."""
@@ -142,13 +143,18 @@ def verification_gap(attempts: Iterable[Attempt], clusters: Mapping[int, str] | 
         for rule in (_means, _bests)
     )
     differences = bests - means
-    # On the scale of scores, so that differences that are all equal get the interval of equal scores.
-    low, high = mean_interval(
-        ((differences + 1) / 2).tolist(), _sources(sorted(set(docs)), clusters)
-    )
+    sources = _sources(sorted(set(docs)), clusters)
+    scores = [sample.score for _, drawn in samples for sample in drawn]
+    if _is_binary(scores):
+        low, high = paired_answers_interval(differences, sources, len(scores) / len(means))
+    else:
+        # On the scale of scores, so that differences that are all equal get the interval of equal scores.
+        low, high = (
+            2 * end - 1 for end in mean_interval(((differences + 1) / 2).tolist(), sources)
+        )
     value, left = float(differences.mean()), 1 - float(means.mean())
     relative = value / left if left > 0 else math.nan
-    return Gap(value, 2 * low - 1, 2 * high - 1, relative, len(means), k)
+    return Gap(value, low, high, relative, len(means), k)
 
 
 def _points(
@@ -188,10 +194,9 @@ def _flips(before: _Step, after: _Step, sources: Sequence[str] | None) -> Flips 
 
 
 def _sources(docs: Sequence[int], clusters: Mapping[int, str] | None) -> list[str] | None:
-    """The source of each doc; one that declares none is its own."""
-    if not clusters or not any(doc in clusters for doc in docs):
-        return None
-    return [clusters.get(doc, f"doc {doc}") for doc in docs]
+    """The source of each doc; one that declares none is its own. None where no two docs share one."""
+    sources = [(clusters or {}).get(doc, f"doc {doc}") for doc in docs]
+    return sources if len(set(sources)) < len(sources) else None
 
 
 def _repeats_arms(attempts: list[Attempt]) -> list[_Arm]:

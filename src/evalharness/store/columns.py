@@ -179,10 +179,14 @@ CURVES = (
     Column("num_tokens", "DOUBLE", "mean tokens generated per doc up to this point"),
     Column("gained", "BIGINT", "docs wrong at the arm's first point and right here"),
     Column("lost", "BIGINT", "docs right there and wrong here"),
-    Column("p_value", "DOUBLE", "p of no change since the first point (exact McNemar)"),
-    Column("gained_step", "BIGINT", "the same, compared with the point before"),
-    Column("lost_step", "BIGINT", "the same, compared with the point before"),
-    Column("p_value_step", "DOUBLE", "the same, compared with the point before"),
+    Column(
+        "p_value",
+        "DOUBLE",
+        "of no change since the first point (exact McNemar; random signs of sources where docs share them)",
+    ),
+    Column("gained_step", "BIGINT", "the same against the point before"),
+    Column("lost_step", "BIGINT", "the same against the point before"),
+    Column("p_value_step", "DOUBLE", "the same against the point before"),
 )
 
 TABLES = {

@@ -153,7 +153,7 @@ class CurvePoint:
     lost: int | None = None
     """Docs right at the first point and wrong here."""
     p_value: float | None = None
-    """p of no change since the first point: exact McNemar."""
+    """Of no change since the first point: exact McNemar, or random signs of sources where docs share them."""
     gained_step: int | None = None
     """The same, compared with the point before."""
     lost_step: int | None = None

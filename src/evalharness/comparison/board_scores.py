@@ -56,7 +56,7 @@ def score_of(metric: MetricRecord) -> Score:
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
-    """Equal weights; the distances to the intervals' ends add in squares, as in `analysis.composite`."""
+    """Equal weights; the distances to the intervals' ends add in squares, as in `stats.composite`."""
     k = len(scores)
     value = math.fsum(score.value for score in scores) / k
     below = math.hypot(*(score.value - score.ci_low for score in scores)) / k
@@ -114,7 +114,7 @@ def range_of(
 def _of_more_docs(score: Score, tasks: Sequence[TaskSummary]) -> Score:
     """The score with its interval as wide as for docs that the task doesn't have.
 
-    Of a random subset it is narrowed to say what the task's own docs would give (`analysis.finite`); ranks are of models,
+    Of a random subset it is narrowed to say what the task's own docs would give (`stats.finite`); ranks are of models,
     and as `compare` and `gate` do they take the docs for a draw of more. A group's is widened by its narrowest task.
     """
     drawn = [t for t in tasks if t.is_limited and t.limit_from == "random"]

@@ -82,7 +82,7 @@ class TaskScores:
     doubt: Doubt | None = None
     """Of the main metric, where answers were cut or are empty."""
     corrections: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(metric, filter) -> by how much its interval is narrowed; see `analysis.finite`."""
+    """(metric, filter) -> by how much its interval is narrowed; see `stats.finite`."""
     docs_per_draw: float = 1.0
     """Docs that each scored one stands for: N/n of random docs, else 1."""
 

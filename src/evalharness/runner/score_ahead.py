@@ -1,7 +1,7 @@
 """Slow scoring, done in a thread before its turn on the event loop, which must not wait for it.
 
 For tasks that say `metadata: {scores_in_thread: true}`: their scoring may run in any thread (no signals, no state) and
-remembers what it did, as `tasks.programs` does, so that the real scoring finds it done.
+remembers what it did, as `tasks.sandbox.programs` does, so that the real scoring finds it done.
 """
 
 from __future__ import annotations

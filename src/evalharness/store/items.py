@@ -1,7 +1,7 @@
 """What a task's metric that is no mean was computed from, joined doc by doc over two runs.
 
 A sample's item is a number, stored under the metric's name, or a pair of numbers, stored as `metric[0]` and `metric[1]`
-(`running.metric_values.numbers`). Texts aren't stored.
+(`runner.metric_values.numbers`). Texts aren't stored.
 """
 
 from pathlib import Path

@@ -156,7 +156,7 @@ class MetricRecord:
     value: float
     """NaN when n is 0."""
     ci_low: float
-    """95 %; over random docs, for the score that all docs would give (`analysis.finite`)."""
+    """95 %; over random docs, for the score that all docs would give (`stats.finite`)."""
     ci_high: float
     stderr: float
     """Of the docs as draws of all there could be, as lm-eval's; never narrowed."""

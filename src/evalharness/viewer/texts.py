@@ -48,7 +48,7 @@ def ending(text: str, most: int) -> str:
 
 
 def clean(text: str) -> str:
-    """What `report.text.plain` leaves of a text, its lines kept and its tabs as wide as they were."""
+    """What `report.terminal.format.plain` leaves of a text, its lines kept and its tabs as wide as they were."""
     # Most lines hold nothing that needs a look at every character.
     return "\n".join(
         line if line.isprintable() else plain(line).plain for line in _expanded(text).split("\n")

@@ -52,7 +52,7 @@ servers take what isn't said from the model's generation_config.json."""
 
 
 class Logprobs(Enum):
-    """How a prompt's log-probabilities can be had; see `openai_answers`."""
+    """How a prompt's log-probabilities can be had; see `logprobs`."""
 
     ranked = "ranked"
     echoed = "echoed"

@@ -4,7 +4,7 @@ The `openai` client keeps the connections and sends again what was refused for n
 with growing pauses or those the server names (Retry-After). What it can't fix becomes an error of ours here:
 
     RequestError  the server said no to this request, or answered with something that is no completion
-                  (`openai_schema`, `openai_client`); BusyError when it had no answer for now, and all retries were in vain
+                  (`schema`, `http`); BusyError when it had no answer for now, and all retries were in vain
     EngineError   the server is gone, or has stopped taking our key or serving the model
     ConfigError   before the first request: the URL, the key or the model's name is wrong
 """

@@ -4,7 +4,7 @@
     echoed  OpenAI's `echo` with `logprobs=1`: the prompt's tokens as strings, each with the likeliest beside it
     next    vLLM's `logprob_token_ids`: of given token ids, as the one token that is generated
 
-Each field is what it should be by itself (`openai_schema`). What isn't there, or isn't about the tokens that were asked
+Each field is what it should be by itself (`schema`). What isn't there, or isn't about the tokens that were asked
 for, or contradicts itself, raises: a wrong score is worse than none.
 """
 

@@ -1,6 +1,6 @@
 """N engines as Ray actors (data parallel): each loads the weights once and answers a share of the requests.
 
-`replicas_routing` chooses the replica for a request. A replica that dies is lost for the rest of the run: the requests it had are
+`router` chooses the replica for a request. A replica that dies is lost for the rest of the run: the requests it had are
 sent to the others, the log says why, the manifest counts it. When none is left, the engine is dead.
 """
 

@@ -1,6 +1,6 @@
 """vLLM in process (AsyncLLM): the engine for real work, on GPUs and, for trying out, on CPUs.
 
-Log-likelihoods read the prefix cache (`trie`, `vllm_logprobs`); `engine.scoring=plain` doesn't, and is what tests
+Log-likelihoods read the prefix cache (`prefix_trie`, `logprobs`); `engine.scoring=plain` doesn't, and is what tests
 compare with. Both were run with vLLM's older model runner on CPUs; nothing here has been run on a GPU yet.
 
 The engine core is a child process of vLLM's own; when it dies, vLLM raises EngineDeadError and we raise EngineError.
@@ -87,7 +87,7 @@ class VllmEngine:
         """Wrap a running AsyncLLM; use `load`."""
         self.info = info
         self.num_resent = 0
-        """Prompts of `score` that were sent again; see `trie`."""
+        """Prompts of `score` that were sent again; see `prefix_trie`."""
         self._scoring = scoring
         self._block_size: int = llm.vllm_config.cache_config.block_size
         self._by_token = bool(llm.vllm_config.use_v2_model_runner)
@@ -258,7 +258,7 @@ class VllmEngine:
     async def _ask(
         self, meter: _Meter, prompt: Tokens, start: int, token_ids: Sequence[int], cached: bool
     ) -> Answer:
-        """See `trie.Ask`. More tokens than vLLM takes at once become several prompts."""
+        """See `prefix_trie.Ask`. More tokens than vLLM takes at once become several prompts."""
         from vllm.sampling_params import MAX_LOGPROB_TOKEN_IDS
 
         async def part(start: int, some: Sequence[int]) -> Answer:
@@ -361,7 +361,7 @@ def _load_format(weights: Weights) -> str:
 
 
 def _cpu_arguments(wanted_block: int | None, dtype: str) -> dict[str, Any]:
-    """Whole prompts, in small blocks where vLLM's CPU attention can have them (`vllm_cpu`), else the smallest it declares."""
+    """Whole prompts, in small blocks where vLLM's CPU attention can have them (`cpu_blocks`), else the smallest it declares."""
     has_small = dtype == "float32" and platform.machine() in ("x86_64", "AMD64")
     block_size = wanted_block or (SMALL_BLOCK if has_small else DECLARED_BLOCK)
     # Of a prompt that is computed in parts vLLM turns the sampling generator back after each, which CPU generators

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import TemplateLM
 
 from evalharness.config.schema import (
     ModelConfig,
@@ -21,6 +20,7 @@ from evalharness.engines.requests import (
     ScoreRequest,
 )
 from evalharness.tasks.lm_adapter import EngineLM
+from lm_eval_model import LmEvalModel
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,10 @@ def test_choices_of_one_context_travel_in_one_request(tokenizer: Any) -> None:
 
 
 def test_pairs_are_split_as_lm_eval_splits_them(tokenizer: Any) -> None:
-    lm = EngineLM(tokenizer, 100)
+    lm = LmEvalModel(tokenizer, 100, FakeEngine())
     for context, continuation in [("The sky is", " blue"), ("The sky is ", "blue"), ("a\n", "b c")]:
         (request,) = lm.plan(choices(context, continuation)).requests
-        expected = TemplateLM._encode_pair(lm, context, continuation)
+        expected = lm._encode_pair(context, continuation)
         assert isinstance(request, ScoreRequest)
         assert [*request.context_token_ids] == expected[0]
         assert [*request.continuations[0]] == expected[1]

@@ -55,7 +55,7 @@ def score_of(metric: MetricRecord) -> Score:
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
-    """The mean with equal weights; the distances to the intervals' ends add in squares, as in `stats.composite`."""
+    """Equal weights; the distances to the intervals' ends add in squares, as in `stats.composite`."""
     k = len(scores)
     value = math.fsum(score.value for score in scores) / k
     below = math.hypot(*(score.value - score.ci_low for score in scores)) / k
@@ -113,9 +113,8 @@ def range_of(
 def _of_more_docs(score: Score, tasks: Sequence[TaskSummary]) -> Score:
     """The score with the interval for docs beyond the task's own.
 
-    For a random subset the interval is narrowed to that of the task's own docs (`stats.finite`). Ranks are about
-    models, so that, as in `compare` and `gate`, docs count as a sample of more. A group's interval is widened by its
-    narrowest task.
+    Of a random subset it is narrowed to say what the task's own docs would give (`stats.finite`); ranks are of models,
+    and as `compare` and `gate` do they take the docs for a draw of more. A group's is widened by its narrowest task.
     """
     drawn = [t for t in tasks if t.is_limited and t.limit_from == "random"]
     factors = [correction(t.num_docs, t.num_docs_available) for t in drawn if _is_whole(t)]

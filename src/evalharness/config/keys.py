@@ -1,4 +1,4 @@
-"""The keys of a run's configuration, read from the dataclasses of `config.py`, and the names in its groups."""
+"""The keys of a run's configuration, read from the dataclasses of `schema`, and the names in its groups."""
 
 from __future__ import annotations
 

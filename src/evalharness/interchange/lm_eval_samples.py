@@ -209,7 +209,7 @@ def _response(item: Any, kind: str) -> Any:
 
 
 def _response_text(entries: Sequence[list[Any]]) -> str:
-    """The `response` column, as written by `runner.record.response_text`."""
+    """The `response` column, as `runner.record.response_text` writes it."""
     if not entries or not all(entries):
         return ""
     single = [entry[0] if len(entry) == 1 else entry for entry in entries]

@@ -82,7 +82,7 @@ class TaskScores:
     doubt: Doubt | None = None
     """For the main metric, if answers were cut or are empty."""
     corrections: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(metric, filter) -> by how much its interval is narrowed; see `analysis.finite`."""
+    """(metric, filter) -> by how much its interval is narrowed; see `stats.finite`."""
     docs_per_draw: float = 1.0
     """Docs that each scored doc represents: N/n for random docs, else 1."""
 

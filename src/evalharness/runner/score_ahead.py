@@ -1,7 +1,7 @@
 """Slow scoring, done in a thread beforehand, so that the event loop doesn't wait for it.
 
 For tasks that say `metadata: {scores_in_thread: true}`: their scoring may run in any thread (no signals, no state) and
-caches its results, as `tasks.programs` does, so that the real scoring is quick.
+remembers what it did, as `tasks.sandbox.programs` does, so that the real scoring finds it done.
 """
 
 from __future__ import annotations

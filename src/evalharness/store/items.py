@@ -1,7 +1,7 @@
 """The items from which a metric that is not a mean is computed, joined doc by doc over two runs.
 
 A sample's item is a number, stored under the metric's name, or a pair of numbers, stored as `metric[0]` and `metric[1]`
-(`running.metric_values.numbers`). Texts aren't stored.
+(`runner.metric_values.numbers`). Texts aren't stored.
 """
 
 from pathlib import Path

@@ -172,7 +172,7 @@ class MetricRecord:
     value: float
     """NaN when n is 0."""
     ci_low: float
-    """95 % interval; over random docs, for the score over all docs (`stats.finite`)."""
+    """95 %; over random docs, for the score that all docs would give (`stats.finite`)."""
     ci_high: float
     stderr: float
     """Standard error with the docs as a sample of all possible ones, as in lm-eval; never narrowed."""

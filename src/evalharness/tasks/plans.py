@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from evalharness.engines.base import Engine
@@ -40,21 +41,16 @@ class Plan:
 
 def join(plans: Sequence[Plan]) -> Plan:
     """Several plans as one: requests and answers one after the other."""
-    sizes = [len(plan.requests) for plan in plans]
+
+    def parts(responses: Sequence[Response]) -> list[tuple[Plan, list[Response]]]:
+        rest = iter(responses)
+        return [(plan, list(islice(rest, len(plan.requests)))) for plan in plans]
 
     def resolve(responses: Sequence[Response]) -> list[Any]:
-        answers, start = [], 0
-        for plan, size in zip(plans, sizes, strict=True):
-            answers += plan.resolve(responses[start : start + size])
-            start += size
-        return answers
+        return [answer for plan, part in parts(responses) for answer in plan.resolve(part)]
 
     def finish(responses: Sequence[Response]) -> list[Response]:
-        finished, start = [], 0
-        for plan, size in zip(plans, sizes, strict=True):
-            finished += plan.finish(responses[start : start + size])
-            start += size
-        return finished
+        return [response for plan, part in parts(responses) for response in plan.finish(part)]
 
     requests = tuple(request for plan in plans for request in plan.requests)
     return Plan(

@@ -1,7 +1,7 @@
 """The five watched metrics, each as one row: what was measured, when, and by which run; or that nothing was.
 
 CMR against its target, velocity, model scale, safety under modification, adoption. Rows hold words and numbers for a
-document that people keep; the document itself is `report.tracker`'s.
+document that people keep; the document itself is `report.terminal.tracker`'s.
 """
 
 import math

@@ -48,8 +48,8 @@ def ending(text: str, most: int) -> str:
 
 
 def clean(text: str) -> str:
-    """The text after `report.text.plain`, with its lines kept and its tabs as wide as before."""
-    # Most lines need no check of every character.
+    """What `report.terminal.format.plain` leaves of a text, its lines kept and its tabs as wide as they were."""
+    # Most lines hold nothing that needs a look at every character.
     return "\n".join(
         line if line.isprintable() else plain(line).plain for line in _expanded(text).split("\n")
     )

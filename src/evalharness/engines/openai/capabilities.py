@@ -52,7 +52,7 @@ missing ones from the model's generation_config.json."""
 
 
 class Logprobs(Enum):
-    """How to get a prompt's log-probabilities; see `logprobs`."""
+    """How a prompt's log-probabilities can be had; see `logprobs`."""
 
     ranked = "ranked"
     echoed = "echoed"

@@ -4,9 +4,9 @@ The `openai` client keeps the connections and retries requests that were refused
 lost, with growing pauses or those that the server gives (Retry-After). What it can't resolve becomes one of our errors
 here:
 
-    RequestError  the server refused this request, or its answer is not a completion
-                  (`schema`, `http`); BusyError if it had no answer for now, and all retries failed
-    EngineError   the server is gone, or no longer accepts our key or serves the model
+    RequestError  the server said no to this request, or answered with something that is no completion
+                  (`schema`, `http`); BusyError when it had no answer for now, and all retries were in vain
+    EngineError   the server is gone, or has stopped taking our key or serving the model
     ConfigError   before the first request: the URL, the key or the model's name is wrong
 """
 

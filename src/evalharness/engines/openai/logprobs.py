@@ -4,8 +4,8 @@
     echoed  OpenAI's `echo` with `logprobs=1`: the prompt's tokens as strings, each with the likeliest beside it
     next    vLLM's `logprob_token_ids`: log-probabilities of given token ids as the generated token
 
-Each field has been checked on its own (`schema`). What is missing, belongs to other tokens than requested, or
-contradicts itself raises an error: a wrong score is worse than none.
+Each field is what it should be by itself (`schema`). What isn't there, or isn't about the tokens that were asked
+for, or contradicts itself, raises: a wrong score is worse than none.
 """
 
 from __future__ import annotations

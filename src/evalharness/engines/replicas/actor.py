@@ -77,7 +77,7 @@ class ReplicaActor:
                 f"engine=replicas: {socket.gethostname()} has no {weights.path}; the checkpoint must "
                 "lie where all machines of the Ray cluster see it"
             )
-        # Blocked in all processes that Ray starts (`cluster`), but vLLM ends its processes with it.
+        # Blocked in all that Ray starts (`cluster`); vLLM ends its processes by it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if cores:
             os.sched_setaffinity(0, cores)

@@ -1,7 +1,7 @@
 """N engines as Ray actors (data parallel): each loads the weights once and answers a share of the requests.
 
-`router` chooses the replica for a request. A replica that dies is lost for the rest of the run: its requests are sent
-to the others, the log says why, and the manifest counts it. If none is left, the engine is dead.
+`router` chooses the replica for a request. A replica that dies is lost for the rest of the run: the requests it had are
+sent to the others, the log says why, the manifest counts it. When none is left, the engine is dead.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """vLLM in process (AsyncLLM): the engine for real work, on GPUs, and on CPUs for trying out.
 
-Log-likelihoods read the prefix cache (`prefix_trie`, `logprobs`); `engine.scoring=plain` doesn't, and is the reference
-in tests. Both were tested with vLLM's older model runner on CPUs; nothing here has been tested on a GPU yet.
+Log-likelihoods read the prefix cache (`prefix_trie`, `logprobs`); `engine.scoring=plain` doesn't, and is what tests
+compare with. Both were run with vLLM's older model runner on CPUs; nothing here has been run on a GPU yet.
 
 The engine core is a child process of vLLM's own; when it dies, vLLM raises EngineDeadError and we raise EngineError.
 """
@@ -361,7 +361,7 @@ def _load_format(weights: Weights) -> str:
 
 
 def _cpu_arguments(wanted_block: int | None, dtype: str) -> dict[str, Any]:
-    """Arguments that compute whole prompts, in the smallest blocks that vLLM's CPU attention supports (`cpu_blocks`)."""
+    """Whole prompts, in small blocks where vLLM's CPU attention can have them (`cpu_blocks`), else the smallest it declares."""
     has_small = dtype == "float32" and platform.machine() in ("x86_64", "AMD64")
     block_size = wanted_block or (SMALL_BLOCK if has_small else DECLARED_BLOCK)
     # If a prompt is computed in parts, vLLM rewinds the sampling generator after each, which CPU generators

@@ -6,7 +6,7 @@ Triton works and the configuration is supported; the environment's VLLM_USE_V2_M
 - tokens after the prompt: `logprob_token_ids` and `max_tokens=1`, the same in both. The sampled token is the greedy
   one, because nothing but the temperature changes the logits.
 - the prompt's own tokens, older runner: `prompt_logprobs=0` gives each token's log-probability and rank, for every
-  position that is computed (on CPUs, from the first wanted: `vllm_cpu`). Positions inside the cached prefix are
+  position that is computed (on CPUs, from the first wanted: `cpu_blocks`). Positions inside the cached prefix are
   unwritten memory.
 - the same, newer runner: `prompt_logprob_token_ids` from `prompt_logprob_start` on, one row per position, runs the LM
   head on these rows only. It gives no ranks, so a token of probability above one half is greedy and of another it

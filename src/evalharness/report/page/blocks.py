@@ -1,4 +1,4 @@
-"""What a page is made of. Texts are as their source has them: the template escapes them, `rendering` cleans them."""
+"""What a page is made of. Texts are as their source has them: the template escapes them, `render` cleans them."""
 
 from __future__ import annotations
 

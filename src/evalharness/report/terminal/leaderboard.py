@@ -1,4 +1,4 @@
-"""Boards as tables for a terminal, as Markdown, and as rows for programs; ranked in `analysis.leaderboard`."""
+"""Boards as tables for a terminal, as Markdown, and as rows for programs; ranked in `comparison.leaderboard`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Imported scores on disk: `<results_dir>/.scores/<first 12 of its sha256>.csv`, one file an import, never changed.
 
-The folder is hidden, so that no list of runs sees it. A file is CSV as `scores.reading` takes it, with the two columns
+The folder is hidden, so that no list of runs sees it. A file is CSV as `trend.scores.read_csv` takes it, with the two columns
 `collection` and `line` more: the file that a score came from, and where it stood there. To take an import back, delete its file.
 """
 

@@ -1,7 +1,7 @@
 """lm-eval's own tasks without importing lm-eval: their kind and data, from a cache in the user's cache folder.
 
-lm-eval has 14,000 YAML files; reading them takes 8 to 14 seconds on a slow machine. What is kept holds while version, place
-and folders of its tasks stay as they are.
+lm-eval has 14,000 YAML files; reading them takes 8 to 14 seconds on a slow machine. The cache is valid while version,
+location and folders of its tasks are unchanged.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class StockRow(NamedTuple):
 
 
 def stock_rows(cache: Path | None = None, *, only_cached: bool = False) -> dict[str, StockRow]:
-    """Name -> row of everything that lm-eval brings.
+    """Name -> row, for everything in lm-eval.
 
     Args:
         cache: folder of the cache; the user's by default.
-        only_cached: nothing where the cache is missing, rather than seconds of reading.
+        only_cached: return nothing if the cache is missing, instead of reading for seconds.
 
     Raises:
         ConfigError: lm-eval isn't installed.
@@ -81,7 +81,7 @@ def _row(entry: Any) -> StockRow:
 
 
 def folder_state(stock: Path) -> str:
-    """Version, place and folders of lm-eval's tasks: an added or removed file changes its folder's time."""
+    """Version, location and folders of lm-eval's tasks: an added or removed file changes its folder's time."""
     digest = hashlib.sha256(f"{metadata.version('lm-eval')} {stock}".encode())
     for folder, _, files in sorted(os.walk(stock)):
         digest.update(f"{folder} {Path(folder).stat().st_mtime_ns} {len(files)}".encode())
@@ -89,7 +89,7 @@ def folder_state(stock: Path) -> str:
 
 
 def keep(path: Path, rows: Mapping[str, Any]) -> None:
-    """Written beside and renamed, so that a reader never sees half of it; a cache that can't be written is none."""
+    """Write a temporary file and rename it, so that a reader never sees half of it; failures are only logged."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.getpid()}")

@@ -1,6 +1,6 @@
-"""Answers whose score is known beforehand, scored through a task's own requests, filters and metrics.
+"""Answers with a known score, scored through a task's own requests, filters and metrics.
 
-A perfect model's answer must score 1, an empty and a wrong one 0: what doesn't is a mistake in the task.
+A perfect model's answer must score 1, an empty and a wrong one 0; otherwise the task has a mistake.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from evalharness.tasks.sampling import read_settings
 
 SURE = 0.0
 UNLIKELY = -700.0
-"""Log-likelihoods of choices that a model takes and doesn't take."""
+"""Log-likelihoods of choices that a model takes and does not take."""
 
 
 class Score(NamedTuple):
-    """Of one doc in one metric; `value` is what the metric's aggregation takes, mostly a number."""
+    """Score of one doc in one metric; `value` is an item of the metric's aggregation, mostly a number."""
 
     metric: str
     filter: str
@@ -26,14 +26,14 @@ class Score(NamedTuple):
 
 
 def choices_of(task: Task, doc: Any) -> list[str]:
-    """The doc's choices; [] where the task has none."""
+    """The doc's choices; [] if the task has none."""
     if task.get_config("doc_to_choice") is None:
         return []
     return [str(choice) for choice in task.doc_to_choice(doc)]
 
 
 def chance_score(task: Task) -> float | None:
-    """Of guessing among the choices: the mean of 1 / choices; None where nothing is chosen or several are right."""
+    """Score of guessing among the choices: the mean of 1 / choices; None without choices, or if several are right."""
     if task.OUTPUT_TYPE != "multiple_choice" or callable(task.get_config("process_results")):
         return None
     sizes = [len(choices_of(task, doc)) for doc in task.eval_docs]
@@ -44,7 +44,7 @@ def gold_places(task: Task, doc: Any) -> list[int]:
     """Indices of the right choices.
 
     Raises:
-        ValueError: the target is none of the choices.
+        ValueError: the target is not among the choices.
     """
     choices, places = choices_of(task, doc), []
     for one in _golds(task, doc):
@@ -56,7 +56,7 @@ def gold_places(task: Task, doc: Any) -> list[int]:
 
 
 def has_gold(task: Task, doc: Any) -> bool:
-    """Whether lm-eval's own scoring can count an answer as right: not where every target is none of the choices."""
+    """Whether lm-eval's own scoring can count an answer as right, as some target is among the choices."""
     is_scored_so = not callable(task.get_config("process_results")) and (
         type(task).process_results is ConfigurableTask.process_results
     )
@@ -77,7 +77,7 @@ def _place(gold: Any, choices: list[str]) -> int | None:
 
 
 def gold_text(task: Task, doc: Any) -> str:
-    """What a perfect model writes: the target as few-shots show it, up to a stop string that it ends with."""
+    """A perfect model's answer: the target as in few-shots, up to a stop string that it ends with."""
     own = task.fewshot_cfg.doc_to_target if hasattr(task, "fewshot_cfg") else None
     gold = task.doc_to_target(doc, own) if own is not None else task.doc_to_target(doc)
     if isinstance(gold, int) and (choices := choices_of(task, doc)):
@@ -87,7 +87,7 @@ def gold_text(task: Task, doc: Any) -> str:
 
 
 def stop_strings(task: Task) -> list[str]:
-    """What ends an answer of the task."""
+    """The strings that end an answer of the task."""
     return list(read_settings(task.get_config("generation_kwargs") or {}).get("until", ()))
 
 

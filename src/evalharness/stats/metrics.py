@@ -1,4 +1,4 @@
-"""Metrics that aren't a share like most others."""
+"""Metrics that, unlike most, aren't a share."""
 
 COMPOSITE = "composite"
 """A suite's composite (`stats.composite`), whose task is the composite's name."""
@@ -6,4 +6,4 @@ COMPOSITE = "composite"
 NO_SHARES = {
     "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "mcc", "bleu", "chrf", "ter",
 }  # fmt: skip
-"""Their scores don't lie between 0 and 1."""
+"""Metrics whose scores aren't between 0 and 1."""

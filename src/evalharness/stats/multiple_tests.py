@@ -1,4 +1,4 @@
-"""Several tests at once: what the correction leaves of alpha for each of them."""
+"""Several tests at once: the alpha of each after the correction."""
 
 from collections.abc import Sequence
 

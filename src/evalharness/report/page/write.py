@@ -1,8 +1,8 @@
 """The report on disk: `index.html` for people and `report.json` for programs and for the next report.
 
 `report.json` is `{"schema_version": 1, "evalharness": ..., "made_at": ..., "state": ..., "changes": ..., "trend": ...,
-"cmr": ..., "lineages": ..., "adoption": ..., "runs": ...}`; `state` is what the next report into the same folder compares
-itself with.
+"cmr": ..., "lineages": ..., "adoption": ..., "runs": ...}`; `state` is what the next report into the same folder is
+compared with.
 """
 
 from __future__ import annotations
@@ -51,26 +51,26 @@ HTML, NUMBERS = "index.html", "report.json"
 
 
 class Report(NamedTuple):
-    """What was written."""
+    """The written report."""
 
     html: Path
     numbers: dict[str, Any]
-    """Of `report.json`."""
+    """Content of `report.json`."""
     changed: list[str] | None
-    """None for the first report of a folder."""
+    """Changes; None for the first report of a folder."""
     size_bytes: int
     """Of the page."""
 
 
 def write_report(results_dir: Path, out: Path, title: str, num_draws: int, seed: int = 0) -> Report:
-    """Make the report of a results folder; both files appear whole or not at all, the page first.
+    """Make the report of a results folder; both files appear complete or not at all, the page first.
 
     Args:
         results_dir: need not exist.
-        out: folder, made where it isn't there.
+        out: folder, made if needed.
         title: of the page.
         num_draws: bootstrap draws of the trend.
-        seed: of all that is drawn.
+        seed: of all random draws.
 
     Raises:
         UserError: plotly or jinja2 isn't installed, `out` is a file, or results_dir can't be read.

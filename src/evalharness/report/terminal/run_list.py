@@ -1,6 +1,6 @@
 """Terminal tables of runs, samples and query results: records or rows in, rich renderables out.
 
-Names and texts come from datasets and models: they are shown as plain text, never read as markup.
+Names and texts come from datasets and models: they are shown as plain text, never as markup.
 """
 
 from collections.abc import Iterable, Sequence
@@ -83,7 +83,7 @@ def samples_view(samples: Iterable[dict[str, Any]], *, prompt_chars: int = 400) 
 def rows_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, width: int = 80
 ) -> Table | Group:
-    """Any rows, as a query returns them; each row as a block of its own when they are too wide for a table."""
+    """Any rows, as returned by a query; each row as a separate block if they are too wide for a table."""
     values = [list(row) for row in rows]
     cells = [[_cell(value) for value in row] for row in values]
     fitted = [

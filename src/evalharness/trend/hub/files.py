@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear complete or not at all."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from evalharness.errors import StoreError, WriteError
 
 
 def check_results_dir(results_dir: Path) -> None:
-    """Refuse a results_dir that is no folder, before anything is asked of the Hub.
+    """Refuse a results_dir that isn't a folder, before any request to the Hub.
 
     Raises:
         StoreError: it is a file.
@@ -21,7 +21,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write or replace a file, synced to disk; its folder is made.
 
     Raises:
-        WriteError: it can't be written; what was there before still is.
+        WriteError: it can't be written; the previous file is kept.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,6 +1,6 @@
-"""What is known of a benchmark: chance, ceiling, items, and the tasks that measure it here. `benchmarks.yaml` holds it.
+"""Known data of benchmarks: chance, ceiling, items, and the tasks that measure it here, from `benchmarks.yaml`.
 
-Two spellings are one name when they differ in case, spaces and - _ . / only: `GPQA diamond` is `GPQA-Diamond`, and
+Two spellings are the same name if they differ only in case, spaces and - _ . /: `GPQA diamond` is `GPQA-Diamond`, and
 `MMLU-Pro+` isn't `MMLU-Pro`.
 """
 
@@ -32,17 +32,17 @@ class Benchmark:
     chance: float | None = None
     """What guessing scores, 0 to 1."""
     ceiling: float = 1.0
-    """The best that can be had, 0 to 1."""
+    """The highest possible score, 0 to 1."""
     num_items: int | None = None
     tasks: tuple[str, ...] = ()
-    """That ask these items here."""
+    """Tasks that have these items here."""
     released: date | None = None
     lower_is_better: bool = False
 
 
 @cache
 def known_benchmarks() -> Mapping[str, Benchmark]:
-    """All of them by name."""
+    """All benchmarks by name."""
     entries: dict[str, dict[str, Any]] = yaml.load(_FILE.read_bytes(), Loader=_LOADER)
     return {name: _benchmark(name, entry) for name, entry in entries.items()}
 
@@ -53,7 +53,7 @@ def find_benchmark(label: str) -> Benchmark | None:
 
 
 def benchmark_of_task(task: str) -> Benchmark | None:
-    """The benchmark whose items a task asks; None for samples of one, and for all others."""
+    """The benchmark whose items a task has; None for samples of one, and for all others."""
     return _by_task().get(task)
 
 
@@ -86,5 +86,5 @@ def _benchmark(name: str, entry: Mapping[str, Any]) -> Benchmark:
 
 
 def squeezed(label: str) -> str:
-    """What two spellings of one name have in common."""
+    """The part that spellings of one name have in common."""
     return _NO_MATTER.sub("", label).casefold()

@@ -132,7 +132,7 @@ def test_merge_makes_a_checkpoint_and_prints_its_fingerprint(home: Path) -> None
 def test_merge_over_something_is_refused(home: Path) -> None:
     make_whole(home)
     (home / "out").mkdir()
-    with pytest.raises(CheckpointError, match="out is there already"):
+    with pytest.raises(CheckpointError, match="out exists"):
         output("merge", "base", "tuning", "out")
 
 

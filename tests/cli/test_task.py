@@ -64,7 +64,7 @@ def test_a_new_tasks_readme_shows_the_prompt_as_it_is(
         (["gsm8k"], "lm-eval has a task of this name"),
         (["arc_easy_sample"], "has this name; choose another"),
         (["mine", "--kind", "choice"], "did you mean 'multiple_choice'?"),
-        (["there"], "tasks/there is there already"),
+        (["there"], "tasks/there exists already"),
     ],
 )
 def test_a_bad_name_is_refused_in_one_line(

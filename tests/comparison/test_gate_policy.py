@@ -88,7 +88,7 @@ TIERS = "tiers: {critical: {margin: 0.02}, advisory: {margin: 0.05}}\n"
         (TIERS + "tasks:\n  x: {margin: 0.1}\n", "line 3: tasks.x.tier: got None; expected one of"),
         (TIERS + "tasks:\n  x:\n    tier: critical\n    margn: 1\n", "line 5: tasks.x.margn: no such field"),
         (TIERS + "tasks:\n  x: {tier: critical, better: up}\n", "tasks.x.better: got 'up'; expected"),
-        (TIERS + "tasks:\n  x: critical\n  x: critical\n", "line 4: tasks.x: stands twice; keep one"),
+        (TIERS + "tasks:\n  x: critical\n  x: critical\n", "line 4: tasks.x: is given twice; keep one"),
         (TIERS + "tasks:\n  12: critical\n", "line 3: tasks.12: got 12; a name is text"),
         (TIERS + "tasks: [x]\n", "line 2: tasks: got ['x']; expected `name: value`"),
         (TIERS + "domains: {safty: critical}\n", "domains.safty: no such field; did you mean 'safety'?"),

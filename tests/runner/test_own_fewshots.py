@@ -67,4 +67,4 @@ def test_task_check_says_what_to_do(here: Path) -> None:
     (loaded,) = own.load("shots").tasks
     said = [d.what for d in examine(loaded)[0] if d.where == "fewshot_split"]
     assert len(said) == 1
-    assert "may stand in their own prompts: lm-eval leaves a doc out of its own where" in said[0]
+    assert "may be in their own prompts: lm-eval leaves a doc out of its own few-shots" in said[0]

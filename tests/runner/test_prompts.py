@@ -178,7 +178,7 @@ def test_a_text_without_tokens_is_scored_as_nothing_also_where_it_comes_first(ma
     ("style", "settings", "words"),
     [
         ("gemma", {}, "only the text's own tokens are scored"),
-        ("gemma", {"rolling_as_lm_eval": True}, "scored too, as lm-eval does"),
+        ("gemma", {"rolling_as_lm_eval": True}, "scored too, as in lm-eval"),
         ("qwen", {}, None),
     ],
 )

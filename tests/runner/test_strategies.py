@@ -189,7 +189,7 @@ def test_a_chat_template_that_cannot_go_on_is_refused_before_anything_runs(
     model = ModelConfig(
         name="tiny", path=str(tiny_llama), variant=Variant.instruct, chat_template=str(template)
     )
-    with pytest.raises(TaskError, match="can't go on with a conversation"):
+    with pytest.raises(TaskError, match="can't continue a conversation"):
         run(config(tiny_llama, tmp_path / "results", SELF_CORRECT, model=model))
     assert not (tmp_path / "results").exists()
 

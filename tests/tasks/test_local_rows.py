@@ -60,10 +60,10 @@ def test_windows_line_ends_blank_lines_and_a_byte_order_mark_are_no_rows(tmp_pat
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"a": 1, "a": 2}', "the field 'a' stands twice"),
-        ('{"x": {"a": 1, "a": 1}}', "the field 'a' stands twice"),
-        ('{"a": NaN}', "NaN is no number of JSON's"),
-        ('{"a": -Infinity}', "-Infinity is no number of JSON's"),
+        ('{"a": 1, "a": 2}', "the field 'a' is given twice"),
+        ('{"x": {"a": 1, "a": 1}}', "the field 'a' is given twice"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
+        ('{"a": -Infinity}', "-Infinity is not a JSON number"),
         ('{"a": 1e999}', "1e999 is larger than a number can be"),
         ('{"a": ' + "9" * 5000 + "}", "a number with too many digits"),
         ('{"a": "\\ud83d"}', "half a character"),
@@ -107,7 +107,7 @@ def test_a_long_csv_field_is_read(tmp_path: Path) -> None:
     [
         (b"a,b\n1,2\n1\n", "line 3: 1 fields, and 2 in the first line"),
         (b"a,b\n1,2\n1,2,3\n", "line 3: 3 fields"),
-        (b"a,a\n1,2\n", "line 1: the field 'a' stands twice"),
+        (b"a,a\n1,2\n", "line 1: the field 'a' is given twice"),
         (b"a,\n1,2\n", "line 1: a field without a name"),
         (b'a,b\n1,"2\n', "not CSV"),
         (b"a,b\n1,2\n\xff,3\n", "line 3: not UTF-8"),

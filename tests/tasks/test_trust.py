@@ -131,7 +131,7 @@ def test_a_yes_that_cant_be_written_down_holds_for_this_time_and_says_so(
 ) -> None:
     (here / "home").write_text("a file where the folder has to be")
     asked = ask(monkeypatch, "y\n", "sums")
-    kept = "warning: trusted for this time only, the answer can't be kept: "
+    kept = "warning: trusted this time only, as the answer can't be stored: "
     assert asked.splitlines()[0].split("[y/N] ")[1].startswith(kept)
     assert "trusted_tasks" in asked
     assert load_suite(config("sums")).tasks

@@ -189,5 +189,5 @@ def _show(candidates: Sequence[Candidate], as_json: bool, yes: bool) -> None:
     if not candidates:
         return typer.echo("nothing to prune")
     print_view(lambda width: candidates_table(candidates, width=width))
-    state = "deleted" if yes else "can be deleted; --yes does it"
+    state = "deleted" if yes else "can be deleted; --yes deletes them"
     return typer.echo(f"{len(candidates)} of {size(num_bytes)} {state}")

@@ -1,1 +1,1 @@
-"""What a reader sees. Renders; computes no statistics."""
+"""Output for readers. Renders results; computes no statistics."""

@@ -18,18 +18,18 @@ from evalharness.store.subset_words import subset_words
 def as_rows(
     rows: Sequence[Mapping[str, Any]], otherwise: Sequence[str]
 ) -> tuple[list[str], list[list[Any]]]:
-    """Columns, in the order in which the rows first have them, and a cell for each; several texts in one are joined.
+    """Columns, in the order of their first occurrence, and a cell for each; several texts in one cell are joined.
 
     Args:
-        rows: a value by column; what a row lacks is None.
-        otherwise: the columns where there are no rows.
+        rows: values by column; missing ones are None.
+        otherwise: the columns if there are no rows.
     """
     names = list(dict.fromkeys(name for row in rows for name in row)) or list(otherwise)
     return names, [[_joined(row.get(name)) for name in names] for row in rows]
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV with a header; NaN and None are empty cells, and no text is a formula (`csv_cells`)."""
+    """Rows as CSV with a header; NaN and None are empty cells, and texts are never formulas (`csv_cells`)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([guarded(name) for name in columns])
@@ -47,7 +47,7 @@ def _csv_cell(value: Any) -> Any:
 
 
 def run_as_json(manifest: Manifest, metrics: Sequence[MetricRecord]) -> dict[str, Any]:
-    """The manifest's fields, `metrics`, and `composite` where the suite has one."""
+    """The manifest's fields, `metrics`, and `composite` if the suite has one."""
     from evalharness.report.terminal.composite import (
         composite_fields,
         find_composite,
@@ -69,7 +69,7 @@ def run_as_json(manifest: Manifest, metrics: Sequence[MetricRecord]) -> dict[str
 def metric_rows(
     manifest: Manifest, metrics: Sequence[MetricRecord]
 ) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows of a run's metrics, each with its run, its task's status and what went wrong in it."""
+    """Columns and rows of a run's metrics, each with its run and its task's status and problems."""
     tasks = {task.task: task for task in manifest.tasks}
     run = {"run_id": manifest.run_id, "model": manifest.model, "suite": manifest.suite}
     counts = (

@@ -1,4 +1,4 @@
-"""Markdown of tables and notes. Names and texts in it are untrusted: `escaped` before they come here."""
+"""Markdown of tables and notes. Names and texts in it are untrusted and have to be `escaped` before."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from evalharness.report.terminal.format import plain
 
 
 def escaped(text: str) -> str:
-    """Untrusted text as Markdown shows it, in a table too."""
+    """Untrusted text for Markdown, also in a table."""
     clean = plain(text).plain
     for char in "\\|<>`*_[]":
         clean = clean.replace(char, "\\" + char)

@@ -84,7 +84,7 @@ def ece(confidence: Values, correct: Flags, bins: int = 10) -> float:
 def mcc(predicted: Flags, actual: Flags) -> float:
     """Matthews correlation of two yes-or-no columns, -1..1; 0 is chance at any share of yes.
 
-    0 where a column is all yes or all no: such a judge (or such a set) tells nothing apart.
+    0 where a column is all yes or all no: such a judge (or such a set) distinguishes nothing.
 
     Args:
         predicted: (items,) 0 or 1.

@@ -1,6 +1,6 @@
 """One number over several tasks: the mean of their main metrics, with equal weight.
 
-Metric records in, one metric record out, which stands beside the tasks' own. A part without a score leaves the whole
+Metric records in, one metric record out, listed beside the tasks' own. A part without a score leaves the whole
 without one: a mean over fewer parts would be another number.
 """
 

@@ -23,7 +23,7 @@ from evalharness.stats.sources import (
 Item = TypeVar("Item")
 
 LEVEL = 0.95
-"""Of all intervals that are shown."""
+"""Level of all intervals that are shown."""
 MAX_WITHOUT_VALUE = 0.5
 """Share of resamples without a value beyond which the others are no sample of what may be."""
 _ROUNDING = 1e-12
@@ -180,7 +180,7 @@ def estimate(
     value = float(scores.mean()) if not np.isinf(scores).any() else _infinite_mean(scores)
     error = standard_error(values, clusters)
     if np.isin(scores, (0.0, 1.0)).all():
-        draws = 1.0  # whatever was drawn, it told nothing but right or wrong
+        draws = 1.0  # each draw was only right or wrong
     elif draws == 1:
         return Estimate(value, *_score_interval(values, clusters, scores), error, n)
     if clusters is None and draws == 1:

@@ -9,4 +9,4 @@ COMPOSITE = "composite"
 NO_SHARES = {
     "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "mcc", "bleu", "chrf", "ter",
 }  # fmt: skip
-"""Their scores don't lie between 0 and 1."""
+"""Metrics whose scores aren't between 0 and 1."""

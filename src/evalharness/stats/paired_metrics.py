@@ -1,4 +1,4 @@
-"""Two models' metrics that are no means, on the same docs: items in, a paired comparison out.
+"""Two models' metrics that are not means, on the same docs: items in, a paired comparison out.
 
 A metric is computed again from the stored items. Which of the known ones it is, its value says: it has to come out equal in
 both runs.

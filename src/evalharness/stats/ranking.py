@@ -1,4 +1,4 @@
-"""Which ranks are really distinct: scores with their intervals in, the ranks that each may have out.
+"""Which ranks are really distinct: scores with their intervals in, the possible ranks of each out.
 
 A rank interval holds a model's true rank, for all models at once, with 95 % probability: its lower end is one more than the
 number of models that are surely better, its upper end leaves out those that are surely worse.
@@ -20,7 +20,7 @@ from evalharness.stats.estimates import LEVEL
 
 
 class Ranks(NamedTuple):
-    """The ranks that a model may have; 1 is the best."""
+    """The possible ranks of a model; 1 is the best."""
 
     first: int
     last: int

@@ -1,4 +1,4 @@
-"""What k samples of a doc are worth, from the n >= k that were drawn: scores in, exact expectations out.
+"""The value of k samples of a doc, from the n >= k that were drawn: scores in, exact expectations out.
 
 Each is the mean over all subsets of k of the n samples, counted and not drawn. One set of samples serves every k, and
 no seed is needed.

@@ -1,4 +1,4 @@
-"""Metrics that are no means: resamples of docs (or of the sources that they share), and the jackknife of a ratio.
+"""Metrics that are not means: resamples of docs (or of the sources that they share), and the jackknife of a ratio.
 
 Items in, values of resamples out. Labels that were never seen together may be in the next docs: see `resamples`.
 """
@@ -94,7 +94,7 @@ def ratio(
 
 
 def _label_pairs(items: Sequence[Any], num_units: int) -> list[Any]:
-    """All pairs of the labels seen; none where items are no pairs, or have more labels than docs could tell apart."""
+    """All pairs of the labels seen; none if items aren't pairs, or have more labels than docs could distinguish."""
     try:
         pairs = [tuple(item) for item in items if isinstance(item, tuple | list)]
         labels = {label for pair in pairs for label in pair}

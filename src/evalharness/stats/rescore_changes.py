@@ -1,4 +1,4 @@
-"""Which samples are scored otherwise than before: rows of the same sample in, changes out."""
+"""Which samples are scored differently than before: rows of the same sample in, changes out."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from evalharness.store.records import SampleRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A sample whose answer or scores are others now. Scores are empty, and answers None, where there is none."""
+    """A sample whose answer or scores have changed. Scores are empty, and answers None, if there is none."""
 
     task: str
     doc_id: int
@@ -21,7 +21,7 @@ class Change:
 
     @property
     def is_scored_otherwise(self) -> bool:
-        """Another score, not only another answer."""
+        """Whether a score changed, not only the answer."""
         return self.scores_before != self.scores_after
 
 
@@ -53,7 +53,7 @@ def changes_of_sample(
 
 
 def num_scored_otherwise(changes: Iterable[Change], task: str, filter_: str, metric: str) -> int:
-    """Samples of a task whose score under a filter and metric is another."""
+    """Samples of a task whose score under a filter and metric changed."""
     return sum(
         change.scores_before.get(metric) != change.scores_after.get(metric)
         for change in changes

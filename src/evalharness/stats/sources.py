@@ -98,7 +98,7 @@ def numbered(clusters: Iterable[Hashable]) -> npt.NDArray[np.intp]:
 
 
 def effective_sources(clusters: npt.ArrayLike) -> float:
-    """Sources of equal size that would tell as much as these: 1 / sum of squared shares of docs; NaN without docs.
+    """Number of sources of equal size with the same information: 1 / sum of squared shares of docs; NaN without docs.
 
     Source: Kish 1965, Survey Sampling, 11.7.
     """
@@ -107,7 +107,7 @@ def effective_sources(clusters: npt.ArrayLike) -> float:
 
 
 def few_sources(clusters: npt.ArrayLike) -> str:
-    """What to say of docs that share fewer than 10 sources (or as few as if of equal size); empty for more."""
+    """Remark on docs that share fewer than 10 sources (or the equivalent of fewer); empty for more."""
     num, effective = len(np.unique(np.asarray(clusters))), effective_sources(clusters)
     if not effective < FEW_SOURCES:
         return ""

@@ -1,4 +1,4 @@
-"""What a strategy's effort buys: scored attempts in, points of accuracy against samples, rounds or tokens out.
+"""The gain from a strategy's effort: scored attempts in, points of accuracy against samples, rounds or tokens out.
 
 Arms of the curves, by strategy:
 
@@ -49,7 +49,7 @@ _DIGITS = 12
 
 
 class Gap(NamedTuple):
-    """How far choosing by the model's own verification beats its generation, paired by doc."""
+    """By how much selection by the model's own verification beats its generation, paired by doc."""
 
     value: float
     """Best of n by P(yes) minus the mean score."""

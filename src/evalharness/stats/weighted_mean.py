@@ -102,7 +102,7 @@ def weighted_mean(members: Sequence[Member]) -> Estimate:
 
 
 def _parts(members: Sequence[Member], weights: Sequence[float], value: float) -> list[_Part]:
-    """What each member adds to the variance; those with a single unit add their distance from the group's mean."""
+    """Each member's contribution to the variance; of a single unit, its distance from the group's mean."""
     parts, lonely = [], []
     for member, weight in zip(members, weights, strict=True):
         units = num_units(member.values or (), member.clusters)

@@ -1,4 +1,4 @@
-"""The next turn of a conversation, as text: what a chat template, or plain text, makes of answer and message."""
+"""The next turn of a conversation, as text: answer and message in a chat template or in plain text."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Callable
 from evalharness.errors import TaskError
 
 Message = dict[str, str]
-"""role and content, as chat templates take them."""
+"""role and content, as in chat templates."""
 Render = Callable[[list[Message], bool], str]
-"""Messages, and whether an answer is asked for next -> text."""
+"""Function from messages, and whether an answer follows, to text."""
 
 _MARK = "Hello"
-"""Stands for the conversation so far, which is there as text already."""
+"""Placeholder for the conversation so far, which exists as text already."""
 
 
 def follow_up(render: Render, prompt: str, answer: str, message: str) -> str:
     """The prompt of the next turn of a chat.
 
-    The template's own rules decide what an earlier answer looks like (many leave its thinking out). What the template
-    opens an answer with is looked for in the prompt, and what a task wrote behind it belongs to the answer.
+    The template's own rules decide how an earlier answer is written (many leave out its thinking). The template's
+    opening of an answer is searched for in the prompt, and what a task wrote after it belongs to the answer.
 
     Args:
         render: the chat template.
         prompt: of the turn before, template applied.
-        answer: what the model said to it.
-        message: what is said to it next.
+        answer: the model's answer to it.
+        message: the next message to the model.
 
     Raises:
-        TaskError: the template can't go on with a conversation.
+        TaskError: the template can't continue a conversation.
     """
     asked = [{"role": "user", "content": _MARK}]
     closed, opened = render(asked, False), render(asked, True)
@@ -39,7 +39,7 @@ def follow_up(render: Render, prompt: str, answer: str, message: str) -> str:
     said = [*asked, {"role": "assistant", "content": begun + answer}]
     try:
         whole = render([*said, {"role": "user", "content": message}], True)
-    except Exception as e:  # templates raise what they like
+    except Exception as e:  # templates may raise anything
         raise TaskError(f"{_UNFIT} ({type(e).__name__}: {e})") from e
     if not whole.startswith(closed):
         raise TaskError(_UNFIT)
@@ -51,4 +51,4 @@ def follow_up_plain(prompt: str, answer: str, message: str) -> str:
     return f"{prompt}{answer}\n\n{message}\n"
 
 
-_UNFIT = "the chat template can't go on with a conversation; model.chat=false goes without it"
+_UNFIT = "the chat template can't continue a conversation; model.chat=false does without it"

@@ -1,4 +1,4 @@
-"""Requests that fit the context, or what becomes of those that don't."""
+"""Requests that fit the context, and what happens to those that don't."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ RequestT = TypeVar("RequestT")
 
 
 class Fit(NamedTuple, Generic[RequestT]):
-    """A request as it fits."""
+    """A request that fits."""
 
     request: RequestT | Failure
     is_cut: bool = False
-    """The prompt's oldest tokens were dropped; what begins every prompt, such as a BOS, was kept."""
+    """Whether the prompt's oldest tokens were dropped; a common prefix, such as a BOS, is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a request may take."""
+    """Limits of a request."""
 
     max_model_len: int
     """Tokens of prompt and answer together."""
     truncation: Truncation
     encoder: Encoder
     min_room: int
-    """Tokens that a scored prompt leaves free, for engines that generate one to score it."""
+    """Tokens that a scored prompt must leave free, for engines that generate one to score it."""
 
     @property
     def max_score_len(self) -> int:
@@ -62,7 +62,7 @@ class Room:
     ) -> Fit[GenerateRequest]:
         """A prompt to continue.
 
-        One that leaves room for a shorter answer still runs: the answer, cut short, is counted as truncated.
+        A prompt that leaves room only for a shorter answer still runs; the answer is then counted as truncated.
         """
         num, room = len(prompt), self.max_model_len - len(prompt)
         is_cut = room < 1 and self.truncation is Truncation.left

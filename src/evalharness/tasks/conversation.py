@@ -1,4 +1,4 @@
-"""One sample's conversation with the model: what strategies and multi-turn tasks are written against.
+"""One sample's conversation with the model: the interface of strategies and multi-turn tasks.
 
     async def solve(dialogue):
         first = await dialogue.generate()
@@ -6,9 +6,9 @@
         second = await dialogue.generate(prompt, arm="again", message="Is that so?")
         return second.text
 
-Every turn becomes requests to the engine, goes through the journal and is kept in `turns`. Turns of other samples run
-meanwhile; turns of one sample that don't wait for each other run under `together`. The same turns of the same sample ask
-for the same requests in every run, so what was answered once is never computed again.
+Every turn becomes requests to the engine, goes through the journal and is stored in `turns`. Turns of other samples run
+meanwhile; turns of one sample that don't wait for each other run under `together`. The same turns of the same sample
+make the same requests in every run, so that answers are never computed twice.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from evalharness.tasks.sampling import drawn, skips_special_tokens
 from evalharness.tasks.user_code import stepwise
 
 DRAW_TEMPERATURE = 0.7
-"""Of draws, where neither the run nor the task draws at all: greedy answers would all be the same."""
+"""Temperature of draws if neither the run nor the task has one, as greedy answers would all be the same."""
 
 Answer = TypeVar("Answer")
 Send = Callable[[Request | Failure], Awaitable[Response]]
 
 
 class TurnError(EvalHarnessError):
-    """A turn has no answer; the sample is recorded as failed."""
+    """Raised if a turn has no answer; the sample is recorded as failed."""
 
     def __init__(self, failure: Failure) -> None:
-        """Keep what happened."""
+        """Keep the failure."""
         super().__init__(f"{failure.kind}: {failure.message}")
         self.failure = failure
 
 
 class Where(NamedTuple):
-    """What identifies a sample; its sampling seeds follow from it."""
+    """The identity of a sample, from which its sampling seeds follow."""
 
     task: str
     doc_id: int
@@ -58,7 +58,7 @@ class Where(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What was said, and what came back."""
+    """A message to the model and its response."""
 
     arm: str
     step: int
@@ -66,7 +66,7 @@ class Turn:
     message: str
     generation: Generation | None = None
     logprobs: tuple[float, ...] = ()
-    """Of the choices, where the turn was a question with given answers."""
+    """Log-probabilities of the choices, if the turn was a question with given answers."""
     num_prompt_tokens: int = 0
     latency_s: float = 0.0
 
@@ -82,7 +82,7 @@ class Turn:
 
     @property
     def p_yes(self) -> float | None:
-        """Probability of the first of two choices, the two taken for all there is."""
+        """Probability of the first of two choices, given that it is one of the two."""
         if len(self.logprobs) != 2:
             return None
         yes, no = self.logprobs
@@ -90,22 +90,22 @@ class Turn:
 
 
 class Tried(NamedTuple):
-    """One of a strategy's answers: a turn as what it counts for."""
+    """One of a strategy's answers: a turn with what it counts for."""
 
     arm: str
     step: int
     turn: Turn
     num_tokens: int
-    """Generated for it and all that led to it."""
+    """Tokens generated for it and all turns before it."""
     p_yes: float | None = None
 
 
 @dataclass(slots=True)
 class Dialogue:
-    """Turns of one sample."""
+    """The conversation of one sample."""
 
     prompt: str
-    """The task's own prompt, chat template applied."""
+    """The task's own prompt, with the chat template applied."""
     where: Where
     is_chat: bool
     gen_kwargs: Mapping[str, Any]
@@ -113,17 +113,17 @@ class Dialogue:
     lm: EngineLM
     send: Send
     temperature: float = DRAW_TEMPERATURE
-    """Of draws, where neither the run nor the task has one."""
+    """Temperature of draws if neither the run nor the task has one."""
     first_draw: int = 0
-    """The number of the sample's first draw among those of its doc."""
+    """Index of the sample's first draw among those of its doc."""
     turns: list[Turn] = field(default_factory=list)
-    """In the order in which they were answered."""
+    """Turns, in the order in which they were answered."""
     responses: list[Response] = field(default_factory=list)
     """One for every request sent."""
     attempts: list[Tried] = field(default_factory=list)
     """The answers to be scored for the strategy's curve."""
     is_cut: bool = False
-    """A prompt lost its oldest tokens to fit the context."""
+    """Whether a prompt lost its oldest tokens to fit the context."""
 
     async def generate(
         self,
@@ -147,19 +147,19 @@ class Dialogue:
             prompt: as text (template applied, see `follow_up`) or token ids; None for the task's own.
             arm: name of the procedure the turn belongs to; with `step` and `purpose` it must be unique in the sample.
             step: round, draw or budget.
-            purpose: what the turn is for.
-            message: what was said, for the record.
-            draw: a number from 0 draws with a temperature above 0, and a doc's draw of one number is the same in every
-                strategy. None samples as the task and the run say.
+            purpose: purpose of the turn.
+            message: the message, to be stored.
+            draw: a number from 0 draws with a temperature above 0; a doc's draw with the same number is the same in
+            every strategy. None samples as the task and the run say.
             stop: replaces the task's stop strings.
             max_gen_toks: replaces the task's limit.
-            is_raw: take the text as it is: thinking isn't split off, and stop strings apply everywhere.
-            is_whole: a text that its limit cut is no answer.
-            seed_step: stands for `step` in the sampling seed.
-            cut_reason: the finish_reason of a generation that its limit ended.
+            is_raw: use the text as it is: thinking isn't split off, and stop strings apply everywhere.
+            is_whole: a text that was cut by its limit isn't an answer.
+            seed_step: replaces `step` in the sampling seed.
+            cut_reason: the finish_reason of a generation that reached its limit.
 
         Raises:
-            TurnError: no answer: the prompt is too long, or the engine failed the request twice.
+            TurnError: there is no answer, because the prompt is too long or the request failed twice.
         """
         asked_for = self.prompt if prompt is None else prompt
         sampling = self.lm.sampling(self.gen_kwargs)
@@ -216,7 +216,7 @@ class Dialogue:
             TurnError: as `generate`.
         """
         start, end = self.lm.think_tags
-        if start and prompt.rstrip().endswith(start):  # the answer stands behind the thinking
+        if start and prompt.rstrip().endswith(start):  # the answer follows the thinking
             prompt = f"{prompt}\n{end}\n\n"
         response = await self.send(self.lm.score_request(prompt, choices))
         if not isinstance(response, Scores):
@@ -235,12 +235,12 @@ class Dialogue:
         return turn
 
     def follow_up(self, prompt: str, answer: str, message: str) -> str:
-        """The prompt of the next turn: what was asked and answered so far, and the next message to the model."""
+        """The prompt of the next turn: the conversation so far, and the next message to the model."""
         return self.lm.follow_up(prompt, answer, message, is_chat=self.is_chat)
 
     @property
     def think_end(self) -> str:
-        """The tag that ends the model's thinking; empty for a model that has none."""
+        """The tag that ends the model's thinking; empty for a model without one."""
         return self.lm.think_tags[1] or ""
 
     def open_thinking(self) -> str:
@@ -250,19 +250,19 @@ class Dialogue:
         return self.prompt if is_open else f"{self.prompt}{start}\n"
 
     def thinking_room(self, opened: str) -> int:
-        """Tokens of thinking after which the end tag and an answer as long as the task allows still fit the context."""
+        """Most tokens of thinking after which the end tag and the task's longest answer still fit the context."""
         end = self.lm.tok_encode(f"\n{self.think_end}\n\n", False)
         answer = self.lm.sampling(self.gen_kwargs).max_gen_toks
         room = self.lm.max_model_len - len(self.lm.tok_encode(opened)) - len(end)
         return max(room - min(answer, room // 2), 0)
 
     def close_thinking(self, opened: str, thought: Turn, limit: int) -> tuple[list[int], int]:
-        """The prompt, as token ids, that forces the answer after `limit` tokens of a thinking; and how many there were.
+        """The prompt, as token ids, that forces the answer after `limit` tokens of thinking, and the number of these.
 
         Args:
             opened: the prompt that the thinking continued.
             thought: the thinking, generated with `is_raw` and the end tag as a stop string.
-            limit: tokens of it to keep; a thinking that ended by itself before is kept whole.
+            limit: tokens of it to keep; thinking that ended before is kept whole.
         """
         assert thought.generation is not None
         token_ids = thought.generation.token_ids
@@ -274,16 +274,16 @@ class Dialogue:
     def attempt(
         self, arm: str, step: int, turn: Turn, num_tokens: int, p_yes: float | None = None
     ) -> None:
-        """Have an answer scored for the curve; one turn may count in several arms."""
+        """Have an answer scored for the curve; one turn may count for several arms."""
         self.attempts.append(Tried(arm, step, turn, num_tokens, p_yes))
 
     def _sample(
         self, prompt: str | Sequence[int] | None, arm: str, step: int, purpose: str, repeat: int
     ) -> tuple[object, ...]:
-        """What the seed of a draw follows from."""
+        """The values from which the seed of a draw follows."""
         task, doc_id, _, run_seed = self.where
         sample = (self.lm.sampling_seed, run_seed, task, doc_id, repeat)
-        # The task's own prompt draws what strategy=single would, whichever strategy asks.
+        # The task's own prompt has the same draws as with strategy=single, in every strategy.
         return (*sample, *(() if prompt is None else (arm, step, purpose)))
 
     def _failed(self, response: Response) -> TurnError:
@@ -292,7 +292,7 @@ class Dialogue:
 
 
 async def together(*turns: Coroutine[Any, Any, Answer]) -> list[Answer]:
-    """Turns that don't wait for each other; when one fails, the others end too and its error is raised."""
+    """Run turns that don't wait for each other; if one fails, the others end too and its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(stepwise(turn, TurnError)) for turn in turns]
@@ -302,4 +302,4 @@ async def together(*turns: Coroutine[Any, Any, Answer]) -> list[Answer]:
 
 
 Solve = Callable[[Dialogue], Awaitable[str]]
-"""A conversation that ends in the sample's answer."""
+"""A conversation that returns the sample's answer."""

@@ -11,11 +11,11 @@ from typing import Any
 from evalharness.errors import ConfigError, TaskError
 
 BUILDERS = {"json", "csv", "parquet", "text", "arrow", "generator", "pandas", "xml"}
-"""Paths that `datasets` takes for a file format, not for a repository."""
+"""Paths that are a file format for `datasets`, not a repository."""
 
 
 def go_offline() -> None:
-    """No request to the Hub from here on. Call before `datasets` or `huggingface_hub` are imported."""
+    """Allow no request to the Hub from here on. Call before `datasets` or `huggingface_hub` are imported."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ[name] = "1"
 
@@ -25,11 +25,11 @@ def mirrored(mirror: str | None) -> Iterator[None]:
     """While active, `datasets.load_dataset` reads Hub ids from the mirror.
 
     lm-eval names datasets by Hub id inside its tasks and passes them to `datasets.load_dataset`; mapping the id there
-    serves tasks, groups and tags alike, without a change to any of them.
+    works for tasks, groups and tags without changing them.
 
     Raises:
         ConfigError: the mirror isn't a folder.
-        TaskError: from `load_dataset`, when a dataset isn't in the mirror: the network isn't tried.
+        TaskError: from `load_dataset`, if a dataset isn't in the mirror; the network isn't tried.
     """
     if mirror is None:
         yield

@@ -1,12 +1,12 @@
-"""Text to tokens, as a model was trained to read it: one BOS at most, nothing that ends a text in the middle of one.
+"""Text to tokens, as in a model's training: at most one BOS, and no end token within a text.
 
     text -> token ids
     (context, continuation) -> Pair(context, continuation, is_split)
 
-lm-eval encodes context and continuation together and cuts at the length of the context's own encoding. That is right
-where the joint encoding begins with the context's, and the same is done here then. Where it doesn't, because a token
-spans the boundary, the continuation is encoded by itself and the pair says so. What a tokenizer appends to every text
-(an EOS) is left off everywhere: it would stand between context and continuation, or end a prompt that is to go on.
+lm-eval encodes context and continuation together and cuts at the length of the context's own encoding. That is right if
+the context's encoding is a prefix of the joint one, and is then done here too. If it isn't, because a token spans the
+boundary, the continuation is encoded separately and the pair says so. What a tokenizer appends to every text (an EOS)
+is always left out: it would come between context and continuation, or end a prompt that is to be continued.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any, NamedTuple
 Tokens = tuple[int, ...]
 
 _PROBES = ("a", "1", ".")
-"""Texts that show what a tokenizer adds to one."""
+"""Texts to find out what a tokenizer adds to one."""
 _MARK = "\x01"
-"""In front of a text that doesn't begin one: tokenizers add no space before it then, and nothing merges with this."""
-NO_PREFIX = "the tokenizer has neither BOS nor EOS to stand before an empty text"
+"""Put before a text that continues another, so that tokenizers add no space before it; nothing merges with this."""
+NO_PREFIX = "the tokenizer has neither BOS nor EOS to put before an empty text"
 _LATEST_BOS = 4
-"""A template may write a newline or so before the BOS; one that stands later is the text's own."""
+"""A template may write a newline or so before the BOS; a later BOS belongs to the text."""
 
 
 class Pair(NamedTuple):
-    """A context and what is scored after it."""
+    """A context and the scored continuation."""
 
     context: Tokens
     continuation: Tokens
     is_split: bool = False
-    """A token spans the two, so that the continuation was encoded by itself."""
+    """Whether the continuation was encoded separately, because a token spans the two."""
 
 
 class Encoder:
-    """A tokenizer, and what is known of it."""
+    """A tokenizer with its known behaviour."""
 
     def __init__(
         self, tokenizer: Any, opening: str = "", *, bos_begins_turns: bool = False
@@ -45,8 +45,8 @@ class Encoder:
 
         Args:
             tokenizer: a transformers tokenizer.
-            opening: what the chat template writes before a conversation, up to its BOS; empty where it writes none.
-            bos_begins_turns: the template writes a BOS for every turn, so that several of them are right.
+            opening: what the chat template writes before a conversation, up to its BOS; empty if it writes none.
+            bos_begins_turns: whether the template writes a BOS for every turn, so that several are correct.
         """
         self.tokenizer = tokenizer
         self.bos_id: int | None = tokenizer.bos_token_id
@@ -57,7 +57,7 @@ class Encoder:
 
     @property
     def prefix_token_id(self) -> int | None:
-        """Conditions the first token of an empty context: BOS, or EOS where there is none; None where neither is."""
+        """Token before the first token of an empty context: BOS, or EOS if there is none; None if there is neither."""
         eos: int | None = self.tokenizer.eos_token_id
         return self.bos_id if self.bos_id is not None else eos
 
@@ -66,7 +66,7 @@ class Encoder:
 
         Args:
             text: template applied.
-            add_special_tokens: None adds what the tokenizer puts before a text unless the text has its BOS already.
+            add_special_tokens: None adds what the tokenizer puts before a text, unless the text has its BOS already.
         """
         if add_special_tokens is None:
             add_special_tokens = self.wants_special_tokens(text)
@@ -77,16 +77,16 @@ class Encoder:
         return self._without_end(ids) if add_special_tokens and self.after else ids
 
     def wants_special_tokens(self, text: str) -> bool:
-        """Whether the tokenizer's BOS isn't there yet: neither first, nor behind what the template writes before it."""
+        """Whether the tokenizer's BOS is missing: neither first, nor after what the template writes before it."""
         if not self._bos:
             return True
         has_opening = bool(self._opening) and text.startswith(self._opening)
         return not (has_opening or text.lstrip().startswith(self._bos))
 
     def encode_ahead(self, wanted: Iterable[tuple[str, bool]]) -> None:
-        """Encode (text, with special tokens) in one call that the tokenizer spreads over the cores.
+        """Encode (text, with special tokens) in one call, which the tokenizer runs on all cores.
 
-        Replaces what the call before kept. Called from one thread only.
+        Replaces the results of the previous call. Called from one thread only.
         """
         self._ahead = {}
         unique = set(wanted)
@@ -99,7 +99,7 @@ class Encoder:
                 self._ahead |= zip(((text, special) for text in texts), found, strict=True)
 
     def texts_of_pair(self, context: str, continuation: str) -> list[tuple[str, bool]]:
-        """(text, with special tokens) that `pair` encodes, as a rule."""
+        """(text, with special tokens) that `pair` usually encodes."""
         context, continuation = move_spaces(context, continuation)
         if context == "":
             return [(continuation, False)]
@@ -109,7 +109,7 @@ class Encoder:
     def pair(self, context: str, continuation: str) -> Pair:
         """A context and its continuation; spaces at the context's end belong to the continuation.
 
-        An empty context is the prefix token, or the continuation's own first token where that is it.
+        An empty context becomes the prefix token, or the continuation's own first token if it is that.
 
         Raises:
             ValueError: the context is empty, and the tokenizer has neither BOS nor EOS.
@@ -144,7 +144,7 @@ class Encoder:
         return self.prefix_token_id
 
     def num_head(self, ids: Sequence[int]) -> int:
-        """How many tokens at the beginning are no text of the prompt: what must stay when its oldest are dropped."""
+        """Number of tokens at the beginning that aren't text of the prompt, and stay when its oldest are dropped."""
         if self.before and tuple(ids[: len(self.before)]) == self.before:
             return len(self.before)
         start = list(ids[:_LATEST_BOS])
@@ -153,7 +153,7 @@ class Encoder:
     def has_doubled_bos(self, ids: Sequence[int]) -> bool:
         """Whether there are more BOS tokens than a model was trained on.
 
-        One is right; one for every turn is, where the template writes them so; two that touch never are.
+        One is right, and one per turn if the template writes one per turn; two adjacent ones are never right.
         """
         if self.bos_id is None or ids.count(self.bos_id) < 2:
             return False
@@ -162,7 +162,7 @@ class Encoder:
         return any(a == b == self.bos_id for a, b in itertools.pairwise(ids))
 
     def _encode_apart(self, continuation: str) -> list[int]:
-        """A text that goes on from another, without what the tokenizer puts before one that begins (often a space)."""
+        """Encode a text that continues another, without what the tokenizer puts before a text (often a space)."""
         mark = self.encode(_MARK, False)
         whole = self.encode(_MARK + continuation, False)
         if len(whole) > len(mark) and whole[: len(mark)] == mark:
@@ -175,13 +175,13 @@ class Encoder:
 
 
 def move_spaces(context: str, continuation: str) -> tuple[str, str]:
-    """Spaces at the end of a context belong to what follows, as tokenizers see it."""
+    """Move spaces at the end of a context to what follows, as tokenizers do."""
     stripped = context.rstrip()
     return stripped, context[len(stripped) :] + continuation
 
 
 def _added(tokenizer: Any) -> tuple[Tokens, Tokens]:
-    """What the tokenizer puts before and after every text."""
+    """The tokens that the tokenizer puts before and after every text."""
     for text in _PROBES:
         plain = tokenizer.encode(text, add_special_tokens=False)
         whole = tokenizer.encode(text, add_special_tokens=True)

@@ -1,8 +1,8 @@
-"""A task's docs, made once for a run.
+"""A task's docs, made once per run.
 
-lm-eval calls `process_docs` at every access to a split and relies on the cache of `datasets` to get the same docs again.
-Where that is off, or the data lies in memory, a function that shuffles gives other docs each time; where it is on, it gives
-those that some earlier program drew.
+lm-eval calls `process_docs` at every access to a split and relies on the cache of `datasets` to get the same docs
+again. If the cache is off, or the data is in memory, a function that shuffles gives other docs each time; if it is on,
+it gives those of some earlier program.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lm_eval.tasks._index import Entry
 from evalharness.tasks.random_state import draws, seeded_again
 
 _PROBED = 2
-"""Docs that show whether a function draws."""
+"""Number of docs to find out whether a function draws."""
 
 
 class FixedDocsFactory(TaskFactory):  # type: ignore[misc]
-    """lm-eval's factory, of tasks whose docs don't depend on what was loaded before or asked for twice."""
+    """lm-eval's factory, for tasks whose docs don't depend on earlier or repeated loading."""
 
     def _build_task(self, entry: Entry, overrides: dict[str, Any] | None) -> Task:
         with seeded_again():
@@ -39,7 +39,7 @@ class FixedDocsFactory(TaskFactory):  # type: ignore[misc]
 
 
 def once(process_docs: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The function, called once for each split; what it draws comes from no cache."""
+    """The function, called once for each split, without the cache of its draws."""
     made: list[tuple[Any, Any]] = []
 
     @functools.wraps(process_docs)
@@ -58,7 +58,7 @@ def once(process_docs: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _once_everywhere(value: Any, key: str | None = None) -> Any:
-    """A configuration with each of its `process_docs` called once, those of few-shots and of a group's members too."""
+    """A configuration in which each `process_docs` is called once, also those of few-shots and of a group's members."""
     if isinstance(value, Mapping):
         return {name: _once_everywhere(inner, name) for name, inner in value.items()}
     if isinstance(value, list):

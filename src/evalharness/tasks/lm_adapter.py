@@ -1,4 +1,4 @@
-"""lm-eval meets our engines: its instances become requests, and responses become what lm-eval expects.
+"""lm-eval over our engines: its instances become requests, and responses become what lm-eval expects.
 
 The runner asks for one plan a sample and sends the requests of all tasks through one queue.
 
@@ -45,21 +45,21 @@ class Asked:
 
     request: GenerateRequest | Failure
     stop: tuple[str, ...]
-    """Ends the answer, not the thinking before it."""
+    """Stop strings of the answer, not of the thinking before it."""
     is_open: bool
-    """The prompt ends inside the model's thinking."""
+    """Whether the prompt ends inside the model's thinking."""
     is_raw: bool
-    """The text is taken as it is: no thinking is split off."""
+    """Whether the text is used as it is, without splitting off thinking."""
     is_plain: bool
-    """No special token is left in the answer."""
+    """Whether all special tokens are removed from the answer."""
     _lm: EngineLM
     is_cut: bool
-    """The prompt's oldest tokens were dropped."""
+    """Whether the prompt's oldest tokens were dropped."""
     has_doubled_bos: bool
     """See `Encoder.has_doubled_bos`."""
 
     def finish(self, generation: Generation) -> Generation:
-        """The response with its thinking apart and its answer ended by the stop strings."""
+        """The response with its thinking separated and its answer ended by the stop strings."""
         return self._lm.finish(
             generation,
             self.stop,
@@ -95,11 +95,11 @@ class EngineLM:
             tokenizer: a transformers tokenizer.
             max_model_len: tokens of prompt and answer together.
             model: thinking tags and template arguments; none of either by default.
-            sampling: replaces the tasks' own sampling where it isn't null.
+            sampling: replaces the tasks' own sampling if it isn't null.
             truncation: what happens to prompts that don't fit.
             min_room: tokens that a scored prompt leaves free; see `EngineInfo`.
             rolling_as_lm_eval: score what the tokenizer adds to a whole text like the text itself.
-            template_day: what the chat template takes for today; see `Template`.
+            template_day: the chat template's date of today; see `Template`.
         """
         self.tokenizer = tokenizer
         self.max_model_len = max_model_len
@@ -118,11 +118,11 @@ class EngineLM:
 
     @property
     def think_tags(self) -> tuple[str | None, str | None]:
-        """What the model's thinking begins and ends with."""
+        """The tags before and after the model's thinking."""
         return self._model.think_start, self._model.think_end
 
     def remarks_on(self, kind: str) -> list[str]:
-        """What a reader of a task's score has to know of how its texts are encoded.
+        """Remarks on the encoding of a task's texts, for readers of its score.
 
         Args:
             kind: lm-eval's output_type.
@@ -132,7 +132,7 @@ class EngineLM:
             return []
         if self._rolling_as_lm_eval:
             return [
-                "what the tokenizer adds to a text is scored too, as lm-eval does (run.rolling_as_lm_eval)"
+                "what the tokenizer adds to a text is scored too, as in lm-eval (run.rolling_as_lm_eval)"
             ]
         return [
             "only the text's own tokens are scored, the first after a BOS; lm-eval also scores the BOS (or EOS) that this "
@@ -144,14 +144,14 @@ class EngineLM:
         return self.encoder.encode(string, add_special_tokens)
 
     def encode_ahead(self, instances: Iterable[Instance]) -> None:
-        """Encode all that `plan` will ask for, in one call.
+        """Encode all texts of `plan`, in one call.
 
-        Replaces what the call before kept. Called from one thread only, the one that plans.
+        Replaces what the call before kept. Called only from the thread that plans.
         """
         self.encoder.encode_ahead(text for i in instances for text in self._texts(i))
 
     def _texts(self, instance: Instance) -> list[tuple[str, bool]]:
-        """(text, with special tokens) of an instance, as `plan` asks for them."""
+        """(text, with special tokens) of an instance, as needed by `plan`."""
         if instance.request_type == "loglikelihood":
             return self.encoder.texts_of_pair(*instance.args)
         text = str(instance.args[0])
@@ -162,9 +162,11 @@ class EngineLM:
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        """The chat as text, with the model entry's template arguments; the last message is continued, or answered."""
+        """The chat as text, with the model entry's template arguments; the last message is continued or answered."""
         return self.template.render(
-            chat_history, opens_answer=add_generation_prompt, goes_on=not add_generation_prompt
+            chat_history,
+            opens_answer=add_generation_prompt,
+            continues_last=not add_generation_prompt,
         )
 
     def plan(self, instances: Sequence[Instance], *, repeat: int = 0, run_seed: int = 0) -> Plan:
@@ -256,7 +258,7 @@ class EngineLM:
         prompt, gen_kwargs = instance.args
         try:
             sampling = self.sampling(gen_kwargs)
-        except TaskError as e:  # the task's own code makes these settings
+        except TaskError as e:  # these settings come from the task's own code
             return Plan((Failure(kind="prompt", message=str(e)),), lambda _: [])
         where = (self.sampling_seed, run_seed, instance.task_name, instance.doc_id, repeat)
         asked = self.generate_request(
@@ -299,10 +301,10 @@ class EngineLM:
 
         Args:
             prompt: what the model continues.
-            sampling: how, its seed set where it draws.
+            sampling: the sampling, with its seed if it draws.
             repeat: which draw.
             is_raw: thinking is not split off, and stop strings end it like an answer.
-            is_plain: no special token is left in the answer.
+            is_plain: all special tokens are removed from the answer.
         """
         is_text = isinstance(prompt, str)
         start, end = self.think_tags
@@ -311,7 +313,7 @@ class EngineLM:
         stop = sampling.stop
         if end and not is_raw and not shown.endswith(end):
             # A stop string inside the thinking would end it; it is applied to the answer afterwards. A prompt that
-            # has closed the thinking (a template told not to think) leaves only the answer.
+            # has closed the thinking (a template with thinking switched off) leaves only the answer.
             sampling = replace(sampling, stop=())
         token_ids = self.tok_encode(str(prompt)) if is_text else [int(i) for i in prompt]
         fit = self._room.fit_generate(tuple(token_ids), sampling, repeat)
@@ -321,11 +323,11 @@ class EngineLM:
     def score_request(self, prompt: str, choices: Sequence[str]) -> ScoreRequest | Failure:
         """A prompt with given answers as a request for their log-probabilities.
 
-        All choices begin alike: with a space or without one.
+        All choices must start the same way, with a space or without one.
         """
         pairs = [self.encoder.pair(prompt, choice) for choice in choices]
         contexts = {pair.context for pair in pairs}
-        assert len(contexts) == 1, "choices that begin with spaces don't share a context"
+        assert len(contexts) == 1, "choices with and without a leading space don't share a context"
         return self._room.fit_score(
             contexts.pop(), tuple(pair.continuation for pair in pairs)
         ).request
@@ -339,11 +341,11 @@ class EngineLM:
         is_raw: bool = False,
         is_plain: bool = False,
     ) -> Generation:
-        """The generation with its thinking apart, its answer ended by the stop strings, as it is scored and shown.
+        """The generation as it is scored and shown: its thinking separated, its answer ended by the stop strings.
 
-        Thinking that never ended leaves no answer. An answer that the limit cut stays as far as it came, behind thinking
-        as anywhere else, as in lm-eval; one that a stop string ended before wasn't cut. Tags and stop strings may be special tokens; BOS, EOS and
-        padding are dropped behind all that.
+        Thinking that never ended leaves no answer. An answer that was cut by the limit is kept, with or without
+        thinking, as in lm-eval; one that was ended by a stop string before the limit wasn't cut. Tags and stop strings
+        may be special tokens; BOS, EOS and padding are dropped afterwards.
         """
         start, end = (None, None) if is_raw else self.think_tags
         split = split_thinking(generation.text, start, end, stop, is_open=is_open)
@@ -359,7 +361,7 @@ class EngineLM:
         return replace(generation, text=text, thinking=thinking, finish_reason=finish_reason)
 
     def _without_special(self, text: str, generation: Generation, is_plain: bool) -> str:
-        """Without BOS, EOS and padding, or without any special token; their like in plain text stays."""
+        """The text without BOS, EOS and padding, or without any special token; the same characters in plain text are kept."""
         dropped = self._special if is_plain else self._ends
         if dropped.keys().isdisjoint(generation.token_ids):
             return text

@@ -1,4 +1,4 @@
-"""A task that is loaded: its docs, which of them a run takes, how they are hashed and scored."""
+"""A loaded task: its docs, which of them a run takes, how they are hashed and scored."""
 
 from __future__ import annotations
 
@@ -27,15 +27,13 @@ from evalharness.tasks.user_code import Bounds
 
 logger = logging.getLogger(__name__)
 
-OWN_FEWSHOT = (
-    "lm-eval leaves a doc out of its own where fewshot_split and test_split name one split"
-)
+OWN_FEWSHOT = "lm-eval leaves a doc out of its own few-shots if fewshot_split and test_split are the same split"
 """Why a doc can be its own few-shot, and the way out."""
 
 _PLACE = "config_source"
-"""Where lm-eval read the YAML: another on each machine."""
+"""Path of the YAML, which differs between machines."""
 _STRATIFY = "stratify"
-"""In a task's metadata: which docs a limited run takes, nothing that a score hangs on."""
+"""Key of a task's metadata: which docs a limited run takes; scores don't depend on it."""
 
 _ONLY_SCORING = frozenset(
     {
@@ -43,30 +41,30 @@ _ONLY_SCORING = frozenset(
         *("should_decontaminate", "doc_to_decontamination_query", "tag", "task_alias"),
     }
 )
-"""Fields of a task's configuration that leave its requests as they are."""
+"""Fields of a task's configuration that don't change its requests."""
 
 
 @dataclass(slots=True)
 class LoadedTask:
-    """An lm-eval task as a suite wants it."""
+    """An lm-eval task with the suite's settings."""
 
     name: str
     task: Task
     group: str
-    """The name in the suite: the task itself, or the group or tag that brought it in."""
+    """The name in the suite: the task itself, or its group or tag."""
     config: TaskConfig
     limit: int | None
     repeats: int
     """Independent samples per doc."""
     limit_seed: int | None = None
-    """Of the random docs that a limit takes; None: the first docs."""
+    """Seed of the random docs that a limit takes; None: the first docs."""
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     """How its requests become answers."""
     bounds: Bounds = field(default_factory=Bounds)
-    """What its own code may take."""
+    """Limits of its own code."""
     _docs: Sequence[Any] | None = None
     _hashes: bytes | None = None
-    """Of the docs up to the last that is scored; 32 bytes each, because a task may have a million."""
+    """Hashes of the docs up to the last that is scored; 32 bytes each, because a task may have a million."""
     _subset: Subset | None = None
     _filters: list[str] | None = None
     _main: tuple[str, str] | None = None
@@ -78,24 +76,24 @@ class LoadedTask:
 
     @property
     def scores_in_thread(self) -> bool:
-        """Its scoring is slow, may run in any thread and remembers what it did: `metadata: {scores_in_thread: true}`."""
+        """Whether its scoring is slow, may run in any thread and caches its results: `metadata: {scores_in_thread: true}`."""
         return bool((self.task.config.metadata or {}).get("scores_in_thread"))
 
     @property
     def num_draws(self) -> int:
-        """Answers that the task's own filters want for each sample."""
+        """Answers per sample that the task's own filters need."""
         return int(self.task.config.repeats or 1)
 
     @property
     def docs(self) -> Sequence[Any]:
-        """The scored split, made once: another look at lm-eval's `eval_docs` may shuffle it again."""
+        """The scored split, made once, because another access to lm-eval's `eval_docs` may shuffle it again."""
         if self._docs is None:
             self._docs = getattr(self.task, "task_docs", None) or self.task.eval_docs
         return self._docs
 
     @property
     def makes_docs(self) -> bool:
-        """Code of its own makes or changes its docs, and may make others in another process."""
+        """Whether its own code makes or changes its docs, and may make others in another process."""
         config = self.task.config
         reads = config.custom_dataset is None or config.custom_dataset is local_rows.load
         is_configured = type(self.task) is ConfigurableTask
@@ -116,7 +114,7 @@ class LoadedTask:
 
     @property
     def stratified_by(self) -> str:
-        """The field or Jinja template that says a doc's category; empty for none."""
+        """The field or Jinja template of a doc's category; empty for none."""
         named = self.config.stratify
         if named is None:
             named = (self.task.config.metadata or {}).get(_STRATIFY)
@@ -125,7 +123,7 @@ class LoadedTask:
         return str(named)
 
     def scored_docs(self) -> Iterator[tuple[int, Any]]:
-        """Docs that this run scores, with their ids: their places in the split."""
+        """Docs that this run scores, with their ids, which are their positions in the split."""
         ids = self.subset.doc_ids
         if isinstance(ids, range):
             return enumerate(itertools.islice(self.docs, len(ids)))
@@ -169,7 +167,7 @@ class LoadedTask:
         """(metric, filter) shown first: the suite's, else the task's first of each.
 
         Raises:
-            TaskError: the suite names one the task hasn't.
+            TaskError: the suite names one that the task doesn't have.
         """
         if self._main is None:
             self._main = self._find_main_metric()
@@ -194,12 +192,12 @@ class LoadedTask:
         return self._filters
 
     def target(self, doc_id: int, doc: Any) -> str:
-        """What is right of a doc, to be shown beside the answer."""
+        """The right answer of a doc, to be shown beside the model's."""
         with seeded(self.name, doc_id, "target"):
             return str(self.task.doc_to_target(doc))
 
     def docs_fingerprint(self) -> str:
-        """sha256 over the scored docs, in order: other docs, another fingerprint."""
+        """sha256 over the scored docs, in order."""
         digest = hashlib.sha256()
         for doc_id in self.subset.doc_ids:
             digest.update(self.doc_hash(doc_id).encode())
@@ -218,9 +216,9 @@ class LoadedTask:
         return self._hashes
 
     def cluster(self, doc_id: int) -> str | None:
-        """What a scored doc shares with others of its source, as a short hash.
+        """The source of a scored doc, as a short hash.
 
-        None where nothing is declared, and for a doc that doesn't have what the template names: its own source.
+        None if nothing is declared, and for a doc without the template's fields, which is its own source.
         """
         template = self.config.cluster or (self.task.config.metadata or {}).get("cluster")
         if template is None:
@@ -233,7 +231,7 @@ class LoadedTask:
         return hashlib.sha256(text.encode()).hexdigest()[:16] if text else None
 
     def check_cluster(self) -> None:
-        """Refuse a cluster template that means nothing for the first doc.
+        """Refuse a cluster template that fails or is empty for the first doc.
 
         Raises:
             TaskError: it can't be rendered, or is empty.
@@ -246,7 +244,7 @@ class LoadedTask:
             )
 
     def check_categories(self) -> None:
-        """Refuse a limit's categories that mean nothing for the first doc.
+        """Refuse categories that fail or are missing for the first doc.
 
         Raises:
             TaskError: the template can't be rendered, or there is no such field.
@@ -264,12 +262,12 @@ class LoadedTask:
             raise TaskError(
                 f"task {self.name!r}: stratify {by!r} gives nothing for the first doc; its fields are: {', '.join(doc)}"
             )
-        _ = self.subset  # what fails for another doc is found now
+        _ = self.subset  # so that a failure for another doc is found now
 
     def task_hash(self) -> str:
-        """sha256 of the task's resolved configuration: another prompt, filter or metric, another hash.
+        """sha256 of the task's resolved configuration, with its prompt, filters and metrics.
 
-        Functions count by name: a change inside one has to come with a new task version.
+        Functions count by name, so a change inside one requires a new task version.
         """
         content = self.task.dump_config()
         content["metadata"] = {
@@ -278,7 +276,7 @@ class LoadedTask:
         return _hash(content)
 
     def request_hash(self) -> str:
-        """sha256 of the part of the configuration that requests follow from: the rest only scores responses."""
+        """sha256 of the part of the configuration that determines requests; the rest only scores responses."""
         content = {k: v for k, v in self.task.dump_config().items() if k not in _ONLY_SCORING}
         if not self.task.config.num_fewshot:
             content.pop("doc_to_target", None)

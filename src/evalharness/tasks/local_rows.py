@@ -1,13 +1,13 @@
-"""Docs that lie beside a task: data/<split>.jsonl or data/<split>.csv in the folder of its YAML.
+"""Docs in a task's folder: data/<split>.jsonl or data/<split>.csv beside its YAML.
 
     custom_dataset: !function evalharness.tasks.local_rows.load
     test_split: test                                             # data/test.jsonl
 
-A value is what the file says: JSON's own types, each row with its own fields; of CSV, whose first line names the fields,
-every value is text. Lines end at line feeds only. What can be read in two ways is refused, with its line.
+Values are those of the file: JSON's own types, each row with its own fields; in CSV, whose first line names the fields,
+every value is text. Lines end only at line feeds. Ambiguous lines are refused.
 
-lm-eval's own `dataset_path: json` looks for its files in the working directory, wherever the YAML lies, and guesses one
-type for all values of a field.
+lm-eval's own `dataset_path: json` searches for its files in the working directory, wherever the YAML is, and guesses
+one type for all values of a field.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def load(config_source: str, **_: Any) -> dict[str, Rows]:
-    """Every data/<split>.jsonl and data/<split>.csv as a split, held in memory: no cache is written, no network asked.
+    """Every data/<split>.jsonl and data/<split>.csv as a split, held in memory, without cache or network.
 
     Args:
-        config_source: the task's YAML, as lm-eval hands it over.
+        config_source: the task's YAML, as given by lm-eval.
 
     Raises:
-        TaskError: there is no file, an empty one, two of one split, or a line that isn't a row.
+        TaskError: there is no file, an empty file, two files for one split, or a line that isn't a row.
     """
     folder = Path(config_source).parent / "data"
     found: dict[str, Path] = {}
@@ -59,7 +59,7 @@ def load(config_source: str, **_: Any) -> dict[str, Rows]:
 
 
 def num_rows(folder: Path, split: str) -> int | None:
-    """Rows of a task's split, counted without reading their values where lines tell; None where its file is no good."""
+    """Number of rows of a task's split, from the lines if possible, without reading values; None if its file is invalid."""
     try:
         for file in (folder / "data" / f"{split}{suffix}" for suffix in FORMATS):
             if file.is_file() and file.suffix == ".jsonl":
@@ -73,7 +73,7 @@ def num_rows(folder: Path, split: str) -> int | None:
 
 
 def read_rows(file: Path) -> Iterator[Row]:
-    """The rows of a file, CSV by its suffix, else a JSON mapping a line; blank lines are passed over.
+    """The rows of a file: CSV by its suffix, else a JSON mapping per line; blank lines are skipped.
 
     Raises:
         TaskError: what is wrong, with file and line.
@@ -108,7 +108,7 @@ def _json_rows(content: bytes, where: str) -> Iterator[Row]:
 
 
 def parse_json(text: str, place: str) -> Any:
-    """A JSON value, without what a reader would have to guess.
+    """A JSON value, without ambiguities.
 
     Raises:
         TaskError: not JSON, a field given twice, a number that isn't finite, half a character, or too deep.
@@ -138,7 +138,7 @@ def parse_json(text: str, place: str) -> Any:
 
 
 def _depth(value: Any) -> int:
-    """Levels of lists and mappings, found without recursion."""
+    """Depth of lists and mappings, found without recursion."""
     depth, level = 0, [value]
     while level := [v for v in level if isinstance(v, dict | list)]:
         depth += 1
@@ -150,12 +150,12 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the field {name!r} stands twice")
+        raise ValueError(f"the field {name!r} is given twice")
     return made
 
 
 def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no number of JSON's; write null, or a text")
+    raise ValueError(f"{text} is not a JSON number; write null, or a text")
 
 
 def _finite(text: str) -> float:
@@ -190,7 +190,7 @@ def _csv_rows(content: bytes, where: str) -> Iterator[Row]:
 def _checked_header(names: list[str], place: str) -> list[str]:
     for name in names:
         if not name or names.count(name) > 1:
-            what = f"the field {name!r} stands twice" if name else "a field without a name"
+            what = f"the field {name!r} is given twice" if name else "a field without a name"
             raise TaskError(f"{place}: {what}")
     return names
 

@@ -26,17 +26,17 @@ class Plan:
     """The requests of one sample, and how their responses become one lm-eval response per instance."""
 
     requests: tuple[Request | Failure, ...]
-    """A `Failure` stands for a request that can't be sent (a prompt longer than the context)."""
+    """A `Failure` replaces a request that can't be sent (a prompt longer than the context)."""
     resolve: Resolve
     """Finished responses in the order of `requests`, none of them a Failure -> lm-eval responses, one per instance."""
     finish: Callable[[Sequence[Response]], list[Response]] = list
-    """Responses as they are counted and shown: of generations the thinking apart, the answer ended."""
+    """Responses as they are counted and shown: generations with the thinking separated and the answer ended."""
     num_split_tokens: int = 0
-    """Choices whose first token spans context and choice, so that they were encoded by themselves."""
+    """Choices that were encoded separately, because their first token would span context and choice."""
     is_cut: bool = False
-    """Its oldest tokens were dropped to fit the context."""
+    """Whether its oldest tokens were dropped to fit the context."""
     has_doubled_bos: bool = False
-    """A prompt of it has more BOS tokens than there should be."""
+    """Whether a prompt of it has too many BOS tokens."""
 
 
 def join(plans: Sequence[Plan]) -> Plan:
@@ -64,10 +64,10 @@ def join(plans: Sequence[Plan]) -> Plan:
 
 
 async def send(engine: Engine, request: Request) -> Generation | Scores:
-    """One request to the engine; what no model can answer is no response.
+    """Send one request to the engine; impossible answers are rejected.
 
     Raises:
-        RequestError: this request failed, or its response is none.
+        RequestError: this request failed, or its response is invalid.
         EngineError: the engine is dead.
     """
     response: Generation | Scores

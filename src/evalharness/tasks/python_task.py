@@ -1,4 +1,4 @@
-r"""The base of Python tasks: for what YAML can't hold, such as several turns, an own verifier or docs made by code.
+r"""The base of Python tasks, for what YAML can't express, such as several turns, a verifier of your own or docs made by code.
 
 One file, `tasks/<name>/<name>.py` or `tasks/<name>/task.py`, holds one class and is one task, named as its folder:
 
@@ -20,12 +20,12 @@ One file, `tasks/<name>/<name>.py` or `tasks/<name>/task.py`, holds one class an
         def score(self, doc, answer):
             return {"acc": float(answer.strip() == self.target(doc))}
 
-Runner, journal, strategies and tables take it for one of lm-eval's tasks. All `*.py` files of the folder belong to it
-(`from .helper import table` works), and their sha256 is part of the task's identity; code elsewhere isn't, so that a
-change there needs a new `version`.
+Runner, journal, strategies and tables treat it like one of lm-eval's tasks. All `*.py` files of the folder belong to it
+(`from .helper import table` works), and their sha256 is part of the task's identity; code elsewhere isn't, so a change
+there needs a new `version`.
 
-A task of several turns has `solve` besides. What it returns is the response that `extract` and `score` get, a string.
-State that `score` needs as well goes into it as JSON:
+A task of several turns also has `solve`. It returns the response that `extract` and `score` get, a string. State that
+`score` needs as well goes into it as JSON:
 
         async def solve(self, doc, dialogue):
             first = await dialogue.generate()
@@ -57,29 +57,29 @@ Doc = Mapping[str, Any]
 
 
 class PythonTask(ABC):
-    """What a Python task states and does; all but `docs`, `prompt`, `target` and `score` has a default."""
+    """The definition of a Python task; everything but `docs`, `prompt`, `target` and `score` has a default."""
 
     version: str = "1"
-    """Raised with every change of prompts, extraction or metrics."""
+    """Version; raise it with every change of prompts, extraction or metrics."""
     description: str = ""
-    """System message; plain text before the prompt where no chat template is used."""
+    """System message; plain text before the prompt without a chat template."""
     max_gen_toks: int = 256
     """Of each turn."""
     stop: Sequence[str] = ()
     """Strings that end a turn."""
     metrics: ClassVar[Sequence[str]] = ("acc",)
-    """Names that `score` may give, the main one first; `score` gives the main one of every sample."""
+    """Metrics that `score` may return, the main one first, which it must return for every sample."""
     cluster: str | None = None
-    """Jinja template over a doc, e.g. "{{passage}}": docs that give the same text share a source."""
+    """Jinja template over a doc, e.g. "{{passage}}": docs with the same text share a source."""
     lower_is_better: ClassVar[Sequence[str]] = ()
-    """Those of `metrics` of which less is better."""
+    """Those of `metrics` of which lower is better."""
     aggregations: ClassVar[Mapping[str, Callable[[list[Any]], float]]] = {}
-    """How a metric's scores become one number, where that isn't their mean."""
+    """Metric -> aggregation of its scores, if that isn't their mean."""
 
     name: str
-    """The folder's; set before any method is called."""
+    """Name of the folder; set before any method is called."""
     folder: Path
-    """Where the file lies, for data beside it; set before any method is called."""
+    """Folder of the file, for data beside it; set before any method is called."""
 
     @abstractmethod
     def docs(self) -> Iterable[Mapping[str, Any]]:
@@ -98,13 +98,13 @@ class PythonTask(ABC):
         """Metric -> score of one extracted answer."""
 
     def extract(self, response: str) -> str:
-        """The answer in a response; what strategies compare and count, and what `score` gets."""
+        """The answer in a response, which strategies compare and count, and `score` gets."""
         return response
 
     def gold(self, doc: Doc) -> str:
-        """The response of a perfect model, which checks expect to score 1 (or 0 where less is better)."""
+        """The response of a perfect model, which checks expect to score 1 (or 0 if lower is better)."""
         return self.target(doc)
 
     async def solve(self, doc: Doc, dialogue: Dialogue) -> str:
-        """A conversation that ends in the sample's response."""
+        """A conversation that returns the sample's response."""
         return (await dialogue.generate()).text

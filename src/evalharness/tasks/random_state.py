@@ -1,10 +1,10 @@
-"""Chance that depends on what is drawn for and on nothing else: not on other tasks, other samples or their order.
+"""Random draws that depend only on their purpose, not on other tasks, other samples or their order.
 
 Tasks draw from `random` and `numpy.random` as they are, in `process_docs`, prompts, scorers and aggregations. Inside
-`seeded(...)` these modules draw from generators of that place, made at the first draw; outside, from their own. Threads
-and coroutines don't disturb each other, and what draws nothing costs nothing.
+`seeded(...)` these modules draw from separate generators, made at the first draw; outside, from their own. Threads and
+coroutines don't affect each other, and code without draws costs nothing.
 
-Not reached: `from random import choice` before this module was imported, generators that code makes for itself
+Not covered: `from random import choice` before this module was imported, generators that code makes itself
 (`random.Random()`, `numpy.random.default_rng()`), and libraries that take numpy's generator object itself.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 
 
 class _Place:
-    """Generators of one place, made at the first draw."""
+    """Generators of one block, made at the first draw."""
 
     __slots__ = ("_numpy", "_python", "_token")
 
@@ -32,16 +32,16 @@ class _Place:
         self._numpy: np.random.RandomState | None = None
 
     def __enter__(self) -> Self:
-        """From here on, in this thread or coroutine."""
+        """Use them from here on, in this thread or coroutine."""
         self._token = _PLACE.set(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """What was drawn leaves no trace."""
+        """Restore the previous generators."""
         _PLACE.reset(self._token)
 
     def seeds(self) -> tuple[int, int]:
-        """Of `random` and of `numpy.random`."""
+        """Seeds of `random` and of `numpy.random`."""
         raise NotImplementedError
 
     @property
@@ -65,12 +65,12 @@ _PLACE: ContextVar[_Place | None] = ContextVar("place", default=None)
 
 
 class seeded(_Place):  # noqa: N801 (read as a function)
-    """While active, chance is seeded by these parts, such as a run's seed, a task, a doc and a purpose."""
+    """While active, random draws are seeded by these parts, such as a run's seed, a task, a doc and a purpose."""
 
     __slots__ = ("_parts",)
 
     def __init__(self, *parts: object) -> None:
-        """Parts are told apart by their `repr`."""
+        """Parts are distinguished by their `repr`."""
         super().__init__()
         self._parts = parts
 
@@ -86,7 +86,7 @@ class seeded_with(_Place):  # noqa: N801 (read as a function)
     __slots__ = ("_seeds",)
 
     def __init__(self, *, python: int, numpy: int) -> None:
-        """Both begin again."""
+        """Start both streams again."""
         super().__init__()
         self._seeds = python, numpy
 
@@ -96,7 +96,7 @@ class seeded_with(_Place):  # noqa: N801 (read as a function)
 
 
 def seeded_again() -> contextlib.AbstractContextManager[object]:
-    """The beginning of the streams of the `seeded_with` around it; nothing where there is none."""
+    """Restart the streams of the enclosing `seeded_with`; do nothing without one."""
     outside = _PLACE.get()
     if not isinstance(outside, seeded_with):
         return contextlib.nullcontext()
@@ -105,14 +105,14 @@ def seeded_again() -> contextlib.AbstractContextManager[object]:
 
 
 def draws(code: Callable[[], object]) -> bool:
-    """Whether code draws from `random` or `numpy.random` when it is called; what it draws leaves no trace."""
+    """Whether code draws from `random` or `numpy.random` when it is called; its draws are undone."""
     with seeded_with(python=0, numpy=0) as place:
         code()
     return place.has_drawn
 
 
 class _Dispatched(random.Random):
-    """The generator behind `random`'s functions: that of the active place, or by itself."""
+    """The generator behind `random`'s functions: that of the active block, or itself."""
 
     def random(self) -> float:
         place = _PLACE.get()
@@ -170,7 +170,7 @@ def _dispatch_numpy() -> None:
 
 
 _PLAIN = {"seed": "seed", "sample": "random_sample", "ranf": "random_sample"}
-"""Functions of `numpy.random` that are no methods of its generator, and the method of each."""
+"""Functions of `numpy.random` that aren't methods of its generator, with the method of each."""
 
 
 def _dispatched(name: str, method: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -180,7 +180,7 @@ def _dispatched(name: str, method: str, function: Callable[..., Any]) -> Callabl
         chosen = function if place is None else getattr(place.numpy, method)
         return chosen(*args, **kwargs)
 
-    call.__module__, call.__qualname__ = "numpy.random", name  # where pickle finds it
+    call.__module__, call.__qualname__ = "numpy.random", name  # so that pickle finds it
     return call
 
 

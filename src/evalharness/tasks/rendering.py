@@ -1,4 +1,4 @@
-"""A doc's text, target and choices, rendered once: lm-eval renders them several times a sample, and for each repeat."""
+"""A doc's text, target and choices, rendered once; lm-eval renders them several times per sample, and for each repeat."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask, Task
 
 KEPT = 1024
-"""Docs: those on their way through the engine, and the few-shots."""
+"""Most docs that are remembered: those in flight, and the few-shots."""
 _FIELDS = ("doc_to_text", "doc_to_target", "doc_to_choice")
 
 
 def render_once(task: Task) -> None:
-    """Let a task remember what its templates gave for the docs of late.
+    """Let a task remember its templates' results for recent docs.
 
-    Only lm-eval's own methods: what a task's code does instead may differ from call to call.
+    Only for lm-eval's own methods, as a task's code may differ from call to call.
     """
     for name in _FIELDS:
         if getattr(type(task), name, None) is getattr(ConfigurableTask, name):
@@ -24,7 +24,7 @@ def render_once(task: Task) -> None:
 
 
 class _Remembered:
-    """One of these methods."""
+    """The cache of one of these methods."""
 
     def __init__(self, task: Any, name: str) -> None:
         self._task, self._name = task, name
@@ -32,11 +32,11 @@ class _Remembered:
         self._kept = functools.lru_cache(maxsize=KEPT)(lambda doc, own: self._render(doc.doc, own))
 
     def __call__(self, doc: Any, own: Any = None) -> Any:
-        """What the task's method gives.
+        """The result of the task's method.
 
         Args:
             doc: a doc of the task.
-            own: another template than the task's, as few-shots may have.
+            own: a template instead of the task's, as few-shots may have.
         """
         template = getattr(self._task.config, self._name) if own is None else own
         if not self._is_fixed(template):
@@ -45,13 +45,13 @@ class _Remembered:
         return value if isinstance(value, (str, int)) else copy.deepcopy(value)
 
     def _is_fixed(self, template: Any) -> bool:
-        """Whether it gives the same for one doc each time, and isn't a field that needs no template."""
+        """Whether it always gives the same for a doc, and isn't a plain field that needs no template."""
         is_template = isinstance(template, str) and "{" in template
         return is_template and "random" not in template and self._task.prompt is None
 
 
 class _Same:
-    """A doc that equals itself alone; while it is kept no other has its id."""
+    """A doc compared by identity; while it is kept, no other has its id."""
 
     __slots__ = ("doc",)
 

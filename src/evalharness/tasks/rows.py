@@ -1,7 +1,8 @@
 """Docs as plain Python dicts, with as much of `datasets.Dataset` as lm-eval and tasks' `process_docs` use.
 
-`datasets` keeps rows as Arrow tables, in which all rows have the same fields and all values of a field one type: what
-the first rows lack is dropped or null, 5 beside 0.5 is 5.0, dicts get each other's keys. Here a row stays what it was.
+`datasets` keeps rows as Arrow tables, in which all rows have the same fields and all values of a field one type: fields
+that the first rows lack are dropped or null, 5 beside 0.5 becomes 5.0, and dicts get each other's keys. Here rows are
+unchanged.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ _WITHOUT_EFFECT = frozenset(
         *("disable_nullable", "features"),
     }
 )
-"""Arguments of `map`, `filter` and `shuffle` that say how `datasets` works, not what comes out."""
+"""Arguments of `map`, `filter` and `shuffle` that affect how `datasets` works, not the result."""
 
 
 class Rows(Sequence[Any]):
-    """Rows that nobody can change: each access gives a new dict.
+    """Immutable rows: each access gives a new dict.
 
     As in `datasets`, `rows[0]` is a row, `rows["name"]` a column, and `rows[:3]` a dict of columns.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take rows; their fields need not be the same."""
+        """Make them from rows, whose fields need not be the same."""
         names: dict[str, None] = {}
         self._rows: list[bytes | Row] = []
         for row in rows:
@@ -46,12 +47,12 @@ class Rows(Sequence[Any]):
 
     @property
     def features(self) -> dict[str, Any]:
-        """The same names, where lm-eval looks for them; no types, because values keep their own."""
+        """The same names, for lm-eval; without types, because values keep their own."""
         return dict.fromkeys(self._names)
 
     @property
     def num_rows(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self._rows)
 
     def __len__(self) -> int:
@@ -74,7 +75,7 @@ class Rows(Sequence[Any]):
         return f"Rows({len(self)} rows; {', '.join(self._names)})"
 
     def __getattr__(self, name: str) -> NoReturn:
-        # Copying and pickling ask for dunders of what may have no attributes yet.
+        # Copying and pickling ask for dunders before there are attributes.
         own = "" if name.startswith("__") else "; `datasets.Dataset.from_list(list(docs))` may have"
         raise AttributeError(f"docs beside a task are plain rows, without {name!r}{own}")
 
@@ -89,7 +90,7 @@ class Rows(Sequence[Any]):
         fn_kwargs: Mapping[str, Any] | None = None,
         **other: Any,
     ) -> Rows:
-        """Rows with what a function gives for them, as `datasets.Dataset.map`, values as they are."""
+        """Rows with the results of a function, like `datasets.Dataset.map`, with values unchanged."""
         _check_arguments("map", other)
         call = _Call(function or (lambda row: row), with_indices, input_columns, fn_kwargs or {})
         removed = set(_listed(remove_columns))
@@ -116,7 +117,7 @@ class Rows(Sequence[Any]):
         fn_kwargs: Mapping[str, Any] | None = None,
         **other: Any,
     ) -> Rows:
-        """The rows of which a function says yes."""
+        """The rows for which a function is true."""
         _check_arguments("filter", other)
         call = _Call(function, with_indices, input_columns, fn_kwargs or {})
         if not batched:
@@ -127,7 +128,7 @@ class Rows(Sequence[Any]):
         return self.select([i for i, answer in enumerate(answers) if answer])
 
     def select(self, indices: Iterable[int], **other: Any) -> Rows:
-        """The rows at these places."""
+        """The rows at these positions."""
         _check_arguments("select", other)
         chosen = Rows(())
         chosen._names = self._names
@@ -143,7 +144,7 @@ class Rows(Sequence[Any]):
         return self.select(range(min(n, len(self)), len(self)))
 
     def shuffle(self, seed: int | None = None, generator: Any = None, **other: Any) -> Rows:
-        """In the order that `datasets` gives for this seed; without one by numpy's global state."""
+        """Shuffled as `datasets` does for this seed; without one by numpy's global state."""
         _check_arguments("shuffle", other)
         if generator is None:
             if seed is None:
@@ -154,7 +155,7 @@ class Rows(Sequence[Any]):
         return self.select(generator.permutation(len(self)))
 
     def sort(self, column_names: str | Sequence[str], reverse: bool = False) -> Rows:
-        """By the values of these fields."""
+        """Sorted by the values of these fields."""
         names = _listed(column_names)
         rows = list(self)
         order = sorted(
@@ -189,7 +190,7 @@ class Rows(Sequence[Any]):
         return Rows({**row, name: value} for row, value in zip(self, column, strict=True))
 
     def unique(self, column: str) -> list[Any]:
-        """The values of a field, each once."""
+        """The distinct values of a field."""
         found: list[Any] = []
         for value in self[column]:
             if value not in found:
@@ -201,7 +202,7 @@ class Rows(Sequence[Any]):
         return list(self)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """All columns; None where a row lacks the field."""
+        """All columns, with None if a row lacks the field."""
         return {name: self[name] for name in self._names}
 
     def _batches(self, size: int | None) -> Iterator[range]:
@@ -226,7 +227,7 @@ class Rows(Sequence[Any]):
 
 
 class _Call:
-    """A function of `map` or `filter` with what it wants to be given."""
+    """A function of `map` or `filter`, with the arguments that it expects."""
 
     def __init__(
         self,
@@ -245,7 +246,7 @@ class _Call:
 
 
 def _merged(given: Mapping[str, Any], made: Mapping[str, Any], removed: set[str]) -> Row:
-    """What was made over what was given; a field that is removed and made again keeps its place."""
+    """Merge results into a row; a field that is removed and made again keeps its position."""
     kept = {name: value for name, value in given.items() if name not in removed - set(made)}
     return {**kept, **made}
 
@@ -254,7 +255,7 @@ def _packed(row: Row) -> bytes | Row:
     try:
         return pickle.dumps(row, protocol=5)
     except (pickle.PicklingError, AttributeError, TypeError):
-        return row  # something that only Python can hold; given out as it is
+        return row  # something that only Python can hold; returned as it is
 
 
 def _unpacked(row: bytes | Row) -> Row:

@@ -1,9 +1,9 @@
-"""How an answer is drawn: lm-eval's generation_kwargs with the run's sampling over them, and the seed of each sample.
+"""How an answer is drawn: lm-eval's generation_kwargs, overridden by the run's sampling, and the seed of each sample.
 
     generation_kwargs of a task  <  gen_kwargs of the suite (`merge_settings`)  <  sampling.* of the run (`sampling_params`)
 
-`SETTINGS` is all that a task may set. Each is applied, in every engine alike, or refused before any weights are loaded:
-a name that isn't there, a value that means nothing. `null` leaves a setting out.
+`SETTINGS` is all that a task may set. Each is applied, the same in every engine, or refused before any weights are
+loaded: an unknown name, or an invalid value. `null` leaves a setting out.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class SettingError(Exception):
     """A setting that can't be applied."""
 
     def __init__(self, key: str, why: str) -> None:
-        """Keep which, and say why."""
+        """Keep the setting's name, and the reason."""
         super().__init__(why)
         self.key = key
 
 
 def _number(low: float, high: float, *, is_low_out: bool = False) -> Callable[[Any], float]:
-    """A reader of finite numbers from low to high, as text too."""
+    """A reader of finite numbers from low to high, also given as text."""
 
     def read(value: Any) -> float:
         expected = f"a number {'above' if is_low_out else 'from'} {low:g}"
@@ -61,7 +61,7 @@ def _number(low: float, high: float, *, is_low_out: bool = False) -> Callable[[A
 
 
 def _whole(low: int) -> Callable[[Any], int]:
-    """A reader of whole numbers from low on, as text too."""
+    """A reader of whole numbers from low on, also given as text."""
 
     def read(value: Any) -> int:
         try:
@@ -84,7 +84,7 @@ def _truth(value: Any) -> bool:
 
 
 def _strings(value: Any) -> tuple[str, ...]:
-    """Empty ones end nothing and are left out, as lm-eval does."""
+    """Empty ones end nothing and are left out, as in lm-eval."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or not all(isinstance(v, str) for v in values):
         raise ValueError("a text or a list of texts (numbers in quotes)")
@@ -128,7 +128,7 @@ SETTINGS: Mapping[str, Callable[[Any], Any]] = {
     "skip_special_tokens": _truth,
     "seed": _whole(-1),
 }
-"""Name -> what reads its value (ValueError: what was expected). Bounds are vLLM's."""
+"""Name -> reader of its value (ValueError: what was expected). Bounds are vLLM's."""
 
 _ANY = object()
 
@@ -146,12 +146,12 @@ WITHOUT_EFFECT: Mapping[str, object] = {
     "suppress_tokens": [],
     "begin_suppress_tokens": [],
 }
-"""Settings of transformers' and vLLM's that no engine here has -> the value with which they change nothing. What only
-beams or the speed depend on may have any."""
+"""Settings of transformers and vLLM that no engine here has -> the value with which they have no effect. Those that
+only affect beams or speed may have any."""
 
 
 def read_settings(gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under lm-eval's names, with their values as they count; those that are null are left out.
+    """Settings under lm-eval's names, with their values as used; those that are null are left out.
 
     Raises:
         SettingError: the first one that can't be applied.
@@ -177,11 +177,11 @@ def read_settings(gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def check_settings(
     task: str, group: str, own: object, of_suite: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A task's settings with the suite's over them, all of which can be applied.
+    """A task's settings, overridden by the suite's, all of which can be applied.
 
     Args:
         task: its name.
-        group: the name under which the suite has it.
+        group: its name in the suite.
         own: the task's generation_kwargs.
         of_suite: the suite's gen_kwargs.
 
@@ -196,7 +196,7 @@ def check_settings(
     place = f"suite.tasks.{group}.gen_kwargs"
     try:
         for key, value in of_suite.items():
-            if value is None and key not in own:  # would hide a misspelt name
+            if value is None and key not in own:  # so that a misspelt name isn't hidden
                 _check_name(key)
             read_settings({key: value})
         place = "generation_kwargs"
@@ -212,25 +212,25 @@ def check_settings(
 
 
 def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """The suite's settings over the task's own: whatever the name, the suite's counts.
+    """The task's settings, overridden by the suite's under any of their names.
 
-    A temperature above 0 samples, though the task said `do_sample: false`; `do_sample: true` does, though it said
+    A temperature above 0 samples even if the task has `do_sample: false`; `do_sample: true` does even if it has
     `temperature: 0`.
     """
     names = {ALIASES.get(key, key) for key in over}
     kept = {k: v for k, v in base.items() if ALIASES.get(k, k) not in names}
     if "do_sample" not in names and _is_positive(over.get("temperature")):
         kept.pop("do_sample", None)
-    is_told_to_draw = "temperature" not in names and str(over.get("do_sample")).lower() == "true"
-    if is_told_to_draw and not _is_positive(kept.get("temperature")):
+    must_draw = "temperature" not in names and str(over.get("do_sample")).lower() == "true"
+    if must_draw and not _is_positive(kept.get("temperature")):
         kept.pop("temperature", None)
     return kept | dict(over)
 
 
 def sampling_params(gen_kwargs: Mapping[str, Any], own: SamplingConfig) -> SamplingParams:
-    """lm-eval's generation_kwargs, with the run's sampling over them.
+    """lm-eval's generation_kwargs, overridden by the run's sampling.
 
-    `seed` is a task's own, from which those of its samples are derived besides the run's.
+    `seed` is a task's own, from which its samples' seeds are derived together with the run's.
 
     Raises:
         TaskError: a setting that can't be applied; `check_settings` says so before the run.
@@ -265,11 +265,11 @@ _OF_DRAWS = ("temperature", "top_p", "top_k", "min_p")
 
 
 def sampling_words(params: SamplingParams, draw_temperature: float = 0.0) -> str:
-    """What of the sampling a score depends on: `greedy, max_gen_toks 256` or `temperature 0.6, top_p 0.95, max_gen_toks 256`.
+    """The sampling settings that a score depends on, such as `temperature 0.6, top_p 0.95, max_gen_toks 256`.
 
     Args:
         params: of a task and the run.
-        draw_temperature: that a strategy draws with where they are greedy; 0 where it doesn't draw.
+        draw_temperature: of a strategy's draws if they are greedy; 0 if it doesn't draw.
     """
     params = replace(params, temperature=params.temperature or draw_temperature)
     neutral = SamplingParams()
@@ -289,16 +289,16 @@ def sampling_words(params: SamplingParams, draw_temperature: float = 0.0) -> str
 
 
 def skips_special_tokens(gen_kwargs: Mapping[str, Any]) -> bool:
-    """Whether a task wants its answers without any special tokens."""
+    """Whether a task expects answers without any special tokens."""
     return bool(read_settings(gen_kwargs).get("skip_special_tokens", False))
 
 
 def drawn(sampling: SamplingParams, *sample: object) -> SamplingParams:
-    """With the seed of one sample, where it draws at all.
+    """The sampling with the seed of one sample, if it draws.
 
     Args:
         sampling: of the task and the run.
-        sample: what identifies the sample and the run's seeds.
+        sample: the identity of the sample and the run's seeds.
     """
     if sampling.temperature == 0:
         return replace(sampling, seed=None)
@@ -307,7 +307,7 @@ def drawn(sampling: SamplingParams, *sample: object) -> SamplingParams:
 
 
 def sampling_seed(*parts: object) -> int:
-    """A sampling seed (31 bits) from what identifies a sample."""
+    """A sampling seed (31 bits) from the identity of a sample."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
 
 

@@ -1,8 +1,8 @@
 """The Python code of tasks, always compiled from its source as it lies on disk.
 
-Python trusts a `.pyc` whose size and second of change fit the source, and modules that are in `sys.modules`. Code that was
-rewritten within that second would be hashed as the new one and run as the old one. Below a folder of tasks neither is
-trusted: no bytecode is read or written, and each load of a suite imports again.
+Python trusts a `.pyc` whose recorded size and second of change match the source, and modules in `sys.modules`. Code
+that was rewritten within that second would be hashed as new but run as old. Below a folder of tasks neither is trusted:
+no bytecode is read or written, and each load of a suite imports again.
 
     task files, helpers beside them, `!function` modules  ->  a loader that compiles what it reads
 """
@@ -25,21 +25,21 @@ from typing import Any
 from lm_eval.tasks import _yaml_loader
 
 _FOLDERS: set[str] = set()
-"""Below these, code is a task's; each as it was named and with links followed."""
+"""Folders of tasks' code, each as named and with links resolved."""
 
 
 class SourceLoader(importlib.machinery.SourceFileLoader):
     """Python's own loader of source files without its cache of bytecode."""
 
     def get_code(self, fullname: str) -> CodeType:
-        """The module, compiled from what the file holds now."""
+        """Compile the module from the current file."""
         path = self.get_filename(fullname)
         code: CodeType = self.source_to_code(self.get_data(path), path)
         return code
 
 
 def read_source_below(folders: Iterable[Path]) -> None:
-    """From here on, code below these folders comes from its source."""
+    """Compile code below these folders from its source from now on."""
     _install()
     known = len(_FOLDERS)
     for folder in folders:
@@ -50,7 +50,7 @@ def read_source_below(folders: Iterable[Path]) -> None:
 
 
 def forget_imported() -> None:
-    """What was imported from folders of tasks is imported again by whoever needs it next: it may have changed."""
+    """Forget modules imported from folders of tasks, so that they are imported again: they may have changed."""
     importlib.invalidate_caches()
     linecache.clearcache()
     for name, module in sys.modules.copy().items():
@@ -64,7 +64,7 @@ def import_file(file: Path, name: str, *, package: Path | None = None) -> Module
 
     Args:
         file: Python source.
-        name: what `sys.modules` holds it as.
+        name: its name in `sys.modules`.
         package: the folder whose other files `from .x import y` finds; None for a module by itself.
     """
     for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
@@ -89,13 +89,13 @@ def import_file(file: Path, name: str, *, package: Path | None = None) -> Module
 
 @functools.cache
 def _install() -> None:
-    """Put our finder before Python's, and our loader in the place of lm-eval's for `!function`."""
+    """Put our finder before Python's, and replace lm-eval's loader for `!function` by ours."""
     sys.path_hooks.insert(0, _finder)
     _yaml_loader._load_module_with_cache = _function_module(_yaml_loader._load_module_with_cache)
 
 
 def _finder(path: str) -> FileFinder:
-    """Finds source and compiled extensions, no bytecode."""
+    """Finds source and compiled extensions, but no bytecode."""
     if not _is_task_code(path) or not Path(path).is_dir():
         raise ImportError(f"no folder of tasks: {path}")
     return FileFinder(
@@ -104,12 +104,12 @@ def _finder(path: str) -> FileFinder:
 
 
 def _function_module(original: Callable[[Path], Any]) -> Callable[[Path], Any]:
-    """lm-eval's `_load_module_with_cache`; for its own tasks as it is."""
+    """lm-eval's `_load_module_with_cache`, unchanged for its own tasks."""
 
     def load(module_path: Path) -> Any:
         if not _is_task_code(str(module_path)):
             return original(module_path)
-        name = str(module_path.with_suffix(""))  # as lm-eval names it
+        name = str(module_path.with_suffix(""))  # the same name as in lm-eval
         return sys.modules.get(name) or import_file(module_path, name)
 
     return load

@@ -1,9 +1,9 @@
 """Which docs a limited run takes: docs of a split in, their ids out.
 
 A draw is a function of the docs' content, `run.limit_seed` and the limit alone: the same docs for every checkpoint and
-engine, in whatever order the split has them, and for every task over the same data. It is stratified: each category has
-its share of the docs, and at least one. With fewer docs than categories it is not: which categories had a doc would then
-be decided by their size, and the docs of others would never count.
+engine, for any order of the split, and for every task over the same data. It is stratified: each category gets its
+share of the docs, and at least one. With fewer docs than categories it isn't, as then size would decide which
+categories get a doc, and the docs of others would never count.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lm_eval.utils import handle_non_serializable
 
 HASH_BYTES = 32
 CATEGORY_FIELDS = ("group", "category", "subject", "generator")
-"""Fields of a doc that say its category, where the task names none; the first that the first doc has."""
+"""Fields for a doc's category if the task names none; the first one that the first doc has."""
 
 
 class Subset(NamedTuple):
-    """The docs that a run takes of those there are."""
+    """The docs that a run takes."""
 
     doc_ids: Sequence[int]
     """Ascending."""
@@ -32,13 +32,13 @@ class Subset(NamedTuple):
     """Docs in the split."""
     is_random: bool = False
     counts: Mapping[str, int] = MappingProxyType({})
-    """Category -> docs there are, of a draw from a task with categories."""
+    """Category -> docs available, for a draw from a task with categories."""
     seats: Mapping[str, int] = MappingProxyType({})
     """Category -> docs taken."""
 
     @property
     def is_stratified(self) -> bool:
-        """Each of several categories has its share."""
+        """Whether each of several categories has its share."""
         return 1 < len(self.counts) <= len(self.doc_ids)
 
     @property
@@ -51,21 +51,21 @@ class Subset(NamedTuple):
 
     @property
     def num_empty(self) -> int:
-        """Categories that no doc was taken of, because there are more of them than docs to take."""
+        """Categories without a doc, because there are more categories than docs to take."""
         return sum(not num for num in self.seats.values())
 
 
 def first(num_available: int, limit: int | None) -> Subset:
-    """The first docs, as lm-eval takes them; all without a limit."""
+    """The first docs, as in lm-eval; all without a limit."""
     num = num_available if limit is None else min(limit, num_available)
     return Subset(range(num), num_available)
 
 
 def draw(hashes: bytes, categories: Sequence[str], limit: int, seed: int) -> Subset:
-    """A random subset, stratified by category where there are as many docs to take as categories.
+    """A random subset, stratified by category if there are at least as many docs to take as categories.
 
-    Within a category (or of all docs) they are taken by sha256 of the seed and their own hash: each doc is as likely as any
-    other, and of equal docs the first ones are taken.
+    Within a category (or of all docs) they are taken by sha256 of the seed and their own hash: each doc is equally
+    likely, and the first of equal docs are taken.
 
     Args:
         hashes: of all docs, `HASH_BYTES` each.
@@ -92,14 +92,14 @@ def draw(hashes: bytes, categories: Sequence[str], limit: int, seed: int) -> Sub
 def allocate(
     counts: Mapping[str, int], num: int, tie: Callable[[str], bytes] | None = None
 ) -> dict[str, int]:
-    """How many docs each category gives: its share, rounded by largest remainders, and at least one.
+    """Number of docs from each category: its share, rounded by largest remainders, and at least one.
 
-    A category that would have none gets one of the category most above its share.
+    A category that would have none takes one from the category most above its share.
 
     Args:
         counts: docs of each category; none of a category without docs.
         num: docs to take, from as many as categories with docs up to all.
-        tie: decides between categories of equal claim, the smallest first; None: their names. Their order says nothing.
+        tie: breaks ties between categories, the smallest first; None: by names. Their order doesn't matter.
 
     Returns:
         Category -> docs; they add up to `num`.
@@ -137,13 +137,13 @@ def _rank(seed: int, content: bytes) -> bytes:
 
 
 def category_field(doc: Any) -> str:
-    """The field that says a doc's category; empty where there is none."""
+    """The field of a doc's category; empty if there is none."""
     names = doc if hasattr(doc, "keys") else ()
     return next((name for name in CATEGORY_FIELDS if name in names), "")
 
 
 def category(doc: Any, by: str) -> str:
-    """A doc's category: what a Jinja template makes of it, or its field's value as JSON (of any type, "null" for none)."""
+    """A doc's category: the result of a Jinja template, or its field's value as JSON (of any type, "null" for none)."""
     if "{" in by:
         return str(lm_eval.utils.apply_template(by, doc))
     return json.dumps(doc.get(by), sort_keys=True, default=handle_non_serializable)

@@ -1,4 +1,4 @@
-"""A suite becomes lm-eval tasks: found by name, with the suite's overrides applied, and their data loaded.
+"""From a suite to lm-eval tasks: found by name, with the suite's overrides applied, and their data loaded.
 
 Everything that can be wrong with a task is found here, before any weights are loaded.
 """
@@ -53,7 +53,7 @@ from evalharness.tasks.yaml.validate import (
 logger = logging.getLogger(__name__)
 
 LM_EVAL_RANDOM_SEED = 0
-"""lm-eval's own default for `random`, which tasks such as gpqa shuffle their options with."""
+"""lm-eval's own default for `random`, with which tasks such as gpqa shuffle their options."""
 
 
 class BrokenTask(NamedTuple):
@@ -71,7 +71,7 @@ class LoadedSuite:
     tasks: list[LoadedTask]
     groups: dict[str, Group]
     broken: list[BrokenTask] = field(default_factory=list)
-    """What can't be run; the others are."""
+    """Tasks that can't be run; the others are."""
 
 
 def task_manager() -> CachedTaskManager:
@@ -87,16 +87,16 @@ def _task_manager(include: tuple[Path, ...]) -> CachedTaskManager:
 
 
 def _compile_templates_once() -> None:
-    """lm-eval compiles a task's Jinja templates again for every doc, which is most of what building a prompt takes."""
+    """Cache compiled templates: lm-eval compiles them for every doc, which takes most of the time of a prompt."""
     environment = lm_eval.utils.env
     if not hasattr(environment.from_string, "cache_info"):
         environment.from_string = functools.lru_cache(maxsize=1024)(environment.from_string)
 
 
 def _read_temperatures_late() -> None:
-    """lm-eval makes a float of a task's temperature as it reads it, which ends in a TypeError where that is null.
+    """Accept null: lm-eval converts a task's temperature to float when it reads it, which fails for null.
 
-    `check_settings` reads it with all other settings, and says what is wrong with it.
+    `check_settings` checks it with all other settings.
     """
     read = lm_eval.config.task.TaskConfig.__post_init__
     if hasattr(read, "__wrapped__"):
@@ -116,7 +116,7 @@ def _read_temperatures_late() -> None:
 
 
 def load_suite(config: Config) -> LoadedSuite:
-    """Load every task of the suite, with its data; those that can't be loaded stand in `broken`.
+    """Load every task of the suite, with its data; those that can't be loaded are in `broken`.
 
     Raises:
         TaskError: an unknown task, one that isn't trusted, a metric or filter that doesn't exist, an unsafe task, or
@@ -171,7 +171,7 @@ def _report(broken: list[BrokenTask], *, num_loaded: int) -> None:
 def check_names(
     suite: SuiteConfig, manager: CachedTaskManager, definitions: Sequence[Definitions]
 ) -> None:
-    """Every name of a suite is a task, group or tag that lm-eval knows, or that a file of ours seems to define.
+    """Check that every name of a suite is a task, group or tag of lm-eval, or seems to be defined in one of our files.
 
     Raises:
         TaskError: the first that isn't, with the nearest that is.
@@ -195,7 +195,7 @@ def _load(
     try:
         with seeded_with(python=LM_EVAL_RANDOM_SEED, numpy=config.run.seed):
             loaded: Mapping[str, Any] = manager.load([name])
-    except (Exception, SystemExit) as e:  # a task's own Python and `datasets` raise anything
+    except (Exception, SystemExit) as e:  # a task's own Python and `datasets` may raise anything
         raise TaskError(_why(name, path, e)) from e
     if not loaded["tasks"]:
         raise TaskError(f"{shown(path) if path else name}: task: no task in it")
@@ -208,7 +208,7 @@ def _load(
 
 
 def _why(name: str, path: Path | None, error: BaseException) -> str:
-    """What to say of a task that can't be loaded; of one of ours, where in its file the reason stands."""
+    """The message for a task that can't be loaded; for one of ours, with the place in its file."""
     if path:
         hint = "; get the data, or set data.mirror" if isinstance(error, OSError) else ""
         return f"{blamed_field(error, read(path))}: {cause(error)}{hint}"
@@ -223,7 +223,7 @@ def _why(name: str, path: Path | None, error: BaseException) -> str:
 
 
 def _check_fewshots(name: str, task: Task, wanted: int | None) -> None:
-    """More few-shots than there are would fail every sample of the task."""
+    """Refuse more few-shots than there are, which would fail every sample of the task."""
     num = wanted if wanted is not None else task.get_config("num_fewshot") or 0
     pool = getattr(getattr(task, "sampler", None), "df", None)
     if not num or pool is None:
@@ -267,7 +267,7 @@ def _configure(
         limit_seed=config.run.limit_seed if config.run.limit_from is LimitFrom.random else None,
         bounds=Bounds(limit_s=config.run.scorer_timeout_s),
     )
-    # One more than these fails the task, whatever the other samples score.
+    # One more than these fails the task, whatever the scores of the other samples.
     num_samples = loaded.num_docs * loaded.repeats
     loaded.bounds.max_overruns = math.floor(config.run.max_error_rate * num_samples)
     loaded.main_metric()

@@ -26,7 +26,7 @@ STOCK = Path(lm_eval.tasks.__file__).parent
 
 
 class CachedTaskManager(TaskManager):  # type: ignore[misc]
-    """lm-eval's TaskManager with its own tasks out of the cache; `include` is read again, the last folder winning."""
+    """lm-eval's TaskManager with lm-eval's tasks from the cache; `include` is read again, and its last folder wins."""
 
     def __init__(self, include: Sequence[Path]) -> None:
         """Index `include` over lm-eval's own tasks."""
@@ -47,9 +47,9 @@ class CachedTaskManager(TaskManager):  # type: ignore[misc]
 
 
 def own_index(folders: Sequence[Path]) -> dict[str, Entry]:
-    """The tasks, groups and tags that folders of ours define, the last winning; what can't be read defines nothing.
+    """The tasks, groups and tags in our folders, of which the last wins; unreadable files define nothing.
 
-    lm-eval's own `TaskIndex.build` waits for ever at a pipe, and takes names that nothing can be sorted by.
+    lm-eval's own `TaskIndex.build` waits for ever at a pipe, and accepts names that can't be sorted.
     """
     index: dict[str, Entry] = {}
     for folder in folders:
@@ -58,14 +58,17 @@ def own_index(folders: Sequence[Path]) -> dict[str, Entry]:
             try:
                 read(path)
                 TaskIndex.process_cfg(load_yaml(path, resolve_func=False), path, found)
-            except (Exception, RecursionError) as e:  # whatever was put there; `scan` names it
+            except (
+                Exception,
+                RecursionError,
+            ) as e:  # any kind of file may be there; `scan` reports it
                 logger.debug("%s defines nothing: %s", path, e)
         index |= {name: entry for name, entry in found.items() if isinstance(name, str)}
     return index
 
 
 def stock_index(cache: Path | None = None) -> dict[str, Entry]:
-    """The tasks, groups and tags that lm-eval brings.
+    """The tasks, groups and tags of lm-eval.
 
     Args:
         cache: folder of the cache; the user's by default.

@@ -1,10 +1,10 @@
-"""A model's chat template: messages to text, and what is known of the template before anything is sent.
+"""A model's chat template: messages to text, and properties of the template.
 
     messages -> text
 
-Templates differ in what they take. What one can't take is found by rendering short conversations, not by its name: a
-system role that it refuses is left out, as lm-eval does, and counted; content that it wants in parts gets them. The
-day that a template writes is that of the run, from its first start to its last.
+Templates differ in what they accept. This is detected by rendering short conversations: a system role that a template
+refuses is left out, as in lm-eval, and counted; content is given in parts if the template needs that. The date that a
+template writes is that of the run's first start.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError, ConfigError, one_line
 
 Message = dict[str, Any]
-"""role and content, as chat templates take them."""
+"""role and content, as in chat templates."""
 
 _MARK, _OTHER_MARK = "Hello", "Answer in rhymes"
 _OWN_ARGUMENTS = (
@@ -41,9 +41,9 @@ _OWN_ARGUMENTS = (
     "tokenizer_kwargs",
     "truncation",
 )
-"""What isn't the user's to give: transformers' own arguments, and what a run sets."""
+"""Arguments that the user can't set: transformers' own, and those that a run sets."""
 _ALWAYS_GIVEN = ("documents", "tools")
-"""Arguments that transformers takes whether or not the template has them."""
+"""Arguments that transformers accepts whether or not the template has them."""
 
 
 def today() -> str:
@@ -55,37 +55,41 @@ class Template:
     """The chat template of a tokenizer, with a model entry's arguments."""
 
     def __init__(self, tokenizer: Any, model: ModelConfig, day: str | None = None) -> None:
-        """Nothing is rendered yet.
+        """Set up without rendering.
 
         Args:
             tokenizer: a transformers tokenizer.
-            model: the entry: its arguments for the template, and its day.
-            day: ISO 8601; what the template takes for today. None: the entry's, else the day it is.
+            model: the entry, with its arguments for the template, and its date.
+            day: ISO 8601; the template's date of today. None: the entry's, else the current one.
         """
         self.day = day or model.template_date or today()
         self.num_without_system = 0
-        """Conversations whose system text was left out."""
+        """Number of conversations whose system text was left out."""
         self._tokenizer = tokenizer
         self._arguments: Mapping[str, Any] = dict(model.chat_template_args)
         self._num_days_asked = 0
 
     @property
     def source(self) -> str | None:
-        """The Jinja text; None where there is no template."""
+        """The Jinja text; None if there is no template."""
         try:
             return str(self._tokenizer.get_chat_template())
         except (AttributeError, ValueError):
             return None
 
     def render(
-        self, messages: Sequence[Message], *, opens_answer: bool = True, goes_on: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        opens_answer: bool = True,
+        continues_last: bool = False,
     ) -> str:
         """A conversation as text.
 
         Args:
             messages: at least one.
-            opens_answer: what the template writes before an answer stands at the end.
-            goes_on: the last message isn't ended, and the model continues it.
+            opens_answer: end with what the template writes before an answer.
+            continues_last: the last message isn't ended, so that the model continues it.
 
         Raises:
             TemplateError: the template refuses the conversation, and not only for its system role.
@@ -93,30 +97,30 @@ class Template:
         others = [message for message in messages if message["role"] != "system"]
         has_system = len(others) < len(messages)
         try:
-            text = self._render(messages, opens_answer, goes_on)
+            text = self._render(messages, opens_answer, continues_last)
         except TemplateError:
             if self.takes_system or not has_system or not others:
                 raise
-            text = self._render(others, opens_answer, goes_on)
+            text = self._render(others, opens_answer, continues_last)
         self.num_without_system += has_system and not (self.takes_system and self.shows_system)
         return text
 
     @cached_property
     def takes_system(self) -> bool:
-        """Whether a system message may begin a conversation."""
+        """Whether a conversation may start with a system message."""
         system, user = {"role": "system", "content": _MARK}, {"role": "user", "content": _MARK}
         return self._tries([system, user]) is not None or self._tries([user]) is None
 
     @cached_property
     def shows_system(self) -> bool:
-        """Whether what a system message says stands in the text; there are templates that pass over it."""
+        """Whether the content of a system message is in the text; some templates ignore it."""
         said = {"role": "system", "content": _OTHER_MARK}
         text = self._tries([said, {"role": "user", "content": _MARK}])
         return text is None or _OTHER_MARK in text
 
     @cached_property
     def wants_parts(self) -> bool:
-        """Whether the template shows text only when it comes as a list of parts."""
+        """Whether the template shows text only if it is given as a list of parts."""
         said = {"role": "user", "content": _MARK}
         if _MARK in (self._tries([said], in_parts=False) or ""):
             return False
@@ -124,7 +128,7 @@ class Template:
 
     @cached_property
     def opening(self) -> str:
-        """What is written before a conversation, up to and with the BOS; empty where there is no BOS."""
+        """What is written before a conversation, up to and including the BOS; empty if there is no BOS."""
         bos = self._tokenizer.bos_token or ""
         before, found, _ = self._said_once.partition(_MARK)[0].partition(bos) if bos else ("",) * 3
         return before + found if found else ""
@@ -139,7 +143,7 @@ class Template:
 
     @cached_property
     def writes_day(self) -> bool:
-        """Whether today's date stands in what the template writes."""
+        """Whether the template writes today's date."""
         if "strftime_now" not in (self.source or ""):
             return False
         system, user, answer = (
@@ -180,17 +184,17 @@ class Template:
         return self._tries([{"role": "user", "content": _MARK}]) or ""
 
     def _tries(self, messages: Sequence[Message], in_parts: bool | None = None) -> str | None:
-        """The text, or None where the template doesn't take the messages."""
+        """The text, or None if the template refuses the messages."""
         try:
             return self._render(messages, True, False, in_parts)
-        except Exception:  # templates raise what they like
+        except Exception:  # templates may raise anything
             return None
 
     def _render(
         self,
         messages: Sequence[Message],
         opens_answer: bool,
-        goes_on: bool,
+        continues_last: bool,
         in_parts: bool | None = None,
     ) -> str:
         if self.wants_parts if in_parts is None else in_parts:
@@ -200,7 +204,7 @@ class Template:
                 messages,
                 tokenize=False,
                 add_generation_prompt=opens_answer,
-                continue_final_message=goes_on,
+                continue_final_message=continues_last,
                 **{"strftime_now": self._strftime_now, **self._arguments},
             )
         )
@@ -218,7 +222,7 @@ def choose_template(tokenizer: Any, model: ModelConfig) -> None:
     """Give the tokenizer the template that the model entry names: one of its own by name, or a file's.
 
     Raises:
-        CheckpointError: it isn't there.
+        CheckpointError: it doesn't exist.
     """
     if not model.chat_template:
         return
@@ -229,7 +233,7 @@ def choose_template(tokenizer: Any, model: ModelConfig) -> None:
         try:
             tokenizer.chat_template = path.read_text(encoding="utf-8")
         except ValueError as e:
-            raise CheckpointError(f"model.chat_template: {path} is no text: {e}") from e
+            raise CheckpointError(f"model.chat_template: {path} is not text: {e}") from e
     else:
         names = (
             f"; the checkpoint's own are {', '.join(sorted(own))}" if isinstance(own, dict) else ""
@@ -238,11 +242,11 @@ def choose_template(tokenizer: Any, model: ModelConfig) -> None:
 
 
 def check_template(template: Template, model: ModelConfig) -> None:
-    """Refuse what would render nothing, or something else than what is asked.
+    """Refuse settings that would render nothing, or something wrong.
 
     Raises:
         ConfigError: an argument that isn't the user's to give.
-        CheckpointError: the template doesn't compile, or loses what the user says.
+        CheckpointError: the template doesn't compile, or drops the user's text.
     """
     taken = [name for name in model.chat_template_args if name in _OWN_ARGUMENTS]
     if taken:
@@ -251,25 +255,25 @@ def check_template(template: Template, model: ModelConfig) -> None:
             "strftime_now": "model.template_date=<YYYY-MM-DD> sets the day",
         }.get(taken[0], "leave it out")
         raise ConfigError(
-            f"model.chat_template_args: {taken[0]!r} isn't the template's to be given; {way_out}"
+            f"model.chat_template_args: {taken[0]!r} can't be set by the user; {way_out}"
         )
     try:
         text = template.render([{"role": "user", "content": _MARK}])
-    except Exception as e:  # templates raise what they like
+    except Exception as e:  # templates may raise anything
         raise CheckpointError(
             f"model {model.name!r}: its chat template fails on a single message of the user "
             f"({type(e).__name__}: {one_line(e)}); model.chat_template=<file> replaces it, "
-            "model.chat=false goes without"
+            "model.chat=false does without it"
         ) from e
     if _MARK not in text:
         raise CheckpointError(
             f"model {model.name!r}: its chat template leaves out what the user says; "
-            "model.chat_template=<file> replaces it, model.chat=false goes without"
+            "model.chat_template=<file> replaces it, model.chat=false does without it"
         )
 
 
 def template_remarks(template: Template, model: ModelConfig, *, is_chat: bool) -> Iterator[str]:
-    """What of a model entry's settings for the template has no effect."""
+    """A model entry's settings for the template that have no effect."""
     if not is_chat:
         if model.chat_template_args:
             names = ", ".join(model.chat_template_args)

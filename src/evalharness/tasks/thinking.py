@@ -1,4 +1,4 @@
-"""Thinking models: what was thought, what was answered, and where the task's stop strings end the answer."""
+"""Thinking models: separates thinking from answer, and ends the answer at the task's stop strings."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,15 +7,15 @@ from evalharness.engines.detokenizer import cut_at_stop
 
 
 class Split(NamedTuple):
-    """A generation taken apart."""
+    """The parts of a generation."""
 
     thinking: str | None
-    """None where the model answered directly."""
+    """None if the model answered directly."""
     answer: str
     is_unclosed: bool
-    """The thinking never ended, so there is no answer."""
+    """Whether the thinking never ended, so that there is no answer."""
     is_stopped: bool = False
-    """A stop string ended the answer."""
+    """Whether a stop string ended the answer."""
 
 
 def split_thinking(
@@ -28,16 +28,16 @@ def split_thinking(
 ) -> Split:
     """Take the thinking out of a generation, and end the answer at its first stop string.
 
-    Many chat templates open the thinking in the prompt, so the start tag may be missing; everything up to the first
-    end tag is thinking, and so is every block that follows at once. Stop strings inside it end nothing. A text with
-    neither tag is an answer of a model that may answer directly, unless its prompt had opened the thinking; so is what
-    a stop string ended before the first start tag: whatever comes then, a next question made up by the model, say,
-    isn't the answer. Of an answer with an end tag in it, the part behind the last counts, as in lm-eval.
+    Many chat templates open the thinking in the prompt, so the start tag may be missing; everything up to the first end
+    tag is thinking, and so is every block that follows immediately. Stop strings inside it end nothing. A text with
+    neither tag is a direct answer, unless its prompt had opened the thinking; so is a text that a stop string ended
+    before the first start tag, as what follows, such as a next question made up by the model, isn't the answer. If an
+    answer contains an end tag, the part after the last one counts, as in lm-eval.
 
     Args:
         text: as generated.
-        think_start: tag that opens the thinking; None when the model has none.
-        think_end: tag that ends it; None when the model doesn't think.
+        think_start: tag that opens the thinking; None if the model has none.
+        think_end: tag that ends it; None if the model doesn't think.
         stop: end the answer, not the thinking.
         is_open: the prompt ends with the start tag.
     """
@@ -62,7 +62,7 @@ def split_thinking(
 
 
 def _direct(text: str, start: str | None, end: str, stop: Sequence[str]) -> Split | None:
-    """An answer without thinking before it; None where there is thinking."""
+    """An answer without thinking before it; None if there is thinking."""
     begins = text.find(start) if start else -1
     if begins < 0:
         return _answered(None, text, stop) if end not in text else None
@@ -79,7 +79,7 @@ def _answered(thinking: str | None, text: str, stop: Sequence[str]) -> Split:
 
 
 def _without_closing(answer: str, end: str) -> str:
-    """Without end tags that nothing follows: they close no thinking."""
+    """Remove end tags that nothing follows, as they close no thinking."""
     while answer.rstrip().endswith(end):
         answer = answer.rstrip().removesuffix(end)
     return answer

@@ -1,7 +1,7 @@
-"""Tasks are code: their templates and functions run with the user's rights. Whose may run without a question.
+"""Tasks are code: their templates and functions run with the user's rights. Decides which may run without asking.
 
-lm-eval's own tasks and those that ship with us are trusted. Every other folder of tasks (`./tasks` of wherever the user
-stands) is asked about once, in a terminal; the answer is remembered by the folder's path, a line each, in
+lm-eval's own tasks and those that ship with us are trusted. For every other folder of tasks (`./tasks` in the working
+directory) the user is asked once, in a terminal; the answer is remembered by the folder's path, one per line, in
 `<user's config folder>/trusted_tasks`. `tasks.trust=true`, or EVALHARNESS_TASKS_TRUST=true, answers it beforehand.
 """
 
@@ -26,19 +26,19 @@ from evalharness.tasks.yaml.definitions import (
 VARIABLE = "EVALHARNESS_TASKS_TRUST"
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _trusted_now: set[Path] = set()
-"""Folders that were vouched for, and whose list couldn't be written: for this process."""
+"""Folders trusted for this process only, because the list couldn't be written."""
 
 
 def require(config: Config, index: Mapping[str, Entry]) -> None:
-    """Refuse a suite with tasks that nobody has vouched for.
+    """Refuse a suite with tasks that aren't trusted.
 
     Args:
-        config: of the run; its suite's names are all in the index, or seem to be of a file of ours.
+        config: of the run; its suite's names are all in the index, or seem to be defined in our files.
         index: all that lm-eval knows.
 
     Raises:
-        TaskError: says which, and how to go on.
-        ConfigError: the variable says neither yes nor no.
+        TaskError: names them, and the way out.
+        ConfigError: the variable is neither true nor false.
     """
     for folder, names in _untrusted(config, index).items():
         raise TaskError(
@@ -48,12 +48,12 @@ def require(config: Config, index: Mapping[str, Entry]) -> None:
 
 
 def ask(config: Config) -> None:
-    """Ask for what `require` would refuse, where there is a terminal to ask in; a yes is remembered.
+    """Ask about what `require` would refuse, if there is a terminal; a yes is remembered.
 
-    One that can't be written down holds for this process, and says so.
+    A yes that can't be stored holds for this process, with a warning.
 
     Raises:
-        ConfigError: the variable says neither yes nor no.
+        ConfigError: the variable is neither true nor false.
     """
     if not any(_is_asked_about(folder, config) for folder in paths.search("tasks")):
         return
@@ -72,7 +72,7 @@ def ask(config: Config) -> None:
                 _trusted_now.add(folder)
                 why = f"{e.strerror or e}: {str(_list())!r}"
                 sys.stderr.write(
-                    f"warning: trusted for this time only, the answer can't be kept: {one_line(why)}\n"
+                    f"warning: trusted this time only, as the answer can't be stored: {one_line(why)}\n"
                 )
 
 
@@ -89,7 +89,7 @@ def remember(folder: Path) -> None:
 
 
 def _untrusted(config: Config, index: Mapping[str, Entry]) -> dict[Path, list[str]]:
-    """Folder -> the suite's tasks in it, of the folders that are asked about."""
+    """Folder -> the suite's tasks in it, for the folders to ask about."""
     found: dict[Path, list[str]] = {}
     roots = paths.search("tasks")
     for name in _all_members(config.suite.tasks, index):
@@ -111,7 +111,7 @@ def _is_asked_about(folder: Path, config: Config) -> bool:
 
 
 def _is_given() -> bool:
-    """The variable says yes."""
+    """Whether the variable is true."""
     value = os.environ.get(VARIABLE, "").strip().lower()
     if value not in (*_YES, *_NO):
         raise ConfigError(f"{VARIABLE}={value!r}: true or false")
@@ -126,7 +126,7 @@ def _remembered() -> list[str]:
 
 
 def _line(folder: Path) -> str:
-    """The folder in the list. As JSON: a name with a line break would be two folders otherwise."""
+    """The folder's line in the list, as JSON, because a name may have a line break."""
     return json.dumps(str(folder))
 
 

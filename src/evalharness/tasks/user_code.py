@@ -1,13 +1,13 @@
-"""A task's own code (scorers, filters, templates, prompts, conversations), held in bounds.
+"""A task's own code (scorers, filters, templates, prompts, conversations), run with limits.
 
-Whatever it raises becomes one kind of error, and it ends after a time.
+Any error becomes one kind of error, and its time is limited.
 
     with bounds.contain("scoring"): ...    # raises UserCodeError for all that went wrong inside
 
-In the main thread a timer of the kernel ends it, which reaches regular expressions too; it is a timer of its own, because
-tasks of lm-eval bound their scoring by SIGALRM. In other threads, which take no signals, an exception is sent to the
-thread, which reaches Python code but no call into C. Code that catches the exception gets it again, in quick succession,
-so that one of them falls outside of its `try`.
+In the main thread a kernel timer ends it, which also works for regular expressions; it is a separate timer, because
+tasks of lm-eval limit their scoring by SIGALRM. In other threads, which receive no signals, an exception is sent to the
+thread, which works for Python code but not within calls into C. Code that catches the exception gets it again, in quick
+succession, so that one of them falls outside its `try`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from evalharness.errors import EngineError, WriteError, one_line
 Answer = TypeVar("Answer")
 
 AGAIN_S = 0.5
-"""Code that caught the exception gets it again after so long."""
+"""Code that caught the exception gets it again after this time."""
 _SOON_S = 3e-6
-"""After the exception was raised, before code that caught it is back inside its `try`."""
+"""Delay after the exception was raised, before code that caught it is back inside its `try`."""
 _LONGEST_MESSAGE = 1000
 
 
@@ -48,31 +48,31 @@ class InterruptedRunError(Exception):
 
 
 class _EndError(BaseException):
-    """Ends user code from outside; no `Exception`, which the code may catch for good reasons."""
+    """Raised in user code to end it; not an `Exception`, which the code may catch for good reasons."""
 
 
 @dataclass(slots=True)
 class Bounds:
-    """What one task's own code may take."""
+    """Limits of one task's own code."""
 
     limit_s: float = 60.0
-    """Seconds for one sample, by the clock."""
+    """Wall time for one sample."""
     max_overruns: float = math.inf
-    """Samples that may take longer; with more of them the task has failed, and no more of its code is tried."""
+    """Samples that may exceed it; with more the task has failed, and its code isn't tried any more."""
     num_overruns: int = 0
 
     def contain(self, what: str, *passes: type[BaseException]) -> Contained:
         """A context manager that runs the task's code for one sample.
 
         Args:
-            what: of the sample it does, for the message.
+            what: what the code does, for the message.
             passes: errors that are not the code's own.
         """
         return Contained(self, what, passes)
 
 
 class Contained:
-    """Runs a task's own code; see `Bounds.contain`. Not inside another of its kind.
+    """Runs a task's own code; see `Bounds.contain`. Can't be nested.
 
     Raises:
         UserCodeError: it raised anything, or took too long.
@@ -84,12 +84,12 @@ class Contained:
     def __init__(
         self, bounds: Bounds, what: str, passes: tuple[type[BaseException], ...] = ()
     ) -> None:
-        """Nothing runs yet."""
+        """Set up without running anything."""
         self._bounds, self._what, self._passes = bounds, what, passes
         self.ends_at = 0.0
-        """On the clock of `time.monotonic`."""
+        """Deadline, by `time.monotonic`."""
         self.is_over = False
-        """The code was told to end."""
+        """Whether the code was asked to end."""
 
     def __enter__(self) -> Self:
         """Start the clock."""
@@ -114,7 +114,7 @@ class Contained:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop the clock; what was raised becomes one of two errors."""
+        """Stop the clock; any error becomes one of two kinds."""
         if self._is_main:
             _main.running = None
             _main.tidy()
@@ -124,7 +124,7 @@ class Contained:
             if _state.is_interrupted:
                 raise InterruptedRunError from None
             self._bounds.num_overruns += 1
-            # What the code made of its being ended is no result.
+            # A result that the code returned after being ended is invalid.
             raise UserCodeError(
                 f"{self._what} took longer than {self._bounds.limit_s:g} s (run.scorer_timeout_s)"
             ) from None
@@ -138,12 +138,12 @@ class Contained:
 
 
 class Stepwise(Awaitable[Answer]):
-    """A coroutine of a task's own, each of its steps held in bounds; what it waits for takes as long as it takes."""
+    """A task's own coroutine, with limits on each of its steps but not on what it waits for."""
 
     def __init__(
         self, work: Awaitable[Answer], bounds: Bounds, what: str, *passes: type[BaseException]
     ) -> None:
-        """Nothing runs yet."""
+        """Set up without running anything."""
         self._work, self._bounds, self._what, self._passes = work, bounds, what, passes
 
     def __await__(self) -> Generator[Any, Any, Answer]:
@@ -180,7 +180,7 @@ _bounds: ContextVar[Bounds | None] = ContextVar("_bounds", default=None)
 def stepwise(
     work: Coroutine[Any, Any, Answer], *passes: type[BaseException]
 ) -> Coroutine[Any, Any, Answer]:
-    """A part of a conversation that runs beside it, in the conversation's bounds."""
+    """A concurrent part of a conversation, within the conversation's limits."""
     bounds = _bounds.get()
 
     async def run() -> Answer:
@@ -191,7 +191,7 @@ def stepwise(
 
 
 def describe(error: BaseException) -> str:
-    """Type and message of what a task's code raised, as one line."""
+    """Type and message of an error of a task's code, as one line."""
     try:
         message = one_line(error)
     except Exception:  # the exception's class is the task's own, too
@@ -201,7 +201,7 @@ def describe(error: BaseException) -> str:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody cancelled the task that runs now; its code may raise the same by itself."""
+    """Whether the current asyncio task was cancelled; its code may raise the same error itself."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
@@ -211,18 +211,18 @@ def _is_cancelled() -> bool:
 
 @dataclass(slots=True)
 class _State:
-    """What an interruption of the process is to user code."""
+    """Interruptions of the process while user code runs."""
 
     is_watched: bool = False
     is_interrupted: bool = False
     folder: str | None = None
-    """Where a run works; None while none does."""
+    """Working folder of the run; None outside runs."""
     has_moved: bool = False
-    """The working folder was changed since it was looked at."""
+    """Whether the working folder has changed since the last check."""
 
     @property
     def is_signalled(self) -> bool:
-        """A KeyboardInterrupt is a person's: somebody pressed Ctrl-C, or may have."""
+        """Whether a KeyboardInterrupt may come from Ctrl-C."""
         return self.is_interrupted or not self.is_watched
 
 
@@ -230,9 +230,9 @@ _state = _State()
 
 
 def watch(*, is_watched: bool) -> None:
-    """Say whether Ctrl-C and SIGTERM reach `interrupt`: a KeyboardInterrupt is the code's own then.
+    """Set whether Ctrl-C and SIGTERM reach `interrupt`; if so, a KeyboardInterrupt is the code's own.
 
-    While they do, code that leaves the working folder is brought back to it.
+    If so, code that leaves the working folder is brought back to it.
     """
     _state.is_watched, _state.is_interrupted = is_watched, False
     _state.folder = None
@@ -249,18 +249,18 @@ def interrupt() -> None:
 
 
 def allow() -> None:
-    """User code may run again: what was interrupted has ended, and is finished off."""
+    """Allow user code again, after the interrupted work has ended."""
     _state.is_interrupted = False
 
 
 class _Timer:
-    """A timer of the kernel that sends a signal to this process."""
+    """A kernel timer that sends a signal to this process."""
 
     def __init__(self) -> None:
         self._timer = ctypes.c_void_p()
         self._c: Any = None
         self.signal: int = signal.SIGALRM
-        """The system's only one, where timers can't be made."""
+        """The system's single timer, if separate ones can't be made."""
         with contextlib.suppress(AttributeError, OSError):
             c: Any = ctypes.CDLL(None)
             event = _SignalEvent(None, signal.SIGRTMIN + 9, 0)
@@ -269,7 +269,7 @@ class _Timer:
                 self._c, self.signal = c, event.signo
 
     def set(self, seconds: float) -> None:
-        """Send after so many seconds, once; another call takes it back."""
+        """Send after this many seconds, once; another call replaces it."""
         if self._c is None:
             signal.setitimer(signal.ITIMER_REAL, seconds)
             return
@@ -300,8 +300,8 @@ class _TimerValue(ctypes.Structure):
 class _Main:
     """User code in the main thread.
 
-    The timer runs on from one sample to the next, so that a sample costs no system call: when it goes off too early for
-    the sample that runs then, it is set again.
+    The timer keeps running from one sample to the next, so that a sample costs no system call: if it fires too early
+    for the current sample, it is set again.
     """
 
     def __init__(self) -> None:
@@ -314,7 +314,7 @@ class _Main:
         if self._timer is None:
             self._timer = _Timer()
             signal.signal(self._timer.signal, self._on_signal)
-            # The interpreter gives handlers back before it ends; the signal would kill it then.
+            # The interpreter restores handlers before it ends, and the signal would then kill it.
             atexit.register(self._timer.set, 0.0)
         self.running = code
         if self._goes_off_at > code.ends_at:
@@ -326,7 +326,7 @@ class _Main:
             self._set(_SOON_S)
 
     def tidy(self) -> None:
-        """Take back what code may leave to the whole process: an alarm that is still to come, another working folder."""
+        """Undo changes to the whole process: a pending alarm, another working folder."""
         if self._timer is not None and self._timer.signal != signal.SIGALRM:
             signal.setitimer(signal.ITIMER_REAL, 0.0)
         if _state.has_moved and _state.folder is not None:
@@ -357,7 +357,7 @@ class _Main:
 
 
 class _Others:
-    """User code in other threads, and the thread that ends it."""
+    """Runs user code in other threads, with a thread that ends it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -408,7 +408,7 @@ _MOVES = os.chdir, os.fchdir
 
 
 def _noted(move: Callable[..., None]) -> Callable[..., None]:
-    """The same, which says that it was called: to ask for the working folder after each sample is a system call."""
+    """The same, recording the call, because checking the working folder after each sample is a system call."""
 
     @functools.wraps(move)
     def call(*args: Any, **kwargs: Any) -> None:

@@ -1,1 +1,1 @@
-"""The open-weight capability trend: one index of all models, its frontier, and who is behind whom by how much."""
+"""The open-weight capability trend: one index of all models, its frontier, and the lag between groups of models."""

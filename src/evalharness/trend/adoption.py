@@ -1,7 +1,7 @@
-"""How a model's use moves: snapshots of the Hub in, differences per day and week out.
+"""How a model's use changes: snapshots of the Hub in, differences per day and week out.
 
-Counts only ever grow where a Hub counts events, so a difference below zero is the Hub counting again (or likes and
-repositories withdrawn): it is kept as it is and marked, never clipped.
+Counts of events only grow, so a difference below zero is a recount by the Hub (or withdrawn likes and repositories): it
+is kept and marked, never clipped.
 """
 
 import math
@@ -19,29 +19,29 @@ from evalharness.trend.hub.records import (
 DAY_S = 86_400
 DAYS_PER_WEEK = 7
 LEAST_DAYS = 0.25
-"""Snapshots nearer to each other make no rate: the Hub refreshes its counts a few times a day at best."""
+"""Closer snapshots give no rate, as the Hub refreshes its counts a few times a day at best."""
 
 
 class Flow(NamedTuple):
-    """How a count moved between two snapshots."""
+    """How a count changed between two snapshots."""
 
     change: float
-    """NaN where the count is unknown at either end."""
+    """NaN if the count is unknown at either end."""
     rate: float
-    """Per day or per week, as the field that holds it says; NaN when the snapshots are too near."""
+    """Per day or per week, according to the field; NaN if the snapshots are too close."""
     is_recount: bool
-    """It fell, there or at a snapshot in between."""
+    """Whether it fell, there or at a snapshot in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flows:
-    """What happened to one model between two snapshots."""
+    """The changes of one model between two snapshots."""
 
     since: str
     until: str
     days: float
     downloads_per_day: Flow
-    """Of the all-time count: the 30-day count is a window that moves."""
+    """Of the all-time count, as the 30-day count is a moving window."""
     likes_per_day: Flow
     derivatives_per_week: Flow
 
@@ -53,16 +53,16 @@ class Adoption:
     model: str
     hub_id: str
     last: Sighting
-    """The last that holds counts; one without, where none ever did."""
+    """The last one with counts; one without, if none has any."""
     last_at: str
     num_sightings: int
-    """With counts."""
+    """Snapshots with counts."""
     flows: Flows | None
-    """From the first of them to the last; None with fewer than two."""
+    """From the first to the last; None with fewer than two."""
     steps: tuple[Flows, ...]
-    """From each of them to the next, oldest first."""
+    """From each to the next, oldest first."""
     error: str | None
-    """Why the model's newest snapshot doesn't hold it, or not all of it."""
+    """Why the model's newest snapshot doesn't have it, or not completely."""
     error_at: str | None
 
 
@@ -75,8 +75,8 @@ def adoptions(snapshots: Sequence[Snapshot]) -> list[Adoption]:
     """Each model's record, in the order of the newest snapshot that holds it.
 
     Args:
-        snapshots: oldest first. A model is known by its Hub id; a model that could never be seen is left out once the
-            newest snapshot doesn't ask for it any more.
+        snapshots: oldest first. A model is identified by its Hub id; a model that could never be read is left out once
+        the newest snapshot doesn't include it any more.
     """
     series: dict[str, list[_Seen]] = {}
     for snapshot in reversed(snapshots):
@@ -89,11 +89,11 @@ def adoptions(snapshots: Sequence[Snapshot]) -> list[Adoption]:
 
 
 def flows_between(seen: Sequence[Sighting], taken_at: Sequence[str]) -> Flows:
-    """What happened from the first to the last of a model's sightings.
+    """The changes from the first to the last of a model's sightings.
 
     Args:
         seen: two or more, oldest first.
-        taken_at: when, ISO with a time zone.
+        taken_at: times, ISO with a time zone.
     """
     first, last = (datetime.fromisoformat(taken_at[place]) for place in (0, -1))
     days = (last - first).total_seconds() / DAY_S

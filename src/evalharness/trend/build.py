@@ -1,8 +1,8 @@
 """The open-weight capability trend: reported and measured scores in, one index with frontier, velocity and lag out.
 
 The scale comes from reported scores of many models (the reference). Checkpoints that were run here are placed on it
-afterwards and move nothing. Reported scores of several protocols stand side by side: a pair of model and benchmark with two
-sources counts as two observations, and their scatter widens the intervals.
+afterwards and don't change it. Reported scores of several protocols are kept side by side: a pair of model and
+benchmark with two sources counts as two observations, and their scatter widens the intervals.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ from evalharness.trend.scores.benchmarks import find_benchmark
 from evalharness.trend.scores.records import ReportedScore
 
 ANCHORS = Anchors("claude-3-5-sonnet-20240620", "gpt-5-2025-08-07_medium")
-"""130 and 150, as Epoch's public index has them."""
+"""The models at 130 and 150, as in Epoch's public index."""
 REFERENCE = "epoch_scores.csv"
-"""The collection that sets the scale: open and closed models, one naming."""
+"""The collection that sets the scale: open and closed models, named consistently."""
 SINCE = date(2022, 11, 1)
-"""Release date from which models count, as in Epoch's paper: before it benchmarks were others."""
+"""Release date from which models count, as in Epoch's paper; before it, benchmarks were different."""
 MIN_PLACED = 3
-"""Benchmarks that a checkpoint of one's own needs to be placed."""
+"""Number of benchmarks that a checkpoint needs to be placed."""
 LEVEL = 0.9
 _HOLD_OUT_DAYS = 365
 _PERCENT = 100
@@ -80,13 +80,13 @@ class TrendModel:
     num_experts: int | None
     capability: float
     ci_low: float
-    """90 %; NaN for the two that set the scale."""
+    """90 % interval; NaN for the two that set the scale."""
     ci_high: float
     num_benchmarks: int
     is_frontier: bool
-    """Nothing released before it, or on its day, was more capable."""
+    """Whether nothing released before it, or on its day, was more capable."""
     is_open_frontier: bool
-    """The same among open weights."""
+    """Whether the same holds among open weights."""
     sources: tuple[str, ...]
     """Who reported its scores."""
 
@@ -103,30 +103,30 @@ class PlacedModel:
     num_experts: int | None
     placement: Placement
     scores: tuple[ReportedScore, ...]
-    """What it was placed by."""
+    """Benchmarks by which it was placed."""
     notes: tuple[str, ...]
 
 
 class Velocity(NamedTuple):
-    """Gain of one subset's frontier, at both strengths of the ridge."""
+    """Gain of one subset's frontier, at both ridges."""
 
     name: str
     slope: Slope
     """At the trend's own lambda."""
     other: Slope
-    """At the other lambda: how much of it is the ridge's."""
+    """At the other lambda, to show the effect of the ridge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """All that the trend says."""
+    """The whole trend."""
 
     anchors: Anchors
     method: Method
     lam: float
     other_lam: float
     models: tuple[TrendModel, ...]
-    """By release date; those without one last."""
+    """Models by release date; those without one last."""
     placed: tuple[PlacedModel, ...]
     refused: Mapping[str, str]
     """Model or benchmark -> why it isn't on the index."""
@@ -139,7 +139,7 @@ class Trend:
     forecast_at: date
     lag: Lag
     moved: tuple[Moved, ...]
-    """What the ridge moves most."""
+    """The largest effects of the ridge."""
     num_scores: int
     num_benchmarks: int
     data_until: date
@@ -157,15 +157,15 @@ def build_trend(
     lam: float = LAMBDAS[0],
     num_draws: int = 100,
 ) -> Trend:
-    """Fit the index to the reference and read the trend off it.
+    """Fit the index to the reference and derive the trend from it.
 
-    Set OPENBLAS_NUM_THREADS=1 before numpy is loaded: the fits are many small products, and BLAS threads make them up to
+    Set OPENBLAS_NUM_THREADS=1 before numpy is loaded: the fits are many small products, which BLAS threads make up to
     thirty times slower.
 
     Args:
         scores: reported ones of any collection and measured ones; of the reported, those of `reference` and imported ones are
             fitted.
-        rng: of all that is drawn.
+        rng: for all random draws.
         reference: collection that sets the scale.
         since: models released before are left out; those without a date stay on the index, and off the frontier.
         anchors: the two models that set it.
@@ -174,7 +174,7 @@ def build_trend(
         num_draws: bootstrap draws.
 
     Raises:
-        UserError: nothing to fit, an anchor that isn't there, or parts that share nothing.
+        UserError: nothing to fit, a missing anchor, or unconnected parts.
     """
     used = [
         s
@@ -244,7 +244,7 @@ SUBSETS: Mapping[str, Callable[[TrendModel], bool]] = {
     "open, 6-9 B": _size(6, 9),
     "open, 65-75 B": _size(65, 75),
 }
-"""Whose frontiers are looked at."""
+"""Subsets whose frontiers are computed."""
 
 
 def _is_used(score: ReportedScore, reference: str) -> bool:
@@ -252,7 +252,7 @@ def _is_used(score: ReportedScore, reference: str) -> bool:
 
 
 def _score(score: ReportedScore) -> Score | None:
-    """As the index takes it; None for a benchmark of which less is better, or whose chance isn't known."""
+    """The score for the index; None for a benchmark of which lower is better, or with unknown chance."""
     known = find_benchmark(score.benchmark)
     if not score.higher_is_better or (known and known.lower_is_better):
         return None
@@ -262,7 +262,7 @@ def _score(score: ReportedScore) -> Score | None:
 
 
 class Size(NamedTuple):
-    """Of a model, as a source states it."""
+    """Size of a model, as stated by a source."""
 
     total_params_b: float | None
     active_params_b: float | None
@@ -270,9 +270,9 @@ class Size(NamedTuple):
 
 
 def _sizes(scores: Sequence[ReportedScore]) -> dict[str, Size]:
-    """Spelling -> size, from whichever collection states it, the fullest statement first.
+    """Spelling -> size, from any collection that states it, the most complete statement first.
 
-    Only sizes go from one collection's spelling to another's; scores never do.
+    Only sizes are shared between spellings of collections; scores never are.
     """
     stated = [s for s in scores if s.origin != "measured" and s.total_params_b]
     stated.sort(key=lambda s: (s.n_experts is None, s.active_params_b is None))
@@ -352,7 +352,7 @@ def _placed(
         if score.benchmark in fit.benchmarks and score.n:
             best = by_model.setdefault(score.model, {})
             held = best.get(score.benchmark)
-            # Of several measurements the one over more items, then the later one: runs come oldest first.
+            # Of several measurements, the one over more items, then the later one, as runs come oldest first.
             if held is None or (held.n or 0) <= score.n:
                 best[score.benchmark] = score
     placed, refused = [], {}

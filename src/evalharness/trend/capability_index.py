@@ -1,10 +1,10 @@
 """The capability index: scores of many models on many benchmarks in, one capability per model out.
 
 A model's expected score on a benchmark is `c + (1 - c) * sigmoid(slope * (capability - difficulty))`, c the chance
-floor. Only differences along the scale are in the scores, up to one factor, so the scale is set by naming two models
-and the capability that each shall have. What can't be placed is refused, with the reason, and never guessed.
+floor. Only differences along the scale are in the scores, up to one factor, so the scale is set by two models with
+given capabilities. A model that can't be placed is refused, with the reason, and never guessed.
 
-Two methods: `likelihood` (`capability_fit`) and `epoch`, the published procedure (`capability_epoch`), to check it by.
+There are two methods: `likelihood` (`fit_likelihood`) and, as a check, `epoch`, the published procedure (`fit_epoch`).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from evalharness.trend.fit_likelihood import (
 Method = Literal["likelihood", "epoch"]
 
 LAMBDA = 0.1
-"""Default ridge of both methods: Epoch's; in the likelihood, slopes that differ by a factor of e^3 are nothing odd."""
+"""Default ridge of both methods: Epoch's; in the likelihood, slopes that differ by a factor of e^3 are then normal."""
 MIN_BENCHMARKS = 4
-"""Per model; Epoch's."""
+"""Least benchmarks per model, as Epoch's."""
 MIN_MODELS = 3
-"""Per benchmark: two scores are matched exactly by its two parameters."""
+"""Least models per benchmark, as two scores are fitted exactly by its two parameters."""
 
 _SCALE_FREEDOM = 2
 """Shift and factor."""
@@ -53,11 +53,11 @@ class Score(NamedTuple):
     chance: float = 0.0
     """What guessing scores, in [0, 1)."""
     num_items: int | None = None
-    """Docs behind it; None where unknown."""
+    """Number of its docs; None if unknown."""
 
 
 class Anchors(NamedTuple):
-    """Two models that set the scale, each with the capability it has by definition."""
+    """Two models that set the scale, each with its capability by definition."""
 
     low: str
     high: str
@@ -77,7 +77,7 @@ class CapabilityFit:
     capability: Floats
     """(models,)."""
     difficulty: Floats
-    """(benchmarks,) capability at which half of what chance leaves is scored."""
+    """(benchmarks,) capability at which the score is halfway between chance and 1."""
     slope: Floats
     """(benchmarks,) per unit of capability."""
     dispersion: Dispersion
@@ -89,12 +89,12 @@ class CapabilityFit:
 
     @property
     def parameters(self) -> Parameters:
-        """As `capability_fit` takes them."""
+        """The rows for `fit_likelihood`."""
         return Parameters(self.capability, self.difficulty, np.log(self.slope))
 
     @property
     def num_benchmarks(self) -> Ints:
-        """(models,) benchmarks behind each capability."""
+        """(models,) number of benchmarks of each capability."""
         cells = np.unique(np.stack([self.rows.model, self.rows.benchmark]), axis=1)
         return np.bincount(cells[0], minlength=len(self.models))
 
@@ -109,12 +109,12 @@ def fit_capability(
 
     Args:
         scores: of any number of models; order doesn't matter.
-        anchors: without them the scale is the method's own, and means nothing between two fits.
+        anchors: without them the scale is the method's own, and not comparable between fits.
         method: `epoch` ignores chance and num_items, takes a pair's best score and needs the benchmark Winogrande.
         lam: ridge, above 0; of other meaning in each method.
 
     Raises:
-        UserError: a score out of range, too few of them, parts that share nothing, an anchor that isn't there.
+        UserError: a score out of range, too few scores, unconnected parts, or a missing anchor.
     """
     if lam <= 0:
         raise UserError(f"lambda is {lam}; it must be above 0, such as {LAMBDA}")
@@ -151,7 +151,7 @@ def fit_capability(
 def find_anchors(
     models: Sequence[str], anchors: Anchors, refused: Mapping[str, str]
 ) -> tuple[int, int]:
-    """Where the two anchors stand among the models.
+    """Positions of the two anchors among the models.
 
     Raises:
         UserError: one isn't among them.
@@ -164,7 +164,7 @@ def find_anchors(
 
 
 def anchored(parameters: Parameters, places: tuple[int, int], anchors: Anchors) -> Parameters:
-    """The same expected scores on the scale where the two models have the anchors' values.
+    """The same expected scores on the scale on which the two models have the anchors' values.
 
     Raises:
         UserError: the high anchor isn't above the low one.
@@ -186,7 +186,7 @@ def check_score(score: Score) -> Score:
     """The score itself.
 
     Raises:
-        UserError: its value, chance or number of items can't be.
+        UserError: its value, chance or number of items is invalid.
     """
     where = f"{score.model!r} on {score.benchmark!r}"
     if not 0 <= score.score <= 1:
@@ -252,7 +252,7 @@ def _refusals(
 
 
 def _numbered(scores: list[Score]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], Rows]:
-    """Names in alphabetical order and the rows sorted by them, so that the input's order changes nothing."""
+    """Names in alphabetical order and the rows sorted by them, so that the input's order doesn't matter."""
     scores = sorted(scores, key=lambda score: (*score[:4], score.num_items or 0))
     models = tuple(sorted({score.model for score in scores}))
     benchmarks = tuple(sorted({score.benchmark for score in scores}))

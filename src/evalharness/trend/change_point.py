@@ -1,13 +1,13 @@
 """Has the frontier's pace changed? Dates and capabilities in, one calibrated p-value out.
 
-Looking for the best break in a line always finds one: under a straight trend, "half as fast again after the break" is
-found in a tenth to a fifth of all histories. So the best break's F is held against the best breaks of histories
-simulated under one straight line, from which the frontier is picked in the same way.
+A search for the best break in a line always finds one: under a straight trend, "half as fast again after the break" is
+found in a tenth to a fifth of all histories. So the best break's F is compared with the best breaks of histories
+simulated under one straight line, from which the frontier is selected in the same way.
 
 At nominal 5 % it raises 2 to 3 % false alarms where models scatter normally about the line (1000 histories of 120 and
 of 180 models), 5 % where they trail off below, 8 % where their scatter halves over the years. A frontier is a dozen
-points: even a pace that trebles half-way is found once in four, and one that doubles hardly ever. No change found is
-no evidence of none.
+points: even a pace that trebles half-way is detected once in four times, and one that doubles hardly ever. Not finding
+a change is no evidence that there is none.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from evalharness.trend.frontier import (
 )
 
 MIN_FRONTIER = 12
-"""Below this many frontier models no break is looked for."""
+"""Least frontier models for which a break is searched."""
 _MIN_SIDE = 3
-"""Frontier models on either side of a break."""
+"""Least frontier models on either side of a break."""
 _MIN_HISTORIES = 0.1
-"""Share of the simulated histories that must have a frontier long enough."""
+"""Share of the simulated histories that must have a long enough frontier."""
 
 
 class Pace(NamedTuple):
-    """The likeliest change of the frontier's slope; all NaN and None where there are too few models to say."""
+    """The likeliest change of the frontier's slope; all NaN and None if there are too few models."""
 
     p_value: float
-    """Chance of as marked a break when there is none."""
+    """Probability of such a break if there is none."""
     break_date: date | None
     before_per_year: float
     after_per_year: float
@@ -50,7 +50,7 @@ class Pace(NamedTuple):
     """Largest F over the breaks."""
     num_frontier: int
     refusal: str | None
-    """Why nothing is said."""
+    """Why there is no result."""
 
 
 class _Breaks(NamedTuple):
@@ -93,7 +93,7 @@ def change_of_pace(
     is_long = frontiers.sum(axis=1) >= MIN_FRONTIER
     null = _breaks(days, simulated[is_long], frontiers[is_long], candidates).statistic.max(axis=1)
     if len(null) < _MIN_HISTORIES * num_draws:
-        reason = f"a straight trend would seldom give the frontier {MIN_FRONTIER} models here"
+        reason = f"a straight trend would rarely give the frontier {MIN_FRONTIER} models here"
         return Pace(math.nan, None, math.nan, math.nan, math.nan, num_frontier, reason)
     best = int(observed.statistic[0].argmax())
     largest, before = float(observed.statistic[0, best]), float(observed.before[0, best])
@@ -117,8 +117,8 @@ def _sorted(dates: Dates, capability: Sequence[float] | Floats) -> tuple[Floats,
 def _breaks(days: Floats, values: Floats, is_frontier: Bools, candidates: Floats) -> _Breaks:
     """F of a bend at every candidate date, in every draw; 0 where a side has too few frontier models.
 
-    The bend is a third regressor, `max(date - break, 0)`: taken out of it and of the capability what the line
-    explains, its slope is the change of pace and its F follows from sums over the frontier alone.
+    The bend is a third regressor, `max(date - break, 0)`: with the line's part removed from it and from the capability,
+    its slope is the change of pace and its F follows from sums over the frontier alone.
     """
     weights, heights = is_frontier.astype(float), values - values.mean()
     years = (days - days.mean()) / DAYS_PER_YEAR

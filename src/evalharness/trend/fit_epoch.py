@@ -1,4 +1,4 @@
-"""The Epoch Capabilities Index as it is published: the check on our own fit.
+"""The Epoch Capabilities Index as published: the check of our own fit.
 
 Least squares of score on `sigmoid(slope * (capability - difficulty))`, every score with equal weight, Winogrande's
 slope fixed at 1 and its difficulty moved to 0 afterwards, plus one residual that is the root of
@@ -7,7 +7,7 @@ stable range: it flattens new, hard benchmarks and so raises the slope over time
 
 The solver is part of the procedure: with a sparse Jacobian and scipy's default tolerances it stops before the scale has
 settled (0.1 % of it from the optimum at lam = 0.1, 2 % at 0.001), and the published values are where it stops. That
-place depends on the order of the rows and on rounding: by 0.05 % of a capability at lam = 0.1, 0.15 % at 0.001.
+point depends on the order of the rows and on rounding: by 0.05 % of a capability at lam = 0.1, 0.15 % at 0.001.
 
 Source: Ho et al. 2025, "A Rosetta Stone for AI Benchmarks", arXiv:2512.00193; epoch-research/eci-public (method),
 epoch-research/benchmark-stitching.
@@ -44,7 +44,7 @@ def fit_epoch(
         rows: sorted by model and benchmark: the solver stops elsewhere (by up to 0.2 %) in another order.
         benchmarks: names in the order of their numbers.
         lam: above 0.
-        start: to go on from, on any scale; Epoch's own random one without it.
+        start: to continue from, on any scale; Epoch's own random one without it.
 
     Raises:
         UserError: no score on Winogrande.
@@ -72,7 +72,7 @@ def fit_epoch(
 
 
 def _sigmoid(argument: Floats) -> Floats:
-    """As published: another rounding of it ends elsewhere (see the module's docstring)."""
+    """As published; another rounding ends elsewhere (see the module's docstring)."""
     value: Floats = 1 / (1 + np.exp(-argument))
     return value
 
@@ -98,7 +98,7 @@ class _Problem:
         return low, np.full(self.size, _HIGH)
 
     def pack(self, parameters: Parameters) -> Floats:
-        """Of parameters on any scale."""
+        """A start from parameters on any scale."""
         shift, factor = (
             parameters.difficulty[self.anchor],
             np.exp(parameters.log_slope[self.anchor]),

@@ -1,8 +1,8 @@
-"""The capability model fitted by likelihood: arrays in, arrays out; nothing is known of names.
+"""The capability model fitted by likelihood: arrays in, arrays out, without names.
 
 A score of model m on benchmark b is `c + (1 - c) * sigmoid(slope_b * (capability_m - difficulty_b))` plus noise, c the
 benchmark's chance floor. The scale of capability is free: the fit returns one where the mean capability is 0 and the
-mean log slope is near 0, and the caller moves it where it wants.
+mean log slope is near 0, and the caller moves it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
 _EDGE = 1e-9
-"""Probabilities stay this far from 0 and 1."""
+"""Least distance of probabilities from 0 and 1."""
 _MAX_STEPS = 200
 _MAX_ROUNDS = 30
 _MAX_DAMPING = 1e8
@@ -38,7 +38,7 @@ class Rows(NamedTuple):
     """NaN where unknown."""
 
     def take(self, places: Ints) -> Rows:
-        """The rows at these places."""
+        """The rows at these positions."""
         return Rows(
             self.model[places],
             self.benchmark[places],
@@ -49,7 +49,7 @@ class Rows(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """What is fitted."""
+    """The fitted parameters."""
 
     capability: Floats
     """(models,)."""
@@ -60,12 +60,12 @@ class Parameters(NamedTuple):
 
 
 class Dispersion(NamedTuple):
-    """How far scores scatter about the model; NaN where no row tells."""
+    """How far scores scatter about the model; NaN if no row gives it."""
 
     phi: float
     """Over-dispersion, 0 to 1, of scores with a known n: their variance is p(1-p) (1/n + phi (n-1)/n)."""
     sd: float
-    """Standard deviation of scores without one."""
+    """Standard deviation of scores without a known n."""
 
 
 class _Curve(NamedTuple):
@@ -78,10 +78,10 @@ class _Curve(NamedTuple):
 
 
 def fit_likelihood(rows: Rows, lam: float) -> tuple[Parameters, Dispersion]:
-    """Quasi-binomial fit where n is known, least squares where it isn't, both weighed by the scatter found.
+    """Quasi-binomial fit where n is known, least squares where it isn't, both weighted by the estimated scatter.
 
-    The ridge `lam / 2 * sum(log slope^2)` is a normal prior of variance 1 / lam on how much slopes differ. It says
-    nothing of the scale, which is free: unlike a ridge on capability it doesn't shrink one end of it.
+    The ridge `lam / 2 * sum(log slope^2)` is a normal prior of variance 1 / lam on how much slopes differ. It doesn't
+    affect the scale, which is free: unlike a ridge on capability, it doesn't shrink one end of it.
 
     Args:
         rows: models and benchmarks numbered from 0, none without a row.
@@ -109,7 +109,7 @@ def refit(
     """The fit at a known dispersion, from a start near it.
 
     Args:
-        rows: as `fit_likelihood`; a model or benchmark without a row stays where it starts.
+        rows: as `fit_likelihood`; a model or benchmark without a row keeps its start.
         lam: above 0.
         start: on any scale.
         dispersion: of a fit to the rows these were drawn from.
@@ -146,7 +146,8 @@ def rank_deficiency(rows: Rows, num_models: int, num_benchmarks: int) -> int:
 
     2 (shift and scale) for a connected set; 2 more for every further block that shares no model and no benchmark.
 
-    Taken where slopes and arguments are in general position, so it is a property of who was scored on what.
+    Taken where slopes and arguments are in general position, so it depends only on which models were scored on which
+    benchmarks.
     """
     rng = np.random.default_rng(0)
     general = Parameters(
@@ -219,7 +220,7 @@ def _centred(parameters: Parameters) -> Parameters:
 
 
 def _relief(ratio: float) -> float:
-    """Factor on the damping after a step that gained `ratio` of what it should have (Nielsen 1999): 1/3 to 2."""
+    """Factor on the damping after a step with `ratio` of its expected gain (Nielsen 1999): 1/3 to 2."""
     return max(1 / 3, 1 - (2 * min(ratio, 1.0) - 1) ** 3)
 
 
@@ -254,10 +255,10 @@ def _curve(rows: Rows, parameters: Parameters, dispersion: Dispersion) -> _Curve
 def _step(
     rows: Rows, lam: float, parameters: Parameters, dispersion: Dispersion, damping: float
 ) -> tuple[Parameters, float]:
-    """A damped Fisher-scoring step and what it should gain.
+    """A damped Fisher-scoring step and its expected gain.
 
     Rows of different models meet only in the benchmarks, so the models' block is diagonal and is eliminated first:
-    what is solved is as large as the benchmarks' parameters, however many the models.
+    the system to solve has the size of the benchmarks' parameters, for any number of models.
     """
     num_models, num_benchmarks = len(parameters.capability), len(parameters.difficulty)
     curve = _curve(rows, parameters, dispersion)
@@ -309,7 +310,7 @@ def _information(
 
 
 def _scatter(rows: Rows, parameters: Parameters) -> Dispersion:
-    """Dispersion at which each kind of row has as large a mean square as its degrees of freedom say."""
+    """Dispersion at which each kind of row has the mean square that its degrees of freedom imply."""
     expected = np.clip(predict(rows, parameters), _EDGE, 1 - _EDGE)
     left = max(len(rows.score) - num_free(parameters), 1) / len(rows.score)
     squares, unknown = (rows.score - expected) ** 2, np.isnan(rows.num_items)

@@ -1,8 +1,8 @@
-"""The best model at every date, and how fast it gets better: dates and capabilities in, slopes and forecasts out.
+"""The best model at every date, and how fast it improves: dates and capabilities in, slopes and forecasts out.
 
-A model is at the frontier if none released on or before its date has more capability. The line through those models
-is steeper than the trend of all: the largest of more and more draws grows even where their mean doesn't. `order_bias`
-says by how much. Frontier points depend on each other, so intervals come from drawing the models again and finding the
+A model is at the frontier if none released on or before its date has more capability. The line through those models is
+steeper than the trend of all: the largest of more and more draws grows even where their mean doesn't. `order_bias` is
+the difference. Frontier points depend on each other, so intervals come from drawing the models again and finding the
 frontier again in each draw.
 """
 
@@ -58,7 +58,7 @@ class Slope(NamedTuple):
     models_per_year: float
     """Slope through all models."""
     order_bias: float
-    """What the frontier's slope would exceed that by if all models followed one line and scattered about it alike."""
+    """By how much the frontier's slope would exceed it if all models scattered about one line in the same way."""
 
 
 class Forecast(NamedTuple):
@@ -66,26 +66,26 @@ class Forecast(NamedTuple):
 
     value: float
     low: float
-    """For a new frontier model: its own scatter and the line's uncertainty."""
+    """Interval for a new frontier model: its own scatter and the line's uncertainty."""
     high: float
     line_low: float
-    """For the line alone: narrower, and no place for a model."""
+    """Interval for the line only: narrower, and not for a model."""
     line_high: float
     n: int
-    """Frontier models behind it."""
+    """Number of frontier models."""
 
 
 class Skill(NamedTuple):
-    """How well the frontier's line up to a date foretold the frontier after it."""
+    """How well the frontier's line up to a date predicted the frontier after it."""
 
     mae: float
     """Mean absolute error."""
     r2: float
-    """1 - squared error over that of the later models' own mean: below 0 is worse than a constant."""
+    """1 - squared error over that of the later models' own mean; below 0 is worse than a constant."""
     num_before: int
-    """Frontier models the line goes through."""
+    """Frontier models that the line is fitted to."""
     num_after: int
-    """Frontier models foretold."""
+    """Frontier models that were predicted."""
 
 
 def to_days(dates: Dates) -> Floats:
@@ -96,7 +96,7 @@ def to_days(dates: Dates) -> Floats:
 
 
 def find_frontier(dates: Dates, capability: Sequence[float] | Floats) -> Bools:
-    """(models,) at the frontier at its release. Of one date's models only the best can be.
+    """(models,) at the frontier at its release. Of models with the same date, only the best can be.
 
     Raises:
         ValueError: lengths differ or a capability is NaN.
@@ -213,7 +213,7 @@ def forecast(
 ) -> Forecast:
     """The frontier's line on a date, with the interval for a new model and the one for the line.
 
-    Both take the frontier's points for independent, which they aren't: see `forecast_skill` for what they are worth.
+    Both assume that the frontier's points are independent, which they aren't; see `forecast_skill` for their skill.
     The intervals are NaN below 3 frontier models.
     """
     days, values = checked(dates, capability)
@@ -233,9 +233,9 @@ def forecast(
 
 
 def forecast_skill(dates: Dates, capability: Sequence[float] | Floats, cut: date | int) -> Skill:
-    """The line through the frontier up to `cut` (included), held against the frontier models after it.
+    """The line through the frontier up to `cut` (included), compared with the frontier models after it.
 
-    The capabilities are taken as they are: for an honest forecast fit them to scores that were known at the cut.
+    The capabilities are used as given; for an honest forecast, fit them to scores that were known at the cut.
     """
     days, values = checked(dates, capability)
     is_frontier = find_frontier(days, values)
@@ -254,7 +254,7 @@ def forecast_skill(dates: Dates, capability: Sequence[float] | Floats, cut: date
 def simulate_line(
     days: Floats, values: Floats, line: Line, num_draws: int, rng: np.random.Generator
 ) -> Floats:
-    """(draws, models) capabilities as they would be if all models followed the line: it plus residuals drawn again."""
+    """(draws, models) capabilities if all models followed the line: the line plus residuals drawn again."""
     fitted = line.at(days)
     residuals = values - fitted
     residuals = residuals * math.sqrt(len(days) / max(len(days) - 2, 1))

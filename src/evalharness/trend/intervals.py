@@ -1,4 +1,4 @@
-"""How sure a capability is: bootstrap intervals, and what the ridge moves."""
+"""Uncertainty of a capability: bootstrap intervals, and the effect of the ridge."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Moved(NamedTuple):
 
     model: str
     capability: tuple[float, ...]
-    """In the order of the fits."""
+    """Capabilities in the order of the fits."""
     moved: float
     """Largest minus smallest."""
 
 
 def capability_draws(fit: CapabilityFit, rng: np.random.Generator, num_draws: int = 500) -> Floats:
-    """(draws, models) capability when every model's scores are drawn again from its own, on the fit's scale.
+    """(draws, models) capability with every model's scores resampled, on the fit's scale.
 
-    Drawing within a model keeps how many scores each has. Every draw is fitted whole, from the fit on, with the fit's
-    dispersion, and put on the scale by its own anchors. A draw in which they have no order is NaN.
+    Resampling within a model keeps its number of scores. Every draw is fitted completely, starting from the fit, with
+    the fit's dispersion, and put on the scale by its own anchors. A draw in which these have no order is NaN.
     """
     draws = np.full((num_draws, len(fit.models)), math.nan)
     places = find_anchors(fit.models, fit.anchors, {}) if fit.anchors else None
@@ -67,7 +67,7 @@ def capability_intervals(fit: CapabilityFit, draws: Floats, level: float = 0.9) 
     6 to 8, where plain percentiles cover 82 to 89 %. All NaN when more than 5 % of the draws failed.
 
     Args:
-        fit: that the draws are of.
+        fit: the fit of the draws.
         draws: of `capability_draws`.
         level: confidence in (0, 1).
 
@@ -87,7 +87,7 @@ def capability_intervals(fit: CapabilityFit, draws: Floats, level: float = 0.9) 
 
 
 def moved_by_lambda(fits: Sequence[CapabilityFit]) -> list[Moved]:
-    """What the ridge decides: capability of every model in each fit, the most moved first.
+    """The effect of the ridge: capability of every model in each fit, the largest change first.
 
     Args:
         fits: of the same scores, at least one.
@@ -107,7 +107,7 @@ def _refit(fit: CapabilityFit, rows: Rows) -> Parameters:
 
 
 def _within_models(model: Ints, rng: np.random.Generator) -> Ints:
-    """Places of rows drawn with replacement from the rows of the same model."""
+    """Indices of rows drawn with replacement from the rows of the same model."""
     order, counts = np.argsort(model, kind="stable"), np.bincount(model)
     first = np.cumsum(counts) - counts
     drawn: Ints = order[first[model] + rng.integers(counts[model])]

@@ -1,7 +1,7 @@
 """How long open weights take to catch up: dates and capabilities of both sides in, months out.
 
 Every closed model that was the best of all at its release starts a clock; the first open model as good stops it. Clocks
-that still run on the day of the data are censored: leaving them out would leave out the longest.
+that still run on the day of the data are censored: without them the longest would be left out.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class Wait(NamedTuple):
     """One closed model's clock."""
 
     model: int
-    """Its place in the input."""
+    """Its index in the input."""
     months: float
     matched_by: int | None
-    """Place of the open model that stopped it; None while it runs."""
+    """Index of the open model that stopped it; None while it runs."""
 
 
 class Lag(NamedTuple):
     """Kaplan-Meier median of the waits."""
 
     median_months: float
-    """inf where fewer than half are ever matched, NaN without a wait."""
+    """inf if fewer than half are ever matched, NaN without a wait."""
     ci_low: float
     ci_high: float
-    """inf where the data set no upper bound."""
+    """inf if the data give no upper bound."""
     num_matched: int
     num_censored: int
 
@@ -62,7 +62,7 @@ def find_waits(
         dates: (models,) of release.
         capability: (models,) on one scale.
         is_open: (models,) weights are public.
-        until: day of the data; what comes after it isn't known.
+        until: day of the data, after which nothing is known.
         margin: an open model counts as good from this much below.
 
     Raises:
@@ -91,7 +91,7 @@ def summarise_waits(waits: Sequence[Wait], level: float = 0.9) -> Lag:
     sample = stats.CensoredData(uncensored=matched, right=running)
     curve = stats.ecdf(sample).sf
     with warnings.catch_warnings():
-        # Where all or none are left waiting the band has no value; it is NaN there and crosses nothing.
+        # If all or none are still waiting the band has no value; it is NaN there and crosses nothing.
         warnings.filterwarnings("ignore", "The confidence interval is undefined")
         band = curve.confidence_interval(level, method="log-log")
     return Lag(

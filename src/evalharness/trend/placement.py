@@ -1,8 +1,8 @@
-"""A checkpoint of one's own on the scale of a published fit: its scores in, its capability out.
+"""A local checkpoint on the scale of a published fit: its scores in, its capability out.
 
-The benchmarks' difficulty and slope stay as the reference has them, so a few local checkpoints don't move the scale
-that they are read on. The interval is the checkpoint's own scatter; it knows nothing of the reference's, nor of a
-protocol that differs from the published one: run one or two of the reference's models as well, and see where they land.
+The benchmarks' difficulty and slope are the reference's, so a few local checkpoints don't change the scale. The
+interval is the checkpoint's own scatter; it includes neither the reference's nor that of a protocol that differs from
+the published one: to check this, also run one or two of the reference's models.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from evalharness.trend.fit_likelihood import (
 
 _POINTS = 2001
 _REACH = 12.0
-"""Beyond the outermost benchmark by this many units of its sigmoid nothing changes any more."""
+"""Units of its sigmoid beyond the outermost benchmark after which nothing changes any more."""
 
 
 class Placement(NamedTuple):
     """Capability of one checkpoint with its profile-likelihood interval."""
 
     value: float
-    """-inf or inf where the scores have no lower or upper bound (all at chance, all 1)."""
+    """-inf or inf if the scores give no lower or upper bound (all at chance, all 1)."""
     ci_low: float
-    """-inf where nothing bounds it."""
+    """-inf if unbounded."""
     ci_high: float
     num_benchmarks: int
     ignored: tuple[str, ...]
@@ -45,15 +45,16 @@ class Placement(NamedTuple):
 
 
 def place(reference: CapabilityFit, scores: Sequence[Score], level: float = 0.9) -> Placement:
-    """Where a checkpoint stands on the reference's scale; NaN over 0 benchmarks when it shares none.
+    """Position of a checkpoint on the reference's scale; NaN over 0 benchmarks if it shares none.
 
     Args:
-        reference: whose benchmarks and dispersion are taken as known.
+        reference: the fit whose benchmarks and dispersion are taken as known.
         scores: of one checkpoint.
         level: confidence in (0, 1).
 
     Raises:
-        UserError: a score out of range, several models, or a score without items where the reference knows how scores scatter only with.
+        UserError: a score out of range, several models, or a score without a number of items, if all of the reference's
+        have one.
     """
     names = {check_score(score).model for score in scores}
     if len(names) > 1:
@@ -103,7 +104,7 @@ def _grid(reference: CapabilityFit, scores: Sequence[Score]) -> Floats:
 def _profile(
     loss: Callable[[Floats], Floats], grid: Floats, allowed: float
 ) -> tuple[float, float, float]:
-    """Best point and the outermost ones that are worse by `allowed`: a chance floor can make more than one valley."""
+    """Best point and the outermost ones that are worse by `allowed`, as a chance floor can cause several minima."""
     losses = loss(grid)
     best = int(losses.argmin())
     value, least = _refined(loss, grid, best, float(losses[best]))
@@ -124,7 +125,7 @@ def _profile(
 def _refined(
     loss: Callable[[Floats], Floats], grid: Floats, best: int, least: float
 ) -> tuple[float, float]:
-    """The valley's bottom near its lowest point of the grid; an end of the grid stands for infinity."""
+    """The minimum near the lowest point of the grid; an end of the grid means infinity."""
     if not 0 < best < len(grid) - 1:
         return math.inf if best else -math.inf, least
     found = optimize.minimize_scalar(

@@ -1,4 +1,4 @@
-"""The five watched metrics, each as one row: what was measured, when, and by which run; or that nothing was.
+"""The five watched metrics, each as one row: what was measured, when, and by which run, or that nothing was.
 
 CMR against its target, velocity, model scale, safety under modification, adoption. Rows hold words and numbers for a
 document that people keep; the document itself is `report.terminal.tracker`'s.
@@ -25,27 +25,27 @@ CMR_TARGET = 95.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """One watched metric. None where nothing was measured."""
+    """One watched metric. None if nothing was measured."""
 
     key: str
-    """Stays the same from update to update."""
+    """Key that stays the same between updates."""
     name: str
     value: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
     unit: str = ""
     date: str = ""
-    """Of the measurement, or of the newest data behind it; ISO."""
+    """Date of the measurement, or of its newest data; ISO."""
     subject: str = ""
     """Model or lineage."""
     run_id: str = ""
-    """The run behind it, where there is one."""
+    """Its run, if there is one."""
     remark: str = ""
-    """What a reader has to know of the number."""
+    """Remark on the number."""
 
     @property
     def is_measured(self) -> bool:
-        """There is something to show."""
+        """Whether there is something to show."""
         return self.value is not None or bool(self.subject)
 
 
@@ -59,10 +59,10 @@ def watched_metrics(
     """All five, in the order of the tracker.
 
     Args:
-        trend: None where no index can be fitted.
+        trend: None if no index can be fitted.
         measured: scores of runs, oldest first.
         run_dates: run id -> when it started.
-        lineages: that were measured, oldest first.
+        lineages: measured ones, oldest first.
         adoptions: of the last Hub snapshot.
     """
     return [
@@ -76,7 +76,7 @@ def watched_metrics(
 
 def _cmr(measured: Sequence[ReportedScore], run_dates: Mapping[str, str]) -> Watched:
     name = f"CMR, target > {CMR_TARGET:g} %"
-    # Of a model's measurements the one over most docs, then the latest; of models those with as many docs as any.
+    # For each model the measurement over most docs, then the latest; then models with as many docs as any.
     of_model: dict[str, ReportedScore] = {}
     for score in measured:
         held = of_model.get(score.model)
@@ -204,7 +204,7 @@ def _adoption(adoptions: Sequence[Adoption]) -> Watched:
 
 
 def as_state(rows: Sequence[Watched]) -> dict[str, dict[str, Any]]:
-    """What the next update compares with: key -> value, date and subject."""
+    """The state for the next update: key -> value, date and subject."""
     return {
         row.key: {"value": row.value, "date": row.date, "subject": row.subject}
         for row in rows

@@ -238,7 +238,7 @@ def test_a_definition_that_changes_breaks_the_line(full: Made) -> None:
 def test_the_best_value_stands_beside_target_and_definition(full: Made) -> None:
     text = words(section(full, "headline"))
     assert "96.0 % [91.0, 100.0]" in text
-    assert "target 95 %: reached by the value, not by all of its interval" in text
+    assert "target 95 %: reached by the value, but not by its whole interval" in text
     assert "evalharness definition v2; no public benchmark of this name" in text
 
 

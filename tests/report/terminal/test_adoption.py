@@ -152,7 +152,7 @@ def test_an_entry_that_is_known_or_written_is_not_shown_again() -> None:
     written, known = replace(there, is_written=True), replace(draft, is_known=True)
     assert not entries_view([there, written, known])
     shown = text(watch_view([LOOK], [there, written, known]))
-    assert "d/llama-5-8b.yaml exists and was left as it is" in shown
+    assert "d/llama-5-8b.yaml exists and was not changed" in shown
     assert "d/llama-5-8b.yaml: written" in shown
     assert "meta-llama/Llama-5-8B is model=llama-5-8b already" in shown
 
@@ -171,4 +171,4 @@ def test_a_first_look_shows_the_newest_and_nothing_as_new() -> None:
 
 
 def test_a_source_with_nothing_in_it_may_be_misspelt() -> None:
-    assert "is it spelt so?" in text(watch_view([replace(LOOK, found=(), new=())], []))
+    assert "is the name spelt correctly?" in text(watch_view([replace(LOOK, found=(), new=())], []))

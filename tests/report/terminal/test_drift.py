@@ -134,4 +134,4 @@ def test_made_up_answers_measure_no_drift(tmp_path: Path) -> None:
     whole = lineage(["a", "b"], [Link("a", "b", [compare_runs(tmp_path, *runs)])], 0.01, [])
     text = " ".join(shown(whole, 160).split())
     assert "capability not measured" in text
-    assert "s: not measured: the fake engine's answers stand for no model" in text
+    assert "s: not measured: the fake engine's answers represent no model" in text

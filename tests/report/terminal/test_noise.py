@@ -104,7 +104,7 @@ def test_samples_left_out_are_told() -> None:
 def test_without_samples_there_is_no_floor() -> None:
     nothing = replace(EXACT, n=0, num_texts=0, num_continuations=0, max_logprob_difference=math.nan)
     assert verdict(nothing, is_deterministic=False) == [
-        "Nothing was answered in both runs: there is no noise floor to tell."
+        "Nothing was answered in both runs: there is no noise floor to show."
     ]
 
 

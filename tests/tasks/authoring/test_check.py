@@ -129,7 +129,7 @@ def test_fewshots_of_their_own_are_none(here: Path) -> None:
 def test_a_stop_string_inside_gold_is_found(here: Path) -> None:
     rows = changed(own.SUMS, 6, a="So:\n14")
     found = defects(here, own.GENERATE, rows)
-    what = "stop string '\\n' stands inside the gold answer of doc 6"
+    what = "stop string '\\n' is inside the gold answer of doc 6"
     assert Defect("error", what, "generation_kwargs.until") in found
 
 

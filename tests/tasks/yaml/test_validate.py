@@ -54,7 +54,7 @@ WRONG = [
     (
         "metadata",
         "  - {{metric: exact_match, ignore_case: true}}\nmetadata",
-        "metric_list[1].metric: 'exact_match' stands twice",
+        "metric_list[1].metric: 'exact_match' is given twice",
     ),
     ("metadata", "repeats: 0\nmetadata", "repeats: got 0; expected a whole number, 1 or more"),
     ("metadata", "num_fewshot: '2'\nmetadata", "num_fewshot: got '2'; expected a whole number"),
@@ -66,7 +66,7 @@ WRONG = [
     ),
     ("test_split: test", "test_split: tset", "line 4: test_split: KeyError: 'tset'"),
     ("test_split: test", "test_split: test\ninclude: no.yaml", "include: no file 'no.yaml'"),
-    ("task: {name}", "task: {name}\ntask: {name}", "line 2: task: stands twice"),
+    ("task: {name}", "task: {name}\ntask: {name}", "line 2: task: is given twice"),
     (
         "local_rows.load",
         "local_rows.lod",

@@ -127,7 +127,7 @@ def test_the_report_without_network_shows_what_was_last_seen(
 ) -> None:
     on_day(Path("results"), 1, downloads=10)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "Offline (HF_HUB_OFFLINE): what was last seen, as of 2026-08-01" in output(*REPORT)
+    assert "Offline (HF_HUB_OFFLINE): the last stored counts, as of 2026-08-01" in output(*REPORT)
 
 
 @pytest.mark.usefixtures("home")

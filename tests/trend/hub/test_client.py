@@ -73,7 +73,7 @@ def test_an_answer_that_no_hub_gives_is_told(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.page = {"login": "please"}
-    with pytest.raises(HubError, match=r"isn't what a Hub says \(ValueError: no list of models"):
+    with pytest.raises(HubError, match=r"isn't that of a Hub \(ValueError: not a list of models"):
         connect("watch")
 
 

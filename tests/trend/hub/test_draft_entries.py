@@ -92,7 +92,7 @@ def test_a_multimodal_checkpoint_is_used_for_text() -> None:
 def test_pickled_weights_and_other_formats_are_told() -> None:
     notes = str(values(replace(BASE, has_safetensors=False, is_transformers=False))["notes"])
     assert "model.allow_pickle=true" in notes
-    assert "look at its files first" in notes
+    assert "check its files first" in notes
 
 
 @pytest.mark.parametrize("created_at", [None, "2022-03-02T23:29:04+00:00"])
@@ -100,7 +100,7 @@ def test_a_date_that_the_hub_does_not_know_is_left_out(created_at: str | None) -
     found = values(replace(BASE, created_at=created_at))
     assert "release_date" not in found
     assert "release_source" not in found
-    assert "The Hub knows no date." in str(found["notes"])
+    assert "The Hub has no date." in str(found["notes"])
 
 
 @pytest.mark.parametrize("words", ["${oc.env:HOME}", "a\nname: b", "a: b # c", "\x1b[31m"])

@@ -149,5 +149,7 @@ def test_releases_are_told_newest_first_and_once() -> None:
 @pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 9}', '{"schema_version": 1}'])
 def test_a_damaged_state_is_told_with_the_way_out(tmp_path: Path, text: str) -> None:
     (tmp_path / STATE).write_text(text)
-    with pytest.raises(StoreError, match=r"is damaged .*without it the next look is a first one"):
+    with pytest.raises(
+        StoreError, match=r"is damaged .*remove it to make the next look a first one"
+    ):
         read_state(tmp_path)

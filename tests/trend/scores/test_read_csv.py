@@ -56,13 +56,13 @@ def test_empty_cells_are_unknown_and_never_zero() -> None:
         ("100.1", "'100.1' is outside 0 to 100"),
         ("-1", "'-1' is outside 0 to 100"),
         ("1e999", "'1e999' is outside 0 to 100"),
-        ("68.4%", "'68.4%' is no number: without the percent sign"),
-        ('"68,4"', "'68,4' is no number: with a decimal point"),
-        ("nan", "'nan' is no number"),
-        ("inf", "'inf' is no number"),
-        ("6_8", "'6_8' is no number"),
-        ("٦٨", "'٦٨' is no number"),
-        ("good", "'good' is no number"),
+        ("68.4%", "'68.4%' is not a number: without the percent sign"),
+        ('"68,4"', "'68,4' is not a number: with a decimal point"),
+        ("nan", "'nan' is not a number"),
+        ("inf", "'inf' is not a number"),
+        ("6_8", "'6_8' is not a number"),
+        ("٦٨", "'٦٨' is not a number"),
+        ("good", "'good' is not a number"),
         ("", "empty"),
     ],
 )
@@ -75,10 +75,10 @@ def test_a_bad_score_names_line_and_column(cell: str, says: str) -> None:
     [
         ("2026-06-02", "'2026-06-02' is in the future"),
         ("2018-12-31", "'2018-12-31' is before 2019"),
-        ("2025-02-30", "'2025-02-30' is no date (year-month-day)"),
-        ("20250405", "'20250405' is no date (year-month-day)"),
-        ("05/04/2025", "'05/04/2025' is no date (year-month-day)"),
-        ("April", "'April' is no date (year-month-day)"),
+        ("2025-02-30", "'2025-02-30' is not a date (year-month-day)"),
+        ("20250405", "'20250405' is not a date (year-month-day)"),
+        ("05/04/2025", "'05/04/2025' is not a date (year-month-day)"),
+        ("April", "'April' is not a date (year-month-day)"),
     ],
 )
 def test_a_bad_date_names_line_and_column(cell: str, says: str) -> None:
@@ -92,7 +92,7 @@ def test_the_first_and_the_last_day_are_good() -> None:
 @pytest.mark.parametrize("cell", ["0", "-3", "1.5", "many"])
 def test_a_bad_number_of_items_names_line_and_column(cell: str) -> None:
     assert skipped(f"m,,MMLU,acc,5,50,{cell},Meta") == [
-        f"line 3, column n: '{cell}' is no whole number above 0"
+        f"line 3, column n: '{cell}' is not a whole number above 0"
     ]
 
 
@@ -106,7 +106,7 @@ def test_shots_have_one_spelling(cell: str, shots: str) -> None:
 
 def test_shots_that_are_no_number_are_told() -> None:
     (told,) = skipped("m,,MMLU,acc,some,50,,Meta")
-    assert told.startswith("line 3, column n_shot: 'some' is no number of shots")
+    assert told.startswith("line 3, column n_shot: 'some' is not a number of shots")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_every_bad_cell_of_a_row_is_told() -> None:
 
 def test_who_says_so_has_to_be_said() -> None:
     assert skipped("m,,MMLU,acc,5,50,,") == [
-        "line 3, column reported_by and source_repo: empty: who says so?"
+        "line 3, column reported_by and source_repo: empty; the source is required"
     ]
 
 
@@ -232,7 +232,7 @@ def test_a_column_that_isnt_read_is_told_with_the_nearest_that_would_be() -> Non
 def test_shares_are_kept_as_they_are_and_told() -> None:
     reading = read(GOOD.replace("68.4", "0.684"))
     assert [score.score for score in reading.scores] == [0.684]
-    assert "were these shares?" in reading.notices[0]
+    assert "are these shares?" in reading.notices[0]
 
 
 def test_a_file_with_a_byte_order_mark_and_windows_line_ends_is_read(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_no_file_a_folder_and_another_encoding_are_one_line(tmp_path: Path) -> N
     for path, says in [
         (tmp_path / "none.csv", "No such file"),
         (tmp_path, "Is a directory"),
-        (latin, "no UTF-8 at byte"),
+        (latin, "not UTF-8 at byte"),
     ]:
         with pytest.raises(UserError, match=says):
             read_scores(path)

@@ -1,4 +1,4 @@
-"""How much models are used: the Hub's counts, and how they move between snapshots."""
+"""How much models are used: the Hub's counts, and how they change between snapshots."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_LINES = 8
 
 
 def adoption_section(found: Findings) -> Section:
-    """Table, flows, and what the counts are not."""
+    """Table, rates, and the limits of the counts."""
     seen = [item for item in found.adoptions if item.num_sightings]
     blocks: list[Block] = []
     if not seen:
@@ -110,7 +110,7 @@ def _table(seen: Sequence[Adoption]) -> Table:
         for item in seen
     ]  # fmt: skip
     return table(
-        "Counts of the last snapshot, and flows since the first",
+        "Counts of the last snapshot, and rates since the first",
         (
             "model", "#30 days", "#all time", "#a day", "#likes", "#a day", "#derivatives", "#a week", "as of",
         ),
@@ -119,7 +119,7 @@ def _table(seen: Sequence[Adoption]) -> Table:
 
 
 def _flow(flow: Flow) -> str:
-    """With its sign; a star where a recount is in it."""
+    """The change with its sign; a star if it includes a recount."""
     if math.isnan(flow.rate):
         return texts.NOTHING
     digits = f"{flow.rate:+,.0f}" if abs(flow.rate) >= 10 else f"{flow.rate:+.2g}"

@@ -26,15 +26,15 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A figure with the numbers behind it."""
+    """A figure with its numbers."""
 
     key: str
     """Its id in the page."""
     caption: str
     summary: str
-    """What it shows, for those who can't see it."""
+    """Description for readers who can't see it."""
     figure: Mapping[str, Any]
-    """As plotly takes it, but for colours: those are names of the style's (`charts.Colour`)."""
+    """The figure for plotly, with colours by their names in the style (`charts.Colour`)."""
     data: Table
     height: int = 420
     """Pixels."""
@@ -42,7 +42,7 @@ class Chart:
 
 
 class Fact(NamedTuple):
-    """One of the numbers that the page begins with."""
+    """One of the numbers at the top of the page."""
 
     name: str
     value: str
@@ -67,7 +67,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heading:
-    """Of a part of a section."""
+    """Heading of a part of a section."""
 
     text: str
     kind: Literal["heading"] = "heading"
@@ -82,7 +82,7 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """How one kind of number was made."""
+    """How one kind of number is made."""
 
     name: str
     text: str
@@ -108,7 +108,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """Charts next to each other where there is room."""
+    """Charts next to each other if there is room."""
 
     charts: tuple[Chart, ...]
     kind: Literal["beside"] = "beside"
@@ -119,7 +119,7 @@ Block = Table | Chart | Facts | Words | Heading | Methods | Fold | Beside
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the page with its place in the contents."""
+    """A part of the page with its entry in the contents."""
 
     key: str
     title: str
@@ -128,7 +128,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The whole."""
+    """The whole page."""
 
     title: str
     made_at: str
@@ -148,7 +148,7 @@ def words(*lines: str) -> Words:
 
 
 def charts_in(blocks: Sequence[Block]) -> list[Chart]:
-    """All charts, in the order of the page."""
+    """All charts, in their order on the page."""
     found: list[Chart] = []
     for block in blocks:
         match block:

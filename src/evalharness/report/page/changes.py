@@ -1,4 +1,4 @@
-"""What changed since the last report: the numbers that a report is compared by, kept in `report.json` under `state`."""
+"""Changes since the last report: the numbers that are compared, stored in `report.json` under `state`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ logger = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 _MOST_NAMES = 3
 _LEAST_MOVE = 0.05
-"""Index points and points of per cent below which a number that is shown with one decimal hasn't moved."""
+"""Smallest change, in index points and percentage points, of a number that is shown with one decimal."""
 
 Numbers = Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What the next report compares itself with."""
+    """The numbers with which the next report is compared."""
 
     made_at: str
     """ISO, UTC."""
@@ -72,7 +72,7 @@ def state_of(found: Findings) -> State:
 
 
 def read_state(path: Path) -> tuple[State | None, str]:
-    """The last report's state, or none and a remark why; both empty where there was no report."""
+    """The last report's state, or None and a remark; both empty if there was no report."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return _state(content), ""
@@ -90,7 +90,7 @@ def as_fields(state: State) -> dict[str, Any]:
 
 
 def changes(before: State, now: State) -> list[str]:
-    """A line per thing that changed; empty where nothing did."""
+    """A line per change; empty if there is none."""
     return [
         *_leader(before, now),
         *_moved("velocity of", before.velocities, now.velocities, "points a year"),
@@ -186,7 +186,7 @@ def _state(content: Any) -> State:
             raise ValueError(f"{name} is {held[name]!r:.60}")
     for name in ("velocities", "placed", "downloads"):
         if not all(isinstance(value, int | float | None) for value in held[name].values()):
-            raise ValueError(f"{name}: a value is no number")
+            raise ValueError(f"{name}: a value is not a number")
     if not all(isinstance(calls, dict) for calls in held["drift"].values()):
         raise ValueError("drift: a step has no calls")
     return State(**{**held, "runs": tuple(map(str, held["runs"]))})

@@ -1,7 +1,7 @@
-"""Figures as plotly's JavaScript takes them, as plain dicts: points and lines in, traces and a layout out.
+"""Figures for plotly's JavaScript as plain dicts: points and lines in, traces and a layout out.
 
 Colours are names (`@open`), which the page's script replaces by the style's, so that a figure follows light and dark.
-Every kind of point has a shape of its own besides: colours alone would be lost in grey. Texts of models are escaped, since
+Every kind of point also has its own shape, as colours alone would be lost in grey. Texts of models are escaped, since
 plotly reads tags in them.
 """
 
@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
 
 class Look(NamedTuple):
-    """How a trace is drawn."""
+    """The style of a trace."""
 
     colour: Colour
     shape: str = "circle"
@@ -53,7 +53,7 @@ PLACED = Look("@3", "star", 14)
 
 
 def look(place: int) -> Look:
-    """The look of the place-th of several series."""
+    """The style of the place-th of several series."""
     return Look(
         COLOURS[place % len(COLOURS)],
         SHAPES[place % len(SHAPES)],
@@ -69,7 +69,7 @@ def text(value: str) -> str:
 def marks(
     name: str, points: Sequence[Point], style: Look, *, has_line: bool = False
 ) -> dict[str, Any]:
-    """Points with their intervals, joined by a line where they are a series."""
+    """Points with their intervals, joined by a line if they are a series."""
     labels = [text(point.label) for point in points]
     has_bars = any(math.isfinite(end) for point in points for end in (point.low, point.high))
     mode = "+".join(["lines"] * has_line + ["markers"] + ["text"] * any(labels))
@@ -137,7 +137,7 @@ def band(
 
 
 def together(*traces: dict[str, Any], is_hidden: bool = False) -> list[dict[str, Any]]:
-    """Traces with one entry in the legend, the first's; hidden ones show when it is chosen."""
+    """Traces with one entry in the legend, the first's; hidden ones are shown when it is clicked."""
     group = traces[0]["name"]
     shared = {"legendgroup": group, "visible": "legendonly" if is_hidden else True}
     return [{**trace, **shared, "showlegend": trace is traces[0]} for trace in traces]
@@ -152,7 +152,7 @@ class Rule(NamedTuple):
 
 
 def note(x: X, y: float, lines: Sequence[str]) -> dict[str, Any]:
-    """Words in the figure that end at a point, for `figure`."""
+    """A text in the figure that ends at a point, for `figure`."""
     return {
         "x": x, "y": y, "xanchor": "right", "yanchor": "bottom", "align": "right", "showarrow": False,
         "text": "<br>".join(map(text, lines)), "font": {"color": "@quiet"},
@@ -160,7 +160,7 @@ def note(x: X, y: float, lines: Sequence[str]) -> dict[str, Any]:
 
 
 def pointer(x: X, y: float, label: str, right: int, down: int) -> dict[str, Any]:
-    """A name with a line to its point, for `figure`; left out where there is no room.
+    """A name with a line to its point, for `figure`; left out if there is no room.
 
     Args:
         x: of the point.
@@ -200,7 +200,7 @@ def figure(
     """The figure of some traces.
 
     Args:
-        traces: the first lies at the back.
+        traces: the first is at the back.
         x_title: with unit.
         y_title: with unit.
         x_type: of plotly; never guessed, since names can look like dates.
@@ -245,7 +245,7 @@ def _marker(style: Look) -> dict[str, Any]:
 
 
 def _errors(points: Sequence[Point], colour: Colour) -> dict[str, Any]:
-    """An end that is unknown or infinite isn't drawn."""
+    """The end; None, not drawn, if it is unknown or infinite."""
     return {
         "type": "data", "symmetric": False, "color": colour, "thickness": 1.2, "width": 3,
         "array": [_reach(point.high - point.y) for point in points],

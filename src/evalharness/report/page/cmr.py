@@ -1,4 +1,4 @@
-"""Cross-Meta Reasoning over time: one line per model, broken where the definition changes, under the target."""
+"""Cross-Meta Reasoning over time: one line per model, broken where the definition changes, with the target."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cmr_section(found: Findings) -> Section:
 
 
 def best(found: Findings) -> CompositeRun | None:
-    """The highest value by the newest definition, whole suites before some docs of them."""
+    """The highest value by the newest definition, complete suites before partial ones."""
     if not found.composites:
         return None
     newest = found.composites[-1].composite.definition_hash
@@ -48,7 +48,7 @@ def best(found: Findings) -> CompositeRun | None:
 
 
 def limited_words(item: CompositeRun) -> str:
-    """Which docs the run took, where it didn't take all."""
+    """Which docs the run took, if not all."""
     return subset_words(item.run.tasks)
 
 
@@ -96,7 +96,7 @@ def _summary(by_model: dict[str, list[CompositeRun]], target: float | None) -> s
 
 
 def _parts(items: Sequence[CompositeRun]) -> list[list[CompositeRun]]:
-    """Stretches of one definition."""
+    """Periods with one definition."""
     return [list(part) for _, part in groupby(items, key=lambda c: c.composite.definition_hash)]
 
 
@@ -110,14 +110,14 @@ def _breaks(items: Sequence[CompositeRun]) -> list[tuple[CompositeRun, Composite
 
 def _break_words(items: Sequence[CompositeRun]) -> list[str]:
     return [
-        f"The definition changed with run {b.run.run_id} ({_version(a)} to {_version(b)}): numbers on either side are "
-        "different quantities, and lines don't cross it."
+        f"The definition changed with run {b.run.run_id} ({_version(a)} to {_version(b)}): numbers before and after "
+        "it are different quantities, so the lines are broken there."
         for a, b in _breaks(items)
     ]
 
 
 def _version(item: CompositeRun) -> str:
-    """Version and hash: parts can change without the version."""
+    """Version and hash, as parts can change without the version."""
     suite = item.run.config.get("suite") or {}
     version = (suite.get("composite") or {}).get("version", "")
     return f"v{version} {item.composite.definition_hash[:_HASH_SHOWN]}"

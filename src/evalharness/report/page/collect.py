@@ -1,4 +1,4 @@
-"""What a report is about, read and computed once: a results folder in, `Findings` out."""
+"""The data of a report, read and computed once: a results folder in, `Findings` out."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _NUM_SAMPLED = 24
 
 
 class Sampled(NamedTuple):
-    """The frontier's line on one date; NaN where nothing is known."""
+    """The frontier's line on one date; NaN if unknown."""
 
     day: date
     value: float
     line_low: float
     line_high: float
     low: float
-    """For a new frontier model."""
+    """Interval for a new frontier model."""
     high: float
 
 
@@ -55,17 +55,17 @@ class FrontierLine:
     """One subset's frontier and the line through it."""
 
     models: tuple[TrendModel, ...]
-    """At the frontier when they came out."""
+    """Models that were at the frontier when they were released."""
     sampled: tuple[Sampled, ...]
-    """Up to the day of the data."""
+    """The line up to the day of the data."""
     ahead: tuple[Sampled, ...]
-    """From it on."""
+    """The line after it."""
     skill: Skill
-    """Of the line up to a year before the day of the data."""
+    """Skill of the line up to a year before the day of the data."""
 
 
 class RunCurves(NamedTuple):
-    """What a run's strategy bought."""
+    """The gain from a run's strategy."""
 
     run: Manifest
     points: tuple[CurvePoint, ...]
@@ -82,34 +82,34 @@ class CompositeRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """All that the sections are made of."""
+    """The data of all sections."""
 
     made_at: datetime
     runs: tuple[Manifest, ...]
     """Newest first."""
     metrics: Mapping[str, tuple[MetricRecord, ...]]
-    """Run id -> its main metrics; of runs that have some and whose file can be read."""
+    """Run id -> its main metrics, for runs with readable metrics."""
     reported: tuple[ReportedScore, ...]
     measured: tuple[ReportedScore, ...]
     """Oldest first."""
     trend: Trend | None
     no_trend: str
-    """Why there is none."""
+    """Why there is no trend."""
     frontiers: Mapping[str, FrontierLine]
     """`open` and `all`."""
     lineages: tuple[Lineage, ...]
     curves: tuple[RunCurves, ...]
     """Newest first."""
     composites: tuple[CompositeRun, ...]
-    """Of Cross-Meta Reasoning, oldest first."""
+    """Values of Cross-Meta Reasoning, oldest first."""
     adoptions: tuple[Adoption, ...]
     num_snapshots: int
     unread: tuple[str, ...]
-    """What is damaged and left out."""
+    """Damaged data that is left out."""
 
     @property
     def real_runs(self) -> list[Manifest]:
-        """Without those of the fake engine, whose answers measure nothing."""
+        """The runs without those of the fake engine."""
         return [run for run in self.runs if is_real(run)]
 
 
@@ -117,7 +117,7 @@ def gather(results_dir: Path, num_draws: int) -> Findings:
     """Read the store, the scores and the snapshots, and compute what the page shows.
 
     Args:
-        results_dir: need not exist: the scores that ship are enough for a trend.
+        results_dir: need not exist, as the shipped scores are enough for a trend.
         num_draws: bootstrap draws of the trend.
 
     Raises:
@@ -158,7 +158,7 @@ def gather(results_dir: Path, num_draws: int) -> Findings:
 
 
 def is_real(run: Manifest) -> bool:
-    """Not of the fake engine."""
+    """The runs that aren't of the fake engine."""
     return not run.is_fake
 
 
@@ -219,7 +219,7 @@ def _curves(
     runs: Iterable[Manifest],
     metrics: Mapping[str, tuple[MetricRecord, ...]],
 ) -> list[RunCurves]:
-    """Of the newest run of every model, suite and strategy."""
+    """Gains from the newest run of every model, suite and strategy."""
     from evalharness.store.read import load_curves
 
     found: dict[tuple[str, str, str], RunCurves] = {}

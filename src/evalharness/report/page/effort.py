@@ -1,4 +1,4 @@
-"""What effort buys within one checkpoint: rounds of self-correction with their controls, samples, thinking tokens."""
+"""The gain from effort within one checkpoint: rounds of self-correction with their controls, samples, thinking tokens."""
 
 from __future__ import annotations
 

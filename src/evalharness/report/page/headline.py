@@ -1,4 +1,4 @@
-"""The section a page begins with: where the frontier is, how fast it moves, and the other watched numbers."""
+"""The first section of a page: where the frontier is, how fast it moves, and the other watched numbers."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def headline_section(
 
     Args:
         found: of this report.
-        changed: since the last report; None where there was none.
-        since: when that was made.
-        remark: why it can't be compared with.
+        changed: changes since the last report; None if there was none.
+        since: time of the last report.
+        remark: why it can't be compared.
     """
     facts = (
         _frontier(found),
@@ -73,7 +73,7 @@ def _interval(m: TrendModel) -> str:
 
 
 def _velocity(trend: Trend | None) -> list[Fact]:
-    """Of the open frontier first; the others beside it."""
+    """Velocity of the open frontier first, then of the others."""
     if trend is None:
         return []
     by_name = {v.name: v for v in trend.velocities}
@@ -120,7 +120,7 @@ def _cmr(found: Findings) -> Fact:
 
 
 def _aim(top: CompositeRun) -> str:
-    """Whether the target is reached, and by how much of the interval."""
+    """Whether the target is reached, and whether by the whole interval."""
     target, metric = top.composite.target, top.metric
     if not target:
         return "no target"
@@ -130,7 +130,7 @@ def _aim(top: CompositeRun) -> str:
         said = (
             "reached"
             if metric.ci_low >= target
-            else "reached by the value, not by all of its interval"
+            else "reached by the value, but not by its whole interval"
         )
     return f"target {100 * target:.0f} %: {said}"
 
@@ -172,7 +172,7 @@ def _changes(changed: Sequence[str] | None, since: str, remark: str) -> Fact:
         return Fact(
             name,
             "first report here",
-            (remark or "the next one into the same folder says what changed",),
+            (remark or "the next one into the same folder lists what has changed",),
         )
     if not changed:
         return Fact(name, "nothing changed", (f"since {since[:10]}",))

@@ -1,4 +1,4 @@
-"""The models that were run here, a board per suite: scores with intervals, and the ranks each may have."""
+"""The models that were run here, a board per suite: scores with intervals, and ranges of ranks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from evalharness.store.select_runs import best_run
 from evalharness.store.subset_words import limited
 
 _MOST_OPEN = 4
-"""Boards that are shown unasked."""
+"""Number of boards that are shown open."""
 
 
 def leaderboard_section(found: Findings) -> Section:
@@ -39,7 +39,7 @@ def leaderboard_section(found: Findings) -> Section:
         parts.append(Fold(title=f"{texts.plural(len(rest), 'further suite')}", blocks=folded))
     intro = words(
         "Each model's best run of a suite: complete before partial, most docs, then the latest. Scores are per cent with "
-        "95 % intervals; the ranks are those that the intervals allow, for all models of a board at once. * some of the docs only (n of N)."
+        "95 % intervals; the ranks are those compatible with the intervals, for all models of a board at once. * only some of the docs (n of N)."
     )
     return Section(key="leaderboard", title="Leaderboard", blocks=(intro, *parts))
 
@@ -106,7 +106,7 @@ def _mean(score: Score) -> str:
 
 
 def _task(row: Row, task: str) -> str:
-    """Percent where the score is a share, else as it is."""
+    """Percent if the score is a share, else unchanged."""
     m = row.scores.get(task)
     if m is None:
         return "failed" if task in row.failed else texts.NOTHING

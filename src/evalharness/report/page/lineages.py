@@ -1,4 +1,4 @@
-"""Two sections on models made from one another: what each step learned, and what it did to safety."""
+"""Two sections on models made from one another: what each step gained, and how it changed safety."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SAFETY, _CAPABILITY = Look("@2", "diamond", 11), Look("@1", "circle", 9)
 
 
 class _Series(NamedTuple):
-    """One benchmark along a lineage, measured the same way all along; with or without a chat template."""
+    """One benchmark along a lineage, measured the same way throughout; with or without a chat template."""
 
     benchmark: str
     metric: str
@@ -57,7 +57,7 @@ def learning_section(found: Findings) -> Section:
     more = len(charts) - _MOST_CHARTS
     blocks = (
         words(
-            "Measured scores along lines of parents; x is the place in the lineage, each a checkpoint of its own. Bars are "
+            "Measured scores along lineages; x is the position in the lineage, each point a separate checkpoint. Bars are "
             "95 % intervals.",
             f"The longest {_MOST_CHARTS} of {len(charts)} lineages." if more > 0 else "",
         ),
@@ -67,7 +67,7 @@ def learning_section(found: Findings) -> Section:
 
 
 def drift_section(found: Findings) -> Section:
-    """Each step's calls, with the differences behind them."""
+    """Each step's calls, with their differences."""
     title = "Safety under modification"
     steps = [
         (lineage, step)
@@ -79,7 +79,7 @@ def drift_section(found: Findings) -> Section:
         command = "`evalharness run -m model=PARENT,CHILD suite=safety` fills this"
         blocks: tuple[Block, ...] = (
             words(
-                f"No model and its parent were both run alike on a suite of safety: {command}.",
+                f"No model and its parent were both run with the same settings on a suite of safety: {command}.",
                 *_left_out(steps),
             ),
         )
@@ -88,9 +88,9 @@ def drift_section(found: Findings) -> Section:
     margin = safety[0][0].margin
     blocks = (
         words(
-            "Each model against the one it was made from, on the same docs. Up and down are significant after "
-            f"Benjamini-Hochberg; kept is shown to lie within ±{100 * margin:g} points; each whatever the scores are that are "
-            "missing; not resolved is no evidence that nothing changed. Differences are over the docs that both have a score "
+            "Each model compared with its parent, on the same docs. Up and down are significant after "
+            f"Benjamini-Hochberg; kept is shown to lie within ±{100 * margin:g} points; each holds for any missing "
+            "scores; not resolved is no evidence that nothing changed. Differences are over the docs that both have a score "
             "for. `evalharness drift MODEL` shows every task."
         ),
         _drift_chart(safety, margin),
@@ -101,7 +101,7 @@ def drift_section(found: Findings) -> Section:
 
 
 def _left_out(steps: Sequence[tuple[Lineage, Step]]) -> Iterator[str]:
-    """What of the steps couldn't be compared, a sentence per suite and reason."""
+    """The parts of the steps that couldn't be compared, a sentence per suite and reason."""
     for _, step in steps:
         for c in step.comparisons:
             yield from (
@@ -110,7 +110,7 @@ def _left_out(steps: Sequence[tuple[Lineage, Step]]) -> Iterator[str]:
 
 
 def drift_calls(found: Findings) -> dict[str, dict[str, str]]:
-    """Step -> domain -> call, of steps with a measured safety."""
+    """Step -> domain -> call, for steps with a measured safety."""
     return {
         _name(step): {domain.domain: domain.call for domain in step.domains}
         for lineage in found.lineages
@@ -137,7 +137,7 @@ def _is_bare(step: Step) -> bool:
 
 
 def _tick(model: str) -> str:
-    """A name that fits under an axis."""
+    """A name, shortened to fit under an axis."""
     return text(model if len(model) <= _LONGEST_TICK else f"{model[: _LONGEST_TICK - 1]}…")
 
 
@@ -185,7 +185,7 @@ def _learning(found: Findings, lineage: Lineage, place: int) -> Chart | None:
 def _series(
     measured: Sequence[ReportedScore], models: Sequence[str]
 ) -> dict[_Series, list[tuple[int, ReportedScore]]]:
-    """Benchmark -> each member's score over most docs, the later of equal ones; those of one member are no series."""
+    """Benchmark -> each member's score over most docs, the later of equal ones, if at least two members have one."""
     best: dict[_Series, dict[int, ReportedScore]] = {}
     for score in measured:
         if score.model in models:
@@ -200,7 +200,7 @@ def _series(
 
 
 def _title(key: _Series, among: dict[_Series, list[tuple[int, ReportedScore]]]) -> str:
-    """The benchmark, and what tells it from another series of the same one."""
+    """The benchmark, with what distinguishes it from another series of the same one."""
     same = [other for other in among if other.benchmark == key.benchmark]
     if len(same) == 1:
         return key.benchmark
@@ -278,7 +278,7 @@ def _domain_cells(domain: DomainDrift, margin: float) -> tuple[str, str, str]:
 
 
 def _missing(domain: DomainDrift) -> str:
-    """How much of a mean's scores is missing, on the side that lacks more; empty where none is."""
+    """Share of a mean's scores that is missing, on the side that lacks more; empty if none is."""
     share = max(domain.missing_first, domain.missing_second)
     return f" ({100 * share:.3g} % of scores missing)" if share else ""
 

@@ -1,4 +1,4 @@
-"""What stands at the page's end: contamination, how every number was made, sources, runs and refusals."""
+"""The end of the page: contamination, how every number was made, sources, runs and refusals."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _ARXIV = "https://arxiv.org/abs/"
 
 
 def contamination_section() -> Section:
-    """Nothing is measured yet, which has to be said where scores are shown."""
+    """The note, where scores are shown, that nothing is measured yet."""
     text = (
-        "Not measured yet: no mark of contamination or of gaming stands beside the scores above, so none of them is "
-        "cleared of it. What protects the scores measured here is that each is bound to the fingerprint of its weights."
+        "Not measured yet: the scores above have not been checked for contamination or gaming, so none of them is cleared "
+        "of it. The only protection of the scores measured here is that each is bound to the fingerprint of its weights."
     )
     return Section(key="contamination", title="Contamination", blocks=(words(text),))
 
 
 def methods_section(found: Findings, changed: Sequence[str]) -> Section:
-    """Methods with their papers, and what went in."""
+    """Methods with their papers, and their inputs."""
     folds = [
         Fold(title="Sources of scores", blocks=(_sources([*found.reported, *found.measured]),)),
         Fold(title=f"Runs used ({len(found.runs)})", blocks=(_runs(found.runs),)),
@@ -59,9 +59,9 @@ def _methods(found: Findings) -> Iterable[Method]:
         yield from _trend_methods(found.trend)
     yield Method(
         name="Measured scores",
-        text="Each stands with its number of docs and a 95 % interval (Wilson for shares, t for means, over clusters where "
-        "docs share a source), bound to the weights' fingerprint; docs that failed, were cut or left empty are counted in "
-        "the run, never scored as zero in silence.",
+        text="Each is given with its number of docs and a 95 % interval (Wilson for shares, t for means, over clusters where "
+        "docs share a source) and bound to the weights' fingerprint; docs that failed, were cut or left empty are counted in "
+        "the run, never silently scored as zero.",
     )
     yield Method(
         name="Cross-Meta Reasoning",
@@ -72,7 +72,7 @@ def _methods(found: Findings) -> Iterable[Method]:
     yield Method(
         name="Within one checkpoint",
         text="pass@k is the unbiased estimator, majority the expectation over subsets with ties shared. Self-correction "
-        "sees no oracle and stands beside three controls of equal effort; flips are tested by exact McNemar.",
+        "has no oracle and is shown beside three controls of equal effort; flips are tested by exact McNemar.",
         links=(
             Link("pass@k", f"{_ARXIV}2107.03374"),
             Link("self-correction", f"{_ARXIV}2409.12917"),
@@ -82,12 +82,12 @@ def _methods(found: Findings) -> Iterable[Method]:
     yield Method(
         name="Safety under modification",
         text="Paired differences on equal docs, equal weight per task, Benjamini-Hochberg over steps and domains; kept is an "
-        "equivalence test at the margin, and not the absence of a difference.",
+        "equivalence test at the margin, not the absence of a difference.",
     )
     yield Method(
         name="Adoption",
-        text="The Hub's counts from stored snapshots; flows are differences of the all-time count. Derivatives declare "
-        "themselves and are a lower bound.",
+        text="The Hub's counts from stored snapshots; rates are differences of the all-time count. Derivatives are "
+        "self-declared and a lower bound.",
     )
 
 
@@ -107,19 +107,19 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
     )
     yield Method(
         name="Placement",
-        text="A checkpoint measured here moves nothing: benchmarks stay as fitted, and its capability is the one that fits its "
-        "scores best, with a profile-likelihood interval. Three shared benchmarks are needed. Another protocol than the "
-        "published one shifts it.",
+        text="A checkpoint measured here doesn't change the fit: benchmarks stay as fitted, and its capability is the one that "
+        "fits its scores best, with a profile-likelihood interval. Three shared benchmarks are needed. A protocol that "
+        "differs from the published one shifts it.",
     )
     yield Method(
         name="Frontier and velocity",
-        text="At the frontier is who no earlier model beats; the slope is least squares through those points. Intervals draw "
-        "models again and find the frontier again in each draw.",
+        text="A model is at the frontier if no earlier model beats it; the slope is least squares through those points. "
+        "Intervals draw models again and find the frontier again in each draw.",
     )
     yield Method(
         name="Change of pace",
-        text="Only ever said by a calibrated test: the best break's F against those of histories simulated under one straight "
-        "line, and only from 12 frontier models on.",
+        text="Reported only by a calibrated test: the best break's F is compared with those of histories simulated under one "
+        "straight line, from 12 frontier models on.",
         links=(Link("sup-F test", "https://doi.org/10.2307/2951764"),),
     )
     yield Method(

@@ -1,6 +1,6 @@
-"""A page as one HTML file: plotly's script, styles and figures are inside, and nothing is fetched.
+"""A page as one HTML file that includes plotly's script, styles and figures, so that nothing is fetched.
 
-All text is cleaned and escaped where the template puts it; figures are JSON in which no tag can begin or end.
+All text is cleaned and escaped by the template; figures are JSON in which no tag can begin or end.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def render(page: Page) -> str:
 
 
 def script_json(value: Any) -> str:
-    """JSON for a script element: `<`, `>` and `&` are escaped, so that no text in it is markup."""
+    """JSON for a script element: `<`, `>` and `&` are escaped, so that text in it can't be markup."""
     text = json.dumps(as_json(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     for char in "<>&":
         text = text.replace(char, f"\\u{ord(char):04x}")
@@ -70,5 +70,5 @@ def _script(source: str) -> str:
 
 
 def _cleaned(value: Any) -> Any:
-    """Control characters and direction marks out of all text but what was made here; a number keeps its unit."""
+    """Remove control characters and direction marks from all text not made here; a number keeps its unit."""
     return plain(value).plain.replace(" %", "\u00a0%") if type(value) is str else value

@@ -1,4 +1,4 @@
-"""Capability against size, in total and active parameters; and what a measured answer cost."""
+"""Capability against size, in total and active parameters, and the cost of a measured answer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def scale_section(found: Findings) -> Section:
 
 
 def _active(m: TrendModel) -> float | None:
-    """Of a dense model all are active; of a mixture it has to be said."""
+    """Active parameters: all of a dense model; those of a mixture have to be stated."""
     return m.active_params_b or (m.total_params_b if m.num_experts == 1 else None)
 
 
@@ -126,12 +126,12 @@ def _size_words(m: TrendModel) -> str:
 
 def _experts(m: TrendModel) -> str:
     if m.num_experts is None:
-        return "experts not said"
+        return "experts unknown"
     return "dense" if m.num_experts == 1 else f"{m.num_experts} experts"
 
 
 def _costs(found: Findings) -> Table | None:
-    """Right answers for what the GPUs gave, where somebody counted."""
+    """Right answers per GPU time and energy, where these were measured."""
     rows = [_cost(found, run) for run in found.real_runs if run.num_gpus and run.serve_s]
     if not rows:
         return None
@@ -162,7 +162,7 @@ def _cost(found: Findings, run: Manifest) -> tuple[str, ...]:
 
 
 def _right_answers(found: Findings, run: Manifest) -> float:
-    """Of all tasks whose main score is a share of which more is better; groups and composites would count twice."""
+    """Sum over tasks whose main score is a share of which higher is better, without groups and composites."""
     tasks = {task.task for task in run.tasks}
     shares = [
         m.value * m.n
@@ -181,5 +181,5 @@ def _no_costs(found: Findings) -> str:
         return "Per GPU-second and per joule: nothing was run here yet; `evalharness run` on a GPU fills this."
     return (
         f"Per GPU-second and per joule: none of the {len(found.real_runs)} runs here used a GPU, so there is nothing to "
-        "divide by; `evalharness run` on a GPU counts both."
+        "divide by; `evalharness run` on a GPU measures both."
     )

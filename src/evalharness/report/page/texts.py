@@ -1,4 +1,4 @@
-"""Numbers and names as the page shows them."""
+"""Formats of numbers and names on the page."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ NOTHING = "–"
 
 
 def index(value: float) -> str:
-    """On the index's scale."""
+    """A value on the index's scale."""
     return f"{value:.1f}" if math.isfinite(value) else NOTHING
 
 
 def span(low: float | None, high: float | None, decimals: int = 1) -> str:
-    """An interval; an open end where nothing bounds it, a dash where there is none."""
+    """An interval; an open end if it is unbounded, a dash if there is none."""
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return NOTHING
     ends = [f"{end:.{decimals}f}" if math.isfinite(end) else "no bound" for end in (low, high)]
@@ -39,7 +39,7 @@ def share(value: float, low: float, high: float) -> str:
 
 
 def percent(value: float, low: float, high: float) -> str:
-    """The same where the unit is said elsewhere."""
+    """The same, if the unit is given elsewhere."""
     return _with_interval(value, low, high, "")
 
 
@@ -71,7 +71,7 @@ def count(value: float | None) -> str:
 
 
 def capital(text: str) -> str:
-    """With a capital at its start."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 

@@ -44,7 +44,7 @@ _UNKNOWN = Look("@quiet", "x-thin-open", 7)
 _ANCHOR = Look("@ink", "square", 15, True)
 _MOST_SOURCES = 2
 _MOST_LABELLED = 6
-"""Checkpoints measured here that have their names beside them, if there are no more."""
+"""Most checkpoints measured here that are shown with their names."""
 
 
 def trend_section(found: Findings) -> Section:
@@ -56,7 +56,7 @@ def trend_section(found: Findings) -> Section:
     undated = sum(m.release_date is None for m in trend.models)
     notes = [
         "Index: one capability per model from all its reported scores; the two squares set the scale by definition, so they "
-        "have no interval. Bars are 90 % intervals, of frontier models and of checkpoints measured here; those of the others "
+        "have no interval. Bars are 90 % intervals of frontier models and of checkpoints measured here; those of the others "
         "are in the labels and in the table.",
         _ahead_words(trend, found.frontiers),
         f"{texts.plural(undated, 'model')} without a release date {'is' if undated == 1 else 'are'} left out of the plot."
@@ -81,9 +81,9 @@ def velocity_section(found: Findings) -> Section:
 
 
 def skill_text(skill: Skill, cut: date) -> str:
-    """What the line was worth as a forecast when the newest models were kept from it."""
+    """Skill of the line as a forecast of the newest models, fitted without them."""
     if math.isnan(skill.mae):
-        return f"too few frontier models on either side of {cut} to say what the line is worth as a forecast"
+        return f"too few frontier models on either side of {cut} to assess the line as a forecast"
     verdict = "worse than a constant" if skill.r2 < 0 else "better than a constant"
     return (
         f"held back, the {skill.num_after} frontier models after {cut} were missed by {skill.mae:.1f} points on average "
@@ -92,7 +92,7 @@ def skill_text(skill: Skill, cut: date) -> str:
 
 
 def model_text(m: TrendModel) -> str:
-    """All that is known of a model, a line each."""
+    """All known data of a model, a line each."""
     weights = {True: "open weights", False: "closed", None: "weights not known"}[m.is_open]
     return "\n".join(
         [
@@ -186,7 +186,7 @@ def _placed_point(p: PlacedModel, found: Findings) -> Point:
 
 
 def _placed_date(p: PlacedModel, found: Findings) -> tuple[str, str]:
-    """A checkpoint without a release date stands on the day of its run."""
+    """A checkpoint without a release date is shown on the day of its run."""
     if p.release_date:
         return str(p.release_date), f"released {p.release_date}"
     ids = {score.run_id for score in p.scores}
@@ -219,7 +219,7 @@ def _line_traces(name: str, lined: FrontierLine, trend: Trend) -> list[dict[str,
 
 
 def _notes(trend: Trend, frontiers: Mapping[str, FrontierLine]) -> Iterator[dict[str, Any]]:
-    """The leaders' names and, beside the extrapolation, what it would have been worth a year ago."""
+    """The leaders' names and, beside the extrapolation, its skill a year ago."""
     for name, right, down in (("all", 30, -45), ("open", 70, 55)):
         if name in frontiers:
             m = frontiers[name].models[-1]
@@ -227,14 +227,14 @@ def _notes(trend: Trend, frontiers: Mapping[str, FrontierLine]) -> Iterator[dict
     if lined := frontiers.get("open"):
         skill, end = lined.skill, lined.ahead[-1]
         if math.isnan(skill.mae):
-            said = "worth unknown: too few frontier models"
+            said = "skill unknown: too few frontier models"
         else:
             said = f"a year ago it missed by {skill.mae:.1f} on average, R² {skill.r2:.1f}"
         yield note(str(end.day), end.value, ["extrapolated, no forecast:", said])
 
 
 def _ahead_words(trend: Trend, frontiers: Mapping[str, FrontierLine]) -> str:
-    """The extrapolation and, beside it, what it is worth."""
+    """The extrapolation, with its skill."""
     parts = []
     for key, name in (("open", "open weights"), ("all", "all models")):
         if key in frontiers:
@@ -244,7 +244,7 @@ def _ahead_words(trend: Trend, frontiers: Mapping[str, FrontierLine]) -> str:
                 f"{name}: the line is at {texts.index(end.value)} on {end.day}, a new frontier model within "
                 f"{texts.span(end.low, end.high)}; {skill_text(lined.skill, trend.skill_cut)}"
             )
-    return f"Dotted lines extrapolate, and are no forecast to rely on. {'. '.join(map(texts.capital, parts))}."
+    return f"Dotted lines extrapolate and are not reliable forecasts. {'. '.join(map(texts.capital, parts))}."
 
 
 def _placed_words(trend: Trend) -> str:
@@ -337,7 +337,7 @@ def _velocity_table(trend: Trend) -> Table:
 
 def _pace(trend: Trend) -> Iterator[str]:
     yield (
-        "λ is the ridge of the fit; both are shown because a slope must not hang on it. The frontier is made of the best "
+        "λ is the ridge of the fit; both are shown because a slope must not depend on it. The frontier is made of the best "
         "at each date, which alone makes it steeper or flatter than the trend of all models: order bias says by how much if "
         "all models followed one line."
     )
@@ -353,5 +353,5 @@ def _moved(trend: Trend) -> Fold:
     ]
     columns = ("model", f"#index at λ {trend.lam:g}", f"#index at λ {trend.other_lam:g}", "#moved")
     return Fold(
-        title="What λ moves most", blocks=(table("The ten most moved models", columns, rows),)
+        title="Largest effects of λ", blocks=(table("The ten most moved models", columns, rows),)
     )

@@ -1,8 +1,8 @@
 """The report on disk: `index.html` for people and `report.json` for programs and for the next report.
 
 `report.json` is `{"schema_version": 1, "evalharness": ..., "made_at": ..., "state": ..., "changes": ..., "trend": ...,
-"cmr": ..., "lineages": ..., "adoption": ..., "runs": ...}`; `state` is what the next report into the same folder compares
-itself with.
+"cmr": ..., "lineages": ..., "adoption": ..., "runs": ...}`; `state` is what the next report into the same folder is
+compared with.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ HTML, NUMBERS = "index.html", "report.json"
 
 
 class Report(NamedTuple):
-    """What was written."""
+    """The written report."""
 
     html: Path
     numbers: dict[str, Any]
-    """Of `report.json`."""
+    """Content of `report.json`."""
     changed: list[str] | None
-    """None for the first report of a folder."""
+    """Changes; None for the first report of a folder."""
     size_bytes: int
     """Of the page."""
 
@@ -67,7 +67,7 @@ def write_report(results_dir: Path, out: Path, title: str, num_draws: int) -> Re
 
     Args:
         results_dir: need not exist.
-        out: folder, made where it isn't there.
+        out: folder, made if needed.
         title: of the page.
         num_draws: bootstrap draws of the trend.
 

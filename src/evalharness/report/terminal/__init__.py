@@ -1,1 +1,1 @@
-"""What is printed: tables and the words under them."""
+"""Terminal output: tables and notes."""

@@ -1,4 +1,4 @@
-"""Tables of what the Hub counts: a snapshot as it was taken, and how the counts move between snapshots."""
+"""Tables of the Hub's counts: a snapshot as taken, and how the counts change between snapshots."""
 
 import math
 from collections.abc import Sequence
@@ -30,15 +30,12 @@ from evalharness.trend.hub.records import (
 )
 
 NOTES = (
-    "30 days: a rolling window, so that its change is no flow; flows are differences of the all-time count.",
-    "Downloads are requests to the Hub for a model's main file, HEAD requests of cached loads and of CI included; "
+    "30 days: a rolling window, so its change is not a rate; rates are differences of the all-time count.",
+    "Downloads are requests to the Hub for a model's main file, including HEAD requests of cached loads and of CI; "
     "mirrors and copies elsewhere are invisible.",
-    "Derivatives are repositories that say so themselves, re-quantised copies included, direct children only: a lower "
-    "bound.",
+    "Derivatives are self-declared repositories, including re-quantised copies, direct children only: a lower bound.",
 )
-RECOUNT = (
-    "* recount: the count fell between two snapshots, by the Hub counting again or by withdrawals."
-)
+RECOUNT = "* recount: the count fell between two snapshots, because of a recount by the Hub or withdrawals."
 
 _MODEL = Col("model", least=14)
 _FLOWS = (
@@ -69,19 +66,19 @@ _COUNTS = (
     Col("created"),
 )
 _NUM_ALWAYS = 9
-"""The first of them: what a snapshot is taken for."""
+"""The first of them, which snapshots are taken for."""
 _FLOW_FIELDS = ("downloads_per_day", "likes_per_day", "derivatives_per_week")
 
 
 def adoption_view(
     adoptions: Sequence[Adoption], *, num_snapshots: int, is_offline: bool, width: int = 80
 ) -> Group:
-    """A row per model with what moved, who couldn't be seen, and what the numbers are not.
+    """A row per model with its changes, models that couldn't be read, and the limits of the numbers.
 
     Args:
         adoptions: the models to show.
         num_snapshots: in the folder.
-        is_offline: the user forbade the network.
+        is_offline: whether the user forbade the network.
         width: of the terminal.
     """
     parts: list[RenderableType] = [
@@ -93,7 +90,7 @@ def adoption_view(
     parts += [_remark(item.model, item.last, item.error, item.error_at) for item in adoptions]
     last_at = max(item.error_at or item.last_at for item in adoptions)
     source = (
-        "Offline (HF_HUB_OFFLINE): what was last seen"
+        "Offline (HF_HUB_OFFLINE): the last stored counts"
         if is_offline
         else "Read from disk, nothing was fetched"
     )
@@ -102,7 +99,7 @@ def adoption_view(
 
 
 def snapshot_view(snapshot: Snapshot, *, path: str, width: int = 80) -> Group:
-    """A row per model as the Hub counts it now, and where that was written."""
+    """A row per model with the Hub's current counts, and where they were written."""
     rows = [_count_cells(item) for item in snapshot.models]
     num = len(_COUNTS)
     while num > _NUM_ALWAYS and not fits(_COUNTS[:num], [row[:num] for row in rows], width):
@@ -120,7 +117,7 @@ def snapshot_view(snapshot: Snapshot, *, path: str, width: int = 80) -> Group:
 
 
 def adoption_as_json(adoptions: Sequence[Adoption], num_snapshots: int) -> dict[str, Any]:
-    """The same for programs, with every step between snapshots; a rate that isn't known is null."""
+    """The same for programs, with every step between snapshots; an unknown rate is null."""
     models = [
         {
             **asdict(item),
@@ -207,7 +204,7 @@ def _count(value: int | None) -> Text:
 
 
 def _rate(flow: Flow | None) -> Text:
-    """Signed, with a star where a recount is in it."""
+    """The change with its sign, and a star if it includes a recount."""
     if flow is None or math.isnan(flow.rate):
         return Text("n/a")
     size = abs(flow.rate)
@@ -221,7 +218,7 @@ def _recounts(flows: Flows | None) -> bool:
 
 
 def _remark(model: str, sighting: Sighting, error: str | None, at: str | None) -> Text:
-    """Why a row isn't all there, or that the model has another name now; empty for others."""
+    """Why a row is incomplete, or that the model has a new name; empty for others."""
     when = f" ({at[:10]})" if at else ""
     if error:
         text = f"{model}{when}: {error.removeprefix(f'{model}: ')}"
@@ -243,7 +240,7 @@ def _minute(time: str) -> str:
 
 
 def _group(parts: Sequence[RenderableType]) -> Group:
-    """Empty remarks left out; the blank line under the table stays."""
+    """The remarks without empty ones; the blank line under the table is kept."""
     kept = [
         part for place, part in enumerate(parts) if place < 2 or not isinstance(part, Text) or part
     ]

@@ -41,7 +41,7 @@ def curves_view(
 
     Args:
         points: of one run.
-        metrics: of the run; name what is on the vertical axis.
+        metrics: of the run; they name the vertical axis.
         width: of the terminal.
     """
     names = {m.task: m.metric for m in metrics if m.is_main}
@@ -114,7 +114,7 @@ def _range(arms: Arms) -> tuple[float, float, float]:
 
 
 def _columns(xs: Sequence[float], num_arms: int, width: int) -> dict[float, int]:
-    """Where the first arm's mark stands at each x; the other arms' follow beside it."""
+    """Column of the first arm's mark at each x; those of the other arms follow."""
     room = width - num_arms - 2
     gap = room / max(len(xs) - 1, 1)
     return {x: 1 + round(place * gap) for place, x in enumerate(xs)}
@@ -182,7 +182,7 @@ def _table(arms: Arms, width: int) -> RenderableType:
                 Text(f"{point.num_tokens:.0f}"),
             ]
             rows.append([*cells, *(_flips(point) if has_flips else ())])
-    # A narrow terminal gets fewer columns, never a number that is cut.
+    # A narrow terminal gets fewer columns, never a cut number.
     shown = len(columns)
     while shown > _FEWEST_COLUMNS and not fits(columns[:shown], [r[:shown] for r in rows], width):
         shown -= 1
@@ -198,7 +198,7 @@ def _score(point: CurvePoint) -> str:
 
 
 def _flips(point: CurvePoint) -> list[Text]:
-    """Against the arm's first point."""
+    """Changes since the arm's first point."""
     if point.p_value is None:
         return [Text("-")] * 3
     return [Text(str(point.gained)), Text(str(point.lost)), Text(f"{point.p_value:.3g}")]

@@ -1,6 +1,6 @@
 """Runs side by side: the table of a comparison, the docs that changed, and the same for programs.
 
-What models wrote is untrusted: it is cut and goes through `plain`.
+Text of models is untrusted: it is cut and passed through `plain`.
 """
 
 import math
@@ -90,12 +90,12 @@ def comparisons_view(
 
 
 def labels(a: Manifest, b: Manifest) -> tuple[str, str]:
-    """Short names of two runs: their models, or their ids where the models are the same."""
+    """Short names of two runs: their models, or their ids if the models are the same."""
     return (a.model, b.model) if a.model != b.model else (a.run_id, b.run_id)
 
 
 def shown_rows(found: Comparison, *, show_all: bool) -> Iterator[tuple[str, TaskComparison]]:
-    """(indent, row) in order: each group with its tasks below it where all are shown."""
+    """(indent, row) in order: each group, with its tasks below it if all are shown."""
     by_group: dict[str, list[TaskComparison]] = {}
     group_of = {task.task: task.group for task in found.a.tasks}
     for member in found.members:
@@ -158,7 +158,7 @@ def change_as_json(change: DocChange) -> dict[str, Any]:
 def comparisons_as_json(
     comparisons: Sequence[Comparison], changes: Sequence[Sequence[DocChange]]
 ) -> list[dict[str, Any]]:
-    """The same of several, each with the docs that changed in it."""
+    """The same for several, each with the docs that changed in it."""
     return [
         comparison_as_json(found)
         | ({"flips": [change_as_json(change) for change in changed]} if changed else {})
@@ -226,7 +226,7 @@ def markdown(comparisons: Sequence[Comparison], *, show_all: bool) -> str:
 
 
 def _subsets(found: Comparison) -> Iterator[str]:
-    """Which docs a run took, where it took fewer than there are; a terminal has it in the heading."""
+    """Which docs a run took, if fewer than there are; on a terminal this is in the heading."""
     for run in (found.a, found.b):
         if words := subset_words(run.tasks):
             yield f"{run.run_id}: {words}"
@@ -283,7 +283,7 @@ def _cells(indent: str, row: TaskComparison) -> list[Text]:
 
 
 def _remarks(found: Comparison) -> list[str]:
-    """What a reader has to know of the comparison, a line each."""
+    """Remarks on the comparison, a line each."""
     rows = [*found.tasks, *([found.overall] if found.overall else [])]
     lines = [note for row in rows if (note := missing_note(row))]
     lines += [*found.notes, *left_out_lines(found.left_out)]

@@ -1,7 +1,6 @@
-"""A suite's composite as a reader sees it: its parts, its value beside the target, and the words that define it.
+"""The view of a suite's composite: its parts, its value beside the target, and its definition.
 
-What the composite is stands in the run's manifest, what it came to in its metrics; nothing is computed here but the hash
-of the definition.
+The composite's definition is in the run's manifest, its value in the metrics; only the hash of the definition is computed here.
 """
 
 import math
@@ -42,25 +41,25 @@ class Composite:
     name: str
     title: str
     statement: str
-    """Which definition it is, and what a reader has to know of it; said wherever the number is."""
+    """Which definition it is, with remarks; shown wherever the number is."""
     definition: str
     definition_hash: str
-    """Of the version and the parts' names, versions and metrics: another one is another quantity."""
+    """Hash of the version and of the parts' names, versions and metrics; another hash is another quantity."""
     target: float | None
     metric: MetricRecord | None
-    """None where the run hasn't come to its end."""
+    """None if the run hasn't finished."""
     parts: Sequence[Part]
     further: Mapping[str, Sequence[MetricRecord]]
     """Part -> its metrics besides the main one."""
 
     @property
     def without_score(self) -> list[str]:
-        """Parts for want of which the composite has no value."""
+        """Parts without a score, because of which the composite has no value."""
         return [part.task for part in self.parts if not part.is_scored]
 
 
 def find_composite(manifest: Manifest, metrics: Sequence[MetricRecord]) -> Composite | None:
-    """The composite of a run; None where its suite has none."""
+    """The composite of a run; None if its suite has none."""
     config = (manifest.config.get("suite") or {}).get("composite")
     if not config:
         return None
@@ -104,7 +103,7 @@ def composite_view(composite: Composite | None, width: int) -> list[RenderableTy
 
 
 def composite_fields(composite: Composite) -> dict[str, Any]:
-    """What other programs need to read the number: its definition beside its value."""
+    """The composite for other programs: its value with its definition."""
     metric = composite.metric
     return {
         "name": composite.name,
@@ -186,7 +185,7 @@ def _besides(metrics: Sequence[MetricRecord]) -> Text:
 
 
 def _result(composite: Composite, width: int) -> list[Text]:
-    """The bar, or why there is none."""
+    """The bar, or the reason why there is none."""
     missing = composite.without_score
     if composite.metric is None or math.isnan(composite.metric.value):
         why = f"without a score: {', '.join(missing)}" if missing else "the run has no composite"

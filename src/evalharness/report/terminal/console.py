@@ -1,4 +1,4 @@
-"""Standard output as Rich prints to it."""
+"""Standard output for Rich."""
 
 import os
 import sys
@@ -9,6 +9,6 @@ _WIDE = 160
 
 
 def console() -> Console:
-    """A terminal's own width; in a file or a pipe wide enough for every column, because nobody wraps those."""
+    """A terminal's own width; a file or a pipe is wide enough for every column, because it needs no wrapping."""
     is_free = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(highlight=False, width=_WIDE if is_free else None)

@@ -1,4 +1,4 @@
-"""A lineage step by step, capability and safety side by side: for a terminal, as Markdown and for programs."""
+"""A lineage step by step, with capability and safety side by side: for a terminal, as Markdown and for programs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -54,12 +54,12 @@ _CALL_STYLE: Mapping[Call, str] = {
 }
 _GAP = 4
 _ROOMY = 76
-"""Columns of a table from which names are rather whole than its numbers complete."""
+"""Columns of a table below which numbers are hidden to keep names complete."""
 _FOOT = (
     "difference: second - first on the same docs, 95 % CI; p: Benjamini-Hochberg over the rows of a suite, of the means "
     "over steps and domains; MDE: least true difference that the corrected test would show at 80 % power",
     "mean: equal weight per row, 1 - score where lower is better; up and down are significant, kept is shown to be within "
-    "the margin by its 90 % interval, not worse by the lower end of it; each whatever the missing scores are",
+    "the margin by its 90 % interval, not worse by the lower end of it; each holds for any missing scores",
 )
 _HEADS = (
     "domain",
@@ -77,7 +77,7 @@ _HIDE = (("p (BH)",), ("MDE",), ("first", "second"))
 
 
 def drift_view(found: Lineage, *, width: int) -> Group:
-    """Every step: its call, then safety and capability next to each other (below each other where it is narrow)."""
+    """Every step: its call, then safety and capability next to each other (below each other if narrow)."""
     parts: list[RenderableType] = [_heading(found), Text()] if len(found.steps) > 1 else []
     for step in found.steps:
         parts += _step(step, found.margin, width)
@@ -87,14 +87,14 @@ def drift_view(found: Lineage, *, width: int) -> Group:
 
 
 def call_text(step: Step, margin: float) -> str:
-    """What the step did, in words: no more than is resolved."""
+    """The step's changes in words, as far as they are resolved."""
     if all(domain.call == "not resolved" for domain in step.domains):
         return "not resolved"
     return ", ".join(f"{domain.domain} {call_words(domain, margin)}" for domain in step.domains)
 
 
 def call_words(domain: DomainDrift, margin: float) -> str:
-    """What happened to a domain, in words."""
+    """A domain's change in words."""
     match domain.call:
         case "up" | "down" if domain.is_within:
             return f"{domain.call}, within ±{number(margin)}"
@@ -157,7 +157,7 @@ def _heading(found: Lineage) -> Text:
 
 
 def _title(step: Step) -> str:
-    return f"{step.parent} → {step.child}" + (" (the whole line)" if step.is_whole else "")
+    return f"{step.parent} → {step.child}" + (" (the whole lineage)" if step.is_whole else "")
 
 
 def _step(step: Step, margin: float, width: int) -> Iterator[RenderableType]:
@@ -266,12 +266,12 @@ def _mean_name(domain: DomainDrift) -> str:
 
 
 def _notes(step: Step) -> list[str]:
-    """What has to be known of a step: of the runs, and of tasks that aren't compared."""
+    """Remarks on a step: on its runs, and on tasks that aren't compared."""
     found = list(step.notes)
     for c in step.comparisons:
         found += [f"{c.a.suite}: {note}" for note in c.notes]
         if c.a.is_fake or c.b.is_fake:
-            found.append(f"{c.a.suite}: not measured: the fake engine's answers stand for no model")
+            found.append(f"{c.a.suite}: not measured: the fake engine's answers represent no model")
         found += [f"{c.a.suite}: {note}" for row in c.tasks if (note := missing_note(row))]
         found += [f"{c.a.suite}: {line}" for line in left_out_lines(c.left_out)]
     for domain in step.domains:
@@ -281,7 +281,7 @@ def _notes(step: Step) -> list[str]:
 
 
 def _missing_in_mean(domain: DomainDrift) -> str:
-    """What missing scores leave open of a domain's mean; empty where none are."""
+    """The effect of missing scores on a domain's mean; empty if none are missing."""
     if domain.mean is None or not (domain.missing_first or domain.missing_second):
         return ""
     sides = (("first", domain.missing_first), ("second", domain.missing_second))

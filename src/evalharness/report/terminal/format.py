@@ -1,4 +1,4 @@
-"""Values as a reader sees them. All rounding happens here, and all untrusted text goes through `plain`."""
+"""Formats of values. All rounding happens here, and all untrusted text goes through `plain`."""
 
 import math
 import unicodedata
@@ -7,12 +7,12 @@ from rich.text import Text
 
 
 def plain(text: str, *, keep_lines: bool = False) -> Text:
-    """Untrusted text, safe for a terminal: control characters, line separators and direction marks out, no markup read."""
+    """Untrusted text, safe for a terminal: no control characters, line separators, direction marks or markup."""
     return Text("".join(_safe(char, keep_lines) for char in text))
 
 
 def styled(text: str, style: str) -> Text:
-    """The same in a style."""
+    """The same text in a style."""
     found = plain(text)
     found.stylize(style)
     return found
@@ -29,7 +29,7 @@ def number(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign; a plain 0.000 where it rounds to nothing."""
+    """A difference with its sign; 0.000 if it rounds to zero."""
     text = number(value)
     if math.isnan(value) or not text.strip("-0."):
         return text.lstrip("-")
@@ -50,7 +50,7 @@ def duration(value: float | None) -> str:
 
 
 def rate(value: float) -> str:
-    """Tokens per second; - when nothing ran."""
+    """Tokens per second; - if nothing ran."""
     if math.isnan(value):
         return "-"
     return f"{value:.0f}" if value < 1000 else f"{value / 1000:.1f}k"

@@ -1,4 +1,4 @@
-"""The verdict of a gate, what it rests on and why: for a terminal, as Markdown and for programs."""
+"""The verdict of a gate, its basis and reasons: for a terminal, as Markdown and for programs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -58,7 +58,7 @@ def gate_view(gate: Gate, names: tuple[str, str], *, width: int) -> Group:
     """The verdict first, then policy and runs, a row per task, and the reasons.
 
     Args:
-        gate: what was found.
+        gate: the result.
         names: of base and candidate.
         width: of the terminal.
     """
@@ -76,8 +76,8 @@ def gate_view(gate: Gate, names: tuple[str, str], *, width: int) -> Group:
         level = f"{100 * (1 - gate.policy.alpha):g} %"
         parts += [
             Text(),
-            Text(f"at worst: one-sided {level} bound of the loss or gain, better being up, missing scores at their worst; a task "
-                 "passes above -margin and fails where the other bound is below it", style="dim"),
+            Text(f"at worst: one-sided {level} bound of the loss or gain, positive if better, missing scores at their worst; a task "
+                 "passes above -margin and fails if the other bound is below it", style="dim"),
             Text("difference: second - first on the docs that both have a score for, 95 % CI; p: of no difference, "
                  "Benjamini-Hochberg over the rows, decides nothing; MDE: least true difference that the one-sided test would show at "
                  "80 % power",
@@ -137,7 +137,7 @@ def reason(row: GateRow, alpha: float) -> str:
 
 
 def notes(gate: Gate) -> list[str]:
-    """What else differs between the runs, what stands alone, and which of the domains wasn't looked at."""
+    """Other differences between the runs, unmatched runs, and domains that weren't judged."""
     many = len(gate.comparisons) > 1
     found = [
         f"{plain(c.a.suite).plain}: {note}" if many else note
@@ -242,7 +242,7 @@ def _heading(gate: Gate) -> Table:
 
 
 def _runs(gate: Gate) -> Iterator[tuple[str, str, str]]:
-    """Each run, and over which docs it is where it took fewer than there are."""
+    """Each run, with its docs if it took fewer than there are."""
     for c in gate.comparisons:
         about = (c.a.suite, c.a.domain, subset_words(c.a.tasks))
         yield "first", c.a.run_id, ", ".join(filter(None, about))

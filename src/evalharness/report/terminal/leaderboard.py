@@ -41,23 +41,23 @@ from evalharness.store.subset_words import (
 )
 
 _RANK_NOTE = (
-    "rank: the ranks that all pairwise differences leave a model at family-wise 95 % (Holm); unpaired, therefore "
+    "rank: the ranks compatible with all pairwise differences at family-wise 95 % (Holm); unpaired, therefore "
     "conservative: `evalharness compare` pairs the docs"
 )
 APART = "≠"
-"""Marks a score that isn't asked or made as most rows'."""
+"""Marks a score whose settings differ from most rows'."""
 _LEAST_MODEL = 22
 _LEAST_HEADER = 7
-"""A task's name is folded down to this."""
+"""Least width of a task's name, which is folded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
-    """What of a board is shown."""
+    """The parts of a board that are shown."""
 
     tasks: Sequence[str]
     equal_n: Mapping[str, int]
-    """Tasks that all rows have scored on as many docs -> how many."""
+    """Tasks that all rows have scored on the same number of docs -> that number."""
     with_runs: bool
     has_intervals: bool = True
     has_mean_interval: bool = True
@@ -67,7 +67,7 @@ class _Shape:
 def leaderboard_view(
     boards: Sequence[Board], *, width: int, top: int, with_runs: bool = False
 ) -> Group:
-    """One table per suite and version. On a narrow terminal intervals go first, then params and speed, then tasks.
+    """One table per suite and version. On a narrow terminal intervals are dropped first, then params and speed, then tasks.
 
     Args:
         boards: to show.
@@ -90,7 +90,7 @@ def leaderboard_view(
 
 
 def marks(run: Manifest) -> list[str]:
-    """What to know of a run before its numbers are quoted."""
+    """Remarks on a run for readers who quote its numbers."""
     found = []
     if run.status != "complete" or any(task.status != "complete" for task in run.tasks):
         found.append("partial" if run.status == "complete" else run.status)
@@ -109,7 +109,7 @@ def marks(run: Manifest) -> list[str]:
 
 
 def missing_mark(row: Row) -> list[str]:
-    """How much of its scores is missing, at most."""
+    """Largest share of its scores that is missing."""
     return [f"{100 * max(row.missing.values()):.3g} % missing"] if row.missing else []
 
 
@@ -181,7 +181,7 @@ def markdown(boards: Sequence[Board]) -> str:
 
 
 def _fitting(board: Board, rows: Sequence[Row], width: int, with_runs: bool) -> _Shape:
-    """As much as the terminal has room for."""
+    """The parts that fit the terminal."""
     full = _Shape(tasks=board.tasks, equal_n=_equal_n(board), with_runs=with_runs)
     bare = replace(full, has_intervals=False)
     for shape in (full, bare, replace(bare, has_mean_interval=False)):
@@ -194,7 +194,7 @@ def _fitting(board: Board, rows: Sequence[Row], width: int, with_runs: bool) -> 
 
 
 def _fits(board: Board, rows: Sequence[Row], shape: _Shape, width: int) -> bool:
-    if (_LEAST_HEADER + 1) * len(shape.tasks) > width:  # no need to look at the rows
+    if (_LEAST_HEADER + 1) * len(shape.tasks) > width:  # no need to check the rows
         return False
     return fits(_columns(board, rows, shape), [_cells(board, row, shape) for row in rows], width)
 
@@ -277,7 +277,7 @@ def _size(run: Manifest) -> str:
 
 
 def _warnings(board: Board) -> list[str]:
-    """What makes rows of a board differ in more than the model."""
+    """Differences of a board's rows besides the model."""
     kind = subset_kind(task for row in board.rows for task in row.run.tasks)
     found = [f"{kind}: the run has only these of a task; {NOT_COMPARABLE}"] if kind else []
     return [plain(line).plain for line in (*found, *board.notes)]
@@ -308,7 +308,7 @@ def _notes(board: Board, shape: _Shape, top: int) -> list[str]:
 
 
 def _of_all(board: Board, task: str) -> str:
-    """How many docs a task or group has, where a run took fewer."""
+    """Number of docs of a task or group, if a run took fewer."""
     found = [
         [t for t in row.run.tasks if task in (t.task, t.group)]
         for row in board.rows
@@ -348,7 +348,7 @@ def _row_fields(row: Row) -> dict[str, Any]:
 
 
 def _score_fields(row: Row, task: str) -> dict[str, Any]:
-    """A score, between what it lies whatever its missing part is, and in what it differs from those it isn't ranked with."""
+    """A score, its bounds for any missing part, and how its settings differ from those it isn't ranked with."""
     names = ("metric", "filter", "value", "ci_low", "ci_high", "stderr", "n", "higher_is_better")
     return {
         **{name: getattr(row.scores[task], name) for name in names},

@@ -1,4 +1,4 @@
-"""What `results verify` and `results prune` found, as tables for a terminal and rows for programs."""
+"""The results of `results verify` and `results prune`, as tables for a terminal and rows for programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def damage_table(damages: Sequence[Damage], *, width: int) -> Table:
 
 
 def candidates_table(candidates: Sequence[Candidate], *, width: int) -> Table:
-    """A row per run, journal or leftover that may go."""
+    """A row per run, journal or leftover that can be deleted."""
     columns = [Col("run", least=20), Col("status"), Col("size", justify="right"), Col("why", least=16)]  # fmt: skip
     rows = [[plain(_name(c)), _status(c), Text(size(c.num_bytes)), plain(c.why)] for c in candidates]  # fmt: skip
     return fitted_table(columns, rows, width)

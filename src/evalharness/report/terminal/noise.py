@@ -1,4 +1,4 @@
-"""What `selfcheck` found: a row per task and, in plain words, what it means for comparing checkpoints."""
+"""The result of `selfcheck`: a row per task and, in plain words, its meaning for comparing checkpoints."""
 
 import math
 from collections.abc import Sequence
@@ -43,14 +43,14 @@ def noise_view(
     folders: Sequence[str],
     width: int = 80,
 ) -> Group:
-    """Heading, a row per task, the verdict and where the two runs are.
+    """Heading, a row per task, the verdict and the folders of the two runs.
 
     Args:
         tasks: what differs, task by task.
-        floor: in all of them.
+        floor: over all of them.
         title: model and suite.
-        batch_sizes: sequences at most in a batch, of each run.
-        is_deterministic: the engine was told to give the same answers at all batch sizes.
+        batch_sizes: most sequences in a batch, for each run.
+        is_deterministic: whether the engine should give the same answers at all batch sizes.
         folders: of the two runs.
         width: of the terminal.
     """
@@ -71,9 +71,9 @@ def noise_view(
 
 
 def verdict(floor: NoiseFloor, *, is_deterministic: bool) -> list[str]:
-    """What the noise floor means, in sentences."""
+    """The meaning of the noise floor, in sentences."""
     if not (floor.n or floor.num_texts or floor.num_continuations):
-        return ["Nothing was answered in both runs: there is no noise floor to tell."]
+        return ["Nothing was answered in both runs: there is no noise floor to show."]
     lines = [*_scores(floor), *_texts(floor), *_logprobs(floor)]
     if floor.is_exact:
         lines = [
@@ -113,7 +113,7 @@ def _logprobs(floor: NoiseFloor) -> list[str]:
     if not floor.max_logprob_difference > 0.0:
         return []
     return [
-        f"Log-likelihoods moved by up to {_small(floor.max_logprob_difference)}: what is decided by "
+        f"Log-likelihoods moved by up to {_small(floor.max_logprob_difference)}: a decision by "
         "less is a coin toss."
     ]
 

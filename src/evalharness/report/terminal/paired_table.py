@@ -1,4 +1,4 @@
-"""What tables of paired comparisons share: a row's name, its difference, p and MDE as a reader sees them."""
+"""Shared parts of tables of paired comparisons: a row's name, difference, p and MDE."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -18,11 +18,11 @@ from evalharness.report.terminal.table_layout import (
 from evalharness.stats.paired import PairedResult
 
 _LONGEST_NAME, _SHORT_NAME = 20, 7
-"""Of a model, as the head of a column; else it is first or second, as in the heading."""
+"""Longest name of a model as the head of a column; otherwise it is first or second, as in the heading."""
 
 
 def heads(first: str, second: str, width: int) -> tuple[str, str]:
-    """The heads of two columns of scores: the names, or first and second where the names are too long."""
+    """The heads of two columns of scores: the names, or first and second if the names are too long."""
     names = plain(first).plain, plain(second).plain
     is_short = max(map(len, names)) <= (_LONGEST_NAME if width >= WIDE else _SHORT_NAME)
     return names if is_short else ("first", "second")
@@ -36,7 +36,7 @@ def row_name(row: TaskComparison) -> str:
 
 
 def name_cell(row: TaskComparison, suite: str = "") -> Text:
-    """The task (of a suite, where several have it), below it its metric, and what has to be known of it."""
+    """The task (with its suite, if several have it), below it its metric and remarks."""
     cell = plain(row_name(row))
     if suite:
         cell += _dim(f" {suite}")
@@ -48,30 +48,30 @@ def name_cell(row: TaskComparison, suite: str = "") -> Text:
 
 
 def row_notes(rows: Iterable[TaskComparison]) -> Iterator[str]:
-    """What has to be known of each row, a line each, for tables that have no room for it in the row."""
+    """Remarks on each row, a line each, for tables without room for them in the row."""
     return (f"{row_name(row)}: {', '.join(row.notes)}" for row in rows if row.notes)
 
 
 def suite_of(suite: str, task: str, among: Iterable[tuple[str, str]]) -> str:
-    """The suite, where tasks of this name are in several of those (suite, task); else nothing."""
+    """The suite, if a task of this name is in several of these (suite, task); else empty."""
     return suite if len({other for other, name in among if name == task}) > 1 else ""
 
 
 def difference(r: PairedResult) -> str:
-    """The second less the first, with its 95 % interval."""
+    """The second minus the first, with its 95 % interval."""
     if math.isnan(r.ci_low):
         return f"{signed(r.difference)} [no CI]"
     return f"{signed(r.difference)} [{signed(r.ci_low)}, {signed(r.ci_high)}]"
 
 
 def difference_cell(row: TaskComparison, style: str = "") -> Text:
-    """The difference; where scores are missing, below it between what all docs together lie."""
+    """The difference; if scores are missing, the bounds over all docs below it."""
     cell = Text(difference(row.result), style=style)
     return cell + Text(f"\n{over_all(row)}", style="yellow") if row.is_missing else cell
 
 
 def over_all(row: TaskComparison) -> str:
-    """Between what the difference over all docs lies, whatever the missing scores are."""
+    """Bounds of the difference over all docs, for any missing scores."""
     if row.bounds is None:
         return "all docs: anything"
     low, high = (signed(end.difference) for end in row.bounds)
@@ -79,14 +79,14 @@ def over_all(row: TaskComparison) -> str:
 
 
 def scores_texts(row: TaskComparison) -> list[str]:
-    """n, both scores, and the difference with what missing scores leave open, for Markdown."""
+    """n, both scores, and the difference with its bounds for missing scores, for Markdown."""
     r = row.result
     open_ = f"; {over_all(row)}" if row.is_missing else ""
     return [str(r.n), number(r.value_a), number(r.value_b), difference(r) + open_]
 
 
 def missing_note(row: TaskComparison) -> str:
-    """How many scores are missing on each side, and what that leaves open; empty where none are."""
+    """How many scores are missing on each side, with the effect; empty if none are missing."""
     if not row.is_missing:
         return ""
     num = row.result.n + row.num_only_a + row.num_only_b + row.num_neither
@@ -101,7 +101,7 @@ def missing_note(row: TaskComparison) -> str:
 
 
 def left_open(bounds: Bounds | None, what: str) -> str:
-    """What missing scores leave open, in words."""
+    """The effect of missing scores, in words."""
     if bounds is None:
         return "they could be anything, so there is no verdict"
     low, high = (signed(end.difference) for end in bounds)

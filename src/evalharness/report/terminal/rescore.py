@@ -1,4 +1,4 @@
-"""What `rescore` found: each metric before and after, and the samples that changed."""
+"""The result of `rescore`: each metric before and after, and the samples that changed."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -48,14 +48,14 @@ def rescored_view(
     most: int,
     width: int = 80,
 ) -> Group:
-    """A row per metric that moved or has changed samples, the samples, and what was written.
+    """A row per metric that changed or has changed samples, the samples, and what was written.
 
     Args:
         before: the run's metrics.
         after: the same, scored again.
-        changes: samples whose answer or scores are others.
-        num_samples: scored again, times filters.
-        ending: the last line: where the new scores are.
+        changes: samples whose answer or scores changed.
+        num_samples: number of samples scored again, times filters.
+        ending: the last line, with the place of the new scores.
         most: changed samples shown of each task.
         width: of the terminal.
     """

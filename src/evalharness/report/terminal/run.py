@@ -1,4 +1,4 @@
-"""The table of one run: a row per task with its score, a group's tasks folded into one row, and what it ran on."""
+"""The table of one run: a row per task with its score, a group's tasks folded into one row, and its environment."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -47,11 +47,11 @@ def run_table(
     width: int = 80,
     show_all: bool = False,
 ) -> Group:
-    """One run: heading, a row per task (groups folded into one), its composite, notes, and what it ran on.
+    """One run: heading, a row per task (groups folded into one), its composite, notes, and its environment.
 
     Args:
         manifest: the run.
-        metrics: all its metrics, a group's own among them (task == group).
+        metrics: all its metrics, including a group's own (task == group).
         run_dir: its folder, as shown in the footer.
         width: of the terminal.
         show_all: every metric and filter, and the members of every group.
@@ -119,7 +119,7 @@ def _rows_below(
     show_all: bool,
     has_no_score: bool,
 ) -> list[_Row]:
-    """A group's groups, each after those that hold it, and below each its own tasks where they are shown."""
+    """A group's groups, each after those that contain it, with its own tasks below it if they are shown."""
     names = {member.task for member in members}
     groups = {name: set(tasks) & names for name, tasks in inner.items() if name in found}
     groups = {name: tasks for name, tasks in groups.items() if tasks}
@@ -304,7 +304,7 @@ def _heading(manifest: Manifest) -> Text:
 
 
 def _notes(manifest: Manifest) -> list[Text]:
-    """What a reader has to know before quoting a number."""
+    """Remarks for readers who quote a number."""
     notes = []
     tasks = manifest.tasks
     if note := subset_note(tasks):
@@ -323,12 +323,12 @@ def _notes(manifest: Manifest) -> list[Text]:
             "think: cut before the thinking ended, so without an answer (a larger sampling.max_gen_toks helps)"
         )
     if changes := suite_changes(manifest):
-        notes.append(f"{changes}: means are over the suite's own tasks, as it has them")
+        notes.append(f"{changes}: means are over the suite's own tasks, unmodified")
     notes += manifest.remarks
     if manifest.template_date:
         notes.append(
             f"the chat template writes the date, here {manifest.template_date}; a run with "
-            f"model.template_date={manifest.template_date} is asked the same on any day"
+            f"model.template_date={manifest.template_date} has the same prompts on any day"
         )
     notes += [f"{task.task}: {remark}" for task in tasks for remark in task.remarks]
     return [Text(plain(note).plain, style="yellow") for note in notes]

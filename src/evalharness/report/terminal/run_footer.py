@@ -1,4 +1,4 @@
-"""Below the table of a run: what it ran on, how long, how much was computed and what it drew."""
+"""The footer of a run's table: its environment, time, amount of computation and energy."""
 
 import math
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ def footer(manifest: Manifest, run_dir: str) -> list[Text]:
 
 
 def _strategy(manifest: Manifest) -> list[str]:
-    """The strategy, what it was not applied to, and where its curve is; nothing for strategy=single."""
+    """The strategy, the tasks that it was not applied to, and where its curve is; nothing for strategy=single."""
     if manifest.strategy == "single":
         return []
     plain_tasks = [task.task for task in manifest.tasks if task.strategy == "single"]
@@ -92,7 +92,7 @@ def _num_reused(manifest: Manifest) -> int:
 
 
 def _tokens(manifest: Manifest) -> list[str]:
-    """What was computed; nothing for a run that reused all."""
+    """The amount of computation; nothing for a run that reused all."""
     prompt = sum(task.num_prompt_tokens for task in manifest.tasks)
     cached = sum(task.num_cached_tokens for task in manifest.tasks)
     generated = sum(task.num_generated_tokens for task in manifest.tasks)
@@ -106,7 +106,7 @@ def _tokens(manifest: Manifest) -> list[str]:
 
 
 def _drawn(manifest: Manifest) -> list[str]:
-    """What the GPUs drew, as far as it is known."""
+    """The GPUs' energy and memory, as far as known."""
     memory, energy_j, usd = manifest.peak_gpu_memory_gib, manifest.energy_j, manifest.cost_usd
     return [
         f"{manifest.num_gpus} used" if manifest.num_gpus else "",

@@ -1,6 +1,6 @@
 """Terminal tables of runs, samples and query results: records or rows in, rich renderables out.
 
-Names and texts come from datasets and models: they are shown as plain text, never read as markup.
+Names and texts come from datasets and models: they are shown as plain text, never as markup.
 """
 
 import math
@@ -179,7 +179,7 @@ def _choice_line(choice: ShownChoice) -> str:
 def rows_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, width: int = 80
 ) -> Table | Group:
-    """Any rows, as a query returns them; each row as a block of its own when they are too wide for a table."""
+    """Any rows, as returned by a query; each row as a separate block if they are too wide for a table."""
     values = [list(row) for row in rows]
     cells = [[_cell(value) for value in row] for row in values]
     fitted = [

@@ -1,6 +1,6 @@
-"""A rich table whose column widths we choose: numbers are never cut, text gives way, the widest first.
+"""A rich table with our own column widths: numbers are never cut, and text is narrowed, the widest first.
 
-rich shrinks all columns alike when a table is too wide, and cuts numbers.
+If a table is too wide, rich shrinks all columns alike, and cuts numbers.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDE = 110
-"""Columns of a terminal from which a table has room for more."""
+"""Columns of a terminal from which a table shows more."""
 
 
 class Col(NamedTuple):
@@ -19,7 +19,7 @@ class Col(NamedTuple):
 
     name: str
     least: int | None = None
-    """Narrowest a text column may get; None: as wide as its content, always."""
+    """Least width of a text column; None: always as wide as its content."""
     overflow: Literal["fold", "ellipsis"] = "fold"
     justify: Literal["left", "right"] = "left"
 
@@ -27,13 +27,13 @@ class Col(NamedTuple):
 def fitted_table(
     columns: Sequence[Col], rows: Sequence[Sequence[Text]], width: int, *, dim: Sequence[bool] = ()
 ) -> Table:
-    """The rows under their headers in at most `width` characters, as long as `fits` says so.
+    """The rows under their headers in at most `width` characters, if they `fits`.
 
     Args:
-        columns: as many as each row has cells.
+        columns: one for each cell of a row.
         rows: cells, already safe to print.
         width: of the terminal.
-        dim: per row, whether it stands back; () for none.
+        dim: per row, whether it is dimmed; () for none.
     """
     gap = 2 if width >= WIDE else 1
     table = Table(
@@ -45,7 +45,7 @@ def fitted_table(
     )
     space = width - gap * (len(columns) - 1)
     widths = _shrunk(_natural(columns, rows), _least(columns, rows), space)
-    # On a terminal that is too narrow for all of it numbers are broken over lines, never cut.
+    # On a terminal that is too narrow, numbers are broken over lines, never cut.
     is_too_wide = sum(widths) > space
     for column, size in zip(columns, widths, strict=True):
         table.add_column(

@@ -4,8 +4,8 @@
     ... kept current by `evalharness trend --tracker FILE.md`
     <!-- /evalharness:tracker -->
 
-The block ends with a comment that holds what it said of each metric, and before that: from it the next update tells what
-changed. The same numbers make the same block.
+The block ends with a comment that stores the current and the previous value of each metric, from which the next update
+shows what changed. The same numbers make the same block.
 """
 
 import json
@@ -31,7 +31,7 @@ _MOST_RELEASES = 10
 
 
 def updated(document: str, rows: Sequence[Watched], releases: Sequence[Release]) -> str:
-    """The document with its block made again; a document without one gets it at its end.
+    """The document with its block updated; a document without one gets it at its end.
 
     Args:
         document: Markdown.
@@ -46,7 +46,7 @@ def updated(document: str, rows: Sequence[Watched], releases: Sequence[Release])
         counts[0] and document.index(BEGIN) > document.index(END)
     ):
         raise UserError(
-            f"tracker: {counts[0]} of {BEGIN} and {counts[1]} of {END}: it takes one of each, in this order, or none"
+            f"tracker: {counts[0]} of {BEGIN} and {counts[1]} of {END}: one of each is needed, in this order, or none"
         )
     if counts == (0, 0):
         gap = (
@@ -67,7 +67,7 @@ def _block(rows: Sequence[Watched], releases: Sequence[Release], before: Mapping
     for row in rows:
         held = before.get(row.key, {})
         old = held.get("now")
-        # An unchanged number keeps the change it came with.
+        # An unchanged number keeps its last change.
         previous = held.get("previous") if old == now.get(row.key) else old
         cells.append(_cells(row, previous))
         if row.key in now:
@@ -121,7 +121,7 @@ def _release(repo: Release) -> str:
 
 
 def _read_state(block: str) -> dict[str, Any]:
-    """What the block holds; nothing where somebody has edited it beyond reading."""
+    """The content of the block; empty if an edit has made it unreadable."""
     start = block.find(_STATE)
     if start < 0:
         return {}

@@ -30,7 +30,7 @@ _MOST_REFUSED = 5
 
 
 def trend_view(trend: Trend, *, show_all: bool = False, width: int) -> Group:
-    """Headline, velocities, frontier, local checkpoints, and what the numbers rest on.
+    """Headline, velocities, frontier, local checkpoints, and the basis of the numbers.
 
     Args:
         trend: the trend.
@@ -105,7 +105,7 @@ def per_year(slope: Slope) -> str:
 
 
 def pace_words(pace: Pace, whose: str) -> str:
-    """Whether the pace changed, by the calibrated test only."""
+    """Whether the pace changed, only by the calibrated test."""
     if pace.refusal:
         return f"change of pace, {whose}: not tested ({pace.refusal})"
     what = "a change of pace" if pace.p_value < 0.05 else "no change of pace resolved"
@@ -128,7 +128,7 @@ def lag_words(trend: Trend) -> str:
 
 
 def skill_words(trend: Trend) -> str:
-    """What the frontier's line is worth as a forecast."""
+    """The skill of the frontier's line as a forecast."""
     skill = trend.skill
     if math.isnan(skill.mae):
         return f"forecast skill: too few frontier models on either side of {trend.skill_cut}"
@@ -258,14 +258,14 @@ def _size(total: float | None, active: float | None) -> str:
 
 
 def _grounds(trend: Trend) -> Iterator[str]:
-    """What the numbers rest on."""
+    """The basis of the numbers."""
     a = trend.anchors
     yield (
         f"index: {trend.method}, lambda {trend.lam:g}; {a.low} is {a.low_value:g}, {a.high} is {a.high_value:g}; "
         f"{trend.num_scores} reported scores of {len(trend.models)} models on {trend.num_benchmarks} benchmarks, "
         f"up to {trend.data_until}"
     )
-    yield "reported scores mix protocols; sources stay apart (`evalharness scores list`), and none is the larger of two"
+    yield "reported scores mix protocols; sources are kept separate (`evalharness scores list`), and none is the larger of two"
     yield "the frontier is made of the best at each date, which raises its slope (order bias)"
     if trend.moved:
         m = trend.moved[0]

@@ -1,4 +1,4 @@
-"""What `watch` found: a line per organisation or family, the new checkpoints, and a model entry for each."""
+"""The result of `watch`: a line per organisation or family, the new checkpoints, and a model entry for each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 def watch_view(looks: Sequence[Look], drafts: Sequence[Draft], *, width: int = 80) -> Group:
-    """Each source's line, what a first look found, what is new, and the entries that were written.
+    """Each source's line, the result of a first look, what is new, and the entries that were written.
 
     Args:
         looks: one per organisation or family.
@@ -79,7 +79,7 @@ def entries_view(drafts: Iterable[Draft]) -> Text:
 
 
 def newest(looks: Iterable[Look]) -> list[Checkpoint]:
-    """The newest of what was looked at for the first time, each once."""
+    """The newest checkpoints of first looks, each once."""
     found = {item.hub_id: item for look in looks if look.since is None for item in look.found}
     ordered = sorted(found.values(), key=lambda item: item.created_at or "", reverse=True)
     return ordered[:MOST_SHOWN]
@@ -93,10 +93,10 @@ def _said(look: Look) -> Iterable[Text]:
         text = f"{len(look.found)} checkpoints, {len(look.new)} new since {when} UTC"
     yield plain(f"{look.source}: {text}")
     if not look.found:
-        yield Text("  nothing there that is a checkpoint of a language model: is it spelt so?")
+        yield Text("  no checkpoints of language models there: is the name spelt correctly?")
     if look.is_cut:
         yield Text(
-            "  only its newest repositories were gone through: a longer --family finds all of them"
+            "  only its newest repositories were checked; a longer --family finds all of them"
         )
 
 
@@ -118,8 +118,8 @@ def _entry(draft: Draft) -> Text | None:
     if draft.is_known:
         return plain(f"{draft.checkpoint.hub_id} is model={draft.name} already")
     if draft.is_written:
-        return plain(f"{draft.path}: written; look it through before a run")
-    return plain(f"{draft.path} exists and was left as it is") if draft.path else None
+        return plain(f"{draft.path}: written; check it before a run")
+    return plain(f"{draft.path} exists and was not changed") if draft.path else None
 
 
 def _source_fields(look: Look) -> dict[str, Any]:

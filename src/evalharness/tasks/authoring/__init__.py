@@ -1,1 +1,1 @@
-"""For whoever writes a task: listing what there is, making a new one, examining it."""
+"""Tools for task authors: list tasks, make a new one, check it."""

@@ -1,8 +1,8 @@
-"""`task check`: what is wrong with a task that loads, found from its docs and through its own filters and metrics.
+"""`task check`: finds what is wrong with a task that loads, from its docs and through its own filters and metrics.
 
-    LoadedTask -> Defect(level, what, where), none for a sound task
+    LoadedTask -> Defect(level, what, where), none for a correct task
 
-An error makes numbers wrong; a warning makes them worth less than they seem.
+An error makes numbers wrong; a warning makes them less reliable than they seem.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from evalharness.tasks.loaded_task import (
 )
 
 ID_FIELDS = ("id", "unique_id", "doc_id", "task_id", "question_id", "uid", "idx")
-"""Fields that must tell docs apart where a task has them."""
+"""Fields that must identify docs, if a task has them."""
 
 _MOST_NAMED = 3
-"""Docs that a line names."""
+"""Most docs that a line names."""
 _MOST_TRIED = 3
-"""Other docs whose answers are tried as wrong ones."""
+"""Number of other docs whose answers are tried as wrong ones."""
 _SIGNIFICANT = 0.001
 _LARGE_GAP = 0.15
-"""Of a constant answer's score over chance."""
+"""Margin of a constant answer's score over chance."""
 
 
 class Defect(NamedTuple):
-    """Something wrong with a task."""
+    """A problem of a task."""
 
     level: Literal["error", "warning"]
     what: str
@@ -53,15 +53,15 @@ class Defect(NamedTuple):
 
 @dataclass(kw_only=True)
 class Examined:
-    """A task with what all checks look at, computed once."""
+    """A task with the data of all checks, computed once."""
 
     loaded: LoadedTask
     num_scored: int
-    """Docs that are scored with gold, empty and wrong answers; the cheap checks take all."""
+    """Number of docs that are scored with gold, empty and wrong answers; the cheap checks take all."""
     seconds: float
-    """For each of the three; 0 is no limit."""
+    """Time limit for each of the three; 0 is no limit."""
     num_reached: int = 0
-    """Docs that were scored in time by all three."""
+    """Number of docs that were scored in time by all three."""
 
     @property
     def task(self) -> Any:
@@ -90,21 +90,21 @@ class Examined:
 
     @property
     def is_choice(self) -> bool:
-        """The model chooses by log-likelihood."""
+        """Whether the model chooses by log-likelihood."""
         return self.loaded.kind == "multiple_choice"
 
     @property
     def is_generated(self) -> bool:
-        """The model writes."""
+        """Whether the model generates."""
         return self.loaded.kind == "generate_until"
 
     @cached_property
     def questions(self) -> list[str]:
-        """Of every doc: what it asks, choices included."""
+        """Questions of all docs, with their choices."""
         return [self.question(doc) for doc in self.docs]
 
     def question(self, doc: Any) -> str:
-        """What a doc asks, choices included."""
+        """The question of a doc, with its choices."""
         return repr((self.task.doc_to_text(doc), choices_of(self.task, doc)))
 
 
@@ -128,7 +128,7 @@ def examine(
     for check in _CHECKS:
         try:
             found += check(examined)
-        except Exception as e:  # a task's own functions raise anything
+        except Exception as e:  # a task's own functions may raise anything
             what = f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'no message'}"
             found.append(Defect("error", what, check.__name__.strip("_").replace("_", " ")))
     return list(dict.fromkeys(found)), examined.num_reached
@@ -195,7 +195,7 @@ def _wrong_scores(examined: Examined) -> Iterator[Defect]:
 
 
 def _wrong_choices(examined: Examined) -> Iterator[Defect]:
-    """Some other choice must score 0: not each, because a task's own scorer may take several for right."""
+    """Some other choice must score 0, not every one, because a task's own scorer may accept several."""
     task, bad = examined.task, defaultdict(list)
     for place in examined.in_time():
         doc = examined.docs[place]
@@ -216,11 +216,11 @@ def _wrong_choices(examined: Examined) -> Iterator[Defect]:
 
 
 def _wrong_texts(examined: Examined) -> Iterator[Defect]:
-    """The gold answers of a few other docs: not all of them may be taken for right."""
+    """The gold answers of a few other docs: not all of them may be accepted as right."""
     targets = {i: str(examined.task.doc_to_target(examined.docs[i])) for i in examined.sample}
     golds = {i: gold_text(examined.task, examined.docs[i]) for i in examined.sample}
     if len(golds) > 1 and len(set(targets.values())) == 1:
-        what = f"every doc has the target {targets[0][:40]!r}: whoever always says so is right"
+        what = f"every doc has the target {targets[0][:40]!r}: a constant answer is always right"
         yield Defect("warning", what, "doc_to_target")
         return
     taken: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -236,7 +236,7 @@ def _wrong_texts(examined: Examined) -> Iterator[Defect]:
 
 
 def _numbers(examined: Examined, place: int, answer: list[Any]) -> dict[tuple[str, str], float]:
-    """(metric, filter) -> score, of metrics that are better when higher."""
+    """(metric, filter) -> score, for metrics of which higher is better."""
     return {
         (metric, filter_): float(value)
         for metric, filter_, value in score(examined.task, examined.docs[place], answer)
@@ -266,7 +266,7 @@ def _expect(
     whose: str,
     is_right: Callable[[float], bool],
 ) -> Iterator[Defect]:
-    """A defect for each metric and filter in which an answer's score isn't what it must be."""
+    """A defect for each metric and filter in which an answer's score is wrong."""
     scored: dict[int, list[Score]] = {}
     raised: dict[str, list[int]] = defaultdict(list)
     for place, answer in answers:
@@ -294,7 +294,7 @@ def _expect(
 
 
 def _aggregated_gold(examined: Examined, scored: list[list[Score]]) -> Iterator[Defect]:
-    """Of metrics whose scores aren't numbers of one doc, such as F1 or MCC."""
+    """Check metrics whose scores aren't numbers of one doc, such as F1 or MCC."""
     pairs = [[s for s in of_doc if not isinstance(s.value, int | float)] for of_doc in scored]
     for (metric, filter_), value in as_numbers(examined.task, pairs).items():
         best = 1.0 if _is_higher_better(examined, metric) else 0.0
@@ -304,7 +304,7 @@ def _aggregated_gold(examined: Examined, scored: list[list[Score]]) -> Iterator[
 
 
 def _is_higher_better(examined: Examined, metric: str) -> bool:
-    """Metrics that nobody describes, such as a perplexity, have no right value to expect."""
+    """Skip metrics without a known right value, such as a perplexity."""
     return metric in examined.task.aggregation() and bool(
         examined.task.higher_is_better().get(metric)
     )
@@ -324,7 +324,7 @@ def _few_shots(examined: Examined) -> Iterator[Defect]:
         level: Literal["error", "warning"] = "error" if num else "warning"
         what = f"{len(shared)} of {len(pool)} few-shot docs are scored docs too ({_docs(shared)})"
         if num and config is not None and config.split != task.config.test_split:
-            what += f", and may stand in their own prompts: {OWN_FEWSHOT}"
+            what += f", and may be in their own prompts: {OWN_FEWSHOT}"
         yield Defect(level, what, "fewshot_split")
 
 
@@ -334,7 +334,7 @@ def _stop_strings(examined: Examined) -> Iterator[Defect]:
     for stop in stop_strings(examined.task):
         cut = [i for i in examined.sample if stop in gold_text(examined.task, examined.docs[i])]
         if cut:
-            what = f"stop string {stop!r} stands inside the gold answer of {_docs(cut)}"
+            what = f"stop string {stop!r} is inside the gold answer of {_docs(cut)}"
             yield Defect("error", what, "generation_kwargs.until")
 
 

@@ -1,4 +1,4 @@
-"""What a custom task's folder says of it: README.md, SOURCE.json, and which revision of its data it reads.
+"""Checks a custom task's folder: README.md, SOURCE.json, and the pinned revision of its data.
 
 README.md    a table `| Source | ... |` with the labels below, `## Prompt`, `## Metric...`, `## Known limits`,
 `## Changelog` with a line `- <version>: ...`
@@ -20,16 +20,16 @@ from evalharness.tasks.loaded_task import LoadedTask
 LABELS = ("Source", "Licence", "Docs (n)", "Chance score", "Few-shots", "Output", "Version")
 """Rows of the README's table."""
 SECTIONS = ("Prompt", "Metric", "Known limits", "Changelog")
-"""How its sections begin."""
+"""Prefixes of its sections."""
 UNFILLED = "FILL IN"
-"""What a scaffold has where its author must write."""
+"""Marker of a scaffold where the author must write."""
 
 _README, _SOURCE = "README.md", "SOURCE.json"
 _CHANCE_TOLERANCE = 0.011
 
 
 def check_folder(loaded: LoadedTask, folder: Path) -> list[Defect]:
-    """What is missing or untrue in a task's README.md and SOURCE.json, and data that may change unnoticed."""
+    """What is missing or wrong in a task's README.md and SOURCE.json, and data that isn't pinned."""
     return [*_readme(loaded, folder), *_source(folder), *_revision(loaded)]
 
 
@@ -103,5 +103,5 @@ def _revision(loaded: LoadedTask) -> Iterator[Defect]:
         return
     revision = str((config.dataset_kwargs or {}).get("revision") or "")
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
-        what = f"{path} is read as it is today; pin a commit: dataset_kwargs: {{revision: <40 digits>}}"
+        what = f"{path} isn't pinned; pin a commit: dataset_kwargs: {{revision: <40 digits>}}"
         yield Defect("warning", what, "dataset_kwargs")

@@ -1,7 +1,7 @@
-"""`task check`: where lm-eval's own `dataset_path: json` or `csv` gives another value than the file has.
+"""`task check`: finds values that lm-eval's own `dataset_path: json` or `csv` changes from those in the file.
 
-`datasets` guesses one type for all values of a field: 5 becomes 5.0 beside 0.5, "007" in CSV becomes 7, "NA" becomes nothing,
-a field that a row lacks is null there, and dicts get each other's keys.
+`datasets` guesses one type for all values of a field: 5 becomes 5.0 beside 0.5, "007" in CSV becomes 7, "NA" becomes
+null, a field that a row lacks becomes null, and dicts get each other's keys.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _REMEDY = "`custom_dataset: !function evalharness.tasks.local_rows.load` keeps v
 
 
 def changed_values(loaded: LoadedTask, *, most_docs: int | None = 10_000) -> list[Defect]:
-    """A warning for each field whose values `datasets` changed, with the first of them.
+    """A warning for each field whose values `datasets` changed, with the first such value.
 
     Args:
         loaded: the task, with its data.
-        most_docs: of each split that are compared; None for all.
+        most_docs: docs of each split that are compared; None for all.
     """
     config = loaded.task.config
     kind = config.dataset_path
@@ -37,9 +37,9 @@ def changed_values(loaded: LoadedTask, *, most_docs: int | None = 10_000) -> lis
         try:
             found += _compare(loaded.task.dataset[split], split, named, kind, most_docs)
         except TaskError as e:
-            found.append(Defect("warning", f"{e}; lm-eval reads it all the same", "dataset_path"))
+            found.append(Defect("warning", f"{e}; lm-eval reads it anyway", "dataset_path"))
         except (OSError, KeyError, TypeError, ValueError):
-            continue  # compressed, at a URL, or in a shape of its own
+            continue  # compressed, at a URL, or in a layout of its own
     return found
 
 
@@ -72,7 +72,7 @@ _ABSENT = object()
 
 
 def _same(there: Any, got: Any) -> bool:
-    """Equal in values and types, all the way down."""
+    """Whether both are equal in values and types at every level."""
     if type(there) is not type(got):
         return False
     if isinstance(there, dict):
@@ -83,7 +83,7 @@ def _same(there: Any, got: Any) -> bool:
 
 
 def _same_text(there: Any, got: Any) -> bool:
-    """Whether a prompt that holds the value reads the same."""
+    """Whether a prompt with the value reads the same."""
     return str(there) == str(got)
 
 

@@ -1,4 +1,4 @@
-"""`task list`: which tasks there are, ours and lm-eval's, without importing lm-eval and without loading data."""
+"""`task list`: lists our tasks and lm-eval's, without importing lm-eval and without loading data."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class TaskRow(NamedTuple):
     kind: str
     """lm-eval's output type; python, procedural, group, tag, or broken."""
     num_docs: int | None
-    """Of the scored split, where the folder has it."""
+    """Docs of the scored split, if the folder has it."""
     source: str | None
-    """Hub id, file or generator of the data; of a broken task, what is wrong."""
+    """Hub id, file or generator of the data; for a broken task, what is wrong."""
     place: str
     """File of a task of ours; lm-eval."""
 
 
 def custom_rows(*, only_first: bool = False) -> list[TaskRow]:
-    """Tasks and groups in the folders of ours that apply, `./tasks` first; a name stands once.
+    """Tasks and groups in our folders that apply, `./tasks` first, each name once.
 
     Args:
-        only_first: leave out those that ship with the package where there is a `./tasks`.
+        only_first: leave out those that ship with the package if there is a `./tasks`.
     """
     found: dict[str, TaskRow] = {}
     for root in paths.search("tasks")[: 1 if only_first else None]:
@@ -49,7 +49,7 @@ def custom_rows(*, only_first: bool = False) -> list[TaskRow]:
 
 
 def stock_list() -> list[TaskRow]:
-    """Tasks, groups and tags of lm-eval; n isn't known without their data.
+    """Tasks, groups and tags of lm-eval; n is unknown without their data.
 
     Raises:
         ConfigError: lm-eval isn't installed.
@@ -61,7 +61,7 @@ def stock_list() -> list[TaskRow]:
 
 
 def matching(rows: list[TaskRow], pattern: str | None) -> list[TaskRow]:
-    """Rows whose name fits a pattern with * and ?, or holds a text without either."""
+    """Rows whose name matches a pattern with * and ?, or contains a text without either."""
     if not pattern:
         return rows
     glob = pattern if set("*?[") & set(pattern) else f"*{pattern}*"
@@ -69,7 +69,7 @@ def matching(rows: list[TaskRow], pattern: str | None) -> list[TaskRow]:
 
 
 def summarised(rows: list[TaskRow], most: int = 25) -> list[TaskRow]:
-    """The groups and tags of lm-eval with the most tasks, how many standing as their source."""
+    """The groups and tags of lm-eval with the most tasks, with the number of tasks as their source."""
     stock = stock_rows()
     sizes = {row.name: len(stock[row.name].members) for row in rows if row.kind in ("group", "tag")}
     largest = sorted(sizes, key=lambda name: (-sizes[name], name))[:most]
@@ -121,7 +121,7 @@ def _source(values: dict[str, Any]) -> str | None:
 
 
 def _num_docs(folder: Path, values: dict[str, Any]) -> int | None:
-    """Rows of the split's file in data/, or the size of a generator; other data is not looked at."""
+    """Rows of the split's file in data/, or the size of a generator; other data is not read."""
     if isinstance(procedural := values.get("procedural"), dict):
         return procedural.get("size")
     split = values.get("test_split") or values.get("validation_split")

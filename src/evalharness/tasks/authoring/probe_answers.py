@@ -1,6 +1,6 @@
-"""Answers whose score is known beforehand, scored through a task's own requests, filters and metrics.
+"""Answers with a known score, scored through a task's own requests, filters and metrics.
 
-A perfect model's answer must score 1, an empty and a wrong one 0: what doesn't is a mistake in the task.
+A perfect model's answer must score 1, an empty and a wrong one 0; otherwise the task has a mistake.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from evalharness.tasks.sampling import read_settings
 
 SURE = 0.0
 UNLIKELY = -700.0
-"""Log-likelihoods of choices that a model takes and doesn't take."""
+"""Log-likelihoods of choices that a model takes and does not take."""
 
 
 class Score(NamedTuple):
-    """Of one doc in one metric; `value` is what the metric's aggregation takes, mostly a number."""
+    """Score of one doc in one metric; `value` is an item of the metric's aggregation, mostly a number."""
 
     metric: str
     filter: str
@@ -27,7 +27,7 @@ class Score(NamedTuple):
 
 
 def chance_score(task: Task) -> float | None:
-    """Of guessing among the choices: the mean of 1 / choices; None where nothing is chosen or several are right."""
+    """Score of guessing among the choices: the mean of 1 / choices; None without choices, or if several are right."""
     if task.OUTPUT_TYPE != "multiple_choice" or callable(task.get_config("process_results")):
         return None
     sizes = [len(choices_of(task, doc)) for doc in task.eval_docs]
@@ -35,7 +35,7 @@ def chance_score(task: Task) -> float | None:
 
 
 def gold_text(task: Task, doc: Any) -> str:
-    """What a perfect model writes: the target as few-shots show it, up to a stop string that it ends with."""
+    """A perfect model's answer: the target as in few-shots, up to a stop string that it ends with."""
     own = task.fewshot_cfg.doc_to_target if hasattr(task, "fewshot_cfg") else None
     gold = task.doc_to_target(doc, own) if own is not None else task.doc_to_target(doc)
     if isinstance(gold, int) and (choices := choices_of(task, doc)):
@@ -45,7 +45,7 @@ def gold_text(task: Task, doc: Any) -> str:
 
 
 def stop_strings(task: Task) -> list[str]:
-    """What ends an answer of the task."""
+    """The strings that end an answer of the task."""
     return list(read_settings(task.get_config("generation_kwargs") or {}).get("until", ()))
 
 

@@ -1,4 +1,4 @@
-"""Do a task's prompts and answers fit into a context, and do they reach the model as the task wrote them?"""
+"""Do a task's prompts and answers fit the context, and do they reach the model as written?"""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from evalharness.tasks.sampling import sampling_params
 from evalharness.tasks.user_code import UserCodeError
 
 DEFAULT_LIMIT = 4096
-"""Tokens of context, where no model is named."""
+"""Tokens of context if no model is given."""
 CHARACTERS_PER_TOKEN = 3
-"""A low guess for English, where there is no tokenizer at all."""
+"""Characters per token without any tokenizer: a low guess for English."""
 _LONGEST = 20
-"""Docs whose prompts are written: those with the longest questions."""
+"""Number of docs whose prompts are made: those with the longest questions."""
 
 
 class PromptSize(NamedTuple):
-    """How long a doc's request is."""
+    """The length of a doc's request."""
 
     doc_id: int
     num_tokens: int
     num_answer_tokens: int
-    """The longest choice, or the limit of the generated ones."""
+    """Tokens of the longest choice, or the limit of generated ones."""
     is_bos_doubled: bool = False
     num_split_tokens: int = 0
-    """Choices that are encoded by themselves, as one token would span context and choice."""
+    """Choices that are encoded separately, as one token would span context and choice."""
     is_cut: bool = False
-    """The prompt's oldest tokens are dropped."""
+    """Whether the prompt's oldest tokens are dropped."""
     is_without_system: bool = False
-    """The chat template takes no system text: the task's description is left out."""
+    """Whether the task's description is left out, because the chat template takes no system text."""
     problem: str = ""
-    """Why there is no request."""
+    """Why it has no request."""
 
 
 def check_sizes(sizes: Iterable[PromptSize], limit: int) -> list[Defect]:
-    """Prompts that leave no room, answers that may be cut, and what happens to prompts on the way to the model.
+    """Defects: prompts that are too long, answers that may be cut, and changes to prompts on the way to the model.
 
     Args:
         sizes: of some or all docs.
@@ -72,7 +72,7 @@ def _on_the_way(sizes: Sequence[PromptSize]) -> Iterator[Defect]:
         yield Defect("error", f"{_docs(failed)} can't be asked: {problem}", "doc_to_text")
     split = {size.doc_id for size in sizes if size.num_split_tokens}
     if split:
-        what = f"one token would span context and choice in {_docs(split)}: the choice is encoded apart"
+        what = f"one token would span context and choice in {_docs(split)}: the choice is encoded separately"
         yield Defect("warning", what, "target_delimiter")
     cut = {size.doc_id for size in sizes if size.is_cut}
     if cut:
@@ -80,7 +80,7 @@ def _on_the_way(sizes: Sequence[PromptSize]) -> Iterator[Defect]:
         yield Defect("warning", what, "doc_to_text")
     without = {size.doc_id for size in sizes if size.is_without_system}
     if without:
-        what = f"the chat template takes no system text, which is left out in {_docs(without)}"
+        what = f"the chat template takes no system text, so it is left out in {_docs(without)}"
         yield Defect("warning", what, "description")
 
 
@@ -90,9 +90,9 @@ def _docs(ids: set[int]) -> str:
 
 
 def estimated_sizes(loaded: LoadedTask) -> Iterator[PromptSize]:
-    """Of the docs with the longest questions, without a model: by the demo's tokenizer, else by characters.
+    """Sizes of the docs with the longest questions, without a model: by the demo's tokenizer, else by characters.
 
-    Docs whose question can't be made come first, with the reason.
+    Docs whose question fails come first, with the reason.
     """
     count = token_counter()
     docs = sorted(enumerate(loaded.docs), key=lambda item: -_length(loaded, item[1]))
@@ -115,7 +115,7 @@ def _length(loaded: LoadedTask, doc: Any) -> float:
 
 
 def _estimated(loaded: LoadedTask, doc: Any, count: Callable[[str], int]) -> tuple[int, int]:
-    """Tokens of a doc's prompt, and of its answer at most."""
+    """Tokens of a doc's prompt, and most tokens of its answer."""
     task = loaded.task
     context = task.fewshot_context(
         doc,
@@ -132,7 +132,7 @@ def _estimated(loaded: LoadedTask, doc: Any, count: Callable[[str], int]) -> tup
 
 
 def token_counter() -> Callable[[str], int]:
-    """Text -> about how many tokens it has."""
+    """Function from a text to its approximate number of tokens."""
     path = Path(DEMO_PATH) / "tokenizer.json"
     if not path.is_file():
         return lambda text: len(text) // CHARACTERS_PER_TOKEN + 1

@@ -1,7 +1,7 @@
-"""`task new`: a folder that runs at once, with what its author still has to write marked FILL IN.
+"""`task new`: a folder that runs as it is, in which FILL IN marks what the author has to write.
 
 <dir>/<name>/  <name>.yaml or <name>.py, README.md, SOURCE.json, test_<name>.py, data/*.jsonl
-<dir>/../configs/suite/<name>.yaml   a suite of this task alone
+<dir>/../configs/suite/<name>.yaml   a suite of only this task
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class Kind(StrEnum):
-    """What can be scaffolded."""
+    """Kinds of tasks that can be made."""
 
     multiple_choice = "multiple_choice"
     generate = "generate"
@@ -34,15 +34,15 @@ def scaffold(name: str, kind: Kind, parent: Path) -> list[Path]:
     """Write the files of a new task.
 
     Args:
-        name: of the task and its folder.
-        kind: what it is made of.
+        name: name of the task and its folder.
+        kind: kind of the task.
         parent: the folder of tasks.
 
     Returns:
         The files written.
 
     Raises:
-        TaskError: the name isn't one, is taken, or the folder is there.
+        TaskError: the name is invalid or taken, or the folder exists.
     """
     folder = parent / name
     _check_name(name, folder)
@@ -64,7 +64,7 @@ def _check_name(name: str, folder: Path) -> None:
     if not _NAME.fullmatch(name):
         raise TaskError(f"task new {name!r}: letters, digits and _ make a name, a letter first")
     if folder.exists():
-        raise TaskError(f"task new {name}: {folder} is there already; choose another name")
+        raise TaskError(f"task new {name}: {folder} exists already; choose another name")
     for row in custom_rows():
         if row.name == name:
             raise TaskError(f"task new {name}: {row.place} has this name; choose another")

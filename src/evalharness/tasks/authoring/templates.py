@@ -1,4 +1,4 @@
-"""What `task new` writes, kind by kind: definitions that run, with a few docs of their own."""
+"""The files that `task new` writes for each kind: definitions that run, with a few docs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ README_FACTS = ("num_docs", "chance", "fewshots", "output", "version", "prompt",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """A kind's files, and what the README says of them."""
+    """A kind's files, and their description for the README."""
 
     file: str
     definition: str

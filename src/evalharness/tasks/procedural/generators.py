@@ -1,8 +1,8 @@
 """reasoning-gym's generators by name: problems that are the same for the same seed, and verifiers that are safe to run.
 
-What is done about the generators of this version, each for the reason given at its name below: model text never reaches
-`eval`; a verifier that takes wrong answers for right gets a condition beside it; one that trips over an answer of another
-form has found it wrong; problems don't depend on Python's hash seed; and right answers are found where they are kept.
+Generators of this version are patched, for the reasons given below: model text never reaches `eval`; a verifier that
+accepts wrong answers gets an extra condition; an error of a verifier on an answer of another form counts as wrong;
+problems don't depend on Python's hash seed; and right answers are read from where they are stored.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from typing import Any, NamedTuple
 from evalharness.errors import TaskError, did_you_mean, one_line
 
 VERSION = "0.1.25"
-"""Of reasoning-gym; another one has other problems and other verifiers, unchecked."""
+"""Version of reasoning-gym; another one has other problems and verifiers, which are unchecked."""
 
 SCORING_LIMIT_S = 10.0
-"""Of one answer: sympy may simplify a nasty integral for ever."""
+"""Time limit for one answer, as sympy may simplify a hard integral for ever."""
 
 REFUSED = {
-    "codeio": "it runs programs that come with it, written by a language model, in this process",
+    "codeio": "it runs bundled programs, written by a language model, in this process",
     "composite": "give the parts under `generators:`",
 }
 """Generator -> why it can't be used."""
 
 _EVALUATES = frozenset({"binary_matrix", "n_queens", "spiral_matrix", "string_insertion"})
-"""Their verifiers run `eval` on the answer; they get `ast.literal_eval` in its place."""
+"""Generators whose verifiers run `eval` on the answer; it is replaced by `ast.literal_eval`."""
 
 _SYMBOLIC = frozenset(
     {
@@ -45,18 +45,18 @@ _SYMBOLIC = frozenset(
         *("puzzle24", "simple_integration"),
     }
 )
-"""Their verifiers hand the answer to sympy's parser, which runs `eval`; they get plain formulas only."""
+"""Generators whose verifiers pass the answer to sympy's parser, which runs `eval`; they get plain formulas only."""
 
 _Condition = Callable[[str, Mapping[str, Any]], bool]
 _CONDITION: dict[str, _Condition] = {
-    # Its verifier takes not-a-number for equal to everything.
+    # Its verifier treats not-a-number as equal to everything.
     "complex_arithmetic": lambda answer, entry: not re.search("nan|inf", answer, re.IGNORECASE),
-    # Its verifier compares the truth of two texts, and all that isn't empty is true.
+    # Its verifier compares the truth values of two texts, and every non-empty text is true.
     "game_of_life_halting": lambda answer, entry: _is_same_text(answer, entry["answer"]),
-    # Its verifier takes any four numbers that make 24 for those that are given.
+    # Its verifier accepts any four numbers that make 24, not only those given.
     "puzzle24": lambda answer, entry: _numbers(answer) == sorted(entry["metadata"]["numbers"]),
 }
-"""What holds of every right answer and is not looked at by the verifier."""
+"""A condition that every right answer meets and that the verifier doesn't check."""
 
 _TRIPS: dict[str, tuple[type[Exception], ...]] = {
     "boxnet": (TypeError, AttributeError),
@@ -64,42 +64,42 @@ _TRIPS: dict[str, tuple[type[Exception], ...]] = {
     "game_of_life": (KeyError, TypeError, IndexError),
     "prime_factorization": (ValueError,),
 }
-"""What their verifiers raise on answers of another form than asked for, which are wrong answers."""
+"""Errors of their verifiers on answers of another form than asked for, which are wrong answers."""
 
 _GOLD: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "graph_color": lambda metadata: json.dumps(metadata["possible_answer"]),
     "propositional_logic": lambda metadata: str(metadata["example_answer"]),
     "rubiks_cube": lambda metadata: str(metadata["example_correct_answer"]),
 }
-"""Where they keep a right answer, one of several."""
+"""Where they store a right answer, one of several."""
 
 _HASH_DEPENDENT_GOLD = frozenset({"knight_swap", "word_ladder"})
-"""Which of several right answers they give depends on Python's hash seed, so it isn't part of the doc."""
+"""Generators whose choice among several right answers depends on Python's hash seed, so it isn't part of the doc."""
 
 
 class Problem(NamedTuple):
-    """What is asked, and a right answer where it is known."""
+    """A question, and a right answer if known."""
 
     question: str
     gold: str
     is_gold_stable: bool
-    """The same on every machine."""
+    """Metadata, the same on every machine."""
 
 
 class Generator:
-    """Problems of one kind, one seed and one difficulty."""
+    """Problems of one kind with one seed and difficulty."""
 
     def __init__(self, name: str, *, size: int, seed: int, difficulty: Mapping[str, Any]) -> None:
         """Set the generator up.
 
         Args:
-            name: reasoning-gym's.
+            name: reasoning-gym's name.
             size: problems.
             seed: problem i follows from seed + i for most generators, so that sets of near seeds overlap.
             difficulty: fields of the generator's own configuration, over `level: n`, the n-th of its curriculum.
 
         Raises:
-            TaskError: reasoning-gym isn't there, or name and difficulty are none of its.
+            TaskError: reasoning-gym isn't installed, or doesn't have the name or difficulty.
         """
         self.name, self.size = name, size
         self._dataset = _dataset(name, size, seed, difficulty)
@@ -118,11 +118,11 @@ class Generator:
         """The verifier's judgement of an answer, 0..1; no answer is 0.
 
         Raises:
-            Exception: whatever the verifier raises.
+            Exception: any error of the verifier.
         """
         if not answer.strip() or (self.name in _SYMBOLIC and not is_plain_formula(answer)):
             return 0.0
-        entry = copy.deepcopy(self._entry(index))  # some verifiers change what they get
+        entry = copy.deepcopy(self._entry(index))  # some verifiers change their arguments
         if self.name in _CONDITION and not _CONDITION[self.name](answer, entry):
             return 0.0
         try:
@@ -141,16 +141,16 @@ class Generator:
 
 
 def generator_names() -> list[str]:
-    """All that can be used.
+    """All generators that can be used.
 
     Raises:
-        TaskError: reasoning-gym isn't there.
+        TaskError: reasoning-gym isn't installed.
     """
     return sorted(name for name in _registered() if name not in REFUSED)
 
 
 def is_plain_formula(text: str) -> bool:
-    """Numbers, names, arithmetic and common functions, none of it too large to be computed."""
+    """Whether it has only numbers, names, arithmetic and common functions, and is small enough to compute."""
     try:
         return _log2(ast.parse(text.strip(), mode="eval").body) <= _MAX_BITS
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
@@ -167,10 +167,10 @@ _FUNCTIONS = frozenset(
 
 
 def _log2(node: ast.expr) -> float:
-    """Upper bound of a formula's log2, names taken for 2.
+    """Upper bound of a formula's log2, with names as 2.
 
     Raises:
-        ValueError: it holds something else than a formula does.
+        ValueError: it isn't a formula.
     """
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
@@ -201,7 +201,7 @@ def _registered() -> Mapping[str, Any]:
     """Generator -> its classes.
 
     Raises:
-        TaskError: reasoning-gym isn't there.
+        TaskError: reasoning-gym isn't installed.
     """
     way_out = "pip install 'evalharness[procedural]'"
     try:
@@ -256,7 +256,7 @@ def _config(name: str, config_class: type, values: dict[str, Any]) -> Any:
 
 
 def _mend(name: str, dataset: Any) -> None:
-    """No `eval`, and no order of a set in problems."""
+    """Remove `eval`, and the order of sets from problems."""
     module = sys.modules[type(dataset).__module__]
     if name in _EVALUATES:
         vars(module)["eval"] = ast.literal_eval
@@ -268,7 +268,7 @@ def _mend(name: str, dataset: Any) -> None:
 
 
 class _OrderedSet(frozenset[str]):
-    """A set that is listed in order."""
+    """A set with sorted iteration."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(super().__iter__()))
@@ -279,7 +279,7 @@ class _OrderedSet(frozenset[str]):
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Ends what runs in the main thread by a TimeoutError; other threads can't be ended."""
+    """End code in the main thread with a TimeoutError; other threads can't be ended."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

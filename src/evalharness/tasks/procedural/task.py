@@ -7,21 +7,21 @@
       size: 100
       seed: 42                              # or `fresh`
       difficulty: {max_rows: 6}             # the generator's own fields, and `level: n` of its curriculum
-      instruction: "..."                    # after each question, in the place of the usual one
-      docs_sha256: 6ad1...                  # refuse to run on other docs than these
+      instruction: "..."                    # after each question, instead of the usual one
+      docs_sha256: 6ad1...                  # refuse to run on any other docs
     description: ""                         # system message
     generation_kwargs: {max_gen_toks: 1024}
     metadata: {version: 1.0}
 
-The same seed gives the same docs on every machine; their sha256 is in every run's manifest as `dataset_fingerprint`, and
-that of a run without a limit can be pinned as `docs_sha256`. `seed: fresh` is the seed of the day (UTC): no corpus that
-was gathered earlier holds the set, all models that are evaluated on one day meet the same docs, and a run that is
-resumed later on that day goes on. The manifest shows the seed beside the generator's name. EVALHARNESS_FRESH_SEED
-replaces it: to go on with a run of another day, or to keep the set secret.
+The same seed gives the same docs on every machine; their sha256 is in every run's manifest as `dataset_fingerprint`,
+and that of a run without a limit can be pinned as `docs_sha256`. `seed: fresh` is the seed of the day (UTC): no earlier
+corpus contains the set, all models evaluated on one day get the same docs, and a run that is resumed on the same day
+continues. The manifest shows the seed beside the generator's name. EVALHARNESS_FRESH_SEED replaces it, to continue a
+run of another day or to keep the set secret.
 
-Metrics: `acc`, 1 where the verifier gives the full score, and `score`, what it gives, partial credit kept. The answer
-is what stands in the last <answer>...</answer> of the response (its end may be missing), else in the last line that
-isn't empty, without a leading "Answer:".
+Metrics: `acc`, 1 if the verifier gives the full score, and `score`, the verifier's score with partial credit. The
+answer is the content of the last <answer>...</answer> of the response (its end may be missing), else in the last line
+that isn't empty, without a leading "Answer:".
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ _START, _END = "<answer>", "</answer>"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProceduralSpec:
-    """What the `procedural:` block of a task says."""
+    """The `procedural:` block of a task."""
 
     size: int
     seed: int | str
     generator: str | None = None
     difficulty: Mapping[str, Any] = field(default_factory=dict)
     generators: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    """Generator -> its difficulty, where there are several."""
+    """Generator -> its difficulty, if there are several."""
     instruction: str = INSTRUCTION
     docs_sha256: str | None = None
 
     def __post_init__(self) -> None:
-        """Check what the fields are.
+        """Check the fields.
 
         Raises:
             TaskError: a field is wrong; the message names it.
@@ -94,13 +94,13 @@ class ProceduralSpec:
 
 
 class ProceduralTask(ServedTask):
-    """What `class:` of a procedural task's YAML names."""
+    """The class that `class:` in a procedural task's YAML names."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Make the docs.
 
         Raises:
-            TaskError: a field is wrong, reasoning-gym isn't there, or the docs aren't those pinned.
+            TaskError: a field is wrong, reasoning-gym isn't installed, or the docs aren't those pinned.
         """
         for name in config:
             if name not in _FIELDS:
@@ -136,7 +136,7 @@ class ProceduralTask(ServedTask):
             )
 
     def docs_sha256(self) -> str:
-        """What the manifest of a run without a limit calls `dataset_fingerprint`."""
+        """The `dataset_fingerprint` of a run without a limit."""
         hashes = [doc_hash(doc) for doc in self.eval_docs]
         return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
@@ -151,7 +151,7 @@ class Procedural(PythonTask):
         """Set the generators up.
 
         Raises:
-            TaskError: one isn't there or refuses its difficulty.
+            TaskError: one doesn't exist or refuses its difficulty.
         """
         self._spec, self._seed = spec, seed
         parts = spec.parts()
@@ -163,7 +163,7 @@ class Procedural(PythonTask):
         }
 
     def docs(self) -> Iterator[dict[str, Any]]:
-        """Question and answer, without what the verifier needs besides: that is made again from the seed."""
+        """Question and answer, without the verifier's other data, which is made again from the seed."""
         names = list(self._generators)
         for number in range(self._spec.size):
             index, turn = divmod(number, len(names))
@@ -174,7 +174,7 @@ class Procedural(PythonTask):
             yield {**doc, "question": problem.question, "answer": answer}
 
     def prompt(self, doc: Doc) -> str:
-        """The question, and how to mark the answer."""
+        """The question, with instructions for marking the answer."""
         return f"{doc['question'].rstrip()}\n\n{self._spec.instruction}"
 
     def target(self, doc: Doc) -> str:
@@ -190,7 +190,7 @@ class Procedural(PythonTask):
         return extract_answer(response)
 
     def score(self, doc: Doc, answer: str) -> dict[str, float]:
-        """What the generator's verifier says."""
+        """The score of the generator's verifier."""
         score = self._generators[doc["generator"]].score(doc["index"], answer)
         return {"acc": float(score >= 1), "score": score}
 
@@ -225,7 +225,7 @@ def extract_answer(response: str) -> str:
 
 
 def fresh_seed() -> int:
-    """The seed of the day (UTC), or the one that the environment gives.
+    """The seed of the day (UTC), or that of the environment.
 
     Raises:
         TaskError: EVALHARNESS_FRESH_SEED isn't a number.

@@ -1,1 +1,1 @@
-"""Tasks in Python, as lm-eval takes them; `evalharness.tasks.python_task` is what they are written with."""
+"""Tasks in Python, adapted to lm-eval; they are written with `evalharness.tasks.python_task`."""

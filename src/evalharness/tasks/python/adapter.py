@@ -1,4 +1,4 @@
-"""Python tasks as lm-eval sees them: found by name without importing them, imported when loaded, hashed by their code."""
+"""Python tasks for lm-eval: found by name without importing them, imported when loaded, hashed by their code."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from evalharness.tasks.source_code import import_file, read_source_below
 from evalharness.tasks.yaml.files import python_files
 
 _FILE = "python_file"
-"""Field of an index entry: where the task's code lies."""
+"""Field of an index entry: the path of the task's code."""
 
 
 class Docs(list[dict[str, Any]]):
-    """Docs as they are: `datasets` would give all of them the same fields."""
+    """Docs as they are; `datasets` would give all of them the same fields."""
 
     @property
     def features(self) -> dict[str, Any]:
-        """Field names, where lm-eval looks for them."""
+        """Field names, for lm-eval."""
         return self[0]
 
 
 class ServedTask(ConfigurableTask):  # type: ignore[misc]
-    """A `PythonTask` with lm-eval's face."""
+    """A `PythonTask` with lm-eval's interface."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class ServedTask(ConfigurableTask):  # type: ignore[misc]
 
         Args:
             source: the task; `name` and `folder` are set.
-            generation_kwargs: over those of the source.
-            identity: what its scores depend on besides its settings; part of the task's hash.
+            generation_kwargs: override those of the source.
+            identity: what its scores depend on besides settings; part of the task's hash.
             place: the file it comes from.
 
         Raises:
@@ -77,7 +77,7 @@ class ServedTask(ConfigurableTask):  # type: ignore[misc]
                 "process_results": self._scores,
                 "metric_list": [_metric(source, name) for name in source.metrics],
                 "generation_kwargs": kwargs,
-                # What a perfect model writes, where a YAML task has it too.
+                # A perfect model's answer, in the same place as in a YAML task.
                 "fewshot_config": {
                     "sampler": "first_n",
                     "samples": [],
@@ -97,14 +97,14 @@ class ServedTask(ConfigurableTask):  # type: ignore[misc]
         return self.source.solve if self._is_multiturn else None
 
     def download(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing is fetched: docs come from the source."""
+        """Do nothing: docs come from the source."""
         self.dataset = {"test": self._docs}
 
     def set_config(self, key: str, value: Any, update: bool = False) -> None:
-        """As lm-eval's, but for few-shots: the source writes the whole prompt.
+        """Like lm-eval's, but without few-shots: the source writes the whole prompt.
 
         Raises:
-            TaskError: few-shots are asked for.
+            TaskError: few-shots are configured.
         """
         if key == "num_fewshot" and value:
             raise TaskError(
@@ -113,9 +113,9 @@ class ServedTask(ConfigurableTask):  # type: ignore[misc]
         super().set_config(key, value, update)
 
     def dump_config(self) -> dict[str, Any]:
-        """Settings, and hashes in the place of code.
+        """Settings, with hashes for code.
 
-        Requests follow from the prompts, or from all code where it holds the conversation; the rest only scores.
+        Requests follow from the prompts, or from all code if it has a conversation; the rest only scores.
         """
         config = self.config
         dumped = {
@@ -143,7 +143,7 @@ class ServedTask(ConfigurableTask):  # type: ignore[misc]
             try:
                 with seeded(self.source.name, number, "hash"):
                     prompt = self.source.prompt(doc)
-            except (Exception, SystemExit) as e:  # the sample will say so
+            except (Exception, SystemExit) as e:  # the sample will report it
                 prompt = f"{type(e).__name__}: {e}"
             digest.update(json.dumps(prompt).encode())
         return digest.hexdigest()
@@ -153,19 +153,19 @@ class ServedTask(ConfigurableTask):  # type: ignore[misc]
         unknown = [name for name in scores if name not in self.source.metrics]
         if unknown or self.source.metrics[0] not in scores:
             raise ValueError(
-                f"score() gave {', '.join(scores) or 'nothing'}; metrics are {', '.join(self.source.metrics)}"
+                f"score() returned {', '.join(scores) or 'nothing'}; metrics are {', '.join(self.source.metrics)}"
             )
         return scores
 
 
 class PythonFileTask(ServedTask):
-    """The task that a file holds, imported here."""
+    """The task in a file, imported here."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Import the file that lm-eval's index entry names.
 
         Raises:
-            TaskError: the file, or what it does while it is loaded, is wrong; with file and line.
+            TaskError: the file is invalid or fails while it is loaded; gives file and line.
         """
         file = Path(config[_FILE])
         try:
@@ -181,7 +181,7 @@ class PythonFileTask(ServedTask):
 
 
 class _Extract(Filter):  # type: ignore[misc]
-    """A function of one response as lm-eval's filter."""
+    """Turns a function of one response into an lm-eval filter."""
 
     def __init__(self, extract: Callable[[str], str]) -> None:
         self._extract = extract
@@ -191,11 +191,11 @@ class _Extract(Filter):  # type: ignore[misc]
 
 
 def python_entries(folders: Sequence[Path], known: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Index entries of the Python tasks, none of which is imported.
+    """Index entries of the Python tasks, without importing them.
 
     Args:
-        folders: of tasks, the last winning.
-        known: entries that there are already; a YAML of the same or a later folder keeps its name.
+        folders: folders of tasks; the last wins.
+        known: existing entries; a YAML of the same or a later folder keeps its name.
     """
     found: dict[str, Entry] = {}
     for number, folder in enumerate(folders):
@@ -210,7 +210,7 @@ def python_entries(folders: Sequence[Path], known: Mapping[str, Entry]) -> dict[
 
 
 def _module(file: Path) -> ModuleType:
-    """The file as a package of its folder, again: it may have changed since."""
+    """Import the file as a package of its folder, again, because it may have changed."""
     read_source_below([file.parent])
     return import_file(file, f"evalharness_task_{file.parent.name}", package=file.parent)
 
@@ -248,7 +248,7 @@ def _check_settings(source: PythonTask) -> None:
 
 
 def _checked_docs(docs: Iterable[Mapping[str, Any]]) -> Docs:
-    """Docs as JSON gives them back, so that a stored doc is the doc that was scored."""
+    """Docs after a round trip through JSON, so that a stored doc is the doc that was scored."""
     checked = Docs()
     for number, doc in enumerate(docs):
         if not isinstance(doc, Mapping):
@@ -271,7 +271,7 @@ def _metric(source: PythonTask, name: str) -> dict[str, Any]:
 
 
 def _code_sha256(source: PythonTask) -> str:
-    """Of the folder's code, its tests left out."""
+    """sha256 of the folder's code, without its tests."""
     digest = hashlib.sha256()
     for file in sorted(source.folder.rglob("*.py")):
         if file.name.startswith("test_"):

@@ -1,8 +1,8 @@
-"""What runs inside the sandbox: bind itself by limits, give up root, run the program that stdin holds.
+"""Code that runs inside the sandbox: it sets its limits, gives up root, and runs the program in stdin.
 
-The verdict goes out beside a token that the parent made for this program alone, so that neither an exit code nor anything a
-program writes can stand for one. `sandbox.py` hands this file's text to the sandbox's interpreter, where no other file of evalharness can be read: the
-standard library is all it may import, and little of it, because every program pays for it.
+The verdict is sent with a token that the parent made for this program only, so that neither an exit code nor a
+program's output can fake one. `run.py` passes this file's text to the sandbox's interpreter, where no other file of
+evalharness can be read: it may import only the standard library, and little of that, because every program pays for it.
 """
 
 import os
@@ -12,7 +12,7 @@ import sys
 PASSED = b"passed"
 """The program ran to its end."""
 FAILED = b"failed"
-"""It raised, `SystemExit` included."""
+"""It raised, including `SystemExit`."""
 OUT_OF_MEMORY = b"out of memory"
 """It asked for more memory than it may have."""
 TOKEN_BYTES = 32
@@ -27,12 +27,12 @@ def main(
     file_bytes: int,
     num_files: int,
 ) -> None:
-    """Run the program, tell the verdict and exit; never returns.
+    """Run the program, report the verdict and exit; never returns.
 
     Args:
         started_fd: written to once the limits hold (without that the sandbox has failed, not the program), and then
             again: the token that stdin begins with, and the verdict.
-        uid: become this user and group; 0 stays who it is.
+        uid: become this user and group; 0 keeps the current ones.
         cpu_s: seconds of processor time, per process.
         memory_bytes: address space, per process.
         num_processes: processes and threads.
@@ -56,7 +56,7 @@ def main(
         (resource.RLIMIT_AS, memory_bytes),
     ):
         resource.setrlimit(limit, (value, value))
-    # At the soft limit a signal that says why, at the hard one the end of a program that ignores it.
+    # The soft limit sends a signal that says why, the hard one ends a program that ignores it.
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     os.write(verdict_fd, b"1")
     verdict = b""
@@ -70,7 +70,7 @@ def main(
 
 
 def out_of_reach(fd: int, num_files: int) -> int:
-    """The descriptor under a number above all that a program may open and would close; its children don't get it."""
+    """The descriptor under a number above all that a program may open or close; its children don't get it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     high = os.dup2(fd, num_files + 7, inheritable=False)
@@ -81,7 +81,7 @@ def out_of_reach(fd: int, num_files: int) -> int:
 def run(source: bytes) -> bytes:
     """The verdict on a program: PASSED, FAILED or OUT_OF_MEMORY.
 
-    Not under the name `__main__`: what a model wrote for running its file as a script isn't part of its answer.
+    Not under the name `__main__`, as a model's code for running its file as a script isn't part of its answer.
     """
     module = type(sys)("program")
     sys.modules["program"] = module
@@ -97,7 +97,7 @@ def run(source: bytes) -> bytes:
 
 
 def show(error: BaseException) -> None:
-    """Write the traceback from the program's own frames on, wherever the program has turned stderr to."""
+    """Write the traceback, from the program's own frames on, to the real stderr."""
     if error.__traceback__:
         error = error.with_traceback(error.__traceback__.tb_next)
     sys.stderr = sys.__stderr__

@@ -1,8 +1,8 @@
-"""Scores model-written programs: what tasks whose answer is code call from their `process_results`.
+"""Scores model-written programs, for the `process_results` of tasks whose answer is code.
 
-Text in, scores of one sample out; the sandbox runs the program. A program beyond its limits scores 0 and is counted as
-such, because a limit, unlike a wrong answer, says something about the limit too. A sandbox that can't start, or a machine
-that has no memory or no time for it, raises: the sample then has an error and no score.
+Text in, scores of one sample out; the sandbox runs the program. A program beyond its limits scores 0 and is counted
+separately, because this depends on the limit too. If the sandbox can't start, or the machine lacks memory or time for
+it, an error is raised, and the sample has no score.
 """
 
 import re
@@ -34,7 +34,7 @@ def program_scores(program: str) -> dict[str, float]:
 
 @lru_cache(maxsize=1024)
 def _ending(program: str) -> str:
-    """Why a program ended; the same one isn't run twice."""
+    """Why a program ended; the same program isn't run twice."""
     return run_python(program).reason
 
 

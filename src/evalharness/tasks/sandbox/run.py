@@ -1,17 +1,17 @@
-"""Runs Python that a model wrote: in bubblewrap, without network, on a read-only system, bound in all it may use.
+"""Runs model-written Python in bubblewrap: without network, on a read-only system, with limits on all resources.
 
-A program in, an `Outcome` out. Inside there are the interpreter, its standard library and an empty /tmp; no file of
-the user, no other process, no network, no environment. The program gets there through a descriptor, never on a command
-line, and everything it started dies with it.
+A program in, an `Outcome` out. Inside there are the interpreter, its standard library and an empty /tmp; no file of the
+user, no other process, no network, no environment. The program is passed through a descriptor, never on a command line,
+and everything it started dies with it.
 
-Two ways to be nobody. A user runs in a user namespace of its own. Root can't: the kernel binds no number of processes
-on a user that is root outside, so root sets the sandbox up and then becomes a user id that nobody else has.
+There are two ways to drop rights. A user runs in a separate user namespace. Root can't, as the kernel doesn't limit the
+number of processes of a user that is root outside, so root sets the sandbox up and then becomes a unique user id.
 
-The kernel's limits are per process (`sandbox_main`); all processes of one program together are watched from outside
-(`sandbox_watch`). Programs queue for processors, and only their own use of one counts: a busy machine changes no score.
-Where the machine itself has failed, nothing is known about the program, and that is an error and no 0.
+The kernel's limits are per process (`inside`); all processes of one program together are watched from outside
+(`watch`). Programs queue for processors, and only their own use of one counts: a busy machine changes no score. If the
+machine itself has failed, nothing is known about the program, which is an error and not a 0.
 
-A program that means to deceive its own tests can: they run in one interpreter. An exit code or what it writes doesn't do.
+A program can deceive its own tests, as they run in one interpreter, but not by an exit code or its output.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ _ENVIRONMENT = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
     "PATH": "/usr/bin:/bin",
-    # The order of a set is part of what a program computes: the same in every run.
+    # The order of sets affects programs: make it the same in every run.
     "PYTHONHASHSEED": "0",
 }
 _USR = (
     *("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec"),
     *("local/bin", "local/lib", "share/zoneinfo"),
 )
-"""Not all of /usr: images like to have a project in /usr/src, and sites their settings in /usr/local/etc."""
+"""Not all of /usr: images often have a project in /usr/src, and sites their settings in /usr/local/etc."""
 _SIGNALLED = 128
-"""What bubblewrap adds to the number of the signal that ended the program."""
+"""The offset that bubblewrap adds to the number of the signal that ended the program."""
 _SPARE_UIDS = 2_100_000_000
-"""From here on, where the system has so many: above what containers and directory services give away."""
+"""First user id, if the system has so many: above those of containers and directory services."""
 _FEWEST_UIDS = 60_000
-"""With fewer, root is one inside a container that has no user ids to spare."""
+"""With fewer, root is inside a container without spare user ids."""
 _GET_IT = (
     "install bubblewrap: `apt-get install bubblewrap` (Debian, Ubuntu) or "
     "`dnf install bubblewrap` (Fedora)"
@@ -75,17 +75,17 @@ _WAYS_OUT = {
         "elsewhere `sysctl kernel.unprivileged_userns_clone=1`"
     ),
 }
-"""What is in bubblewrap's message -> what to do about it."""
+"""Part of bubblewrap's message -> what to do about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one program may use."""
+    """Limits of one program."""
 
     cpu_s: int = 10
     """Processor time, of each process and of all together."""
     wall_s: float = 30.0
-    """Time by the clock, for programs that wait; without the time in which they could have gone on and got no processor."""
+    """Wall time, for programs that wait; without the time in which they were ready but got no processor."""
     memory_mib: int = 1024
     """Address space of each process, and memory of all together."""
     num_processes: int = 16
@@ -97,18 +97,18 @@ class Limits:
     num_files: int = 64
     """Open files."""
     num_inodes: int = 10_000
-    """Files, folders and links in all; each takes the kernel's memory, however small."""
+    """Files, folders and links in all; even small ones take the kernel's memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a program ended."""
+    """The outcome of a program."""
 
     reason: Reason
     """ok: it ran to its end; error: it raised or exited by itself; timeout, memory: beyond its limits; killed: by a
     signal."""
     stderr: str
-    """The end of what it wrote there, without control characters."""
+    """The end of its stderr, without control characters."""
 
     @property
     def is_ok(self) -> bool:
@@ -117,7 +117,7 @@ class Outcome:
 
 
 _CORES = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
-"""Programs in excess of processors would only slow one another down."""
+"""Most programs at once; more than processors would only slow one another down."""
 
 
 def run_python(source: str, *, limits: Limits | None = None) -> Outcome:
@@ -125,10 +125,10 @@ def run_python(source: str, *, limits: Limits | None = None) -> Outcome:
 
     Args:
         source: a module's text; `__name__` isn't `__main__` in it, stdin is empty, stdout goes nowhere.
-        limits: what it may use; default: `Limits()`.
+        limits: its limits; default: `Limits()`.
 
     Raises:
-        TaskError: the sandbox can't start, or the machine failed the program: nothing is known about it.
+        TaskError: the sandbox can't start, or the machine failed, so that nothing is known about the program.
     """
     limits, bubblewrap = limits or Limits(), _bubblewrap()
     token = secrets.token_bytes(inside.TOKEN_BYTES)
@@ -144,7 +144,7 @@ def run_python(source: str, *, limits: Limits | None = None) -> Outcome:
         watch = Watch(
             process.pid,
             verdict.fileno(),
-            # A little more than each process has: the kernel's own signal comes first, and says why.
+            # A little more than each process has, so that the kernel's own signal, which says why, comes first.
             cpu_s=limits.cpu_s + 1.5,
             wall_s=limits.wall_s,
             memory_bytes=limits.memory_mib * _MIB,
@@ -155,17 +155,17 @@ def run_python(source: str, *, limits: Limits | None = None) -> Outcome:
         finally:
             process.kill()
             process.wait()
-        told = os.pread(verdict.fileno(), 100, 0)
+        sent = os.pread(verdict.fileno(), 100, 0)
         tail = _tail(stderr)
     if breach == "busy":
         raise TaskError(
             "the machine is too busy for the sandbox: a program got hardly any processor"
         )
-    if breach and not told:
+    if breach and not sent:
         raise TaskError(_why_not(f"it didn't start within {limits.wall_s:g} s"))
-    if not told or (process.returncode < 0 and not breach):
+    if not sent or (process.returncode < 0 and not breach):
         raise TaskError(_why_not(tail))
-    reason = breach or _reason(told, token, process.returncode)
+    reason = breach or _reason(sent, token, process.returncode)
     if reason == "killed" and num_oom_kills() > num_killed:
         raise TaskError("the machine ran out of memory while a program ran in the sandbox")
     return Outcome(reason=reason, stderr=tail)
@@ -176,7 +176,7 @@ def require_sandbox() -> None:
     """Try the sandbox once with a program that does nothing.
 
     Raises:
-        TaskError: it can't start here: why, and how to get it.
+        TaskError: it can't start here; gives the reason and the way out.
     """
     outcome = run_python("pass")
     if not outcome.is_ok:
@@ -217,21 +217,21 @@ def _start(
 
 
 def _memory_file(content: bytes = b"") -> FileIO:
-    """A file without a name. What a program writes into one is held by its limit of a file's size, not by our reading."""
+    """A file without a name. A program's output into it is limited by its file size limit, not by our reading."""
     file = FileIO(os.memfd_create("evalharness"), "r+b")
     file.write(content)
     file.seek(0)
     return file
 
 
-def _reason(told: bytes, token: bytes, exit_code: int) -> Reason:
+def _reason(sent: bytes, token: bytes, exit_code: int) -> Reason:
     verdicts: dict[bytes, Reason] = {
         token + inside.PASSED: "ok",
         token + inside.FAILED: "error",
         token + inside.OUT_OF_MEMORY: "memory",
     }
-    if told in verdicts:
-        return verdicts[told]
+    if sent in verdicts:
+        return verdicts[sent]
     if exit_code == _SIGNALLED + signal.SIGXCPU:
         return "timeout"
     return "killed" if exit_code > _SIGNALLED else "error"
@@ -251,7 +251,7 @@ def _bubblewrap() -> str:
 
 
 def _why_not(said: str) -> str:
-    """One line from what bubblewrap or the interpreter said, and the way out."""
+    """One line with the message of bubblewrap or the interpreter, and the way out."""
     lines = [line for line in said.splitlines() if line.strip()]
     line = lines[-1] if lines else "no reason given"
     ways_out = (way_out for hint, way_out in _WAYS_OUT.items() if hint in line)
@@ -260,7 +260,7 @@ def _why_not(said: str) -> str:
 
 
 def _isolation(*, is_root: bool) -> tuple[str, ...]:
-    """Namespaces and rights. Root keeps what becoming another user takes, and loses it by doing so."""
+    """Options for namespaces and rights. Root keeps the rights for becoming another user, and loses them by doing so."""
     rights: tuple[str, ...]
     if is_root:
         rights = ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
@@ -278,7 +278,7 @@ def _isolation(*, is_root: bool) -> tuple[str, ...]:
 def _system() -> tuple[str, ...]:
     """The read-only system: libraries, the interpreter with its standard library, harmless devices. No /proc."""
     options = []
-    # Made by name, because bubblewrap lets nobody else into the folders that it makes on the way to a file.
+    # Made explicitly, because folders that bubblewrap makes on the way to a file are closed to other users.
     for name in ("/dev", "/etc", "/usr/local", "/usr/share", str(_interpreter().parent)):
         options += ["--dir", name]
     for name in _USR:
@@ -301,7 +301,7 @@ def _system() -> tuple[str, ...]:
 
 @functools.cache
 def _interpreter() -> Path:
-    """The one that runs now, outside its virtual environment: what is installed there is no program's business."""
+    """The current interpreter outside its virtual environment, whose packages programs must not see."""
     return Path(sys.executable).resolve()
 
 
@@ -311,9 +311,9 @@ def _main_source() -> str:
 
 
 def _spare_uid() -> int | None:
-    """A user id without files or processes, another for each program; None where one can't be had.
+    """A user id without files or processes, another for each program; None if there is none.
 
-    Another for each, because the limit of processes counts all of a user's.
+    Different for each, because the limit of processes counts all of a user's.
     """
     if os.geteuid() != 0:
         return None

@@ -1,8 +1,8 @@
 """The system calls a sandboxed program may not make, as a seccomp filter (BPF) for `bwrap --seccomp`.
 
-Namespaces already hide files, processes and network. What is refused here would get around the limits (memory that no
-address space counts, namespaces of the program's own with mounts of any size) or is a known way into the kernel: sockets of
-all kinds but those that programs use.
+Namespaces already hide files, processes and network. The calls refused here would get around the limits (memory that no
+address space counts, new namespaces with mounts of any size) or are known ways into the kernel (sockets of all kinds
+except those that programs use).
 """
 
 import errno
@@ -19,7 +19,7 @@ _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _NEW_NAMESPACE = 0x7E020000
 """All CLONE_NEW* flags that clone() takes."""
 _X32 = 0x40000000
-"""x86-64 has each system call a second time from here on."""
+"""x86-64 has second numbers of all system calls from here on."""
 
 
 class _Machine(NamedTuple):
@@ -35,7 +35,7 @@ class _Machine(NamedTuple):
 
 _CLONE3 = 435
 _FAMILIES = (1, 2, 10)
-"""AF_UNIX, AF_INET, AF_INET6; the network namespace has nobody to talk to."""
+"""AF_UNIX, AF_INET, AF_INET6; the network namespace has no peers."""
 _REFUSED_EVERYWHERE = {
     "io_uring_setup": 425,
     "open_tree": 428,
@@ -80,7 +80,7 @@ def seccomp_filter() -> bytes:
     """The filter for this machine, as the kernel reads it (`struct sock_filter[]`).
 
     Raises:
-        TaskError: an architecture without a table here.
+        TaskError: an unknown architecture.
     """
     name = platform.machine()
     if name not in _MACHINES:
@@ -93,7 +93,7 @@ def seccomp_filter() -> bytes:
         _step(_RETURN, _KILL),
         _step(_LOAD, _NUMBER),
         *_unless(_IF_AT_LEAST, _X32, errno.ENOSYS),
-        # The C library falls back to clone(), whose flags can be read here; clone3's lie in memory.
+        # The C library falls back to clone(), whose flags can be read here; clone3's are in memory.
         *_unless(_IF_EQUAL, _CLONE3, errno.ENOSYS),
         *(step for number in refused.values() for step in _unless(_IF_EQUAL, number, errno.EPERM)),
         *_sockets_of_known_families(machine.sockets),
@@ -106,7 +106,7 @@ def seccomp_filter() -> bytes:
 
 
 def _sockets_of_known_families(calls: tuple[int, int]) -> list[bytes]:
-    """Decides on sockets; goes on with the call's number loaded for all else."""
+    """Decide on sockets; continue with the call's number loaded for all else."""
     num_families = len(_FAMILIES)
     return [
         _step(_IF_EQUAL, calls[0], then=1),
@@ -124,5 +124,5 @@ def _step(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
 
 
 def _unless(test: int, value: int, error: int) -> tuple[bytes, bytes]:
-    """Refuse with `error` if the test holds, else go on."""
+    """Refuse with `error` if the test holds, else continue."""
     return _step(test, value, then=0, otherwise=1), _step(_RETURN, _ERROR | error)

@@ -1,9 +1,9 @@
-"""Watches all processes of one sandboxed program from outside, and says when together they are beyond its limits.
+"""Watches all processes of one sandboxed program from outside, and detects when together they exceed its limits.
 
-The kernel's own limits are per process. What counts for the program is the sum over its tree, read from /proc every few
-milliseconds: memory (each page once), processor time, files in its /tmp, and time by the clock without the time in which
-it stood ready and got no processor, so that a busy machine, or a host that takes the machine's processors, is no program's
-fault.
+The kernel's own limits are per process. For the program the sum over its tree counts, read from /proc every few
+milliseconds: memory (each page once), processor time, files in its /tmp, and wall time without the time in which it was
+ready but got no processor, so that a busy machine, or a host that takes the machine's processors, doesn't count against
+a program.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Breach = Literal["timeout", "memory", "busy"]
 
 TICK_S = 0.02
 BUSY_FACTOR = 20
-"""So many times its time by the clock may a program take on a machine that gives it no processor."""
+"""Factor of its wall time that a program may take on a machine that gives it no processor."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -38,13 +38,13 @@ class Watch:
         memory_bytes: int,
         num_inodes: int,
     ) -> None:
-        """Limits are of all processes together.
+        """Set the limits, of all processes together.
 
         Args:
             pid: the tree's root.
             started_fd: a file that isn't empty once the program itself has started.
             cpu_s: of processor time.
-            wall_s: by the clock, but for what a busy machine took of them.
+            wall_s: wall time, without what a busy machine took of it.
             memory_bytes: in memory.
             num_inodes: files, folders and links in /tmp.
         """
@@ -56,7 +56,7 @@ class Watch:
         self._offered: set[str] = set()
 
     def wait(self) -> Breach | None:
-        """Until the tree's root ends (None) or the tree is beyond a limit (which)."""
+        """Wait until the tree's root ends (None) or the tree exceeds a limit (which)."""
         started = last = time.monotonic()
         own_s = 0.0
         descriptor = os.pidfd_open(self._pid)
@@ -84,20 +84,21 @@ class Watch:
             if pid not in self._offered:
                 _offer_to_the_killer(pid)
                 self._offered.add(pid)
-        # Pages that a fork shares with its parent are counted twice at first; to tell takes longer.
+        # Pages that a fork shares with its parent are counted twice at first; the exact count takes longer.
         if all(sum(map(size, tree)) > self._memory_bytes for size in (_resident, _proportional)):
             return "memory"
-        # Before, what is mounted there is bubblewrap's at work.
+        # Before, bubblewrap itself has mounts there.
         has_started = os.fstat(self._started_fd).st_size > 0
         if has_started and _num_inodes(tree[-1]) > self._num_inodes:
             return "memory"
         return "timeout" if sum(map(_cpu_s, tree)) > self._cpu_s else None
 
     def _own_s(self, tree: list[str], since_s: float) -> float:
-        """Of the time since the last look, what the program had: it ran, or had nothing to run.
+        """The part of the time since the last look that counts for the program: it ran, or had nothing to run.
 
-        The kernel tells of a wait for a processor only when it ends, maybe some looks later; so where a thread stands
-        ready now, only the time on processors counts. That its own threads wait for one another is no busy machine.
+        The kernel reports a wait for a processor only when it ends, maybe some looks later, so if a thread is ready
+        now, only the time on processors counts. Threads of the program that wait for one another don't mean a busy
+        machine.
         """
         ran = longest_wait = 0
         threads = [(pid, thread) for pid in tree for thread in _threads(pid)]
@@ -116,7 +117,7 @@ class Watch:
 
 
 def _is_ready(pid: str, thread: str) -> bool:
-    """On a processor, or would be if it got one."""
+    """Whether it is on a processor, or would be if it got one."""
     return _read(f"/proc/{pid}/task/{thread}/stat").rpartition(")")[2].split()[:1] == ["R"]
 
 
@@ -136,13 +137,13 @@ def _threads(pid: str) -> list[str]:
 
 
 def _resident(pid: str) -> int:
-    """Bytes of its own in memory: not of files, nor shared on purpose."""
+    """Bytes of its own in memory, without files and shared memory."""
     fields = _read(f"/proc/{pid}/statm").split()
     return (int(fields[1]) - int(fields[2])) * _PAGE if len(fields) > 2 else 0
 
 
 def _proportional(pid: str) -> int:
-    """Bytes in memory, those that several processes have divided among them; else as `_resident`."""
+    """Bytes in memory, with shared ones divided among processes; else as `_resident`."""
     for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
         if line.startswith("Pss_Anon:"):
             return int(line.split()[1]) * 1024
@@ -150,13 +151,13 @@ def _proportional(pid: str) -> int:
 
 
 def _cpu_s(pid: str) -> float:
-    """Its own, and that of its children that have ended and were waited for."""
+    """Processor time of its own, and of children that have ended and were waited for."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / _TICKS_PER_S if len(fields) > 14 else 0.0
 
 
 def _num_inodes(pid: str) -> int:
-    """In the /tmp that the process sees; 0 where it can't be seen."""
+    """Files in the /tmp of the process; 0 if unknown."""
     try:
         found = os.statvfs(f"/proc/{pid}/root/tmp")
     except OSError:
@@ -165,13 +166,13 @@ def _num_inodes(pid: str) -> int:
 
 
 def _offer_to_the_killer(pid: str) -> None:
-    """If the machine runs out of memory, this is what its kernel is to end, not the run."""
+    """Make the kernel end this process, not the run, if the machine runs out of memory."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
 def num_oom_kills() -> int:
-    """How often the kernel has ended something for want of memory since the machine started."""
+    """How often the kernel has killed a process for lack of memory since the machine started."""
     for line in _read("/proc/vmstat").splitlines():
         if line.startswith("oom_kill "):
             return int(line.split()[1])

@@ -1,4 +1,4 @@
-"""Which file defines a task of ours, and whether it may: read, complete and alone with its name."""
+"""Which file defines one of our tasks, and whether it is valid: readable, complete and with a unique name."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from evalharness.tasks.yaml.validate import validate
 
 
 def own_definitions() -> list[Definitions]:
-    """Of every folder of tasks that applies, the first winning."""
+    """Definitions of every folder of tasks that applies; the first wins."""
     return [scan(root) for root in paths.search("tasks")]
 
 
 def check_definition(
     name: str, index: Mapping[str, Entry], definitions: list[Definitions]
 ) -> Path | None:
-    """Check the files of ours behind a name, and those of its members where it is a group or tag.
+    """Check our files behind a name, and those of its members if it is a group or tag.
 
     Args:
         name: of a task, group or tag.
@@ -35,7 +35,7 @@ def check_definition(
         definitions: see `own_definitions`.
 
     Returns:
-        The file that defines the name, if it is YAML of ours.
+        The file that defines the name, if it is our YAML.
 
     Raises:
         TaskError: the first thing that is wrong, with file and field.
@@ -48,7 +48,7 @@ def check_definition(
 
 
 def hides(name: str, path: Path, definitions: list[Definitions], stock: Container[str]) -> str:
-    """Whose task of the same name a file of ours keeps from being run; '' for nobody's."""
+    """The owner of a task of the same name that one of our files hides; '' for none."""
     others = [p for found in definitions for p in found.files.get(name, ()) if p != path]
     if others:
         return shown(others[0])
@@ -56,7 +56,7 @@ def hides(name: str, path: Path, definitions: list[Definitions], stock: Containe
 
 
 def own_folder(name: str, index: Mapping[str, Entry]) -> Path | None:
-    """Where a task of ours lies; None for lm-eval's."""
+    """The path of one of our tasks; None for lm-eval's."""
     entry = index.get(name)
     if entry is None:
         return None
@@ -67,10 +67,10 @@ def own_folder(name: str, index: Mapping[str, Entry]) -> Path | None:
 def members(
     name: str, index: Mapping[str, Entry], seen: AbstractSet[str] = frozenset()
 ) -> Iterator[str]:
-    """A name, and all that stands below it where it is a group or tag."""
+    """A name, with all members if it is a group or tag."""
     yield name
     entry = index.get(name)
-    if entry is None or name in seen:  # a group that is in itself
+    if entry is None or name in seen:  # a group that contains itself
         return
     below = (entry.cfg or {}).get("task") if entry.kind.name == "GROUP" else None
     named = (
@@ -93,7 +93,7 @@ def _check_one(name: str, entry: Entry | None, definitions: list[Definitions]) -
             files = [*files, Path(python)]
         if len(files) > 1:
             places = " and ".join(shown(path) for path in files)
-            raise TaskError(f"task: the name {name!r} stands in {places}; rename one")
+            raise TaskError(f"task: the name {name!r} is in {places}; rename one")
         if files:
             validate(files[0])
             return files[0]

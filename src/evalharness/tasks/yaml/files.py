@@ -1,7 +1,7 @@
-"""The YAML files of custom tasks, read without lm-eval: what stands in them, and in which line.
+"""The YAML files of custom tasks, read without lm-eval: their fields, with the line of each.
 
-lm-eval passes over a file that it can't read, and keeps the first of two tasks of one name without a word. `scan`
-finds the same files and keeps what is wrong with them.
+lm-eval skips a file that it can't read, and silently keeps the first of two tasks with the same name. `scan` finds the
+same files and records what is wrong with them.
 
     tasks/<name>/<name>.yaml  ->  TaskFile(values with includes merged, functions by name)
 """
@@ -25,15 +25,15 @@ from evalharness.config.yaml_files import (
 from evalharness.errors import ConfigError, TaskError, one_line
 
 _IGNORED = {"__pycache__", ".ipynb_checkpoints"}
-"""Folders that lm-eval passes over."""
+"""Folders that lm-eval skips."""
 
 
 _HEAD = 100_000
-"""Bytes of a bad file in which its name is looked for."""
+"""Bytes of an invalid file in which its name is searched for."""
 
 
 class FunctionName(NamedTuple):
-    """`!function name`, looked up in the folder of the file that says it and then among installed modules."""
+    """`!function name`, looked up in the folder of its file and then among installed modules."""
 
     name: str
     folder: Path
@@ -51,18 +51,18 @@ class TaskFile:
 
     @property
     def name(self) -> str | None:
-        """Of the task or group; None for a file that holds neither."""
+        """Name of the task or group; None for a file with neither."""
         name = self.values.get("group") or self.values.get("task")
         return name if isinstance(name, str) else None
 
     def place(self, key: str) -> str:
-        """Where a field stands, as 'file, line n'; the file where the field isn't there."""
+        """Place of a field, as 'file, line n'; the file if the field is missing."""
         return self.places.get(key, shown(self.path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definitions:
-    """What a folder of tasks defines."""
+    """The definitions in a folder of tasks."""
 
     root: Path
     files: dict[str, list[Path]]
@@ -72,10 +72,10 @@ class Definitions:
 
 
 def read(path: Path, _seen: Sequence[Path] = ()) -> TaskFile:
-    """A task's file and what it includes; local fields win.
+    """A task's file with its includes; local fields win.
 
     Raises:
-        TaskError: it, or a file that it includes, isn't there, isn't YAML, isn't a mapping, or gives a field twice.
+        TaskError: it, or an included file, is missing, isn't YAML, isn't a mapping, or gives a field twice.
     """
     try:
         if path.is_symlink() and not path.exists():
@@ -109,7 +109,7 @@ def scan(root: Path) -> Definitions:
         except TaskError as e:
             bad[path] = e
             continue
-        except (Exception, RecursionError) as e:  # whatever was put there
+        except (Exception, RecursionError) as e:  # any kind of file may be there
             bad[path] = TaskError(f"{shown(path)}: {type(e).__name__}: {one_line(e)}")
             continue
         if name:
@@ -119,7 +119,7 @@ def scan(root: Path) -> Definitions:
     unreadable: dict[str, TaskError] = {}
     for path, error in bad.items():
         names = (_guessed_name(path), path.stem, shown(path))
-        # Not the name of a task that is right: it goes on.
+        # Don't shadow the name of a valid task.
         unreadable[next(n for n in names if n not in {*files, *unreadable})] = error
     return Definitions(root=root, files=files, unreadable=unreadable)
 
@@ -143,14 +143,14 @@ def _is_python_task(file: Path) -> bool:
 
 
 def yaml_files(root: Path) -> Iterator[Path]:
-    """What lies below a folder and is called .yaml, in order, be it a file or not."""
+    """Everything below a folder named *.yaml, in order, files or not."""
     for path in sorted(root.glob("**/*.yaml"), key=Path.as_posix):
         if not _IGNORED & set(path.parts):
             yield path
 
 
 def _guessed_name(path: Path) -> str:
-    """The name in a file that isn't YAML as a whole: that of its folder's tasks is what a suite says."""
+    """The name in a file that isn't valid YAML, as far as it can be found."""
     try:
         text = path.read_bytes()[:_HEAD].decode("utf-8", "replace") if path.is_file() else ""
     except OSError:
@@ -192,7 +192,7 @@ def _places(node: yaml.MappingNode, path: Path) -> dict[str, str]:
     for key, _ in node.value:
         place = f"{shown(path)}, line {key.start_mark.line + 1}"
         if str(key.value) in places:
-            raise TaskError(f"{place}: {key.value}: stands twice; keep one")
+            raise TaskError(f"{place}: {key.value}: is given twice; keep one")
         places[str(key.value)] = place
     return places
 

@@ -1,6 +1,6 @@
-"""What is wrong with a custom task's YAML, found before lm-eval reads it: a line with file and field.
+"""Finds what is wrong with a custom task's YAML before lm-eval reads it, in a line with file and field.
 
-lm-eval says of an unknown field that `TaskConfig.__init__() got an unexpected keyword argument`, compiles a filter's
+lm-eval reports an unknown field as `TaskConfig.__init__() got an unexpected keyword argument`, compiles a filter's
 regex at the first response, and renders a template at the first doc.
 """
 
@@ -32,7 +32,7 @@ from evalharness.tasks.yaml.files import (
 )
 
 OWN_FIELDS = frozenset({"procedural"})
-"""Fields that lm-eval doesn't know and we do."""
+"""Fields that we know but lm-eval doesn't."""
 
 _TASK = {f.name for f in dataclasses.fields(TaskConfig)} | {"class", "task_list"} | OWN_FIELDS
 _GROUP = {f.name for f in dataclasses.fields(GroupConfig)} | {"tag"} | _TASK
@@ -40,12 +40,12 @@ _FEWSHOT = {f.name for f in dataclasses.fields(FewshotConfig)}
 _FILTER = {"name", "filter"}
 _TEMPLATES = ("doc_to_text", "doc_to_target", "doc_to_choice", "description", "gen_prefix")
 _COUNTS = {"num_fewshot": 0, "repeats": 1}
-"""Field -> its least value."""
+"""Field -> its lowest value."""
 _REGEXES = ("regex_pattern", "regexes_to_ignore")
 
 
 def validate(path: Path) -> TaskFile:
-    """The file of a custom task or group, when nothing in it is wrong that can be seen without its data.
+    """The file of a custom task or group, after all checks that need no data.
 
     Raises:
         TaskError: the first thing that is wrong; it names file, line and field.
@@ -60,7 +60,7 @@ def validate(path: Path) -> TaskFile:
             check(file)
         except (AttributeError, KeyError, TypeError, ValueError) as e:
             # A number where a mapping belongs, and the like.
-            raise _fail(file, field, f"not of the form that lm-eval takes ({cause(e)})") from e
+            raise _fail(file, field, f"not in the form that lm-eval expects ({cause(e)})") from e
     return file
 
 
@@ -176,7 +176,7 @@ def _check_metrics(file: TaskFile) -> None:
         if name is None:
             raise _fail(file, f"{where}.metric", "missing")
         if name in names:
-            what = f"{name!r} stands twice, and lm-eval computes the last for both; keep one"
+            what = f"{name!r} is given twice, and lm-eval computes the last for both; keep one"
             raise _fail(file, f"{where}.metric", what)
         names.append(name)
         is_higher_better = metric.get("higher_is_better")
@@ -218,13 +218,13 @@ _CHECKS: dict[Callable[[TaskFile], None], str] = {
     _check_metrics: "metric_list",
     _check_templates: "doc_to_text",
 }
-"""Each with the field that it reads."""
+"""Methods with the field that they read."""
 
 
 def blamed_field(error: BaseException, file: TaskFile) -> str:
-    """Where in a task's YAML the reason for an error of lm-eval's stands: 'file, line n: field'; or only the file.
+    """Place in a task's YAML that caused an error of lm-eval: 'file, line n: field', or only the file.
 
-    A field's own function is blamed when the error passed through it; else the field that lm-eval was reading.
+    It is the field whose own function the error passed through; else the field that lm-eval was reading.
     """
     functions = {
         value.__code__: where
@@ -260,7 +260,7 @@ def _reading(file: TaskFile, frame: Any, error: BaseException) -> str | None:
 
 
 def cause(error: BaseException) -> str:
-    """An error's own first line, with its type where it is no error of ours."""
+    """An error's own first line, with its type unless it is one of our errors."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, TaskError):
         return lines[0]

@@ -1,4 +1,4 @@
-"""What is seen on the Hugging Face Hub over time: counts of a model's use, and checkpoints that are new there.
+"""Data of the Hugging Face Hub over time: counts of a model's use, and new checkpoints.
 
-The network is used in `client`, `collecting` and `watching` only; what they found is on disk and read without it.
+Only `client`, `snapshot` and `watch` use the network; their results are on disk and read without it.
 """

@@ -1,4 +1,4 @@
-"""The Hub's client: found at call time, patient with rate limits, and every fault of it as one line.
+"""The Hub's client: imported when called, waits for rate limits, and gives one line for every error.
 
 HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN mean what they mean to `huggingface_hub`.
 """
@@ -26,24 +26,24 @@ TIMEOUT_S = 30.0
 _HUB = "https://huggingface.co"
 _YES = ("1", "ON", "YES", "TRUE")
 _PASSING = (429, 500, 502, 503, 504)
-"""Answers that another try may change."""
+"""Status codes that a retry may change."""
 _WAITS_S = (1.0, 2.0, 4.0, 8.0)
-"""Between tries, where the Hub doesn't say how long."""
+"""Pause between tries, if the Hub doesn't say how long."""
 _MOST_NETWORK_WAITS = 2
-"""Where there is no answer at all, which hundreds of models shouldn't wait for one after the other."""
+"""Pauses without any answer, kept short because hundreds of models might wait one after the other."""
 _LONGEST_WAIT_S = 600.0
-"""The Hub's windows are 5 minutes: who asks for more won't answer today."""
+"""Longest wait; the Hub's windows are 5 minutes, so a request for more means that it won't answer today."""
 
 
 class HubError(UserError):
-    """The Hub can't be reached, or won't say what it was asked for."""
+    """The Hub can't be reached, or refuses the request."""
 
 
 def endpoint() -> str:
     """The Hub's address, HF_ENDPOINT or huggingface.co, without a slash at its end.
 
     Raises:
-        ConfigError: HF_ENDPOINT is no address.
+        ConfigError: HF_ENDPOINT is not an address.
     """
     address = os.environ.get("HF_ENDPOINT", "").rstrip("/") or _HUB
     try:
@@ -57,7 +57,7 @@ def endpoint() -> str:
 
 
 def is_offline() -> bool:
-    """Whether the user forbade the network; needs no client."""
+    """Whether the user forbade the network; works without the client."""
     value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     return value.upper() in _YES
 
@@ -66,7 +66,7 @@ def connect(verb: str) -> HfApi:
     """The client of a Hub that answers.
 
     Raises:
-        ConfigError: `huggingface_hub` isn't installed, or HF_ENDPOINT is no address.
+        ConfigError: `huggingface_hub` isn't installed, or HF_ENDPOINT is not an address.
         HubError: offline, or there is no Hub at the address.
     """
     try:
@@ -75,7 +75,7 @@ def connect(verb: str) -> HfApi:
         if e.name != "huggingface_hub":
             raise
         raise ConfigError(
-            f"{verb}: huggingface_hub isn't installed; `pip install 'evalharness[eval]'` brings it"
+            f"{verb}: huggingface_hub isn't installed; `pip install 'evalharness[eval]'` installs it"
         ) from e
     api = HfApi(endpoint=endpoint())
     reach(api, verb)
@@ -83,19 +83,19 @@ def connect(verb: str) -> HfApi:
 
 
 def reach(api: HfApi, verb: str) -> None:
-    """Return when the Hub answers.
+    """Check that the Hub answers.
 
     Raises:
-        HubError: it doesn't.
+        HubError: it doesn't answer.
     """
     with as_hub_error(f"{verb}: {api.endpoint}"):
         patiently(lambda: _knock(api), is_network_retried=False)
 
 
 def patiently(ask: Callable[[], T], *, is_network_retried: bool = True) -> T:
-    """The answer; asked again after a pause when the Hub is busy, as long as it says (Retry-After) or a few seconds.
+    """The answer, with retries while the Hub is busy, after the pause that it gives (Retry-After) or a few seconds.
 
-    Only what the client doesn't repeat itself needs this: it does so when it lists.
+    Only calls that the client doesn't retry itself need this; it does so for lists.
     """
     from huggingface_hub import errors
 
@@ -116,7 +116,7 @@ def patiently(ask: Callable[[], T], *, is_network_retried: bool = True) -> T:
 
 @contextmanager
 def as_hub_error(what: str) -> Iterator[None]:
-    """Whatever the client raises becomes a HubError whose line begins with `what`."""
+    """Every error of the client becomes a HubError whose line begins with `what`."""
     from huggingface_hub import errors
 
     try:
@@ -126,7 +126,7 @@ def as_hub_error(what: str) -> Iterator[None]:
 
 
 def _knock(api: HfApi) -> None:
-    """One small question, so that a network that isn't there is told at once: lists are asked for again and again."""
+    """Make one small request, so that a missing network is reported at once; lists would be retried again and again."""
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     answer = get_session().get(
@@ -137,7 +137,7 @@ def _knock(api: HfApi) -> None:
     )
     hf_raise_for_status(answer)
     if not isinstance(answer.json(), list):
-        raise ValueError("no list of models")
+        raise ValueError("not a list of models")
 
 
 def _problem(error: Exception) -> str:
@@ -149,9 +149,9 @@ def _problem(error: Exception) -> str:
         case errors.GatedRepoError():
             return "gated; accept its licence on the Hub, then `hf auth login` (or set HF_TOKEN)"
         case errors.RepositoryNotFoundError():
-            return "doesn't exist, is private or was renamed; `hf auth login` shows what is yours"
+            return "doesn't exist, is private or was renamed; `hf auth login` gives access to yours"
         case errors.HFValidationError():
-            return "no Hub id (organisation/name)"
+            return "not a Hub id (organisation/name)"
         case errors.HfHubHTTPError():
             return f"the Hub answered {_status(error)} ({_first_line(error)})"
         case errors.HTTPError() | OSError():
@@ -159,19 +159,19 @@ def _problem(error: Exception) -> str:
                 f"couldn't be reached ({_first_line(error)}); check network, proxy and HF_ENDPOINT"
             )
     return (
-        f"the answer isn't what a Hub says ({type(error).__name__}: {_first_line(error)}); "
+        f"the answer isn't that of a Hub ({type(error).__name__}: {_first_line(error)}); "
         "check HF_ENDPOINT"
     )
 
 
 def _status(error: Exception) -> int | None:
-    """Of the answer; None when there was none."""
+    """Status of the answer; None if there was none."""
     code: int | None = getattr(getattr(error, "response", None), "status_code", None)
     return code
 
 
 def _asked_wait(error: Any) -> float | None:
-    """Seconds that the Hub asks to wait; None when it doesn't say, or says it as a date."""
+    """Seconds that the Hub asks to wait; None if it doesn't say, or gives a date."""
     from huggingface_hub.utils import parse_ratelimit_headers
 
     headers = error.response.headers

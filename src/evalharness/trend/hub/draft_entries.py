@@ -1,7 +1,7 @@
-"""A model entry for a checkpoint that has none: YAML as in configs/model, guessed from what the Hub says.
+"""A model entry for a checkpoint that has none: YAML as in configs/model, guessed from the Hub's data.
 
-Names, tags and licences on the Hub are anybody's words: only plain characters of them get into an entry, where Hydra
-would read `${...}` as an instruction.
+Names, tags and licences on the Hub are untrusted: only plain characters of them are written to an entry, as Hydra would
+interpret `${...}`.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from evalharness.trend.hub.records import (
 
 _PLAIN = re.compile(r"[\w.+ -]+", re.ASCII)
 _UNKNOWN_BEFORE = "2022-03-03"
-"""The Hub dates everything that is older to the day before."""
+"""The Hub dates everything older to the day before this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """An entry to be, or the one that exists."""
+    """A new entry, or the existing one."""
 
     checkpoint: Checkpoint
     name: str
     text: str
     """YAML."""
     is_known: bool = False
-    """There is an entry of this Hub id already."""
+    """Whether there is an entry with this Hub id already."""
     path: str | None = None
-    """Its file, where it was written or was there before."""
+    """Its file, if it was written or existed before."""
     is_written: bool = False
 
 
 def drafts(checkpoints: Iterable[Checkpoint], known: Sequence[Entry], endpoint: str) -> list[Draft]:
-    """An entry for each, with a name that no other has. A parent may be among them."""
+    """An entry for each, with a unique name. A parent may be among them."""
     entries = {entry.hub_id.lower(): entry for entry in known}
     names = {entry.name for entry in known}
     new = []
@@ -69,7 +69,7 @@ def drafts(checkpoints: Iterable[Checkpoint], known: Sequence[Entry], endpoint: 
 
 
 def write_drafts(found: Iterable[Draft], folder: Path) -> list[Draft]:
-    """Write those that have no entry as <folder>/<name>.yaml; a file that is there is left as it is.
+    """Write those that have no entry as <folder>/<name>.yaml; an existing file is not changed.
 
     Raises:
         WriteError: the folder can't be written.
@@ -116,7 +116,7 @@ def _text(checkpoint: Checkpoint, entries: dict[str, Entry], endpoint: str) -> s
 
 
 def _folded(text: str) -> str:
-    """Lines of a YAML block that is read as one."""
+    """Lines of a folded YAML block."""
     return textwrap.fill(
         text,
         100,
@@ -132,7 +132,7 @@ def _notes(checkpoint: Checkpoint, has_date: bool, parent: str | None) -> Iterab
     if has_date:
         yield "The date is the day on which the repository was made."
     else:
-        yield "The Hub knows no date."
+        yield "The Hub has no date."
     if checkpoint.base_models and parent is None:
         yield f"Made from {', '.join(filter(_is_plain_id, checkpoint.base_models))}."
     if checkpoint.is_gated:
@@ -140,7 +140,7 @@ def _notes(checkpoint: Checkpoint, has_date: bool, parent: str | None) -> Iterab
     if not checkpoint.has_safetensors:
         yield "Weights come as .bin (pickle): needs model.allow_pickle=true."
     if not checkpoint.is_transformers:
-        yield "The Hub doesn't call it a transformers checkpoint: look at its files first."
+        yield "The Hub doesn't list it as a transformers checkpoint: check its files first."
 
 
 def _is_plain_id(hub_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""The files of configs/model as far as the Hub is concerned: names, Hub ids, families."""
+"""The Hub's view of the files in configs/model: names, Hub ids, families."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from evalharness.trend.hub.records import Entry
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _LINE = "llama"
-"""The family whose makers are watched unless others are named."""
+"""The family whose makers are watched by default."""
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether it can be organisation/name."""
+    """Whether the text has the form organisation/name."""
     return _HUB_ID.fullmatch(text) is not None and ".." not in text
 
 
 def known_entries() -> list[Entry]:
-    """Every entry that has a Hub id; of a file that can't be read a warning is logged."""
+    """Every entry with a Hub id; a warning is logged for a file that can't be read."""
     return [known for entry in usable_entries() if (known := _known(entry)) is not None]
 
 
 def wanted(models: Sequence[str], known: Iterable[Entry]) -> list[Entry]:
-    """The entries that are meant by names and Hub ids, each once.
+    """The entries for names and Hub ids, each once.
 
     Raises:
-        UserError: a name is no entry, or its entry has no Hub id.
+        UserError: a name has no entry, or its entry has no Hub id.
     """
     by_name = {entry.name: entry for entry in known}
     by_id = {entry.hub_id.lower(): entry for entry in by_name.values()}
@@ -48,7 +48,7 @@ def wanted(models: Sequence[str], known: Iterable[Entry]) -> list[Entry]:
 
 
 def makers(known: Iterable[Entry]) -> list[str]:
-    """Organisations of the Llama models that were made from no other: whose new checkpoints begin something."""
+    """Organisations of the Llama models that aren't made from others."""
     firsts = (
         entry
         for entry in known
@@ -59,7 +59,7 @@ def makers(known: Iterable[Entry]) -> list[str]:
 
 def _unknown(model: str, by_name: Iterable[str]) -> str:
     if find_entry(model) is not None:
-        return f"model {model!r} has no hub_id: it is on no Hub; give a Hub id (organisation/name)"
+        return f"model {model!r} has no hub_id; give a Hub id (organisation/name)"
     return (
         f"{model!r} is neither a name in configs/model nor a Hub id (organisation/name)"
         f"{then(did_you_mean(model, by_name), '`evalharness model list` shows all names')}"

@@ -1,4 +1,4 @@
-"""What the Hub said, as records: a model's counts at one time, and checkpoints with what an entry needs of them."""
+"""Data of the Hub as records: a model's counts at one time, and checkpoints with the fields of an entry."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 RELATIONS = ("adapter", "finetune", "merge", "quantized")
-"""How a repository can declare that it was made from another."""
+"""Relations by which a repository declares that it was made from another."""
 
 
 class Entry(NamedTuple):
-    """What is needed here of a file in configs/model; a model that has none is named by its Hub id."""
+    """The needed fields of a file in configs/model; a model without one is named by its Hub id."""
 
     name: str
     hub_id: str
@@ -20,25 +20,25 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """What the Hub said of one model at one time. None is unknown, never 0."""
+    """The Hub's data on one model at one time. None is unknown, never 0."""
 
     model: str
     """The entry's name, or the Hub id of a model without one."""
     hub_id: str
-    """As it was asked for."""
+    """The id in the request."""
     renamed_to: str | None = None
-    """The id under which the Hub answered, where that is another."""
+    """The id in the Hub's answer, if that differs."""
     error: str | None = None
     """Why something below is unknown."""
     downloads: int | None = None
-    """In the last 30 days: a rolling window, so that its change is no flow."""
+    """In the last 30 days: a rolling window, so its change is not a rate."""
     downloads_all_time: int | None = None
     likes: int | None = None
     trending_score: float | None = None
     created_at: str | None = None
-    """ISO date and time; the Hub knows none before 2022-03-02."""
+    """ISO date and time; the Hub has none before 2022-03-02."""
     base_models: tuple[str, ...] = ()
-    """Hub ids that the repository says it was made from."""
+    """Hub ids that the repository declares it was made from."""
     gated: str | None = None
     """no | auto | manual"""
     params_total: int | None = None
@@ -57,12 +57,12 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Sightings of several models, taken one after the other."""
+    """Data on several models, taken one after the other."""
 
     taken_at: str
-    """UTC, ISO, to the millisecond; when it began."""
+    """Start time: UTC, ISO, to the millisecond."""
     endpoint: str
-    """The Hub that was asked."""
+    """Address of the Hub."""
     models: tuple[Sighting, ...]
 
 
@@ -72,7 +72,7 @@ class Checkpoint:
 
     hub_id: str
     created_at: str | None
-    """ISO date and time; None where the Hub doesn't know it."""
+    """ISO date and time; None if the Hub doesn't have it."""
     base_models: tuple[str, ...] = ()
     license: str | None = None
     pipeline: str = ""
@@ -81,7 +81,7 @@ class Checkpoint:
     has_chat_template: bool = False
     has_safetensors: bool = False
     is_transformers: bool = False
-    """transformers can load it; otherwise its files are in a format of their own."""
+    """Whether transformers can load it; otherwise its files are in another format."""
 
     @property
     def org(self) -> str:
@@ -91,15 +91,15 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What one organisation or family has, and what of it is new since the last look."""
+    """The checkpoints of one organisation or family, and which are new since the last look."""
 
     source: str
     """org:<name> | family:<text>"""
     since: str | None
-    """When it was looked at before (UTC, ISO); None: never."""
+    """Time of the previous look (UTC, ISO); None if there was none."""
     found: tuple[Checkpoint, ...]
-    """All that count, newest first."""
+    """All checkpoints that count, newest first."""
     new: tuple[Checkpoint, ...]
-    """Those that weren't there before; empty on the first look."""
+    """Those that are new; empty on the first look."""
     is_cut: bool = False
-    """There may be more than were listed."""
+    """Whether there may be more than were listed."""

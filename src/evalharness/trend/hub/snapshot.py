@@ -1,4 +1,4 @@
-"""Take a snapshot: ask the Hub for each model's counts, and count who declares to be made from it."""
+"""Take a snapshot: get each model's counts from the Hub, and count the repositories that declare to be made from it."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ _COUNTED = {
     "num_quantized": "quantized:",
     "num_derivatives": "",
 }
-"""Field -> what stands between `base_model:` and the id in the tag of those it counts."""
+"""Field -> the part between `base_model:` and the id in the tags that it counts."""
 
 
 def take(api: HfApi, entries: Iterable[Entry]) -> Snapshot:
-    """One sighting of each; a model that can't be seen is recorded with the reason.
+    """One sighting of each; a model that can't be read is recorded with the reason.
 
     Raises:
-        HubError: the network went away before anything was seen.
+        HubError: the network failed before anything was read.
     """
     taken_at = now()
     models = tuple(see(api, entry) for entry in entries)
@@ -60,7 +60,7 @@ def take(api: HfApi, entries: Iterable[Entry]) -> Snapshot:
 
 
 def see(api: HfApi, entry: Entry) -> Sighting:
-    """What the Hub says of one model now; what it wouldn't say is None, with the reason in `error`."""
+    """The Hub's current data on one model; missing values are None, with the reason in `error`."""
     found = Sighting(model=entry.name, hub_id=entry.hub_id)
     try:
         found = _with_counts(api, found)
@@ -104,7 +104,7 @@ def _num_declaring(api: HfApi, found: Sighting, relation: str) -> int:
 
 
 def _base_models(value: Any) -> tuple[str, ...]:
-    """The ids in `{relation, models: [{id}]}`, as the Hub says it, or in a list, as its client documents it."""
+    """The ids in `{relation, models: [{id}]}`, as in the Hub's answers, or in a list, as in its client's documentation."""
     models = value.get("models") or [] if isinstance(value, dict) else value or []
     return tuple(str(item["id"] if isinstance(item, dict) else item) for item in models)
 

@@ -30,7 +30,7 @@ _NAMES = {field.name for field in fields(Sighting)}
 
 
 def write(results_dir: Path, snapshot: Snapshot) -> Path:
-    """Add a snapshot, whole or not at all.
+    """Add a snapshot, completely or not at all.
 
     Raises:
         WriteError: it can't be written.

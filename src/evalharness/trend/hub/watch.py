@@ -1,4 +1,4 @@
-"""New checkpoints of organisations and families: what the Hub lists now against what it listed before.
+"""New checkpoints of organisations and families: the Hub's current list compared with the previous one.
 
 State, in `<results_dir>/.watch.json`: `{"schema_version": 1, "sources": {"org:meta-llama": {"looked_at": ..., "seen":
 [Hub ids], "newest": [[Hub id, date], ...]}}}`. Ids are compared, not dates: a repository is often made long before it becomes public.
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 STATE = ".watch.json"
 SCHEMA_VERSION = 1
 NEWEST = 500
-"""Repositories of a family, all of the Hub's, that a look goes through."""
+"""Most repositories of a family, over the whole Hub, that a look checks."""
 
 _REMEMBERED = 10
-"""Releases of each source that the next reader of the state is told of."""
+"""Most releases of each source that are kept in the state."""
 _SHORTEST_FAMILY = 3
 _PIPELINES = ("text-generation", "image-text-to-text", "any-to-any")
-"""Llama 4 is of the second kind."""
+"""Llama 4 has the second one."""
 _FORMATS = ("safetensors", "pytorch")
 _COPIES = ("gguf", "mlx", "base_model:quantized:")
 """Tags of the same weights in other precision or another format."""
@@ -45,23 +45,23 @@ class Release(NamedTuple):
 
     hub_id: str
     created_at: str
-    """ISO; empty where the Hub doesn't know it."""
+    """ISO; empty if the Hub doesn't have it."""
 
 
 class Seen(NamedTuple):
-    """What was there when a source was last looked at."""
+    """The checkpoints of a source at its last look."""
 
     looked_at: str
     hub_ids: frozenset[str]
     newest: tuple[Release, ...] = ()
-    """Of them, newest first."""
+    """Releases among them, newest first."""
 
 
 def sources(orgs: Sequence[str], families: Sequence[str]) -> list[str]:
     """`org:<name>` and `family:<text>` of each, once.
 
     Raises:
-        UserError: it can be no organisation, or no part of a name.
+        UserError: it isn't an organisation's name, or a part of a name.
     """
     for org in orgs:
         if not is_hub_id(f"{org}/x"):
@@ -77,7 +77,7 @@ def sources(orgs: Sequence[str], families: Sequence[str]) -> list[str]:
 
 
 def look(api: HfApi, source: str, before: Seen | None, orgs: Iterable[str]) -> Look:
-    """What a source has now, and what of it wasn't there before.
+    """The current checkpoints of a source, and which are new.
 
     Args:
         api: the Hub.
@@ -86,7 +86,7 @@ def look(api: HfApi, source: str, before: Seen | None, orgs: Iterable[str]) -> L
         orgs: whose own quantised copies count; those of others don't.
 
     Raises:
-        HubError: the Hub won't say.
+        HubError: the Hub doesn't answer.
     """
     kind, _, text = source.partition(":")
     own = {org.lower() for org in orgs}
@@ -106,7 +106,7 @@ def look(api: HfApi, source: str, before: Seen | None, orgs: Iterable[str]) -> L
 
 
 def counts(repo: Any, own: set[str]) -> bool:
-    """Whether a repository (ModelInfo) is a checkpoint: full weights of a language model, no copy of somebody else's."""
+    """Whether a repository (ModelInfo) is a checkpoint: full weights of a language model, not a copy of another's."""
     tags = repo.tags or []
     is_copy = any(tag.startswith(_COPIES) for tag in tags) or repo.library_name == "mlx"
     return (
@@ -144,12 +144,12 @@ def read_state(results_dir: Path) -> dict[str, Seen]:
         raise StoreError(f"{str(path)!r}: can't read: {e.strerror}") from e
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise StoreError(
-            f"{str(path)!r} is damaged ({one_line(e)}); without it the next look is a first one"
+            f"{str(path)!r} is damaged ({one_line(e)}); remove it to make the next look a first one"
         ) from e
 
 
 def releases(state: dict[str, Seen]) -> list[Release]:
-    """What the last looks found, of all sources, newest first and each once."""
+    """The results of the last looks, over all sources, newest first and each once."""
     found = {release.hub_id: release for seen in state.values() for release in seen.newest}
     return sorted(found.values(), key=lambda r: (r.created_at, r.hub_id), reverse=True)
 
@@ -157,7 +157,7 @@ def releases(state: dict[str, Seen]) -> list[Release]:
 def write_state(
     results_dir: Path, before: dict[str, Seen], looks: Iterable[Look], looked_at: str
 ) -> None:
-    """Remember these looks, beside those of other sources. What was seen once is never new again.
+    """Store these looks, beside those of other sources. A checkpoint seen once is never new again.
 
     Raises:
         WriteError: it can't be written.

@@ -1,1 +1,1 @@
-"""Scores that others report, beside those that were measured here: one record for both, and where each comes from."""
+"""Reported scores beside those measured here: one record for both, with the source of each."""

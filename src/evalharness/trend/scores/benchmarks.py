@@ -1,6 +1,6 @@
 """What is known of a benchmark: chance, items, and the tasks that measure it here. `benchmarks.yaml` holds it.
 
-Two spellings are one name when they differ in case, spaces and - _ . / only: `GPQA diamond` is `GPQA-Diamond`, and
+Two spellings are the same name if they differ only in case, spaces and - _ . /: `GPQA diamond` is `GPQA-Diamond`, and
 `MMLU-Pro+` isn't `MMLU-Pro`.
 """
 
@@ -33,7 +33,7 @@ class Benchmark:
     """What guessing scores, 0 to 1."""
     num_items: int | None = None
     tasks: tuple[str, ...] = ()
-    """That ask these items here."""
+    """Tasks that have these items here."""
     released: date | None = None
     lower_is_better: bool = False
 
@@ -51,7 +51,7 @@ def find_benchmark(label: str) -> Benchmark | None:
 
 
 def benchmark_of_task(task: str) -> Benchmark | None:
-    """The benchmark whose items a task asks; None for samples of one, and for all others."""
+    """The benchmark whose items a task has; None for samples of one, and for all others."""
     return _by_task().get(task)
 
 
@@ -84,5 +84,5 @@ def _benchmark(name: str, entry: Mapping[str, Any]) -> Benchmark:
 
 
 def squeezed(label: str) -> str:
-    """What two spellings of one name have in common."""
+    """The part that spellings of one name have in common."""
     return _NO_MATTER.sub("", label).casefold()

@@ -1,4 +1,4 @@
-"""The cells of a row of scores: text in, values out. What doesn't read as its column's kind is refused, never corrected."""
+"""The cells of a row of scores: text in, values out. A cell that doesn't fit its column is refused, never corrected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 EARLIEST = date(2019, 1, 1)
-"""Of a release. Before it there was no model that these benchmarks are reported for, so it is a slip."""
+"""Earliest release date; an earlier one is a mistake, as these benchmarks aren't reported for older models."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _WHOLE = re.compile(r"(\d{1,12})(\.0*)?", re.ASCII)
@@ -22,7 +22,7 @@ def percent(text: str) -> float:
     """A number from 0 to 100.
 
     Raises:
-        ValueError: as all functions here: why it isn't one.
+        ValueError: why it isn't one, as in all functions here.
     """
     value = number(text)
     if not 0 <= value <= 100:
@@ -35,7 +35,7 @@ def number(text: str) -> float:
     if not _NUMBER.fullmatch(text):
         hint = ": without the percent sign" if text.endswith("%") else ""
         hint = ": with a decimal point" if _NUMBER.fullmatch(text.replace(",", ".")) else hint
-        raise ValueError(f"{text!r} is no number{hint}")
+        raise ValueError(f"{text!r} is not a number{hint}")
     return float(text) + 0.0  # no minus zero
 
 
@@ -43,7 +43,7 @@ def amount(text: str) -> float:
     """A number above 0."""
     value = number(text)
     if not 0 < value < float("inf"):
-        raise ValueError(f"{text!r} is no amount above 0")
+        raise ValueError(f"{text!r} is not an amount above 0")
     return value
 
 
@@ -51,19 +51,19 @@ def count(text: str) -> int:
     """A whole number from 1."""
     match = _WHOLE.fullmatch(text)
     if not match or int(match[1]) < 1:
-        raise ValueError(f"{text!r} is no whole number above 0")
+        raise ValueError(f"{text!r} is not a whole number above 0")
     return int(match[1])
 
 
 def shots(text: str) -> str:
-    """`5` for 5, 5.0 and 5-shot; a range and `few` stay what they are."""
+    """`5` for 5, 5.0 and 5-shot; a range and `few` are unchanged."""
     if match := _SHOTS.fullmatch(text):
         return str(int(match[1]))
     if match := _SHOT_RANGE.fullmatch(text):
         return f"{int(match[1])}-{int(match[2])}"
     if text.casefold() in ("few", "few-shot"):
         return "few"
-    raise ValueError(f"{text!r} is no number of shots (5, 5-shot, 3-5 or few)")
+    raise ValueError(f"{text!r} is not a number of shots (5, 5-shot, 3-5 or few)")
 
 
 def yes_or_no(text: str) -> bool | None:
@@ -80,7 +80,7 @@ def release_date(text: str, today: date) -> date:
     try:
         day = date.fromisoformat(text if _DATE.fullmatch(text) else "")
     except ValueError:
-        raise ValueError(f"{text!r} is no date (year-month-day)") from None
+        raise ValueError(f"{text!r} is not a date (year-month-day)") from None
     if day > today:
         raise ValueError(f"{text!r} is in the future")
     if day < EARLIEST:
@@ -89,7 +89,7 @@ def release_date(text: str, today: date) -> date:
 
 
 def parsers(today: date) -> Mapping[str, Callable[[str], Any]]:
-    """Column -> what reads its cells, for all columns that aren't text."""
+    """Column -> reader of its cells, for all columns that aren't text."""
     return {
         "release_date": lambda text: release_date(text, today),
         "score": percent,

@@ -1,7 +1,7 @@
-"""Scores that were measured here, as the record that reported ones have: the main metrics of complete runs.
+"""Scores that were measured here, in the same records as reported ones: the main metrics of complete runs.
 
-They stand beside the reported scores and replace none. A fake engine's answers measure nothing, so its runs are left out,
-and so are metrics that are no share of what could be had (perplexity, BLEU): the record's scores are 0 to 100.
+They are added to the reported scores and replace none. Runs of the fake engine are left out, and so are metrics that
+are not a share of a maximum (perplexity, BLEU), as the record's scores are 0 to 100.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def measured_scores(results_dir: Path) -> list[ReportedScore]:
 
 
 def run_scores(run: Manifest, metrics: Sequence[MetricRecord]) -> list[ReportedScore]:
-    """A run's scores: of tasks by themselves, of groups, of the composite; a group's tasks only where it has no score."""
+    """A run's scores: of tasks outside groups, of groups, of the composite; of a group's tasks only if it has no score."""
     main = [metric for metric in metrics if metric.is_main]
     scored = {metric.task for metric in main}
     whole = [m for m in main if m.task == m.group or m.group not in scored]
@@ -67,7 +67,7 @@ def _is_share(run: Manifest, metric: MetricRecord) -> bool:
         return False
     if metric.metric in NO_SHARES or not 0 <= metric.value <= 1:
         logger.info(
-            "%s: %s %s = %s is no share; not among the scores",
+            "%s: %s %s = %s is not a share; not among the scores",
             run.run_id, metric.task, metric.metric, metric.value,
         )  # fmt: skip
         return False
@@ -99,7 +99,7 @@ def _score(
 
 
 def _about(run: Manifest) -> dict[str, Any]:
-    """What all scores of a run have in common."""
+    """The fields that all scores of a run share."""
     model = run.config.get("model") or {}
     checkpoint, engine = run.checkpoint, run.engine
     released, hub_id = model.get("release_date"), model.get("hub_id")
@@ -114,7 +114,7 @@ def _about(run: Manifest) -> dict[str, Any]:
         "total_params_b": _billions(checkpoint.get("params_total")),
         "active_params_b": _billions(checkpoint.get("params_active")),
         "n_experts": _experts(checkpoint.get("num_experts")),
-        # Released and on the Hub: others can have it too. Of a folder of one's own nothing is known.
+        # Released and on the Hub, so open to others; unknown for a local folder.
         "open_weight": True if released and hub_id else None,
         "variant": str(model.get("variant") or ""),
         "chat": checkpoint.get("is_chat"),
@@ -148,7 +148,7 @@ def _definition(
     metric: MetricRecord,
     tasks: Sequence[TaskSummary],
 ) -> str:
-    """Exactly what was measured: numbers whose definitions differ are of different quantities."""
+    """Exactly what was measured; numbers with different definitions are different quantities."""
     if not _is_composite(run, metric):
         versions = sorted({task.version for task in tasks})
         return f"{metric.task} {'/'.join(versions)}{_hash(tasks)}".strip()
@@ -158,7 +158,7 @@ def _definition(
 
 
 def _hash(tasks: Sequence[TaskSummary]) -> str:
-    """Of prompts, filters and metrics; nothing where a run doesn't say."""
+    """Hash of prompts, filters and metrics; empty if a run doesn't have it."""
     hashes = [task.task_hash for task in tasks]
     if not hashes or not all(hashes):
         return ""
@@ -193,5 +193,5 @@ def _billions(count: Any) -> float | None:
 
 
 def _experts(count: Any) -> int | None:
-    """As the reported scores have it: a dense model is its own one expert."""
+    """Number of experts as in reported scores: 1 for a dense model."""
     return max(count, 1) if isinstance(count, int) else None

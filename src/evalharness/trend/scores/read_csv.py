@@ -1,8 +1,8 @@
-"""Read a CSV of scores. A row is taken whole or not at all; what isn't taken is told with its line and column.
+"""Read a CSV of scores. A row is read completely or not at all; rejected ones are reported with line and column.
 
-A header and one score a row. Columns are the fields of `ReportedScore` (but for those that say where it was read), in any order: `model`,
-`benchmark`, `score` (0 to 100) and one of `reported_by` and `source_repo` have to be there, empty cells mean that the source
-doesn't say. UTF-8, commas, quotes where needed.
+A header and one score a row. Columns are the fields of `ReportedScore` (except for where it was read), in any order:
+`model`, `benchmark`, `score` (0 to 100) and one of `reported_by` and `source_repo` are required; empty cells mean that
+the source doesn't say. UTF-8, commas, quotes where needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from evalharness.trend.scores.records import (
 )
 
 PLACE = ("origin", "collection", "line")
-"""Fields that say where a score was read; a file says nothing of them."""
+"""Fields on where a score was read, which a file doesn't have."""
 COLUMNS = tuple(field.name for field in fields(ReportedScore) if field.name not in PLACE)
 
 _NEEDED = ("model", "benchmark", "score")
@@ -37,33 +37,33 @@ _Reader = Callable[[str], Any]
 
 
 class Problem(NamedTuple):
-    """Something in a line that a reader of the file has to know."""
+    """A remark on a line of the file."""
 
     line: int
     column: str
-    """Empty where it is the line as a whole."""
+    """Empty if it is the whole line."""
     message: str
 
     def __str__(self) -> str:
-        """One line of it."""
+        """Number of one line of it."""
         where = f", column {self.column}" if self.column else ""
         return f"line {self.line}{where}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a file gave."""
+    """The content of a file."""
 
     collection: str
     scores: tuple[ReportedScore, ...]
     skipped: tuple[Problem, ...]
-    """One for each bad cell; such a row isn't among the scores."""
+    """Remarks on bad cells, one for each; such a row isn't among the scores."""
     duplicates: tuple[Problem, ...]
-    """Rows that repeat another one in every field; they aren't among the scores either."""
+    """Rows that repeat another one in every field, which aren't among the scores either."""
     unknown: tuple[Problem, ...]
     """Benchmarks that aren't in `benchmarks.yaml`, each once; their scores are kept."""
     notices: tuple[str, ...]
-    """Of the file as a whole."""
+    """Remarks on the file as a whole."""
 
 
 def read_scores(path: Path, today: date | None = None) -> Reading:
@@ -74,7 +74,7 @@ def read_scores(path: Path, today: date | None = None) -> Reading:
         today: releases after it are refused; None: the day in UTC.
 
     Raises:
-        UserError: no file, no CSV, or columns are missing.
+        UserError: there is no file, it isn't CSV, or columns are missing.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -88,9 +88,9 @@ def read_scores(path: Path, today: date | None = None) -> Reading:
 def read_text(
     text: str, collection: str, origin: Origin, today: date, *, has_place: bool = False
 ) -> Reading:
-    """The scores in the text of a file called `collection`; raises as `read_scores` does.
+    """The scores in the text of a file named `collection`; raises like `read_scores`.
 
-    With `has_place` its columns `collection` and `line` say where each score was read first.
+    With `has_place`, its columns `collection` and `line` give the first source of each score.
     """
     skipped: list[Problem] = []
     rows = _rows(text, skipped)
@@ -122,7 +122,7 @@ def read_text(
 
 
 def _rows(text: str, skipped: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of each row that isn't blank; what is no CSV goes to `skipped`."""
+    """(line, cells) of each row that isn't blank; invalid CSV is added to `skipped`."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
         line = reader.line_num + 1
@@ -131,7 +131,7 @@ def _rows(text: str, skipped: list[Problem]) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as e:
-            skipped.append(Problem(line, "", f"no CSV: {e}"))
+            skipped.append(Problem(line, "", f"not CSV: {e}"))
             continue
         if any(cells):
             yield line, cells
@@ -157,13 +157,13 @@ def _header(cells: Sequence[str], collection: str) -> tuple[str, ...]:
 def _values(
     line: int, header: Sequence[str], cells: Sequence[str], read: Mapping[str, _Reader]
 ) -> tuple[list[Problem], dict[str, Any]]:
-    """What is wrong with a row, and the score's fields if nothing is; `read` has a reader for each column."""
+    """The problems of a row, and the score's fields if there are none; `read` has a reader for each column."""
     if len(cells) != len(header):
         return [Problem(line, "", f"{len(cells)} cells under {len(header)} columns")], {}
     row = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
     problems = [Problem(line, name, "empty") for name in _NEEDED if name not in row]
     if not set(_SOURCES) & set(row):
-        problems.append(Problem(line, " and ".join(_SOURCES), "empty: who says so?"))
+        problems.append(Problem(line, " and ".join(_SOURCES), "empty; the source is required"))
     values: dict[str, Any] = {}
     for name in row.keys() & read.keys():
         try:
@@ -176,7 +176,7 @@ def _values(
 
 
 def _named(row: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The benchmark by its known name, and which way is better."""
+    """The benchmark by its known name, and its direction."""
     label = row["benchmark"]
     known = find_benchmark(label)
     is_higher_better = values.get("higher_is_better")
@@ -205,4 +205,4 @@ def _notices(header: Sequence[str], scores: Sequence[ReportedScore]) -> Iterator
         if name not in (*COLUMNS, *PLACE):
             yield f"column {name!r} isn't read{did_you_mean(name, unused)}"
     if scores and all(score.score <= 1 for score in scores) and any(s.score for s in scores):
-        yield "every score is at most 1: scores are percentages, 0 to 100; were these shares?"
+        yield "every score is at most 1: scores are percentages from 0 to 100; are these shares?"

@@ -1,7 +1,7 @@
-"""One score of one model on one benchmark, with who says so and how it was measured.
+"""One score of one model on one benchmark, with its source and protocol.
 
-Two rows of the same model and benchmark are two facts. Nothing in this room merges them, averages them or takes the
-larger one: protocols move a score by more than a generation does.
+Two rows of the same model and benchmark are two facts. Nothing here merges them, averages them or takes the larger one,
+as protocols change a score more than a generation of models does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Origin = Literal["seed", "imported", "measured"]
 
 
 class Protocol(NamedTuple):
-    """How a score was measured; None and empty where that isn't said."""
+    """How a score was measured; None and empty if unknown."""
 
     n_shot: str | None
     cot: bool | None
@@ -26,7 +26,7 @@ class Protocol(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """What a score is a value of: two values of one quantity should be the same number."""
+    """The quantity of a score: two values of one quantity should be the same number."""
 
     model: str
     variant: str
@@ -38,17 +38,17 @@ class Quantity(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedScore:
-    """A score as its source gives it. None and empty text mean: the source doesn't say."""
+    """A score as given by its source. None and empty text mean that the source doesn't say."""
 
     origin: Origin
     """seed (came with the package) | imported | measured (a run in the store)"""
     collection: str
     """The file that it was read from, or the results folder."""
     line: int | None = None
-    """In that file."""
+    """Line in that file."""
 
     model: str
-    """As the source spells it; names of two sources are never taken for the same model."""
+    """The source's spelling; names of two sources are never taken as the same model."""
     family: str = ""
     release_date: date | None = None
     total_params_b: float | None = None
@@ -63,16 +63,16 @@ class ReportedScore:
     train_flops_1e21: float | None = None
 
     benchmark: str
-    """Its name in `benchmarks.yaml`, or the source's label where that isn't in it."""
+    """Its name in `benchmarks.yaml`, or the source's label if it isn't listed there."""
     benchmark_raw: str = ""
     """The source's label."""
     metric: str = ""
     score: float
     """0 to 100."""
     n: int | None = None
-    """Items that were scored."""
+    """Number of items that were scored."""
     ci_low: float | None = None
-    """Of the 95 % interval, 0 to 100; measured scores have one."""
+    """Ends of the 95 % interval, 0 to 100; measured scores have one."""
     ci_high: float | None = None
     higher_is_better: bool = True
 
@@ -82,7 +82,7 @@ class ReportedScore:
     chat: bool | None = None
     """With the model's chat template."""
     subset: str = ""
-    """Which of the benchmark's items, if not all."""
+    """Part of the benchmark's items, if not all."""
     harness: str = ""
     strategy: str = ""
     """How requests became answers; empty for reported scores, whose metric says it (maj@8)."""
@@ -94,10 +94,10 @@ class ReportedScore:
     source_path: str = ""
     source_commit: str = ""
     date_source: str = ""
-    """Where the release date is from."""
+    """Source of the release date."""
     notes: str = ""
     run_id: str = ""
-    """Of a measured score."""
+    """Run of a measured score."""
     task: str = ""
 
     @property
@@ -107,24 +107,24 @@ class ReportedScore:
 
     @property
     def quantity(self) -> Quantity:
-        """What it is a value of."""
+        """Its quantity."""
         return Quantity(
             self.model, self.variant, self.benchmark, self.metric, self.protocol, self.definition
         )
 
     @property
     def num_fewshot(self) -> int | None:
-        """`n_shot` as a number; None where it is none."""
+        """`n_shot` as a number; None if it isn't one."""
         return int(self.n_shot) if self.n_shot and self.n_shot.isdecimal() else None
 
     @property
     def content(self) -> ReportedScore:
-        """The score wherever it was read: two with equal content are one fact, written twice."""
+        """The score without its place: two with equal content are the same fact."""
         return replace(self, origin="imported", collection="", line=None)
 
 
 def distinct(scores: Iterable[ReportedScore]) -> list[ReportedScore]:
-    """The scores without those that were there before, in every field."""
+    """The scores without exact repetitions."""
     found: dict[ReportedScore, ReportedScore] = {}
     for score in scores:
         found.setdefault(score.content, score)
@@ -132,7 +132,7 @@ def distinct(scores: Iterable[ReportedScore]) -> list[ReportedScore]:
 
 
 def find_conflicts(scores: Sequence[ReportedScore]) -> list[tuple[ReportedScore, ...]]:
-    """The scores that are values of one quantity and yet differ, a group each, in order of appearance."""
+    """Groups of scores that are values of one quantity but differ, in order of appearance."""
     groups: dict[Quantity, list[ReportedScore]] = {}
     for score in scores:
         groups.setdefault(score.quantity, []).append(score)

@@ -1,6 +1,6 @@
-"""The scores that come with the package: three collections of published numbers (`seed/README.md` says whose they are).
+"""The scores that ship with the package: three collections of published numbers (sources in `seed/README.md`).
 
-What a collection says in its documentation and not in its columns is stated here, and nothing else is added.
+Facts that a collection has only in its documentation are stated here, and nothing else is added.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _LEADERBOARD_2 = "Open LLM Leaderboard 2"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """What a label means in one collection."""
+    """Meaning of a label in one collection."""
 
     benchmark: str | None = None
-    """Where it isn't what the label says."""
+    """The benchmark, if it isn't the label."""
     n_shot: str | None = None
     subset: str = ""
     harness: str = ""
@@ -41,14 +41,14 @@ class Seed:
 
     file: str
     reported_by: str = ""
-    """Of rows that don't say."""
+    """Values for rows that don't give them."""
     labels: Mapping[str, Named] = field(default_factory=dict)
 
 
 SEEDS = (
     Seed(
         file="published_scores.csv",
-        # Which items they are stands in these labels only.
+        # Only these labels say which items they are.
         labels={
             "AGIEval English": Named(subset="English"),
             "CEval (val)": Named(subset="val"),
@@ -87,19 +87,19 @@ SEEDS = (
 
 
 def licence_of(source_repo: str) -> str:
-    """Under which the package has a source's numbers; of model cards they are quoted, as facts."""
+    """Licences of the sources' numbers; those of model cards are quoted as facts."""
     return _LICENCES.get(source_repo, "facts, quoted")
 
 
 @cache
 def seed_readings() -> tuple[Reading, ...]:
-    """What each collection gives, in the order of `SEEDS`."""
+    """The scores of each collection, in the order of `SEEDS`."""
     return tuple(_read(seed) for seed in SEEDS)
 
 
 def _read(seed: Seed) -> Reading:
     text = (FOLDER / seed.file).read_text(encoding="utf-8")
-    # Any day will do: a clock that is wrong mustn't drop what was published.
+    # Accept any day, as a wrong clock must not drop published scores.
     reading = read_text(text, seed.file, "seed", date.max)
     return replace(reading, scores=tuple(_completed(score, seed) for score in reading.scores))
 

@@ -37,17 +37,17 @@ _COLUMNS = (*COLUMNS, *PLACE[1:])
 
 
 class Stored(NamedTuple):
-    """What became of scores that were to be stored."""
+    """The outcome of storing scores."""
 
     path: Path | None
-    """None where nothing is new."""
+    """None if nothing is new."""
     added: tuple[ReportedScore, ...]
     num_known: int
-    """That an earlier import had brought."""
+    """Number of scores from earlier imports."""
 
 
 def load_scores(results_dir: Path, include_seed: bool = True) -> list[ReportedScore]:
-    """All reported scores: those of the package, then the imported ones; what is there twice, once.
+    """All reported scores: those of the package, then the imported ones, without duplicates.
 
     Raises:
         StoreError: the folder may not be read.
@@ -59,12 +59,12 @@ def load_scores(results_dir: Path, include_seed: bool = True) -> list[ReportedSc
 def store_scores(
     results_dir: Path, scores: Sequence[ReportedScore], *, is_dry: bool = False
 ) -> Stored:
-    """Keep those scores that no earlier import brought; the file appears whole or not at all.
+    """Store the scores that aren't in an earlier import; the file appears complete or not at all.
 
     Args:
-        results_dir: made where it isn't there.
+        results_dir: made if needed.
         scores: of one file.
-        is_dry: say what would be done, and do nothing.
+        is_dry: report what would be done, and do nothing.
 
     Raises:
         StoreError: results_dir is a file or may not be read.
@@ -96,7 +96,7 @@ def _imported(results_dir: Path) -> list[ReportedScore]:
 
 
 def _read(path: Path) -> Iterable[ReportedScore]:
-    """The scores of one file; what has been damaged in it is logged as a warning and left out."""
+    """The scores of one file; damaged lines are left out with a warning in the log."""
     try:
         text = path.read_bytes().decode()
         # Dates were checked on the day of the import.

@@ -12,6 +12,14 @@ def shipped(name: str) -> Path:
     return in_wheel if in_wheel.is_dir() else _PACKAGE.parents[1] / name
 
 
+def install_command(extra: str) -> str:
+    """The command that installs an extra of ours: from the checkout if this is one, since no package index has it."""
+    checkout = _PACKAGE.parents[1]
+    if not (checkout / "pyproject.toml").is_file():
+        return f"pip install 'evalharness[{extra}]'"
+    return f"pip install -e '{'.' if checkout == Path.cwd() else checkout}[{extra}]'"
+
+
 def search(name: str) -> list[Path]:
     """Folders called `name` that apply, the first winning: `./name`, then the shipped one."""
     own = Path.cwd() / name

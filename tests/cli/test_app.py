@@ -294,3 +294,31 @@ def test_resume_refuses_what_is_complete_or_not_there(evalharness: Cli) -> None:
     missing = evalharness("resume", "don3")
     assert missing.code == 2
     assert "did you mean 'done'" in missing.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["compare", "a", "b"], ["results", "nope"], ["run", "model=nope", "suite=tiny"]],
+    ids=" ".join,
+)
+def test_an_error_is_json_too_where_json_is_asked_for(
+    evalharness: Cli, arguments: list[str]
+) -> None:
+    printed = evalharness(*arguments, "--json")
+    content = json.loads(printed.out)
+    found = content[0] if isinstance(content, list) else content
+    assert found == {"error": printed.err.strip().removeprefix("error: "), "exit_code": 2}
+    assert printed.code == 2
+
+
+def test_a_run_starts_before_it_is_prepared(
+    evalharness: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evalharness.runner import run as running
+
+    begun: list[str] = []
+    prepare = running.prepare
+    monkeypatch.setattr(running, "prepare", lambda c: (begun.append(running.now()), prepare(c))[1])
+    assert evalharness("run", "model=mine", *FAKE).code == 0
+    (run,) = (home / "results").glob("2*")
+    assert load_manifest(run).started_at <= begun[0]

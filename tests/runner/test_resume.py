@@ -154,7 +154,7 @@ def test_a_run_that_is_another_by_now_says_what_changed(
 
 def test_what_changed_of_weights_tasks_and_older_runs(tiny_llama: Path, tmp_path: Path) -> None:
     prepared = prepare(config(tiny_llama, tmp_path))
-    now = begin_manifest(prepared)
+    now = begin_manifest(prepared, "2026-01-01T00:00:00+00:00")
 
     def told(**changes: Any) -> str:
         return describe_changes(replace(now, **changes), now, prepared.suite.tasks, ["extra"])
@@ -322,7 +322,7 @@ def test_two_runs_that_start_in_the_same_second_get_names_of_their_own(
 
     begin_manifest = running.begin_manifest
     monkeypatch.setattr(
-        running, "begin_manifest", lambda p: replace(begin_manifest(p), run_id="same")
+        running, "begin_manifest", lambda *p: replace(begin_manifest(*p), run_id="same")
     )
     names = [run(config(tiny_llama, tmp_path)).manifest.run_id for _ in range(3)]
     assert names == ["same", "same-2", "same-3"]
@@ -386,7 +386,7 @@ def prepared(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Prep
 
 def plain(prepared: Prepared) -> dict[str, Any]:
     """Its configuration as plain containers, without the paths of this machine."""
-    return begin_manifest(prepared).config
+    return begin_manifest(prepared, "2026-01-01T00:00:00+00:00").config
 
 
 GOLDEN = {

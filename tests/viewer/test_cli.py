@@ -30,7 +30,7 @@ def test_a_missing_extra_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = CliRunner().invoke(app, ["--port", "0", "--results-dir", str(store)])
     assert isinstance(result.exception, UserError)
-    assert "pip install 'evalharness[view]'" in str(result.exception)
+    assert "[view]'` installs it" in str(result.exception)
 
 
 def test_results_that_are_a_file_are_told_before_anything_starts(tmp_path: Path) -> None:

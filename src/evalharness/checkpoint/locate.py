@@ -5,6 +5,7 @@ from pathlib import Path
 from evalharness.checkpoint.demo import DEMO_PATH
 from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError
+from evalharness.paths import install_command
 
 _WANTED = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
 _UNWANTED = ["original/*", "onnx/*", "metal/*", "consolidated*"]
@@ -72,7 +73,7 @@ def _snapshot(hub_id: str, revision: str | None, offline: bool, patterns: list[s
         from huggingface_hub import errors, snapshot_download
     except ImportError as e:
         raise CheckpointError(
-            f"{hub_id}: the Hub client isn't installed; `pip install 'evalharness[gpu]'`, or set model.path."
+            f"{hub_id}: the Hub client isn't installed; `{install_command('gpu')}` installs it, or set model.path."
         ) from e
     try:
         return Path(

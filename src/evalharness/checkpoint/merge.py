@@ -48,7 +48,7 @@ from evalharness.checkpoint.weights import (
     read_weights,
 )
 from evalharness.errors import CheckpointError, WriteError
-from evalharness.paths import cache_folder
+from evalharness.paths import cache_folder, install_command
 from evalharness.store.atomic import sync
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _write(fitting: Fitting, out: Path, dtype: str | None, parts: Mapping[str, s
         from safetensors.torch import save_file
     except ImportError as e:
         raise CheckpointError(
-            f"adapter {fitting.adapter.path}: merging needs torch ({e}); install evalharness[hf]."
+            f"adapter {fitting.adapter.path}: merging needs torch ({e}); `{install_command('hf')}` installs it."
         ) from e
     _check_space(fitting, out, dtype)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ from evalharness.cli import (
     view,
 )
 from evalharness.cli.options import RUN_HELP, AsJson, ResultsDir, complete_run
-from evalharness.cli.output import print_lines
+from evalharness.cli.output import print_json, print_lines
 from evalharness.cli.verbs import GroupedVerbs
 from evalharness.errors import EvalHarnessError, one_line
 
@@ -281,6 +281,10 @@ def main() -> None:
     except _UsageError as e:
         _leave(_usage(e), EXIT_WRONG_INPUT)
     except EvalHarnessError as e:
+        if "--json" in sys.argv:
+            from evalharness.cli.run import error_fields
+
+            print_json(error_fields(e))
         _leave(f"error: {one_line(e)}", e.exit_code)
     except typer.Abort:
         code = _SIGINT

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalharness.cli.output import print_json, print_view
 from evalharness.errors import ConfigError, EvalHarnessError, StoreError, one_line
+from evalharness.paths import install_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +71,8 @@ class Jobs:
     def failed(self, error: EvalHarnessError) -> None:
         """Report a failed job in one line on standard error."""
         self.exit_code = max(self.exit_code, error.exit_code)
+        if self._as_json:
+            self._finished.append(error_fields(error))
         sys.stderr.write(f"error: {one_line(error)}\n")
 
     def interrupted(self) -> None:
@@ -83,10 +86,15 @@ class Jobs:
             print_json(self._finished)
 
 
+def error_fields(error: EvalHarnessError) -> dict[str, Any]:
+    """What `--json` prints for an error, beside the line on standard error."""
+    return {"error": one_line(error), "exit_code": error.exit_code}
+
+
 def not_installed(verb: str, error: ModuleNotFoundError) -> ConfigError:
     """The error for a base install that is asked to evaluate."""
     return ConfigError(
-        f"{verb}: {error.name} isn't installed; `pip install 'evalharness[gpu]'` (or [cpu], [hf]) installs it"
+        f"{verb}: {error.name} isn't installed; `{install_command('gpu')}` (or [cpu], [hf]) installs it"
     )
 
 

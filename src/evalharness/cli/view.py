@@ -11,6 +11,7 @@ import typer
 
 from evalharness.cli.options import ResultsDir
 from evalharness.errors import UserError
+from evalharness.paths import install_command
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -64,7 +65,9 @@ def _app(results_dir: Path) -> FastAPI:
 
         from evalharness.viewer.app import create_app
     except ModuleNotFoundError as e:
-        raise UserError(f"view: {e.name} is missing; `pip install 'evalharness[view]'`") from e
+        raise UserError(
+            f"view: {e.name} isn't installed; `{install_command('view')}` installs it"
+        ) from e
     return create_app(results_dir)
 
 

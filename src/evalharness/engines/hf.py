@@ -23,6 +23,7 @@ from evalharness.engines.requests import (
     Scores,
 )
 from evalharness.errors import ConfigError, EngineError, one_line
+from evalharness.paths import install_command
 
 
 class HfEngine:
@@ -55,7 +56,7 @@ class HfEngine:
             import torch
             import transformers
         except ImportError as e:
-            raise ConfigError(f"engine=hf: {e}. Install evalharness[hf].") from e
+            raise ConfigError(f"engine=hf: {e}; `{install_command('hf')}` installs it.") from e
         has_gpu = config.device is not Device.cpu and torch.cuda.is_available()
         dtype: Any = "auto" if has_gpu else torch.float32
         if config.dtype != "auto":

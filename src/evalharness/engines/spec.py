@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from evalharness.config.schema import Device, EngineConfig, EngineKind
 from evalharness.errors import ConfigError
+from evalharness.paths import install_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class EngineSpec:
     is_replicated: bool = False
     """Whether several equal engines share the requests."""
     extra: str | None = None
-    """The extra to install with `pip install evalharness[...]`."""
+    """The extra that installs it."""
 
 
 KINDS = {
@@ -87,7 +88,9 @@ def engine_class(spec: EngineSpec) -> Any:
     except ImportError as e:
         if spec.extra is None:
             raise
-        raise ConfigError(f"engine={spec.extra}: {e}. Install evalharness[{spec.extra}].") from e
+        raise ConfigError(
+            f"engine={spec.extra}: {e}; `{install_command(spec.extra)}` installs it."
+        ) from e
 
 
 def _check_replicas(config: EngineConfig) -> None:

@@ -56,8 +56,13 @@ _REASONS_KEPT = 100
 """Most different reasons that a running task remembers, so that memory doesn't grow with the run."""
 
 
-def begin_manifest(prepared: Prepared) -> Manifest:
-    """The manifest of a run that is about to start: its whole input, and nothing of its outcome."""
+def begin_manifest(prepared: Prepared, started_at: str) -> Manifest:
+    """The manifest of a run that is about to start: its whole input, and nothing of its outcome.
+
+    Args:
+        prepared: the run.
+        started_at: before it was prepared; ISO 8601, UTC.
+    """
     config = prepared.config
     plain = _plain(config)
     return Manifest(
@@ -69,7 +74,7 @@ def begin_manifest(prepared: Prepared) -> Manifest:
         model=config.model.name,
         suite=config.suite.name,
         suite_version=config.suite.version,
-        started_at=now(),
+        started_at=started_at,
         config=plain,
         template_date=prepared.template_date,
         remarks=tuple(prepared.remarks),

@@ -116,7 +116,7 @@ def run(config: Config) -> Outcome:
         EngineError: the engine didn't start; the run's folder says so.
         WriteError: the disk is full or failed; the run is partial, and its folder says so if it could be written.
     """
-    started = time.perf_counter()
+    started, started_at = time.perf_counter(), now()
     with (
         captured_output() as capture,
         log_to_capture(),
@@ -132,7 +132,7 @@ def run(config: Config) -> Outcome:
         for remark in prepared.remarks:
             line = f"warning: {remark}"
             capture.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        manifest = begin_manifest(prepared)
+        manifest = begin_manifest(prepared, started_at)
         writer = open_run(prepared, manifest, OmegaConf.to_yaml(config))
         try:
             capture.move_to(writer.run_dir / layout.LOG)

@@ -3,7 +3,7 @@
     from evalharness.store import load_samples
     frame = load_samples("results", model="llama-3.1-8b", task="gsm8k")
 
-Imports neither torch, vLLM nor lm-eval; pandas is needed (`pip install evalharness[notebook]`).
+Imports neither torch, vLLM nor lm-eval; pandas is needed (the extra `notebook`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalharness.errors import StoreError, UserError, did_you_mean
+from evalharness.paths import install_command
 from evalharness.store.columns import RESPONSES, RUNS, SAMPLES, Column
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _frame(
     try:
         import pandas  # noqa: F401 (DuckDB wants it)
     except ModuleNotFoundError as e:
-        raise UserError("frames need pandas: `pip install evalharness[notebook]`") from e
+        raise UserError(f"frames need pandas; `{install_command('notebook')}` installs it") from e
     from evalharness.store.duckdb_session import text
     from evalharness.store.sql import query_intact
 

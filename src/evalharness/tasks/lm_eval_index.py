@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalharness.errors import ConfigError
-from evalharness.paths import cache_folder
+from evalharness.paths import cache_folder, install_command
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def _installed() -> Path:
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or spec.origin is None:
         raise ConfigError(
-            "lm-eval isn't installed; `pip install 'evalharness[gpu]'` (or [cpu], [hf])"
+            f"lm-eval isn't installed; `{install_command('gpu')}` (or [cpu], [hf]) installs it"
         )
     return Path(spec.origin).parent / "tasks"
 

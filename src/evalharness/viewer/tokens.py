@@ -7,6 +7,7 @@ from typing import Any
 
 from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError, one_line
+from evalharness.paths import install_command
 from evalharness.store.records import Manifest
 from evalharness.tasks.encoding import Encoder
 from evalharness.tasks.templates import Template
@@ -65,7 +66,7 @@ def _load(folder: Path, tokenizer_hash: str | None) -> Any:
         from transformers import AutoTokenizer
     except ImportError as e:
         raise CheckpointError(
-            "transformers isn't installed: `pip install 'evalharness[eval]'`"
+            f"transformers isn't installed; `{install_command('eval')}` installs it"
         ) from e
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

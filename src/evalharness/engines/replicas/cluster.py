@@ -14,6 +14,7 @@ from typing import Any
 from evalharness.config.schema import RayConfig
 from evalharness.engines.replicas.placement import Node
 from evalharness.errors import ConfigError, EngineError, one_line
+from evalharness.paths import install_command
 
 OBJECT_STORE_BYTES = 128 * 2**20
 """Shared memory for messages; ours are a few kB. Ray's own choice is a third of the machine's memory."""
@@ -42,7 +43,7 @@ class Cluster:
             import ray
         except ImportError as e:
             raise ConfigError(
-                f"engine=replicas: Ray can't be imported ({e}). Install evalharness[ray]."
+                f"engine=replicas: Ray can't be imported ({e}); `{install_command('ray')}` installs it."
             ) from e
         if ray.is_initialized():  # of a launcher: this run is itself a task of a cluster
             return cls(is_ours=False)

@@ -50,6 +50,7 @@ from evalharness.engines.vllm.logprobs import (
     scoring_params,
 )
 from evalharness.errors import ConfigError, EngineError, did_you_mean
+from evalharness.paths import install_command
 
 if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -111,8 +112,7 @@ class VllmEngine:
             from vllm.engine.arg_utils import AsyncEngineArgs
         except ImportError as e:
             raise ConfigError(
-                f"engine=vllm: vLLM can't be imported ({e}). "
-                "Install evalharness[gpu] or evalharness[cpu], or use engine=hf."
+                f"engine=vllm: vLLM can't be imported ({e}); `{install_command('gpu')}` (or [cpu]) installs it, or use engine=hf."
             ) from e
         weights = _with_merged(config, weights)
         arguments = engine_arguments(config, weights)

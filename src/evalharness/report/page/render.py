@@ -9,11 +9,10 @@ import json
 from typing import Any
 
 from evalharness.errors import UserError
+from evalharness.paths import install_command
 from evalharness.report.page.blocks import Page, charts_in
 from evalharness.report.terminal.format import plain
 from evalharness.store.json_codec import as_json
-
-_EXTRA = "report needs plotly and jinja2: pip install 'evalharness[report]'"
 
 
 def require_extra() -> None:
@@ -26,7 +25,9 @@ def require_extra() -> None:
         import jinja2  # noqa: F401
         import plotly.offline  # noqa: F401
     except ImportError as e:
-        raise UserError(f"{_EXTRA} ({e})") from e
+        raise UserError(
+            f"report needs plotly and jinja2 ({e}); `{install_command('report')}` installs them"
+        ) from e
 
 
 def render(page: Page) -> str:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from evalharness.errors import TaskError, did_you_mean, one_line
+from evalharness.paths import install_command
 
 VERSION = "0.1.25"
 """Version of reasoning-gym; another one has other problems and verifiers, which are unchecked."""
@@ -203,7 +204,7 @@ def _registered() -> Mapping[str, Any]:
     Raises:
         TaskError: reasoning-gym isn't installed.
     """
-    way_out = "pip install 'evalharness[procedural]'"
+    way_out = install_command("procedural")
     try:
         found = importlib.metadata.version("reasoning-gym")
         importlib.import_module("reasoning_gym")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from evalharness.errors import ConfigError, UserError, one_line
+from evalharness.paths import install_command
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -75,7 +76,7 @@ def connect(verb: str) -> HfApi:
         if e.name != "huggingface_hub":
             raise
         raise ConfigError(
-            f"{verb}: huggingface_hub isn't installed; `pip install 'evalharness[eval]'` installs it"
+            f"{verb}: huggingface_hub isn't installed; `{install_command('eval')}` installs it"
         ) from e
     api = HfApi(endpoint=endpoint())
     reach(api, verb)

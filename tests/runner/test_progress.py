@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,22 @@ def test_bars_are_shown_and_noise_is_in_the_log(tmp_path: Path) -> None:
         assert f"noise of {source}" in log.read_text()
 
 
-def test_without_a_terminal_there_is_only_the_result(tmp_path: Path) -> None:
+def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(tmp_path: Path) -> None:
+    often = "from evalharness.runner import progress\nprogress.LINE_EVERY_S = 0.05\n"
+    done = subprocess.run(
+        [sys.executable, "-c", often + CODE, str(tmp_path / "log.txt")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "the table\n"
+    assert re.search(r"^0 s: loading", done.stderr, re.MULTILINE)
+    assert re.search(
+        r"^1 s: 1 of 3 samples, [\d.]+/s, about \d+ s left$", done.stderr, re.MULTILINE
+    )
+
+
+def test_without_a_terminal_a_short_run_prints_only_the_result(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(tmp_path / "log.txt")],
         capture_output=True,

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ from evalharness.errors import WriteError
 
 SHOW_EVERY_S = 0.1
 """Updates per second; more could not be read, and would take most of the time at thousands of samples a second."""
+LINE_EVERY_S = 10.0
+"""Without a terminal."""
 MAX_BARS = 6
 """Tasks shown at once under the bar of the whole run."""
 
@@ -122,8 +125,47 @@ class _Remaining(TimeRemainingColumn):
         return Text() if task.total is None else Text("ETA ", style="dim") + super().render(task)
 
 
+class _Lines:
+    """Without a terminal: a line every ten seconds, so that a log shows how far the run is."""
+
+    def __init__(self, console: Console) -> None:
+        """Silent before it is started, and in a run of less than ten seconds."""
+        self.step = ""
+        self.num_done, self.num_samples = 0, 0
+        self._console, self._ended = console, threading.Event()
+        self._began = self._first = time.monotonic()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to count the seconds."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No more lines."""
+        self._ended.set()
+
+    def begin(self, num_samples: int) -> None:
+        """Samples are answered from now on."""
+        self.num_samples, self._first = num_samples, time.monotonic()
+
+    def _run(self) -> None:
+        while not self._ended.wait(LINE_EVERY_S):
+            with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+                self._console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
+
+    def _line(self) -> str:
+        now = time.monotonic()
+        elapsed = f"{now - self._began:.0f} s"
+        if self.step or not self.num_samples:
+            return f"{elapsed}: {self.step or 'preparing'}"
+        rate = self.num_done / (now - self._first)
+        left = (self.num_samples - self.num_done) / rate if rate else 0.0
+        more = f", {rate:.1f}/s, about {left:.0f} s left" if left else ""
+        return f"{elapsed}: {self.num_done} of {self.num_samples} samples{more}"
+
+
 class Bars:
-    """A bar for the run and one for each task in progress; nothing without a terminal."""
+    """A bar for the run and one for each task in progress; without a terminal a line every ten seconds."""
 
     def __init__(self, console: Console) -> None:
         """Not shown before it is entered."""
@@ -147,32 +189,45 @@ class Bars:
         self._bars: dict[str, TaskID] = {}
         self._num_done = 0
         self._shown_at = 0.0
+        self._lines = None if console.is_terminal else _Lines(console)
 
     def __enter__(self) -> Bars:
         """Start drawing."""
         self._progress.start()
+        if self._lines:
+            self._lines.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Stop and clear."""
         self._progress.stop()
+        if self._lines:
+            self._lines.stop()
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[None]:
         """A spinner for a step without a count, such as loading."""
         row = self._progress.add_task(what, total=None)
+        if self._lines:
+            self._lines.step = what
         try:
             yield
         finally:
             self._progress.remove_task(row)
+            if self._lines:
+                self._lines.step = ""
 
     def begin(self, num_samples: int) -> None:
         """Set the whole run's number of samples."""
         self._all = self._progress.add_task("all tasks", total=num_samples)
+        if self._lines:
+            self._lines.begin(num_samples)
 
     def advance(self, name: str, done: int, total: int) -> None:
         """Count a finished sample of a task."""
         self._num_done += 1
+        if self._lines:
+            self._lines.num_done = self._num_done
         now, is_last = time.monotonic(), done >= total
         if now - self._shown_at < SHOW_EVERY_S and not is_last:
             return

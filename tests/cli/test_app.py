@@ -322,3 +322,25 @@ def test_a_run_starts_before_it_is_prepared(
     assert evalharness("run", "model=mine", *FAKE).code == 0
     (run,) = (home / "results").glob("2*")
     assert load_manifest(run).started_at <= begun[0]
+
+
+def test_without_lm_eval_a_verb_that_needs_it_is_one_line(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["lm_eval"] = None
+from evalharness.cli import app
+for verb in (["task", "new", "x"], ["task", "check", "x"], ["task", "preview", "x", "model=smollm2-135m"]):
+    sys.argv = ["evalharness", *verb]
+    try:
+        app.main()
+    except SystemExit as end:
+        print(end.code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "2", "2"]
+    lines = done.stderr.splitlines()
+    assert [line.split(";")[0] for line in lines] == [
+        f"error: task {verb}: lm_eval isn't installed" for verb in ("new", "check", "preview")
+    ]

@@ -286,6 +286,13 @@ def main() -> None:
 
             print_json(error_fields(e))
         _leave(f"error: {one_line(e)}", e.exit_code)
+    except ModuleNotFoundError as e:  # of the base install, which only reads results
+        from evalharness.cli.run import NEEDED, not_installed
+
+        if e.name not in NEEDED:
+            raise
+        verb = " ".join(word for word in sys.argv[1:3] if word.isalpha())
+        _leave(f"error: {one_line(not_installed(verb, e))}", EXIT_WRONG_INPUT)
     except typer.Abort:
         code = _SIGINT
     if code == _SIGINT:

@@ -14,11 +14,7 @@ from evalharness.cli.options import (
     complete_run,
 )
 from evalharness.cli.output import chosen_form, show
-from evalharness.cli.run import (
-    NEEDED,
-    not_installed,
-    stored_config,
-)
+from evalharness.cli.run import stored_config
 from evalharness.errors import StoreError
 
 
@@ -61,29 +57,25 @@ def rescore(
             f"run {manifest.run_id!r} was imported: only runs made here can be scored again"
         )
     config = stored_config(results_dir / manifest.run_id)
-    try:
-        from evalharness.runner.progress import (
-            Bars,
-            captured_output,
-            log_to_capture,
-        )
-        from evalharness.tasks.trust import ask
+    from evalharness.runner.progress import (
+        Bars,
+        captured_output,
+        log_to_capture,
+    )
+    from evalharness.tasks.trust import ask
 
-        ask(config)
+    ask(config)
 
-        with (
-            captured_output() as capture,
-            log_to_capture(),
-            Bars(capture.console) as bars,
-            bars.step(f"scoring {manifest.run_id} again"),
-        ):
-            from evalharness.runner.rescore import rescore
+    with (
+        captured_output() as capture,
+        log_to_capture(),
+        Bars(capture.console) as bars,
+        bars.step(f"scoring {manifest.run_id} again"),
+    ):
+        from evalharness.runner.rescore import rescore
 
-            rescored = rescore(results_dir, manifest, config, tasks=task or (), is_dry=is_dry)
-    except ModuleNotFoundError as e:
-        if e.name not in NEEDED:
-            raise
-        raise not_installed("rescore", e) from e
+        rescored = rescore(results_dir, manifest, config, tasks=task or (), is_dry=is_dry)
+
     from evalharness.report.terminal import rescore as forms
 
     found = (rescored.metrics_before, rescored.metrics_after, rescored.changes)

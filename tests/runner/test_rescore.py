@@ -31,6 +31,7 @@ from evalharness.runner.rescore import (
 from evalharness.runner.run import run
 from evalharness.store.read import iter_docs, iter_samples, list_runs, load_metrics
 from evalharness.store.records import Manifest
+from evalharness.store.write import RunWriter
 from evalharness.tasks.loaded_task import doc_hash
 
 TASK = """
@@ -378,6 +379,26 @@ def test_answers_that_were_cut_leave_the_new_score_open_too(folder: Path, tiny_l
     assert (
         (after.bound_low, after.bound_high) == (before.bound_low, before.bound_high) == (0.0, 1.0)
     )
+
+
+def test_one_empty_draw_of_two_leaves_a_sample_open_as_in_a_run(
+    folder: Path, tiny_llama: Path
+) -> None:
+    path = folder / "tasks" / "sums" / "sums.yaml"
+    path.write_text(path.read_text() + "repeats: 2\n")
+    manifest = run_it(tiny_llama)
+    run_dir = folder / "results" / manifest.run_id
+    rows = list(iter_samples(run_dir, "sums"))
+    first = [json.loads(row.response)[0][0] for row in rows]
+    emptied = [
+        replace(row, response=json.dumps([[text, " "]]))
+        for row, text in zip(rows, first, strict=True)
+    ]
+    RunWriter(run_dir, manifest).write_samples("sums", emptied)
+    write_task(folder, WHOLE_NUMBER)
+    path.write_text(path.read_text() + "repeats: 2\n")
+    (after,) = again(manifest).manifest.tasks
+    assert (after.bound_low, after.bound_high) == (0.0, 1.0)
 
 
 def test_a_composite_is_computed_again(folder: Path, tiny_llama: Path) -> None:

@@ -339,7 +339,7 @@ def test_votes_cost_what_the_rounds_so_far_did(
 def test_a_draw_paid_for_in_part_moves_its_own_doc_only() -> None:
     tried = correction(0, [1, 1], [1, 1], [1] * 3, 40) + correction(1, [0, 0], [0, 0], [1] * 3, 40)
     point = arm(curve("t", "self_correct", tried), "majority, equal tokens")[1]
-    assert (point.value, point.ci_low, point.ci_high) == estimate([1, 0.25])[:3]
+    assert (point.value, point.ci_low, point.ci_high) == estimate([1, 0.25], draws=2)[:3]
 
 
 def test_the_tokens_of_a_draw_paid_for_in_part_are_its_own_docs() -> None:
@@ -375,6 +375,14 @@ def test_random_change_replaces_as_many_answers_by_draws() -> None:
     [point] = arm(curve("t", "self_correct", tried), "random change")
     assert point.value == pytest.approx(((0.5 * 0 + 0.5 * 0.25) + (0.5 * 1 + 0.5 * 0.5)) / 2)
     assert (point.x, point.num_tokens, point.gained) == (1, 15, None)
+    # Five answers of the first doc, three of the second, all right or wrong.
+    assert (point.ci_low, point.ci_high) == estimate([0.125, 0.75], draws=4)[1:3]
+
+
+def test_random_change_of_scores_between_0_and_1_has_the_interval_of_such() -> None:
+    tried = correction(0, [0, 1], [0, 0], [0.5, 0]) + correction(1, [1, 1], [1, 1], [1, 0])
+    [point] = arm(curve("t", "self_correct", tried), "random change")
+    assert (point.value, point.ci_low, point.ci_high) == estimate([0.125, 0.75])[:3]
 
 
 def test_losing_the_answer_is_a_change() -> None:

@@ -328,7 +328,7 @@ class _TaskAgain:
         except ValueError as e:
             return Failure(kind="scoring", message=f"the stored response can't be read: {e}"), []
         is_generation = self._task.kind == "generate_until"
-        is_empty = is_generation and not any(str(r).strip() for i in instances for r in i.resps)
+        is_empty = is_generation and not all(str(r).strip() for i in instances for r in i.resps)
         is_cut = row.finish_reason in CUT_REASONS or is_empty
         return self.scorer.score(doc_id, repeat, instances, is_cut=is_cut), instances
 

@@ -22,14 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evalharness.stats.estimates import (
-    estimate,
-    mean_interval,
-)
-from evalharness.stats.flips import (
-    Flips,
-    flips,
-)
+from evalharness.stats.estimates import estimate, mean_interval
+from evalharness.stats.flips import Flips, flips
 from evalharness.stats.paired import paired_answers_interval
 from evalharness.stats.repeats import (
     best_at_k,
@@ -37,10 +31,7 @@ from evalharness.stats.repeats import (
     majority_curve,
     pass_at_k,
 )
-from evalharness.store.records import (
-    Attempt,
-    CurvePoint,
-)
+from evalharness.store.records import Attempt, CurvePoint
 
 Floats = npt.NDArray[np.float64]
 
@@ -223,8 +214,7 @@ def _sample_arms(
     docs = [doc_id for doc_id, _ in samples]
     ks = _sizes(min(len(drawn) for _, drawn in samples))
     cost = np.array([np.mean([sample.num_tokens for sample in drawn]) for _, drawn in samples])
-    is_binary = _is_binary([sample.score for _, drawn in samples for sample in drawn])
-    draws = float(np.mean([len(drawn) for _, drawn in samples])) if is_binary else 1.0
+    draws = _num_answers([drawn for _, drawn in samples])
     arms = []
     for name, rule in rules.items():
         columns = np.array([rule(drawn, ks) for _, drawn in samples]).T
@@ -294,7 +284,7 @@ def _vote_step(tracks: list[_Correction], round_: int) -> _Step:
 
     Tokens left over pay for a share of the next draw, which votes with that probability: what is spent is the same.
     """
-    values, tokens = [], []
+    values, tokens, voters = [], [], []
     for track in tracks:
         spent = list(accumulate(draw.num_tokens for draw in track.draws))
         budget = track.correct[round_].num_tokens
@@ -306,7 +296,8 @@ def _vote_step(tracks: list[_Correction], round_: int) -> _Step:
         if share:
             values[-1] += share * (_majority(track.draws[: k + 1]) - values[-1])
             tokens[-1] += left
-    return _step(round_, [track.doc_id for track in tracks], values, tokens)
+        voters.append(track.draws[: k + (share > 0)])
+    return _step(round_, [track.doc_id for track in tracks], values, tokens, _num_answers(voters))
 
 
 def _majority(draws: list[Attempt]) -> float:
@@ -326,7 +317,8 @@ def _random_step(tracks: list[_Correction], round_: int) -> _Step:
     cost = np.array([np.mean([draw.num_tokens for draw in draws]) for draws in others])
     tokens = np.array([f.num_tokens for f in first]) + share * cost
     values = (1 - share) * scores + share * drawn
-    return _step(round_, [track.doc_id for track in tracks], values, tokens)
+    draws = _num_answers([track.draws for track in tracks])
+    return _step(round_, [track.doc_id for track in tracks], values, tokens, draws)
 
 
 def _budget_arms(attempts: list[Attempt]) -> list[_Arm]:
@@ -352,6 +344,13 @@ def _step(
     known = sorted(set(docs))
     num = draws * len(docs) / len(known) if draws > 1 or _is_binary(values) else 1.0
     return _Step(float(x), known, _per_doc(docs, values), num, float(_per_doc(docs, tokens).mean()))
+
+
+def _num_answers(draws: Sequence[list[Attempt]]) -> float:
+    """Of a trajectory, on average; 1 where they aren't all right or wrong."""
+    if not _is_binary([draw.score for drawn in draws for draw in drawn]):
+        return 1.0
+    return float(np.mean([len(drawn) for drawn in draws]))
 
 
 def _is_binary(values: npt.ArrayLike) -> bool:

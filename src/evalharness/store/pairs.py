@@ -71,8 +71,11 @@ class Pairs:
     """Docs that were asked and have a score in none."""
     num_other: int
     """Docs with another content in b than in a, at the same place: they are neither paired nor missing."""
+    num_a: int
+    """All of a's scored docs, paired or not."""
+    num_b: int
     mean_a: float
-    """Over all of a's scored docs, paired or not; NaN without any."""
+    """Over them; NaN without any."""
     mean_b: float
     is_share: bool
     """All scores that were seen lie between 0 and 1."""
@@ -296,6 +299,8 @@ def _pairs(docs: _Table, asked: Asked | None) -> Pairs:
         num_only_b=int((counts & has_b & ~has_a).sum()),
         num_neither=int((counts & ~has_a & ~has_b).sum()) + num_more,
         num_other=len(other),
+        num_a=int(has_a.sum()),
+        num_b=int(has_b.sum()),
         mean_a=float(docs["a"][has_a].mean()) if has_a.any() else float("nan"),
         mean_b=float(docs["b"][has_b].mean()) if has_b.any() else float("nan"),
         is_share=all(np.nanmin(end) >= 0 and np.nanmax(end) <= 1 for end in seen),

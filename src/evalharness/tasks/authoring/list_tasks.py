@@ -33,6 +33,7 @@ class TaskRow(NamedTuple):
     """Hub id, file or generator of the data; for a broken task, what is wrong."""
     place: str
     """File of a task of ours; lm-eval."""
+    is_custom: bool
 
 
 def custom_rows(*, only_first: bool = False) -> list[TaskRow]:
@@ -55,7 +56,7 @@ def stock_list() -> list[TaskRow]:
         ConfigError: lm-eval isn't installed.
     """
     return [
-        TaskRow(name, row.kind, None, row.source, "lm-eval")
+        TaskRow(name, row.kind, None, row.source, "lm-eval", False)
         for name, row in sorted(stock_rows().items())
     ]
 
@@ -80,25 +81,25 @@ def summarised(rows: list[TaskRow], most: int = 25) -> list[TaskRow]:
 def _rows(root: Path) -> Iterator[TaskRow]:
     definitions = scan(root)
     for name, error in definitions.unreadable.items():
-        yield TaskRow(name, "broken", None, one_line(error), shown(root))
+        yield TaskRow(name, "broken", None, one_line(error), shown(root), True)
     for name, files in definitions.files.items():
         if len(files) > 1:
             problem = f"two files of this name: {' and '.join(shown(path) for path in files)}"
-            yield TaskRow(name, "broken", None, problem, shown(files[0]))
+            yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
             continue
         try:
             yield _row(name, files[0])
         except (Exception, RecursionError) as e:  # values of any type
             problem = f"{type(e).__name__}: {one_line(e)}"
-            yield TaskRow(name, "broken", None, problem, shown(files[0]))
+            yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
     for file in python_files(root):
-        yield TaskRow(file.parent.name, "python", None, file.name, shown(file))
+        yield TaskRow(file.parent.name, "python", None, file.name, shown(file), True)
 
 
 def _row(name: str, path: Path) -> TaskRow:
     values = read(path).values
     num_docs = _num_docs(path.parent, values)
-    return TaskRow(name, _kind(values), num_docs, _source(values), shown(path))
+    return TaskRow(name, _kind(values), num_docs, _source(values), shown(path), True)
 
 
 def _kind(values: dict[str, Any]) -> str:

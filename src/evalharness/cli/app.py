@@ -289,7 +289,7 @@ def main() -> None:
     except ModuleNotFoundError as e:  # of the base install, which only reads results
         from evalharness.cli.run import NEEDED, not_installed
 
-        if e.name not in NEEDED:
+        if (e.name or "").partition(".")[0] not in NEEDED:
             raise
         verb = " ".join(word for word in sys.argv[1:3] if word.isalpha())
         _leave(f"error: {one_line(not_installed(verb, e))}", EXIT_WRONG_INPUT)

@@ -94,7 +94,7 @@ def error_fields(error: EvalHarnessError) -> dict[str, Any]:
 def not_installed(verb: str, error: ModuleNotFoundError) -> ConfigError:
     """The error for a base install that is asked to evaluate."""
     return ConfigError(
-        f"{verb}: {error.name} isn't installed; `{install_command('gpu')}` (or [cpu], [hf]) installs it"
+        f"{verb}: {(error.name or '').partition('.')[0]} isn't installed; `{install_command('gpu')}` (or [cpu], [hf]) installs it"
     )
 
 

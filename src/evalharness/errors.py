@@ -47,7 +47,7 @@ class CheckpointError(UserError):
 
 
 class TaskError(UserError):
-    """A task or suite that doesn't exist, or whose data isn't there."""
+    """A task or suite that doesn't exist, or without its data."""
 
 
 class StoreError(UserError):
@@ -82,7 +82,7 @@ def one_line(error: object) -> str:
 
 
 def shortened(line: str, most: int = 290) -> str:
-    """The line in at most so many characters: long names lose their beginning, then the line its middle."""
+    """The line in at most this many characters: long names lose their beginning, then the line its middle."""
     if len(line) > most:
         line = _LONG_NAME.sub(lambda found: f"'...{found[1][-_NAME_KEPT:]}'", line)
     if len(line) <= most:

@@ -7,7 +7,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """The folder `configs` or `tasks` that came with the package (wheel) or stands in the checkout."""
+    """The folder `configs` or `tasks` that came with the package (wheel) or is in the checkout."""
     in_wheel = _PACKAGE / "_shipped" / name
     return in_wheel if in_wheel.is_dir() else _PACKAGE.parents[1] / name
 
@@ -25,5 +25,5 @@ def config_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where we keep what is slow to make again; nothing is lost when it is deleted."""
+    """Cache of data that is slow to make; it can be deleted without loss."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evalharness"

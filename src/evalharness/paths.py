@@ -13,14 +13,14 @@ def shipped(name: str) -> Path:
 
 
 def search(name: str) -> list[Path]:
-    """Folders called `name` that apply, the first winning: `./name`, then the shipped one."""
+    """Folders named `name` that apply, of which the first wins: `./name`, then the shipped one."""
     own = Path.cwd() / name
     found = [own.resolve()] if own.is_dir() else []
     return found + [path for path in [shipped(name)] if path not in found and path.is_dir()]
 
 
 def config_folder() -> Path:
-    """Where we keep what the user has decided."""
+    """Folder of the user's decisions."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "evalharness"
 
 

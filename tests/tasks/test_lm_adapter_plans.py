@@ -66,7 +66,7 @@ def test_prefix_and_end_are_the_tokenizers(gemma: EngineLM) -> None:
 
 
 @pytest.mark.parametrize("style", ["qwen", "gemma", "appends_eos"])
-def test_how_a_whole_text_is_scored_is_reported_where_the_tokenizer_adds_to_it(style: str) -> None:
+def test_how_a_whole_text_is_scored_is_told_where_the_tokenizer_adds_to_it(style: str) -> None:
     ours, theirs = (
         EngineLM(tokenizer(style), 100, rolling_as_lm_eval=way) for way in (False, True)
     )
@@ -113,7 +113,7 @@ def test_what_was_encoded_ahead_is_not_encoded_again(asked: Instance) -> None:
     assert plan.requests == EngineLM(tokenizer("gemma"), 100).plan([asked]).requests
 
 
-def test_a_chat_ends_where_the_answer_begins_or_continues_with_its_last_message() -> None:
+def test_a_chat_ends_where_the_answer_begins_or_goes_on_with_its_last_message() -> None:
     lm = EngineLM(tokenizer("qwen"), 100)
     history = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "It is"}]
     assert lm.apply_chat_template(history).endswith("It is<|im_end|>\n<|im_start|>assistant\n")
@@ -132,7 +132,7 @@ def test_lm_eval_has_answers_in_the_order_of_its_instances() -> None:
     assert text.startswith(" The answer is")
 
 
-def test_lm_eval_is_reported_of_a_request_without_an_answer() -> None:
+def test_lm_eval_is_told_of_a_request_without_an_answer() -> None:
     lm = EngineLM(tokenizer("qwen"), 5, engine=FakeEngine())
     with pytest.raises(RequestError, match="context_overflow: "):
         lm.generate_until([instance("generate_until", "The quick brown fox jumps over", {})])

@@ -64,7 +64,7 @@ def test_there_are_none_where_nothing_is(tmp_path: Path) -> None:
         {"models": None},
     ],
 )
-def test_a_damaged_snapshot_is_reported_and_left_out(
+def test_a_damaged_snapshot_is_told_and_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, object]
 ) -> None:
     path = write(tmp_path, SNAPSHOT)
@@ -98,7 +98,7 @@ def test_a_file_is_replaced_and_never_written_over(tmp_path: Path) -> None:
     assert (tmp_path / "same").read_text() == "old"
 
 
-def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(WriteError, match=r"'.*a/b'"):
         write_whole(tmp_path / "a" / "b", "x")

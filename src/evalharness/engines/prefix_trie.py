@@ -154,7 +154,7 @@ async def score_trie(
 
 
 def _leaves(continuations: Sequence[Tokens]) -> list[Tokens]:
-    """Unique continuations that aren't a prefix of another."""
+    """Unique continuations that are no prefix of another."""
     unique = sorted(set(continuations))
     return [
         tokens

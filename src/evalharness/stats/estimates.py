@@ -202,7 +202,7 @@ def bootstrap_interval(
     clusters: Sequence[Hashable] | None = None,
     level: float = LEVEL,
 ) -> Interval:
-    """Percentile bootstrap interval of a metric that is not a mean (F1, BLEU, perplexity).
+    """Percentile bootstrap interval of a metric that is no mean (F1, BLEU, perplexity).
 
     NaN for fewer than two items, when all resamples agree, and when more than half of them have no value (the
     aggregation raises an ArithmeticError or ValueError, or returns NaN); fewer are left out. Pairs of labels: see

@@ -6,7 +6,7 @@
     python scripts/house.py --root DIR      of another checkout
 
 A *room* is a top-level folder or file of the package. An *arrow* is a pair of rooms of which the first imports from the
-second, in whatever place of whatever module. It is *upward* when the second stands higher in `ROOMS` of
+second, anywhere in any module. It is *upward* if the second is higher in `ROOMS` of
 tests/test_layering.py; a *circle* is a set of rooms that reach each other.
 """
 

@@ -61,7 +61,7 @@ def requested(browser: Any) -> list[str]:
     """Addresses that the pages have asked for since it was asked last.
 
     What a page of the browser's own asks for (its first tab shows one, whose requests can come in late) is none of
-    ours, and what stands in its address already (data:) is no request.
+    ours, and content within its address (data:) is not a request.
     """
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]

@@ -30,7 +30,7 @@ class LocalHub:
         self.broken: set[str] = set()
         """Tags whose lists end in a 400."""
         self.page: Any = None
-        """What stands in the place of every list, when it isn't None."""
+        """Replaces every list, if it isn't None."""
         self.asked: list[str] = []
         self.address = ""
 

@@ -39,7 +39,7 @@ class Mishap:
     raw: bytes | None = None
     """All that it sends, from the status line on, before it hangs up."""
     drip_s: float | None = None
-    """Sends its headers and then a space every so many seconds, for as long as somebody listens."""
+    """Sends its headers and then a space every so many seconds, while a client listens."""
     edit: Callable[[dict[str, Any]], Any] | None = None
     """See `Endpoint.edit`."""
     is_endless: bool = False
@@ -219,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self._begin(200, mishap.headers)
         piece = b" " if mishap.drip_s else b" " * 2**16
-        with contextlib.suppress(OSError):  # nobody listens any more
+        with contextlib.suppress(OSError):  # no client listens any more
             while True:
                 self.wfile.write(piece)
                 self.endpoint.num_sent += len(piece)

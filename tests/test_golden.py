@@ -1,6 +1,6 @@
-"""What the verbs that show tables print of one small store, held against files: as a table, Markdown, CSV and JSON.
+"""The output of the verbs that show tables for one small store, compared with files: as a table, Markdown, CSV and JSON.
 
-`EVALHARNESS_GOLDEN=write pytest tests/test_golden.py` writes the files anew; look at what changed before you commit it.
+`EVALHARNESS_GOLDEN=write pytest tests/test_golden.py` writes the files again; check the changes before you commit them.
 Numbers are held to six digits, since the last ones depend on the processor; of the trend, which is fitted, only the words are.
 """
 

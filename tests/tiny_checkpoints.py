@@ -161,8 +161,8 @@ def make_chains(
 
     Args:
         path: where it goes.
-        chains: the last token of a prompt -> the tokens that follow, one after the other. A token that stands in two
-            chains goes on as in the last of them; one that comes twice in a chain is said for ever.
+        chains: the last token of a prompt -> the tokens that follow, one after the other. A token that is in two
+            chains continues as in the last of them; one that comes twice in a chain repeats for ever.
         special: those that are special tokens. The tokenizer's own are <|endoftext|> (padding), <|im_start|> (BOS) and
             <|im_end|> (EOS).
         generation_config: the checkpoint's generation_config.json, where it has one.

@@ -62,7 +62,7 @@ def byte_level(
         eos: its text.
         bos: its text.
         others: further special tokens.
-        adds: what stands around every text, `$A`.
+        adds: what is put around every text, `$A`.
         chat: the template.
         merges_words: tokens may span words, as nothing splits a text before.
     """

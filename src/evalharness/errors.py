@@ -1,4 +1,4 @@
-"""The exceptions that users meet. The command line shows them as one line, without a traceback.
+"""The exceptions that users see. The command line shows them as one line, without a traceback.
 
     EvalHarnessError
     |-- UserError            the input is wrong: exit code 2
@@ -47,7 +47,7 @@ class CheckpointError(UserError):
 
 
 class TaskError(UserError):
-    """A task or suite that doesn't exist, or whose data isn't there."""
+    """A task or suite that doesn't exist, or without its data."""
 
 
 class StoreError(UserError):
@@ -67,7 +67,7 @@ class WriteError(EvalHarnessError):
 
     @classmethod
     def of(cls, error: OSError, path: Path) -> Self:
-        """What the system said of a file that can't be written, and the way out."""
+        """The system's error for a file that can't be written, and the way out."""
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "free space" if is_full else "fix that"
         why = os.strerror(error.errno) if error.errno else error
@@ -75,14 +75,14 @@ class WriteError(EvalHarnessError):
 
 
 def one_line(error: object) -> str:
-    """The message without line breaks and whatever else a terminal would act on."""
+    """The message without line breaks and control characters."""
     return "".join(
         c for c in " ".join(str(error).split()) if unicodedata.category(c) not in _UNSHOWN
     )
 
 
 def shortened(line: str, most: int = 290) -> str:
-    """The line in at most so many characters: long names lose their beginning, then the line its middle."""
+    """The line in at most this many characters: long names lose their beginning, then the line its middle."""
     if len(line) > most:
         line = _LONG_NAME.sub(lambda found: f"'...{found[1][-_NAME_KEPT:]}'", line)
     if len(line) <= most:
@@ -97,7 +97,7 @@ def then(near: str, more: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'; did you mean 'x'?' for the nearest known name, or '' when none is near."""
+    """'; did you mean 'x'?' for the nearest known name, or '' if none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 

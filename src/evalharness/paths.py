@@ -7,7 +7,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """The folder `configs` or `tasks` that came with the package (wheel) or stands in the checkout."""
+    """The folder `configs` or `tasks` that came with the package (wheel) or is in the checkout."""
     in_wheel = _PACKAGE / "_shipped" / name
     return in_wheel if in_wheel.is_dir() else _PACKAGE.parents[1] / name
 
@@ -21,17 +21,17 @@ def install_command(extra: str) -> str:
 
 
 def search(name: str) -> list[Path]:
-    """Folders called `name` that apply, the first winning: `./name`, then the shipped one."""
+    """Folders named `name` that apply, of which the first wins: `./name`, then the shipped one."""
     own = Path.cwd() / name
     found = [own.resolve()] if own.is_dir() else []
     return found + [path for path in [shipped(name)] if path not in found and path.is_dir()]
 
 
 def config_folder() -> Path:
-    """Where we keep what the user has decided."""
+    """Folder of the user's decisions."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "evalharness"
 
 
 def cache_folder() -> Path:
-    """Where we keep what is slow to make again; nothing is lost when it is deleted."""
+    """Cache of data that is slow to make; it can be deleted without loss."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evalharness"

@@ -61,7 +61,7 @@ def test_samples_cover_both_ends_and_every_tensor(tmp_path: Path) -> None:
         assert any(tensor.offset <= start and start + size <= end for start, size in ranges)
 
 
-def test_fast_and_full_are_told_apart(tmp_path: Path) -> None:
+def test_fast_and_full_are_distinguished(tmp_path: Path) -> None:
     make(tmp_path)
     assert inspect(tmp_path).weights_fingerprint.startswith("fast:")
     assert inspect(tmp_path, full=True).weights_fingerprint.startswith("full:")

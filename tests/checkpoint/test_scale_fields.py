@@ -35,7 +35,7 @@ def test_what_no_config_says_is_unknown_or_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         ({}, {}),
         ({"head_dim": 16}, {"head_dim": 16}),
@@ -51,11 +51,13 @@ def test_what_no_config_says_is_unknown_or_none() -> None:
         ({"quantization_config": {"quant_method": "AWQ", "bits": 4}}, {"quantization": "awq", "quantization_bits": 4}),
     ],
 )  # fmt: skip
-def test_what_a_config_says_is_told(changes: dict[str, object], told: dict[str, object]) -> None:
-    assert asdict(measure(SAID | changes, [])) == TOLD | told
+def test_what_a_config_says_is_reported(
+    changes: dict[str, object], reported: dict[str, object]
+) -> None:
+    assert asdict(measure(SAID | changes, [])) == TOLD | reported
 
 
-def test_what_tensors_say_is_told() -> None:
+def test_what_tensors_say_is_reported() -> None:
     """2 experts of 4 x 4 of which 1 runs, one shared, an embedding of 10 x 4, 8 numbers that see."""
     tensors = [
         tensor("model.embed_tokens.weight", 10, 4),

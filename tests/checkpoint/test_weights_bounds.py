@@ -69,7 +69,7 @@ def test_the_longest_header_is_read(tmp_path: Path) -> None:
         read_safetensors(tmp_path / "model.safetensors")
 
 
-def test_tensors_are_told_in_the_headers_order_wherever_they_lie(tmp_path: Path) -> None:
+def test_tensors_are_reported_in_the_headers_order_wherever_they_lie(tmp_path: Path) -> None:
     path = file(tmp_path, {"b": entry(3, 5, 2), "c": entry(3, 3, 0), "a": entry(0, 3, 3)}, b"aaabb")
     found = read_safetensors(path)
     start = found.size - 5

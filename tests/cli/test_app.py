@@ -94,7 +94,7 @@ PREPARING = [
 ]
 
 
-def test_a_task_without_its_data_is_left_out_and_told_before_the_engine_is_loaded(
+def test_a_task_without_its_data_is_left_out_and_reported_before_the_engine_is_loaded(
     evalharness: Cli,
 ) -> None:
     printed = evalharness("run", "model=mine", *FAKE, "+suite.tasks.hellaswag={}", "data.mirror=.")
@@ -160,7 +160,7 @@ def test_json_of_a_multirun_is_one_list(evalharness: Cli, home: Path) -> None:
     assert len(json.loads(evalharness("results", "--json").out)) == 2  # .sweeps is none of them
 
 
-def test_a_multirun_goes_on_after_a_job_that_could_not_run(evalharness: Cli) -> None:
+def test_a_multirun_continues_after_a_job_that_could_not_run(evalharness: Cli) -> None:
     printed = evalharness("run", "-m", "model=mine", *FAKE, "run.limit=0,1", "--json")
     assert printed.code == 2
     assert "run.limit: got 0" in printed.err

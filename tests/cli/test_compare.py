@@ -130,7 +130,7 @@ def test_wrong_input_is_one_line_that_helps(
     assert getattr(result.exception, "exit_code", None) == 2
 
 
-def test_two_runs_with_nothing_in_common_are_told_so(results_dir: Path) -> None:
+def test_two_runs_with_nothing_in_common_are_reported(results_dir: Path) -> None:
     text = " ".join(call(results_dir, "1-base", "3-other").stdout.split())
     assert "left out: x, y: only in 1-base" in text
     assert "left out: z: only in 3-other" in text

@@ -105,7 +105,7 @@ def test_a_link_without_runs_is_bridged_by_its_entry(results_dir: Path) -> None:
     ]
 
 
-def test_runs_are_told_by_their_ids(results_dir: Path) -> None:
+def test_runs_are_reported_by_their_ids(results_dir: Path) -> None:
     (step,) = steps(results_dir, "base-cap", "dpo-cap")
     assert (step["parent"], step["child"]) == ("base-cap", "dpo-cap")
     assert step["notes"] == ["the entry of 'dpo' names 'sft' as its parent, not 'base'"]

@@ -150,7 +150,7 @@ def test_wrong_input_is_one_line_that_helps(
     assert getattr(result.exception, "exit_code", None) == 2
 
 
-def test_a_policy_that_isnt_there_is_told(results_dir: Path) -> None:
+def test_a_policy_that_isnt_there_is_reported(results_dir: Path) -> None:
     assert "can't read" in str(call(results_dir, "base", "same", policy="none.yaml").exception)
 
 

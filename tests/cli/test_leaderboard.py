@@ -132,7 +132,7 @@ def test_an_empty_store_says_what_makes_a_run(tmp_path: Path) -> None:
     assert "evalharness run" in str(call(tmp_path).exception)
 
 
-def test_what_is_damaged_is_told_and_the_rest_is_shown(results_dir: Path) -> None:
+def test_what_is_damaged_is_reported_and_the_rest_is_shown(results_dir: Path) -> None:
     make_run(results_dir, "r5", "going-on", "s", {"t": FAIR}, status="running")
     make_run(results_dir, "r6", "broken", "s", {"t": FAIR})
     (results_dir / "r6" / "metrics.parquet").write_bytes(b"PAR1 no more PAR1")

@@ -90,7 +90,7 @@ def test_list_has_own_entries_with_their_scale_and_shipped_ones() -> None:
     assert "mine" in output("list")
 
 
-def test_list_shows_damage_and_goes_on(home: Path) -> None:
+def test_list_shows_damage_and_continues(home: Path) -> None:
     (home / "w" / "config.json").write_text("{broken")
     rows = {row["name"]: row for row in json.loads(output("list", "--json"))}
     assert "config.json can't be read" in rows["mine"]["on_disk"]

@@ -62,14 +62,18 @@ def listed(results: Path, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_an_import_is_told_and_listed(tmp_path: Path, results: Path) -> None:
-    told = output("import", file(tmp_path, GOOD), "--results-dir", results)
-    assert told.startswith(f"Imported 1 scores, 1 models on 1 benchmarks, into {results / FOLDER}")
+def test_an_import_is_reported_and_listed(tmp_path: Path, results: Path) -> None:
+    reported = output("import", file(tmp_path, GOOD), "--results-dir", results)
+    assert reported.startswith(
+        f"Imported 1 scores, 1 models on 1 benchmarks, into {results / FOLDER}"
+    )
     (score,) = listed(results, "--model", "llama x")
     assert (score["score"], score["origin"], score["collection"]) == (68.4, "imported", "mine.csv")
 
 
-def test_bad_lines_are_told_on_stderr_and_the_rest_is_kept(tmp_path: Path, results: Path) -> None:
+def test_bad_lines_are_reported_on_stderr_and_the_rest_is_kept(
+    tmp_path: Path, results: Path
+) -> None:
     result = call("import", file(tmp_path, BAD, GOOD), "--results-dir", results)
     assert result.exit_code == 0
     assert result.stderr == "line 2, column score: '268.4' is outside 0 to 100\n"
@@ -97,12 +101,12 @@ def test_importing_again_changes_nothing(tmp_path: Path, results: Path) -> None:
 
 
 def test_a_dry_run_keeps_nothing(tmp_path: Path, results: Path) -> None:
-    told = output("import", file(tmp_path, GOOD), "--results-dir", results, "--dry-run")
-    assert told.startswith("Would import 1 scores")
+    reported = output("import", file(tmp_path, GOOD), "--results-dir", results, "--dry-run")
+    assert reported.startswith("Would import 1 scores")
     assert not results.exists()
 
 
-def test_a_contradiction_with_an_earlier_import_is_told(tmp_path: Path, results: Path) -> None:
+def test_a_contradiction_with_an_earlier_import_is_reported(tmp_path: Path, results: Path) -> None:
     output("import", file(tmp_path, GOOD), "--results-dir", results)
     other = file(tmp_path, GOOD.replace("68.4", "70.1").replace("Meta", "Epoch"))
     result = call("import", other, "--results-dir", results)
@@ -115,13 +119,13 @@ def test_a_contradiction_with_an_earlier_import_is_told(tmp_path: Path, results:
 
 def test_import_as_json_has_every_remark(tmp_path: Path, results: Path) -> None:
     path = file(tmp_path, GOOD, GOOD, BAD, GOOD.replace("MMLU", "MMLV"))
-    told = json.loads(output("import", path, "--results-dir", results, "--json"))
-    assert told["num_imported"] == 2
-    assert told["skipped"] == [
+    reported = json.loads(output("import", path, "--results-dir", results, "--json"))
+    assert reported["num_imported"] == 2
+    assert reported["skipped"] == [
         {"line": 4, "column": "score", "message": "'268.4' is outside 0 to 100"}
     ]
-    assert [item["line"] for item in told["duplicates"]] == [3]
-    assert [item["line"] for item in told["unknown_benchmarks"]] == [5]
+    assert [item["line"] for item in reported["duplicates"]] == [3]
+    assert [item["line"] for item in reported["unknown_benchmarks"]] == [5]
 
 
 def test_what_a_file_says_cant_write_to_the_terminal(tmp_path: Path, results: Path) -> None:

@@ -76,7 +76,7 @@ def test_it_prints_a_row_per_task_and_a_verdict(selfcheck: Selfcheck, tmp_path: 
     assert {path.name for path in (tmp_path / "results").iterdir()} == {".selfcheck"}
 
 
-def test_ten_docs_of_every_task_unless_told_otherwise(selfcheck: Selfcheck) -> None:
+def test_ten_docs_of_every_task_unless_configured_otherwise(selfcheck: Selfcheck) -> None:
     (checked,) = json.loads(selfcheck(*FAKE, "--json").out)
     assert [task["n"] for task in checked["tasks"]] == [10, 10]
     for folder in checked["runs"]:

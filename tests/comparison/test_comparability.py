@@ -81,7 +81,7 @@ DIFFERING: list[tuple[Settings, Settings, list[str]]] = [
 
 
 @pytest.mark.parametrize(("a", "b", "found"), DIFFERING)
-def test_what_differs_is_told_in_words(a: Settings, b: Settings, found: list[str]) -> None:
+def test_what_differs_is_reported_in_words(a: Settings, b: Settings, found: list[str]) -> None:
     assert texts(a, b) == found
     assert len(differences(b, a)) == len(found)
     assert texts(a, a) == []

@@ -215,7 +215,7 @@ def test_failed_samples_are_left_out_and_counted(tmp_path: Path) -> None:
         ({"first_doc": 1000}, "no docs in common (100 only in a, 100 only in b)"),
     ],
 )
-def test_what_cant_be_compared_is_left_out_and_told(
+def test_what_cant_be_compared_is_left_out_and_reported(
     tmp_path: Path, change: dict[str, Any], why: str
 ) -> None:
     found = compare(tmp_path, {}, change)
@@ -223,7 +223,7 @@ def test_what_cant_be_compared_is_left_out_and_told(
     assert "x" not in [row.task for row in found.tasks]
 
 
-def test_other_prompts_are_compared_when_asked_for_and_told(tmp_path: Path) -> None:
+def test_other_prompts_are_compared_when_asked_for_and_reported(tmp_path: Path) -> None:
     change = {"on_task": {"x": {"num_fewshot": 5, "repeats": 4}}}
     x, y = compare(tmp_path, {}, change, {"any_prompt": True}).tasks
     assert (x.notes, y.notes) == (("1 repeat against 4", "0 shots against 5"), ())
@@ -255,7 +255,7 @@ def test_a_score_that_may_differ_is_compared_and_said_to_be_unverified(tmp_path:
     assert y.notes == ()
 
 
-def test_another_main_metric_of_the_second_is_told(tmp_path: Path) -> None:
+def test_another_main_metric_of_the_second_is_reported(tmp_path: Path) -> None:
     runs = [make_run(tmp_path, name, name, "s", {"x": TASKS["x"]}) for name in "ab"]
     metrics = load_metrics(tmp_path / "b")
     more = [replace(metrics[0], metric="f1"), replace(metrics[0], is_main=False)]
@@ -279,7 +279,7 @@ def test_a_damaged_file_costs_its_task_only(tmp_path: Path) -> None:
     assert compare_runs(tmp_path, found.a, found.b).left_out == {"x": "no samples"}
 
 
-def test_damage_to_a_task_of_an_odd_name_is_told(tmp_path: Path) -> None:
+def test_damage_to_a_task_of_an_odd_name_is_reported(tmp_path: Path) -> None:
     found = compare(tmp_path, *({"tasks": {"my/task": TASKS["x"]}},) * 2)
     samples_path(tmp_path / "b", "my/task").write_bytes(b"PAR1 and nothing PAR1")
     found = compare_runs(tmp_path, found.a, found.b)
@@ -318,11 +318,15 @@ def test_a_group_says_in_what_its_tasks_differ_that_are_compared_all_the_same(
     }
     groups = {"groups": {"g": ["x", "y"]}}
     (row,) = compare(tmp_path, groups, groups | b, {"any_prompt": True}).tasks
-    told = ("1 repeat against 3", "sampling greedy against temperature 1", "unverified: scoring")
-    assert row.notes == told
+    reported = (
+        "1 repeat against 3",
+        "sampling greedy against temperature 1",
+        "unverified: scoring",
+    )
+    assert row.notes == reported
 
 
-def test_a_group_whose_tasks_weigh_the_same_is_told_so(tmp_path: Path) -> None:
+def test_a_group_whose_tasks_weigh_the_same_is_reported(tmp_path: Path) -> None:
     groups = {"g": ["x", "y"]}
     tasks = {"x": TASKS["x"], "y": TASKS["y"][:20]}
     runs = [make_run(tmp_path, name, "m", "s", tasks, groups=groups) for name in "ab"]
@@ -609,7 +613,7 @@ def test_a_score_that_is_nan_is_left_out(tmp_path: Path) -> None:
     assert compare_runs(tmp_path, found.a, found.b).left_out == {"x": "no score in one of the runs"}
 
 
-def test_what_only_b_has_is_told_unless_tasks_are_named(tmp_path: Path) -> None:
+def test_what_only_b_has_is_reported_unless_tasks_are_named(tmp_path: Path) -> None:
     found = compare(tmp_path, {}, {"tasks": {**TASKS, "z": [1.0, 0.0]}})
     assert found.left_out == {"z": "only in b"}
     named = compare_runs(tmp_path, found.a, found.b, tasks=["y"])
@@ -617,21 +621,21 @@ def test_what_only_b_has_is_told_unless_tasks_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "host", "told"),
+    ("status", "host", "reported"),
     [
         ("running", "elsewhere", "only in b; a is still running"),
         ("running", "", "only in b; a is interrupted: `evalharness resume a` continues it"),
         ("partial", "", "only in b; a is partial: `evalharness resume a` continues it"),
     ],
 )
-def test_what_a_run_that_hasnt_finished_lacks_is_told_with_the_way_on(
-    tmp_path: Path, status: str, host: str, told: str
+def test_what_a_run_that_hasnt_finished_lacks_is_reported_with_the_way_on(
+    tmp_path: Path, status: str, host: str, reported: str
 ) -> None:
     hardware = {"host": host or socket.gethostname()}
     a = {"tasks": {"x": TASKS["x"]}, "status": status, "hardware": hardware}
     found = compare(tmp_path, a, {})
-    assert found.left_out == {"y": told}
-    assert compare_runs(tmp_path, found.b, found.a).left_out == {"y": told}
+    assert found.left_out == {"y": reported}
+    assert compare_runs(tmp_path, found.b, found.a).left_out == {"y": reported}
 
 
 @pytest.mark.parametrize(("names", "rows"), [(["g"], ["g"]), (["g", "x"], ["x", "y"])])

@@ -76,7 +76,7 @@ def test_the_mde_of_a_domain_is_that_of_the_corrected_test(tmp_path: Path) -> No
         assert mean.mde == mde_at(mean, 0.025) > mde_at(mean, 0.05)
 
 
-def test_capability_and_safety_are_told_apart_by_the_domain_of_the_suite(tmp_path: Path) -> None:
+def test_capability_and_safety_are_distinguished_by_the_domain_of_the_suite(tmp_path: Path) -> None:
     found = step(
         comparison(tmp_path, "cap", "capability", {"x": BASE}, {"x": UP}),
         comparison(tmp_path, "safe", "safety", {"y": BASE}, {"y": DOWN}),
@@ -243,5 +243,7 @@ def entry(model: str, parent: str | None) -> Manifest:
         (None, "the entry of 'b' names no parent, not 'a'"),
     ],
 )
-def test_a_child_that_names_another_parent_is_told(parent: str | None, note: str | None) -> None:
+def test_a_child_that_names_another_parent_is_reported(
+    parent: str | None, note: str | None
+) -> None:
     assert parent_note(entry("a", None), entry("b", parent)) == note

@@ -124,6 +124,6 @@ def test_bytes_that_are_no_text_are_refused() -> None:
         parse_policy(b"tiers: \xff", "p.yaml")
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"can't read: No such file.*is an example"):
         load_policy(tmp_path / "none.yaml")

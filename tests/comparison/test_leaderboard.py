@@ -201,7 +201,7 @@ def test_what_isnt_asked_or_scored_as_most_rows_is_shown_and_not_ranked(
     assert note in board.notes
 
 
-def test_other_numbers_of_repeats_are_ranked_and_told(store: Store) -> None:
+def test_other_numbers_of_repeats_are_ranked_and_reported(store: Store) -> None:
     store.add("a", {"t": FAIR, "u": FAIR, "v": FAIR})
     more = {task: {"repeats": 3, "num_samples": 300} for task in "tu"}
     store.add("b", {"t": GOOD, "u": GOOD, "v": GOOD}, on_task=more)

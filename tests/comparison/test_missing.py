@@ -364,7 +364,7 @@ def test_of_a_thousand_worse_models_with_docs_missing_not_at_random_none_is_call
 
 
 @pytest.mark.slow
-def test_of_a_thousand_equal_models_no_more_are_told_apart_than_without_missing_docs() -> None:
+def test_of_a_thousand_equal_models_no_more_are_distinguished_than_without_missing_docs() -> None:
     # Where all that is missing is at its worst the bound is the truth: an error in 20 is what the level allows.
     false, num_dropped = simulated(1000, 0.0)
     assert max(false.values()) <= 50

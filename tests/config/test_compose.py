@@ -1,4 +1,4 @@
-"""Configurations compose, and what is wrong with one is told by name."""
+"""Configurations compose, and what is wrong with one is reported by name."""
 
 from pathlib import Path
 
@@ -149,7 +149,7 @@ IN_FILES = [
 
 
 @pytest.mark.parametrize(("group", "text", "message"), IN_FILES)
-def test_what_is_wrong_in_a_file_is_told_with_its_name(
+def test_what_is_wrong_in_a_file_is_reported_with_its_name(
     own_configs: Path, group: str, text: str, message: str
 ) -> None:
     (own_configs / group / "mine.yaml").write_text(text)

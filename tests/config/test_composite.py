@@ -29,7 +29,7 @@ def test_a_composite_of_the_suites_own_tasks_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"parts": ["gsm8k", "arcs"]}, r"'arcs' is no task of suite 's'; did you mean 'arc'\?.*composite=null"),
+        ({"parts": ["gsm8k", "arcs"]}, r"'arcs' is not a task of suite 's'; did you mean 'arc'\?.*composite=null"),
         ({"parts": []}, "parts: got \\[\\]"),
         ({"parts": ["arc", "arc"]}, "different tasks"),
         ({"name": "arc"}, "name: got 'arc'"),

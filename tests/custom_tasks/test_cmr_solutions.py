@@ -23,7 +23,7 @@ WORDS = {
     "*": "times as|multiplies",
     "/": "equally|divides",
 }
-"""Operation -> what an event of it is told with."""
+"""Operation -> what an event of it is described with."""
 
 
 class Line(NamedTuple):
@@ -43,7 +43,7 @@ def calculated(before: int, operation: str, number: int) -> float:
     ]
 
 
-def told(doc: dict[str, Any]) -> tuple[int, list[tuple[str, int]]]:
+def events_of(doc: dict[str, Any]) -> tuple[int, list[tuple[str, int]]]:
     """Start and events, read from the problem's sentences."""
     opening, *sentences, question = re.findall(r"[^.?]+[.?]", doc["problem"])
     assert question.strip().startswith("How many")
@@ -64,7 +64,7 @@ def lines(doc: dict[str, Any]) -> list[Line]:
 
 def wrong_steps(doc: dict[str, Any]) -> list[int]:
     """Steps that don't follow from the problem and the step before them."""
-    start, events = told(doc)
+    start, events = events_of(doc)
     before, wrong = start, []
     for step, (line, event) in enumerate(zip(lines(doc), events, strict=True), start=1):
         is_right = line[:1] == (before,) and line[1:3] == event and line.is_calculated_right
@@ -86,7 +86,7 @@ def test_wrong_solutions_are_wrong_at_the_stated_step_and_nowhere_else() -> None
 
 def test_answer_is_what_the_problem_tells() -> None:
     for doc in ALL:
-        stock, events = told(doc)
+        stock, events = events_of(doc)
         for event in events:
             stock = calculated(stock, *event)
         assert str(stock).removesuffix(".0") == doc["answer"]
@@ -100,7 +100,7 @@ def test_given_answer_is_the_last_step_and_wrong_only_in_wrong_solutions() -> No
 
 def test_mistakes_are_what_they_are_called() -> None:
     for doc in WRONG:
-        line, event = lines(doc)[doc["first_wrong"] - 1], told(doc)[1][doc["first_wrong"] - 1]
+        line, event = lines(doc)[doc["first_wrong"] - 1], events_of(doc)[1][doc["first_wrong"] - 1]
         seen = {
             "result": not line.is_calculated_right,
             "operation": line.operation != event[0],
@@ -129,7 +129,7 @@ def test_no_story_gives_the_verdict_away() -> None:
     """A judge that sees only the kinds of events, not whether the steps fit them, is no better than chance."""
     for operation in "+-*/":
         shares = [
-            sum(operation in [o for o, _ in told(doc)[1]] for doc in docs) / len(docs)
+            sum(operation in [o for o, _ in events_of(doc)[1]] for doc in docs) / len(docs)
             for docs in (WRONG, [d for d in ALL if not d["first_wrong"]])
         ]
         assert abs(shares[0] - shares[1]) < 0.2
@@ -142,7 +142,7 @@ def test_both_tasks_have_problems_of_their_own() -> None:
 
 def test_checking_names_what_the_step_should_be() -> None:
     for doc in WRONG:
-        start, events = told(doc)
+        start, events = events_of(doc)
         right = solutions.solve(start, [solutions.Event(*event) for event in events])
         assert doc["checking"].splitlines()[-1] == (
             f"Step {doc['first_wrong']} is wrong: it should be {right[doc['first_wrong'] - 1]}."

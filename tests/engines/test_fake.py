@@ -27,14 +27,14 @@ def test_another_seed_another_answer() -> None:
     assert asyncio.run(first.score(SCORE)) != asyncio.run(second.score(SCORE))
 
 
-def test_it_dies_when_told_to() -> None:
+def test_it_dies_when_configured() -> None:
     engine = FakeEngine(die_after=1)
     asyncio.run(engine.score(SCORE))
     with pytest.raises(EngineError):
         asyncio.run(engine.score(SCORE))
 
 
-def test_it_fails_requests_when_told_to() -> None:
+def test_it_fails_requests_when_configured() -> None:
     with pytest.raises(RequestError):
         asyncio.run(FakeEngine(fail_share=1.0).generate(GENERATE))
 

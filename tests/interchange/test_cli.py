@@ -73,8 +73,8 @@ def test_the_number_of_docs_is_given_by_task(store: Path, tmp_path: Path) -> Non
     path.write_text(
         json.dumps({"results": {"a=b": scores, "c": scores}, "versions": {}, "config": {}})
     )
-    told = output("import", path, "--num-docs", "a=b=62", "--num-docs", "c=5")
-    assert "2 tasks, 67 docs, complete" in told
+    reported = output("import", path, "--num-docs", "a=b=62", "--num-docs", "c=5")
+    assert "2 tasks, 67 docs, complete" in reported
     for odd in ("62", "c=", "c=0", "c=-1", "c=many", "=5"):
         error = call("import", path, "--num-docs", odd).exception
         assert str(error) == f"--num-docs {odd!r}: TASK=N, such as wikitext=62"
@@ -126,7 +126,7 @@ def test_a_file_that_is_there_is_not_written_over(
         output("export", "latest", "--format", "md", "--out", tmp_path / "table.md")
 
 
-def test_what_the_hub_gets_no_place_for_is_told(
+def test_what_the_hub_gets_no_place_for_is_reported(
     store: Path, store_run: Any, task: TaskSummary
 ) -> None:
     store_run(tasks=(task, replace(task, task="own", group="own", dataset="json")))

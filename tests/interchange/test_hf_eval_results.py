@@ -68,7 +68,7 @@ def test_a_group_counts_as_one(store_run: Any, task: TaskSummary, metric: Metric
     assert "n=8" in entry["notes"]
 
 
-def test_two_tasks_of_one_benchmark_have_to_be_told_apart(
+def test_two_tasks_of_one_benchmark_have_to_be_distinguished(
     store_run: Any, task: TaskSummary, metric: MetricRecord
 ) -> None:
     other = {"task": "gsm8k_cot", "group": "gsm8k_cot"}

@@ -225,7 +225,7 @@ ODD_LINES = {
 
 
 @pytest.mark.parametrize("odd", ODD_LINES)
-def test_an_odd_line_is_counted_and_told(results_file: Path, store: Path, odd: str) -> None:
+def test_an_odd_line_is_counted_and_reported(results_file: Path, store: Path, odd: str) -> None:
     path = _samples(results_file, "gsm8k_sample")
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:3], ODD_LINES[odd], *lines[4:]]) + "\n")
@@ -246,7 +246,7 @@ def test_a_doc_that_is_there_twice_counts_once(results_file: Path, store: Path) 
     assert len(list(iter_samples(store / run.manifest.run_id, "arc_easy_sample"))) == 8
 
 
-def test_samples_of_fewer_docs_than_the_score_are_told(results_file: Path, store: Path) -> None:
+def test_samples_of_fewer_docs_than_the_score_are_reported(results_file: Path, store: Path) -> None:
     path = _samples(results_file, "arc_easy_sample")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:5]))
     run = _import_one(results_file, store)
@@ -255,7 +255,7 @@ def test_samples_of_fewer_docs_than_the_score_are_told(results_file: Path, store
     assert (task.num_docs, task.dataset_fingerprint) == (8, "")
 
 
-def test_a_value_that_is_not_the_samples_mean_is_told(results_file: Path, store: Path) -> None:
+def test_a_value_that_is_not_the_samples_mean_is_reported(results_file: Path, store: Path) -> None:
     scores = [json.loads(line)["acc"] for line in _samples(results_file, "arc_easy_sample").open()]
     wrong = 1 - estimate(scores).value / 2
     _change(results_file, lambda c: c["results"]["arc_easy_sample"].update({"acc,none": wrong}))

@@ -67,7 +67,7 @@ def test_no_value_is_nan_over_none() -> None:
 METRIC_LIST = [{"metric": "acc", "aggregation": "mean"}]
 
 
-def test_a_mean_that_differs_is_told() -> None:
+def test_a_mean_that_differs_is_reported() -> None:
     result = _result(0.5, 0.1, metric_list=METRIC_LIST)
     assert disagreement(result, KEY, [1.0, 1.0], 2) == (
         "t: acc,none is 0.5 in the results but 1 over the samples"

@@ -94,7 +94,7 @@ def interrupted(whole: Outcome, results_dir: Path, journal: bytes) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_run_goes_on_from_a_damaged_journal(
+def test_a_run_continues_from_a_damaged_journal(
     damage: Callable[[bytes, random.Random], bytes],
     seed: int,
     whole: Outcome,

@@ -106,7 +106,7 @@ def test_one_that_failed_twice_is_a_failure_with_the_last_reason(tmp_path: Path)
 
 
 class Counting(FakeEngine):
-    """Keeps what it was asked, and how many at once at most; generations wait for a partner where they are told to."""
+    """Keeps what it was asked, and how many at once at most; generations wait for a partner if configured."""
 
     def __init__(self, *, num_together: int = 1, unsound: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -172,12 +172,12 @@ def test_a_task_that_a_full_disk_ended_can_still_wait(tmp_path: Path) -> None:
         assert asyncio.run(go_on()) == 0
 
 
-def test_a_disk_that_is_full_at_the_last_write_is_told(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_at_the_last_write_is_reported(tmp_path: Path) -> None:
     with full_after(10), pytest.raises(WriteError):
         write(tmp_path, RESPONSES)
 
 
-def test_what_ended_the_work_before_the_disk_was_full_is_told_first(tmp_path: Path) -> None:
+def test_what_ended_the_work_before_the_disk_was_full_is_reported_first(tmp_path: Path) -> None:
     async def fail() -> None:
         async with Journal(tmp_path) as journal:
             journal.append(*RESPONSES[0])

@@ -280,7 +280,7 @@ def test_scoring_again_keeps_the_docs_and_their_interval(tiny_llama: Path, here:
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_run_of_before_there_were_random_docs_goes_on_with_the_first(tiny_llama: Path) -> None:
+def test_a_run_of_before_there_were_random_docs_continues_with_the_first(tiny_llama: Path) -> None:
     outcome = run(config(RunConfig(limit=LIMIT), tiny_llama))
     path = outcome.run_dir / "config.yaml"
     kept = [line for line in path.read_text().splitlines() if "limit_" not in line]

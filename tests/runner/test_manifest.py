@@ -245,13 +245,13 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize(("name", "expected"), PROMPTS.items())
-def test_what_happened_to_prompts_is_told(loaded: LoadedTask, name: str, expected: str) -> None:
+def test_what_happened_to_prompts_is_reported(loaded: LoadedTask, name: str, expected: str) -> None:
     counts = Counts(num_samples=10, **{name: 7})
     (remark,) = summarize(loaded, counts, wall_s=1.0, max_error_rate=0).remarks
     assert remark.startswith(expected)
 
 
-def test_one_choice_is_told_in_the_singular(loaded: LoadedTask) -> None:
+def test_one_choice_is_reported_in_the_singular(loaded: LoadedTask) -> None:
     counts = Counts(num_samples=10, num_split_tokens=1)
     (remark,) = summarize(loaded, counts, wall_s=1.0, max_error_rate=0).remarks
     assert remark.startswith("1 choice is encoded separately")
@@ -275,20 +275,20 @@ def scores(num_cut: int = 0, num: int = 100, **changes: Any) -> TaskScores:
 
 
 @pytest.mark.parametrize(
-    ("num_cut", "num", "is_told"),
+    ("num_cut", "num", "is_reported"),
     [(1, 100, False), (0, 100, False), (2, 199, True), (3, 200, True)],
 )
-def test_bounds_are_told_where_more_than_a_hundredth_was_cut(
-    loaded: LoadedTask, summary: TaskSummary, num_cut: int, num: int, is_told: bool
+def test_bounds_are_reported_where_more_than_a_hundredth_was_cut(
+    loaded: LoadedTask, summary: TaskSummary, num_cut: int, num: int, is_reported: bool
 ) -> None:
     found = with_scores(summary, loaded, scores(num_cut, num))
-    assert (found.bound_low, found.bound_high) == ((0.25, 0.5) if is_told else (None, None))
-    assert len(found.remarks) == (2 if is_told else 1)
+    assert (found.bound_low, found.bound_high) == ((0.25, 0.5) if is_reported else (None, None))
+    assert len(found.remarks) == (2 if is_reported else 1)
     assert found.remarks[0] == "first"
     assert found.status == summary.status
 
 
-def test_problems_of_scores_are_told_by_metric_and_filter(
+def test_problems_of_scores_are_reported_by_metric_and_filter(
     loaded: LoadedTask, summary: TaskSummary
 ) -> None:
     problems = {MAIN: "too slow", ("f1", "none"): "no value"}
@@ -323,14 +323,14 @@ def test_all_wrong_is_the_worse_end_of_the_scale(
     assert (again.remarks, again.bound_low, again.bound_high) == (("first",), None, None)
 
 
-def test_doubt_is_told_with_its_share_and_its_bounds() -> None:
-    told = "12 % of answers (12 of 96) were cut by a limit or are empty"
-    assert describe_doubt(Doubt(12, 96, None, None), True) == told
-    assert describe_doubt(Doubt(12, 96, 0.5, None), True) == told
-    assert describe_doubt(Doubt(12, 96, None, 0.5), True) == told
+def test_doubt_is_reported_with_its_share_and_its_bounds() -> None:
+    reported = "12 % of answers (12 of 96) were cut by a limit or are empty"
+    assert describe_doubt(Doubt(12, 96, None, None), True) == reported
+    assert describe_doubt(Doubt(12, 96, 0.5, None), True) == reported
+    assert describe_doubt(Doubt(12, 96, None, 0.5), True) == reported
     ends = ": the score is between 0.250 (all of them wrong) and 0.500 (all right)"
-    assert describe_doubt(Doubt(12, 96, 0.25, 0.5), True) == told + ends
-    assert describe_doubt(Doubt(12, 96, 0.5, 0.25), False) == told + ends
+    assert describe_doubt(Doubt(12, 96, 0.25, 0.5), True) == reported + ends
+    assert describe_doubt(Doubt(12, 96, 0.5, 0.25), False) == reported + ends
 
 
 def test_the_five_most_frequent_reasons_are_kept() -> None:
@@ -361,7 +361,7 @@ def test_nothing_asked_is_complete() -> None:
     assert task_status(0, 0, 0, 0.1) == "complete"
 
 
-def test_what_failed_is_told_with_figures_and_the_way_out(summary: TaskSummary) -> None:
+def test_what_failed_is_reported_with_figures_and_the_way_out(summary: TaskSummary) -> None:
     overflow = (
         ", {} because the prompt is longer than the context (fewer few-shots, a larger engine.max_model_len, or "
         "run.truncation=left)"
@@ -449,7 +449,7 @@ def test_a_manifests_config_is_plain_words_without_references(prepared: Prepared
     assert config["results_dir"].endswith("/two")
 
 
-def test_a_run_is_named_as_told_or_by_the_second_and_what_is_free(
+def test_a_run_is_named_as_given_or_by_the_second_and_what_is_free(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Clock:

@@ -1,4 +1,4 @@
-"""A doc that stands among its own few-shots is counted and told; the prompts stay lm-eval's."""
+"""A doc that is among its own few-shots is counted and reported; the prompts stay lm-eval's."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def summary(checkpoint: Path) -> TaskSummary:
     return run(config).manifest.tasks[0]
 
 
-def test_samples_that_show_their_own_answer_are_counted_and_told(
+def test_samples_that_show_their_own_answer_are_counted_and_reported(
     here: Path, tiny_llama: Path
 ) -> None:
     own.write(here, "shots", SHOTS, DOCS)
@@ -49,7 +49,7 @@ def test_samples_that_show_their_own_answer_are_counted_and_told(
     assert [r for r in found.remarks if r.startswith("the doc itself is among the few-shots of")]
 
 
-def test_where_lm_eval_leaves_a_doc_out_nothing_is_told(here: Path, tiny_llama: Path) -> None:
+def test_where_lm_eval_leaves_a_doc_out_nothing_is_reported(here: Path, tiny_llama: Path) -> None:
     own.write(here, "shots", SHOTS + "fewshot_split: test\n", DOCS)
     found = summary(tiny_llama)
     assert found.num_own_fewshots == 0

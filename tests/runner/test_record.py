@@ -112,7 +112,7 @@ def test_a_sample_has_a_row_for_each_filter(loaded: LoadedTask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("responses", "told"),
+    ("responses", "reported"),
     [
         ((), ("score", None, None, 0, 0, 0.0)),
         ((SCORED,), ("score", None, None, 17, 0, 0.125)),
@@ -122,12 +122,12 @@ def test_a_sample_has_a_row_for_each_filter(loaded: LoadedTask) -> None:
     ],
 )  # fmt: skip
 def test_what_a_row_says_of_its_responses(
-    loaded: LoadedTask, responses: tuple[Response, ...], told: tuple[Any, ...]
+    loaded: LoadedTask, responses: tuple[Response, ...], reported: tuple[Any, ...]
 ) -> None:
     for row in sample_rows(loaded, sample(*responses), {}):
         assert (
             row.finish_reason, row.error, row.thinking, row.num_prompt_tokens, row.num_generated_tokens, row.latency_s
-        ) == told  # fmt: skip
+        ) == reported  # fmt: skip
         assert (row.answer, row.scores) == ("", {})
 
 
@@ -232,7 +232,7 @@ def test_a_sample_is_scored_counted_and_stored(
     assert (samples.end, turns.end, turns) == ("closed", "closed", [])
 
 
-def test_a_cut_answer_is_told(record: Callable[..., Recorder]) -> None:
+def test_a_cut_answer_is_reported(record: Callable[..., Recorder]) -> None:
     doubt = record(sample(SAID)).finish().doubt
     assert doubt is not None
     assert (doubt.num_cut, doubt.low, doubt.high) == (1, 0.0, 1.0)

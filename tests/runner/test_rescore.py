@@ -205,7 +205,7 @@ def test_docs_in_another_order_are_found_again(folder: Path, tiny_llama: Path) -
     assert changed.manifest.tasks[0].status == "complete"
 
 
-def test_how_many_docs_are_gone_is_told(folder: Path, tiny_llama: Path) -> None:
+def test_how_many_docs_are_gone_is_reported(folder: Path, tiny_llama: Path) -> None:
     manifest = run_it(tiny_llama)
     write_docs(folder, first="another question")
     with pytest.raises(TaskError, match=r"1 of 30 that were asked \(the first: doc 0\)"):

@@ -50,7 +50,7 @@ def test_the_later_journal_wins(tmp_path: Path) -> None:
         assert text_of(responses, "a") == "new"
 
 
-def test_keys_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
+def test_keys_that_begin_alike_are_distinguished(tmp_path: Path) -> None:
     first, second = "0" * 16 + "1" * 48, "0" * 16 + "2" * 48
 
     async def append_both() -> None:

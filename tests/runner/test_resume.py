@@ -86,7 +86,7 @@ def died(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> O
     return run(config(tiny_llama, tmp_path, extra={"die_after": 6}))
 
 
-def test_a_run_that_ended_early_goes_on_where_it_was(
+def test_a_run_that_ended_early_continues_where_it_was(
     died: Outcome, tiny_llama: Path, tmp_path: Path
 ) -> None:
     assert died.manifest.status == "partial"
@@ -100,7 +100,7 @@ def test_a_run_that_ended_early_goes_on_where_it_was(
     assert again.metrics == uninterrupted.metrics
 
 
-def test_another_name_of_the_same_weights_goes_on_with_no_run_of_the_first(
+def test_another_name_of_the_same_weights_continues_with_no_run_of_the_first(
     died: Outcome, tiny_llama: Path, tmp_path: Path
 ) -> None:
     renamed = config(tiny_llama, tmp_path)
@@ -127,7 +127,7 @@ FEWER = {**TASKS, "arc_easy_sample": TaskConfig(limit=4)}
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         (
             {"suite": SuiteConfig(name="test", tasks=FEWER)},
@@ -141,14 +141,12 @@ FEWER = {**TASKS, "arc_easy_sample": TaskConfig(limit=4)}
     ],
 )
 def test_a_run_that_is_another_by_now_says_what_changed(
-    died: Outcome, tiny_llama: Path, tmp_path: Path, changes: dict[str, Any], told: str
+    died: Outcome, tiny_llama: Path, tmp_path: Path, changes: dict[str, Any], reported: str
 ) -> None:
     wanted = RunConfig(resume=Resume.must, id=died.manifest.run_id)
     with pytest.raises(StoreError) as error:
         run(config(tiny_llama, tmp_path, run=wanted, **changes))
-    said = (
-        f"run '{died.manifest.run_id}' can't continue, because this has changed: {told}; restore it"
-    )
+    said = f"run '{died.manifest.run_id}' can't continue, because this has changed: {reported}; restore it"
     assert str(error.value).startswith(said)
 
 
@@ -156,24 +154,24 @@ def test_what_changed_of_weights_tasks_and_older_runs(tiny_llama: Path, tmp_path
     prepared = prepare(config(tiny_llama, tmp_path))
     now = begin_manifest(prepared, "2026-01-01T00:00:00+00:00")
 
-    def told(**changes: Any) -> str:
+    def reported(**changes: Any) -> str:
         return describe_changes(replace(now, **changes), now, prepared.suite.tasks, ["extra"])
 
-    assert told(config={**now.config, "engine": {**now.config["engine"], "extra": {"a": 1}}}) == (
-        "a task or its docs (which one isn't known for tasks that didn't finish)"
-    )
+    assert reported(
+        config={**now.config, "engine": {**now.config["engine"], "extra": {"a": 1}}}
+    ) == ("a task or its docs (which one isn't known for tasks that didn't finish)")
     engine = {k: v for k, v in now.config["engine"].items() if k != "deterministic"}
-    assert told(config={**now.config, "engine": engine}) == "engine.deterministic none -> false"
+    assert reported(config={**now.config, "engine": engine}) == "engine.deterministic none -> false"
     other = {**now.checkpoint, "fingerprint": "0123456789abcdef"}
     prints = f"weights 0123456789ab -> {str(now.checkpoint['fingerprint'])[:12]}"
-    assert told(checkpoint=other, model="x") == f"model x -> tiny, {prints}"
-    assert told(template_date="2026-01-01").startswith(
+    assert reported(checkpoint=other, model="x") == f"model x -> tiny, {prints}"
+    assert reported(template_date="2026-01-01").startswith(
         f"date in the chat template 2026-01-01 -> {now.template_date}"
     )
     task = replace(_summary("weekday_arithmetic", "g", [1.0]), version="0")
-    assert told(tasks=(task,)).startswith("task weekday_arithmetic (version 0 -> ")
+    assert reported(tasks=(task,)).startswith("task weekday_arithmetic (version 0 -> ")
     settings = {**now.config, "engine": {}}
-    assert told(config=settings).endswith(" more")
+    assert reported(config=settings).endswith(" more")
 
 
 def test_a_complete_run_isnt_continued_but_its_responses_are_reused(
@@ -251,13 +249,13 @@ def other_process(died: Outcome) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_run_that_another_process_goes_on_with_is_left_alone(
+def test_a_run_that_another_process_continues_with_is_left_alone(
     died: Outcome, other_process: object, tiny_llama: Path, tmp_path: Path
 ) -> None:
     assert run(config(tiny_llama, tmp_path)).manifest.run_id != died.manifest.run_id
 
 
-def test_resuming_a_run_that_another_process_goes_on_with_is_refused(
+def test_resuming_a_run_that_another_process_continues_with_is_refused(
     died: Outcome, other_process: object, tiny_llama: Path, tmp_path: Path
 ) -> None:
     run_id = died.manifest.run_id
@@ -373,7 +371,7 @@ def test_arguments_that_go_to_the_engine_are_part_of_a_requests_identity(
 
 @pytest.fixture(scope="module")
 def prepared(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """A run of an own task, whose weights' fingerprint is told: that of the tiny ones may change with torch."""
+    """A run of an own task, whose weights' fingerprint is given: that of the tiny ones may change with torch."""
     folder = tmp_path_factory.mktemp("prepared")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -501,7 +499,7 @@ def test_a_folder_that_cant_be_written_is_refused_at_once(
         opened(prepared, tmp_path / "file", resume=Resume.never)
 
 
-def test_a_run_that_must_go_on_and_isnt_there_is_told_by_its_name(
+def test_a_run_that_must_continue_and_isnt_there_is_reported_by_its_name(
     prepared: Prepared, tmp_path: Path
 ) -> None:
     for name, said in (("mine", "run 'mine' of"), (None, "run of")):
@@ -509,7 +507,7 @@ def test_a_run_that_must_go_on_and_isnt_there_is_told_by_its_name(
             opened(prepared, tmp_path, id=name, resume=Resume.must)
 
 
-def test_a_run_that_goes_on_keeps_its_beginning(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_run_that_continues_keeps_its_beginning(prepared: Prepared, tmp_path: Path) -> None:
     first = opened(prepared, tmp_path, id="mine")
     (first.run_dir / ".manifest.json.7.tmp").write_text("half")
     begun = replace(

@@ -117,7 +117,7 @@ def test_clusters_of_repeats_are_those_of_their_docs(here: Path) -> None:
     assert metric(scores).ci_low == estimate(ones, [i % 3 for i in range(12)]).ci_low
 
 
-def test_few_sources_are_told(here: Path) -> None:
+def test_few_sources_are_reported(here: Path) -> None:
     loaded = load(here, cluster="{{source}}")
     assert list(finish(loaded, [1.0, 0.0] * 6).problems.values()) == [
         "3 sources: too few to know how far others would differ"

@@ -179,7 +179,7 @@ def test_a_task_that_cannot_be_loaded_is_left_out_and_named(
     assert [(t.task, t.status) for t in outcome.manifest.tasks] == [(GENERATED, "complete")]
 
 
-def test_a_chat_template_that_cannot_go_on_is_refused_before_anything_runs(
+def test_a_chat_template_that_cannot_continue_is_refused_before_anything_runs(
     tiny_llama: Path, tmp_path: Path
 ) -> None:
     template = tmp_path / "once.jinja"

@@ -68,7 +68,7 @@ def test_intervals_hold_the_truth(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_equals_are_told_apart_in_5_percent_and_the_mde_is_found_in_80() -> None:
+def test_equals_are_distinguished_in_5_percent_and_the_mde_is_found_in_80() -> None:
     rows = table("verdicts")
     for row in rows[::2]:
         assert 0.02 <= row.value <= 0.065, row

@@ -89,7 +89,7 @@ def test_pairs_of_labels_are_drawn_from_two_docs_more() -> None:
 
 
 @pytest.mark.parametrize(("num", "share"), [(4, 2 / 6), (3, 0.0)])
-def test_two_labels_need_four_docs_to_be_told_apart(num: int, share: float) -> None:
+def test_two_labels_need_four_docs_to_be_distinguished(num: int, share: float) -> None:
     """Of fewer, nothing is drawn that wasn't seen."""
     pairs = of_counts(2, 0, 0, num - 2)
     wrong = resamples(

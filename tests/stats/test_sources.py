@@ -84,7 +84,7 @@ def test_sources_of_equal_size_count_in_full() -> None:
     assert effective_sources([0] * 8 + [1] * 2) == pytest.approx(100 / 68)
 
 
-def test_few_sources_are_told_and_many_are_not() -> None:
+def test_few_sources_are_reported_and_many_are_not() -> None:
     assert few_sources(np.repeat(np.arange(10), 3)) == ""
     assert few_sources(np.repeat(np.arange(9), 3)).startswith("9 sources: too few")
     unequal = np.r_[np.zeros(90), np.arange(1, 21)]

@@ -33,7 +33,7 @@ def test_an_ended_run_lists_all_its_files_as_sha256sum_does(run_dir: Path) -> No
     assert list(checksums.check(run_dir)) == []
 
 
-def test_a_run_that_goes_on_has_none(run_dir: Path) -> None:
+def test_a_run_that_continues_has_none(run_dir: Path) -> None:
     manifest = load_manifest(run_dir)
     RunWriter(run_dir, manifest).update(replace(manifest, status="running"))
     assert not checksums.has_list(run_dir)

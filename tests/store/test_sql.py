@@ -193,7 +193,7 @@ def test_one_damaged_file_of_a_folder_is_left_out_alone(results_dir: Path) -> No
 
 
 @pytest.mark.parametrize("view", ["runs", "metrics"])
-def test_a_run_that_cant_be_read_is_told_once_a_query(
+def test_a_run_that_cant_be_read_is_reported_once_a_query(
     results_dir: Path, caplog: pytest.LogCaptureFixture, view: str
 ) -> None:
     (results_dir / "r1" / "manifest.json").write_text("{")

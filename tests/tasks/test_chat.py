@@ -26,7 +26,7 @@ def test_a_follow_up_is_what_the_template_makes_of_the_whole_conversation() -> N
     assert follow_up(template, PROMPT, "5", "Sure?") == template(whole, True)
 
 
-def test_a_conversation_goes_on_over_several_turns() -> None:
+def test_a_conversation_continues_over_several_turns() -> None:
     second = follow_up(template, PROMPT, "5", "Sure?")
     third = follow_up(template, second, "4", "Really?")
     assert third.startswith(second + "4</><user>Really?</>")

@@ -61,7 +61,7 @@ def fresh(task: LoadedTask, docs: list[Any] | None = None, **changes: Any) -> Lo
     return replace(task, _docs=docs, _hashes=None, _subset=None, **changes)
 
 
-def told(task: LoadedTask, docs: list[Any] | None = None, **config: Any) -> LoadedTask:
+def configured(task: LoadedTask, docs: list[Any] | None = None, **config: Any) -> LoadedTask:
     """With other values in its configuration."""
     other = copy.copy(task.task)
     other._config = copy.copy(other.config)
@@ -143,7 +143,7 @@ def test_a_class_of_its_own_may_make_docs_and_a_hub_dataset_is_read(mine: Loaded
         pass
 
     for kind, makes in ((Own, True), (ConfigurableTask, False)):
-        task = told(mine, custom_dataset=None)
+        task = configured(mine, custom_dataset=None)
         task.task.__class__ = kind
         assert task.makes_docs is makes
 
@@ -152,11 +152,11 @@ def test_a_docs_own_category_field_is_that_of_the_first_doc(mine: LoadedTask) ->
     docs = [{"subject": 1}, {"group": 1}, {"category": 1}]
     assert fresh(mine, docs).stratified_by == "subject"
     assert fresh(mine, []).stratified_by == ""
-    assert told(mine, docs, metadata=None).stratified_by == "subject"
+    assert configured(mine, docs, metadata=None).stratified_by == "subject"
 
 
 def test_a_category_is_the_suites_or_else_the_tasks(mine: LoadedTask) -> None:
-    said = told(mine, [{"subject": 1}], metadata={"stratify": "kind"})
+    said = configured(mine, [{"subject": 1}], metadata={"stratify": "kind"})
     assert said.stratified_by == "kind"
     for of_suite in ("q", ""):
         assert replace(said, config=TaskConfig(stratify=of_suite)).stratified_by == of_suite
@@ -186,10 +186,10 @@ def test_a_task_draws_one_answer_unless_it_wants_more(tasks: dict[str, LoadedTas
 
 def test_who_scores_in_a_thread_or_solves_by_itself_says_so(mine: LoadedTask) -> None:
     assert not mine.scores_in_thread
-    assert not told(mine, metadata=None).scores_in_thread
-    assert told(mine, metadata={"scores_in_thread": True}).scores_in_thread
+    assert not configured(mine, metadata=None).scores_in_thread
+    assert configured(mine, metadata={"scores_in_thread": True}).scores_in_thread
     assert mine.solve is None
-    talking = told(mine)
+    talking = configured(mine)
     talking.task.solve = len
     assert talking.solve is len
 
@@ -197,7 +197,7 @@ def test_who_scores_in_a_thread_or_solves_by_itself_says_so(mine: LoadedTask) ->
 def test_a_dataset_is_its_id_and_configuration(mine: LoadedTask) -> None:
     assert mine.dataset == "the task's own folder"
     for path, name, said in (("json", None, "json"), ("hub/set", "main", "hub/set/main")):
-        task = told(mine)
+        task = configured(mine)
         task.task.DATASET_PATH, task.task.DATASET_NAME = path, name
         assert task.dataset == said
 
@@ -219,13 +219,13 @@ def test_filters_of_a_task_without_any_are_lm_evals_none(
 ) -> None:
     assert mine.filters() == ["number", "text"]
     assert tasks["choosing"].filters() == ["none"]
-    without = told(mine)
+    without = configured(mine)
     without.task._filters = []
     assert without.filters() == ["none"]
 
 
 def test_a_target_that_draws_is_the_same_for_a_doc(mine: LoadedTask) -> None:
-    drawing = told(mine)
+    drawing = configured(mine)
     drawing.task.doc_to_target = lambda doc: random.random()
     with seeded("mine", 3, "target"):
         expected = str(random.random())
@@ -246,14 +246,14 @@ def test_a_target_that_draws_is_the_same_for_a_doc(mine: LoadedTask) -> None:
 def test_a_source_is_a_short_hash_of_what_the_suite_or_else_the_task_names(
     mine: LoadedTask, config: TaskConfig, metadata: dict[str, str] | None
 ) -> None:
-    mine = replace(told(mine, list(ROWS), metadata=metadata), config=config)
+    mine = replace(configured(mine, list(ROWS), metadata=metadata), config=config)
     expected = [hashlib.sha256(f"s{i // 2}".encode()).hexdigest()[:16] for i in range(8)]
     assert [mine.cluster(i) for i in range(8)] == expected
     mine.check_cluster()
 
 
 def test_without_a_source_a_doc_has_none(mine: LoadedTask) -> None:
-    assert told(mine, metadata=None).cluster(0) is None
+    assert configured(mine, metadata=None).cluster(0) is None
     docs = [{"source": ""}, {"q": "?"}, {"source": "s"}]
     found = fresh(mine, docs, config=TaskConfig(cluster="{{source}}"))
     assert [found.cluster(i) is None for i in range(3)] == [True, True, False]
@@ -266,12 +266,12 @@ def test_a_source_that_the_first_doc_lacks_is_refused(mine: LoadedTask) -> None:
         ({}, TaskConfig(cluster="{{source}}")),
         (None, TaskConfig(cluster="{{source}}")),
     ):
-        mine = replace(told(mine, docs, metadata=metadata), config=config)
+        mine = replace(configured(mine, docs, metadata=metadata), config=config)
         mine.check_cluster()
         with pytest.raises(TaskError, match=r"'mine': cluster '\{\{source\}\}' gives .*: q, a$"):
             fresh(mine, docs[::-1]).check_cluster()
         fresh(mine, []).check_cluster()
-    told(mine, docs, metadata=None).check_cluster()
+    configured(mine, docs, metadata=None).check_cluster()
     fresh(mine, docs, config=TaskConfig()).check_cluster()
 
 
@@ -279,34 +279,36 @@ def test_a_source_that_the_first_doc_lacks_is_refused(mine: LoadedTask) -> None:
 
 
 def test_where_a_task_lies_and_how_a_limit_draws_is_no_part_of_it(mine: LoadedTask) -> None:
-    before = told(mine, metadata={"version": 1}).task_hash()
+    before = configured(mine, metadata={"version": 1}).task_hash()
     moved = {"version": 1, "config_source": "/somewhere", "stratify": "kind"}
-    assert told(mine, metadata=moved).task_hash() == before
-    assert told(mine, metadata={"version": 2}).task_hash() != before
-    assert told(mine, metadata=None).task_hash() == told(mine, metadata={}).task_hash()
+    assert configured(mine, metadata=moved).task_hash() == before
+    assert configured(mine, metadata={"version": 2}).task_hash() != before
+    assert configured(mine, metadata=None).task_hash() == configured(mine, metadata={}).task_hash()
 
 
 def test_only_what_is_asked_is_part_of_the_requests(mine: LoadedTask) -> None:
     before = fresh(mine).request_hash()
     for change in ({"metric_list": []}, {"filter_list": []}, {"metadata": {"version": 9}}):
-        assert told(mine, **change).request_hash() == before
-        assert told(mine, **change).task_hash() != mine.task_hash()
-    assert told(mine, doc_to_text="{{a}}").request_hash() != before
+        assert configured(mine, **change).request_hash() == before
+        assert configured(mine, **change).task_hash() != mine.task_hash()
+    assert configured(mine, doc_to_text="{{a}}").request_hash() != before
 
 
 def test_targets_are_asked_in_fewshots_only(mine: LoadedTask) -> None:
     for num, is_asked in ((0, False), (2, True)):
-        one, other = (told(mine, num_fewshot=num, doc_to_target=t).request_hash() for t in "ab")
+        one, other = (
+            configured(mine, num_fewshot=num, doc_to_target=t).request_hash() for t in "ab"
+        )
         assert (one != other) is is_asked
-        assert told(mine, num_fewshot=num, doc_to_target="a").task_hash() != mine.task_hash()
-    without = told(mine, num_fewshot=0)
+        assert configured(mine, num_fewshot=num, doc_to_target="a").task_hash() != mine.task_hash()
+    without = configured(mine, num_fewshot=0)
     without.task.dump_config = lambda: {"doc_to_text": "x"}
     assert len(without.request_hash()) == 64
 
 
 def test_functions_count_by_name_other_things_by_kind_keys_in_any_order(mine: LoadedTask) -> None:
     def hashed(**metadata: Any) -> str:
-        return told(mine, metadata=metadata).task_hash()
+        return configured(mine, metadata=metadata).task_hash()
 
     assert hashed(x=len) != hashed(x=max)
     assert hashed(x=np.zeros(1)) == hashed(x=np.zeros(2)) != hashed(x={1})

@@ -150,7 +150,7 @@ def test_rows_are_counted_for_a_listing(
     assert num_rows(tmp_path, "test") == expected
 
 
-def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "data" / "test.jsonl").mkdir(parents=True)
     with pytest.raises(TaskError, match=r"data/test\.jsonl: not a file"):
         load(str(tmp_path / "task.yaml"))

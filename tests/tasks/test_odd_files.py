@@ -132,7 +132,7 @@ def test_each_of_two_bad_files_is_named(here: Path) -> None:
     assert sorted(scan(here / "tasks").unreadable) == ["same", "x"]
 
 
-def test_groups_that_hold_each_other_are_told(here: Path) -> None:
+def test_groups_that_hold_each_other_are_reported(here: Path) -> None:
     own.write(here, "good")
     (here / "tasks" / "a.yaml").write_text("group: a\ntask: [b, good]\n")
     (here / "tasks" / "b.yaml").write_text("group: b\ntask: [a]\n")

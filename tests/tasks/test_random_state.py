@@ -47,7 +47,7 @@ def test_seeds_dont_change_between_versions() -> None:
         assert np.random.rand() == 0.9192493541663479
 
 
-def test_the_streams_outside_go_on_as_if_nothing_had_been_drawn() -> None:
+def test_the_streams_outside_continue_as_if_nothing_had_been_drawn() -> None:
     random.seed(1)
     np.random.seed(1)
     expected = drawn()

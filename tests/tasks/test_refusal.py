@@ -92,7 +92,7 @@ def test_agrees_with_the_held_out_half() -> None:
     assert kappa >= 0.9
 
 
-def test_replies_without_an_answer_are_told_apart_without_fail() -> None:
+def test_replies_without_an_answer_are_distinguished_without_fail() -> None:
     for row in labelled():
         assert (judge(row.reply) == Verdict.NO_ANSWER) == (row.label == "no_answer")
 

@@ -111,7 +111,7 @@ def test_what_pickle_cant_hold_is_kept() -> None:
     assert row["f"]() == 1
 
 
-def test_what_plain_rows_dont_have_is_told_with_the_way_out() -> None:
+def test_what_plain_rows_dont_have_is_reported_with_the_way_out() -> None:
     with pytest.raises(AttributeError, match=r"without 'cast'; `datasets\.Dataset\.from_list"):
         Rows(GIVEN).cast({})
 

@@ -101,7 +101,7 @@ def test_an_empty_suite_is_refused(here: Path) -> None:
         load()
 
 
-def test_what_cant_be_loaded_is_told_and_the_rest_is_there(
+def test_what_cant_be_loaded_is_reported_and_the_rest_is_there(
     here: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     suite = load("none", "odd", "sums", run=RunConfig(limit=4))

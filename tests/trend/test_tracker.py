@@ -67,7 +67,7 @@ def test_the_same_numbers_make_the_same_document() -> None:
     assert "- org/new, 2026-01-01" in once
 
 
-def test_a_change_is_told_and_kept_until_the_next() -> None:
+def test_a_change_is_reported_and_kept_until_the_next() -> None:
     from dataclasses import replace
 
     first = updated("", [CMR], [])

@@ -196,7 +196,7 @@ def test_a_search_says_that_it_reads_and_stops_in_time(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = {"task": "colours", "contains": "colour is"}
-    assert "120 of 120 rows were read through" in text(
+    assert "120 of 120 rows were searched" in text(
         page(client, f"/runs/{FIRST}/samples", **query)
     )
     monkeypatch.setattr(selecting, "SEARCH_S", 0.0)
@@ -204,7 +204,7 @@ def test_a_search_says_that_it_reads_and_stops_in_time(
     stopped = page(client, f"/runs/{FIRST}/samples", **query)
     selecting.search.cache_clear()
     assert "0 of 120 rows" in text(stopped)
-    assert "search on" in stopped
+    assert "continue the search" in stopped
 
 
 def test_a_score_that_is_no_share_has_no_right_and_wrong(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ app = typer.Typer()
 app.command()(view)
 
 
-def test_a_port_in_use_is_told_in_one_line(store: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(store: Path) -> None:
     pytest.importorskip("fastapi")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -33,7 +33,7 @@ def test_a_missing_extra_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "[view]'` installs it" in str(result.exception)
 
 
-def test_results_that_are_a_file_are_told_before_anything_starts(tmp_path: Path) -> None:
+def test_results_that_are_a_file_are_reported_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(app, ["--port", "0", "--results-dir", str(tmp_path / "file")])
     assert isinstance(result.exception, StoreError)

@@ -1,4 +1,4 @@
-"""The command line: one Typer app, a function a verb. What a verb needs is imported when it runs."""
+"""The command line: one Typer app, a function per verb. A verb's modules are imported when it runs."""
 
 from __future__ import annotations
 

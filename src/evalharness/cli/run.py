@@ -139,5 +139,5 @@ def stored_config(run_dir: Path) -> Config:
     except (OSError, OmegaConfBaseException) as e:
         raise StoreError(f"{path}: {one_line(e)}") from e
     assert isinstance(config, Config)
-    config.tasks.trust = False  # a run's folder may come from somebody else
+    config.tasks.trust = False  # a run's folder may come from another user
     return config

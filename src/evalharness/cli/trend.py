@@ -131,7 +131,7 @@ def _trend(
 
 
 def _update(path: Path, found: Trend, measured: list[ReportedScore], results_dir: Path) -> None:
-    """Write the tracker's block where it changed, whole or not at all."""
+    """Write the tracker's block if it changed, completely or not at all."""
     from evalharness.report.terminal.tracker import updated
     from evalharness.store.atomic import replacing
     from evalharness.trend.hub.watch import (

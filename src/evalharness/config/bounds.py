@@ -101,7 +101,7 @@ def _check_composite(suite: SuiteConfig, composite: CompositeConfig) -> None:
         if part not in suite.tasks:
             near = did_you_mean(part, suite.tasks)
             raise ConfigError(
-                f"suite.composite.parts: {part!r} is no task of suite {suite.name!r}{then(near, way_out)}"
+                f"suite.composite.parts: {part!r} is not a task of suite {suite.name!r}{then(near, way_out)}"
             )
 
 

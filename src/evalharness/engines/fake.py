@@ -116,10 +116,10 @@ class FakeEngine:
     async def _serve(self, request: Request, token_ids: Sequence[int]) -> None:
         self.num_requests += 1
         if self._die_after is not None and self.num_requests > self._die_after:
-            raise EngineError("the fake engine died, as it was told to")
+            raise EngineError("the fake engine died, as configured")
         await asyncio.sleep(self._latency_s)
         if self._fail_share and _fraction("fail", tuple(token_ids)) < self._fail_share:
-            raise RequestError("the fake engine failed this request, as it was told to")
+            raise RequestError("the fake engine failed this request, as configured")
         if self._served is not None:
             num_continuations = len(getattr(request, "continuations", ()))
             line = f"{time.time():.6f} {num_continuations} {request_key(request, '')}\n"

@@ -127,7 +127,7 @@ def _factor(scores: TaskScores, key: Key) -> float:
 
 
 def _numbers(scores: TaskScores, key: Key) -> Sequence[float] | None:
-    """Score per doc; None where the metric is no mean of numbers."""
+    """Score per doc; None if the metric is not a mean of numbers."""
     values = scores.values.get(key, ())
     return values if isinstance(values, array) else None
 

@@ -25,9 +25,9 @@ Item = TypeVar("Item")
 LEVEL = 0.95
 """Level of all intervals that are shown."""
 MAX_WITHOUT_VALUE = 0.5
-"""Share of resamples without a value beyond which the others are no sample of what may be."""
+"""Share of resamples without a value beyond which the others are not a representative sample."""
 _ROUNDING = 1e-12
-"""Relative spread below which values are equal but for rounding."""
+"""Relative spread below which values are equal except for rounding."""
 
 
 class Interval(NamedTuple):
@@ -161,10 +161,10 @@ def estimate(
     """Mean of the scores with its 95 % interval: Wilson's when all are 0 or 1, else t's.
 
     Where docs share sources, and where a score is the mean of answers that are 0 or 1, it is Wilson's at the number of
-    independent docs that say as much (`sources.effective_docs`), which stays within [0, 1]. Other scores from 0 to 1: see
-    `share_interval`. On an open scale t's interval stands as it is, and equal scores have none: nothing says how far
-    another doc could lie from them. Sources of one doc each are no clusters. A NaN or infinite score makes all NaN but n
-    (and the value when infinite).
+    independent docs that say as much (`sources.effective_docs`), which stays within [0, 1]. Other scores from 0 to 1:
+    see `share_interval`. On an open scale t's interval is unchanged, and equal scores have none, as nothing shows how
+    far another doc could be from them. Sources of one doc each are no clusters. A NaN or infinite score makes all NaN
+    but n (and the value when infinite).
 
     Args:
         values: score per doc.

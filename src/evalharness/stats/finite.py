@@ -3,7 +3,7 @@
 n docs drawn at random without replacement from N leave only N - n unknown: the standard error of the full score is that
 of the n docs times sqrt(1 - n/N). The interval's ends come nearer to the value by that factor; at its ends, near 0 and 1,
 where Wilson's interval of n docs would come nearer by its square, that is wider than need be. What the N docs themselves
-say of others of their kind is not in it: for that, `MetricRecord.stderr` stands as it is.
+say of others of their kind is not in it: for that, `MetricRecord.stderr` is not narrowed.
 
 Not for the first docs, which are no draw. A stratified draw misses by less than a plain one, so the interval is wider than
 need be there too; so is a cluster-robust one.
@@ -32,7 +32,7 @@ def correction(num_scored: int, num_available: int) -> float:
 
 
 def correction_of_draw(num_scored: int, num_drawn: int, num_available: int) -> float:
-    """The same of a random draw, of which all docs must have a score: those without one are no random part of it.
+    """The same of a random draw, of which all docs must have a score: those without one are not a random part of it.
 
     Args:
         num_scored: docs with a score.

@@ -65,8 +65,8 @@ class PairedResult:
     p_value: float
     """Two-sided, of no difference."""
     test: Test
-    """mcnemar (exact; scores of 0 and 1), permutation (of signs), jackknife (the same, of what docs add to a metric that is
-    no mean), or z (no pairs: from both standard errors)."""
+    """mcnemar (exact; scores of 0 and 1), permutation (of signs), jackknife (the same, of what docs add to a metric
+    that is not a mean), or z (no pairs: from both standard errors)."""
     wins: int
     """Docs on which b scores more."""
     losses: int
@@ -81,7 +81,7 @@ class PairedResult:
     freedom: float = math.inf
     """Its degrees of freedom."""
     least_p: float = 0.0
-    """The smallest p that so many docs (or sources) can give."""
+    """The smallest p that this many docs (or sources) can give."""
 
 
 def paired_test(

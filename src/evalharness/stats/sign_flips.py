@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 PERMUTATIONS = 10_000
 _EXACT_UNITS = 13
-"""Up to this many units, all 2^n sign changes are looked at."""
+"""Up to this many units, all 2^n sign changes are used."""
 _CHUNK_CELLS = 20_000_000
 _SAME = 1e-12
 
@@ -53,7 +53,7 @@ def sign_flip_p(
     if len(sums) == 0:
         return 1.0
     total = float(sums.sum())
-    # Sums that are equal but for rounding are as extreme.
+    # Sums that are equal except for rounding are as extreme.
     observed = abs(total) * (1 - 1e-5)
     extreme = sum(
         int((np.abs(2 * half.sums - total) >= observed).sum())
@@ -108,7 +108,7 @@ def sign_flip_intervals(
 
 
 def least_p(units: int, permutations: int = PERMUTATIONS) -> float:
-    """The smallest p that so many units can give."""
+    """The smallest p that this many units can give."""
     return max(2.0 ** (1 - min(units, 1000)), 1 / (1 + permutations))
 
 

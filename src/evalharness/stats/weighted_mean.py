@@ -38,7 +38,7 @@ class Member(NamedTuple):
     weight: float
     """Of the task's value in the group's; any scale."""
     values: Sequence[float] | None
-    """Score per doc; None where the task's metric is no mean of them."""
+    """Score per doc; None if the task's metric is not a mean of them."""
     clusters: Sequence[Hashable] | None = None
     """The source each doc shares with others of its task, in the order of values."""
     draws: float = 1.0

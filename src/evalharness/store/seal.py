@@ -76,7 +76,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-class _Damaged(Exception):  # noqa: N818 (nobody sees it)
+class _Damaged(Exception):  # noqa: N818 (private)
     """Raised if the file isn't what was written."""
 
 

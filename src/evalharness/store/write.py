@@ -286,7 +286,7 @@ class _Table:
         return self._writer
 
 
-class _Discarded(Exception):  # noqa: N818 (nobody sees it)
+class _Discarded(Exception):  # noqa: N818 (private)
     """Raised to end a file that should not be kept."""
 
 

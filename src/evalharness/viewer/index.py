@@ -45,7 +45,7 @@ class Index:
     has_sides: bool
     """Whether all scores are between 0 and 1, so that answers are right or wrong."""
     is_right: Flags
-    """The full score (0 where less is better)."""
+    """The full score (0 if lower is better)."""
     is_wrong: Flags
     """Whether it is scored and not right."""
     num_tokens: Ints

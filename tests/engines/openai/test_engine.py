@@ -453,14 +453,14 @@ def test_a_server_silent_on_its_context_leaves_the_checkpoints(tiny_llama: Path)
 def test_responses_of_two_servers_or_models_are_never_shared(tiny_llama: Path) -> None:
     models = [{"id": "one"}, {"id": "two"}]
     with running(models=models) as a, running(models=models) as b:
-        told = [
+        reported = [
             use(end, tiny_llama, info, served_model=name).numerics
             for end in (a, b)
             for name in ("one", "two")
         ]
     with running(models=[{"id": "one", "root": "elsewhere"}]) as end:
         end_info = use(end, tiny_llama, info)
-    assert len({*told, end_info.numerics}) == 5
+    assert len({*reported, end_info.numerics}) == 5
 
 
 def test_the_server_says_what_it_is(tiny_llama: Path) -> None:

@@ -424,10 +424,10 @@ async def version_of(engine: OpenAIEngine) -> str:
     return engine.info.version
 
 
-def test_a_server_that_answers_under_another_name_is_told_apart(tiny_llama: Path) -> None:
+def test_a_server_that_answers_under_another_name_is_distinguished(tiny_llama: Path) -> None:
     with running(edit=lambda c: c | {"model": "alias-7b"}) as end:
-        told = use(end, tiny_llama, numerics_of)
-        assert "tiny org/tiny answers as alias-7b" in told
+        reported = use(end, tiny_llama, numerics_of)
+        assert "tiny org/tiny answers as alias-7b" in reported
     with running(edit=lambda c: c | {"model": "tiny"}) as end:
         assert "answers as" not in use(end, tiny_llama, numerics_of)
 

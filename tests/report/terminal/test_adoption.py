@@ -137,7 +137,7 @@ def test_every_csv_row_has_every_column() -> None:
     assert (row["since"], row["days"]) == ("2026-08-01T12:00:00.000Z", 7)
 
 
-def test_a_new_checkpoint_is_told_with_its_entry() -> None:
+def test_a_new_checkpoint_is_reported_with_its_entry() -> None:
     (draft,) = drafts([CHECKPOINT], [], "https://hub")
     shown = text(watch_view([LOOK], [draft]))
     assert "org:meta-llama: 1 checkpoints, 1 new since 2026-08-01 09:30 UTC" in shown

@@ -35,8 +35,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
             for name, scores in (("parent", BASE), ("child", after))
         ]  # fmt: skip
         comparisons.append(compare_runs(folder, *runs))
-    link = Link("parent", "child", comparisons, ["told of the step"])
-    return lineage(["parent", "child"], [link], 0.01, ["told of the whole"])
+    link = Link("parent", "child", comparisons, ["note of the step"])
+    return lineage(["parent", "child"], [link], 0.01, ["note of the whole"])
 
 
 def shown(found: Lineage, width: int) -> str:
@@ -75,10 +75,10 @@ def test_no_number_is_cut_on_any_width(found: Lineage, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_notes_of_the_step_and_of_the_whole_are_told(found: Lineage) -> None:
+def test_notes_of_the_step_and_of_the_whole_are_reported(found: Lineage) -> None:
     text = shown(found, 160)
-    assert "told of the step" in text
-    assert "told of the whole" in text
+    assert "note of the step" in text
+    assert "note of the whole" in text
 
 
 def test_json_and_csv_have_every_number(found: Lineage) -> None:
@@ -116,7 +116,7 @@ def test_names_of_others_cannot_reach_the_terminal(tmp_path: Path) -> None:
     assert not {"\x1b", "\u202e"} & set(text)
 
 
-def test_what_missing_scores_leave_open_of_a_mean_is_told(tmp_path: Path) -> None:
+def test_what_missing_scores_leave_open_of_a_mean_is_reported(tmp_path: Path) -> None:
     tasks: dict[str, Any] = {"x": BASE, "y": BASE}
     lost: dict[str, Any] = {"x": [None, 0.0] * 100, "y": BASE}
     runs = [make_run(tmp_path, n, n, "s", t) for n, t in (("a", tasks), ("b", lost))]

@@ -111,7 +111,7 @@ def test_names_of_others_cannot_reach_the_terminal_or_a_table(tmp_path: Path) ->
     assert "x\\|\\<b\\>" in text
 
 
-def test_a_task_of_two_suites_is_told_apart(tmp_path: Path) -> None:
+def test_a_task_of_two_suites_is_distinguished(tmp_path: Path) -> None:
     found = []
     for suite in ("one", "two"):
         runs = [make_run(tmp_path, f"{suite}-{name}", name, suite, {"x": SCORES}) for name in "ab"]

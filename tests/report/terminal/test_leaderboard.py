@@ -122,11 +122,11 @@ def test_a_score_of_other_settings_is_shown_marked_and_explained(tmp_path: Path)
     (content,) = leaderboard_as_json(found)
     assert content["rows"][-1]["scores"]["t"]["differs"] == ["0 shots against 5"]
     names, rows = leaderboard_rows(found)
-    told = [dict(zip(names, row, strict=True)).get("differs") for row in rows]
-    assert [text for text in told if text] == ["0 shots against 5"]
+    reported = [dict(zip(names, row, strict=True)).get("differs") for row in rows]
+    assert [text for text in reported if text] == ["0 shots against 5"]
 
 
-def test_missing_scores_are_told_with_their_share_and_range(tmp_path: Path) -> None:
+def test_missing_scores_are_reported_with_their_share_and_range(tmp_path: Path) -> None:
     found = boards(tmp_path, ("a", {"t": FAIR}, {}), ("b", {"t": [1.0] * 60 + [None] * 40}, {}))
     text = shown(found)
     assert "40 % missing" in next(line for line in text.splitlines() if " b " in line)

@@ -91,13 +91,13 @@ def test_flips_say_which_differences_are_noise() -> None:
     assert "smaller than 4.0 points on this box are noise (95 %: up to 13.5)" in line
 
 
-def test_a_broken_promise_is_told() -> None:
+def test_a_broken_promise_is_reported() -> None:
     floor = replace(EXACT, num_text_changes=1)
     assert "promises equal answers" in verdict(floor, is_deterministic=True)[-1]
     assert len(verdict(EXACT, is_deterministic=True)) == 1
 
 
-def test_samples_left_out_are_told() -> None:
+def test_samples_left_out_are_reported() -> None:
     assert "3 samples" in verdict(replace(EXACT, num_unpaired=3), is_deterministic=False)[-1]
 
 

@@ -101,7 +101,7 @@ def test_an_empty_choice_is_found(here: Path) -> None:
 
 def test_a_target_that_is_no_choice_is_found(here: Path) -> None:
     found = defects(here, own.CHOICE, changed(own.PICKS, 4, a=9))
-    assert Defect("error", "the target is no choice in doc 4", "doc_to_target") in found
+    assert Defect("error", "the target is not a choice in doc 4", "doc_to_target") in found
 
 
 def test_gold_always_at_one_place_is_found(here: Path) -> None:

@@ -35,7 +35,7 @@ def denied(action, *arguments):
 
 
 def run(program: str, **limits: float) -> Outcome:
-    """Under limits that leave a slow machine time, unless told otherwise."""
+    """Under limits that leave a slow machine time, unless configured otherwise."""
     return run_python(DENIED + program, limits=Limits(**limits))
 
 

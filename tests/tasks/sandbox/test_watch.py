@@ -55,7 +55,7 @@ def test_work_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert own_ms(monkeypatch, looks) == pytest.approx(100)
 
 
-def test_a_wait_longer_than_a_look_is_not_though_it_is_told_of_only_at_its_end(
+def test_a_wait_longer_than_a_look_is_not_though_it_is_reported_only_at_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looks = [[Thread("R", 5, 0)] for _ in range(9)] + [[Thread("R", 10, 190)]]

@@ -195,7 +195,7 @@ def test_what_could_not_be_written_is_new_again(hub: LocalHub) -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_a_checkpoint_of_two_sources_is_told_once(hub: LocalHub) -> None:
+def test_a_checkpoint_of_two_sources_is_reported_once(hub: LocalHub) -> None:
     args = ("watch", "--org", "meta-llama", "--family", "llama-5")
     output(*args)
     hub.add_checkpoint("meta-llama/Llama-5-8B")

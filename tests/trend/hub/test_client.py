@@ -46,12 +46,12 @@ def test_offline_is_what_the_client_takes_for_it(
     assert is_offline() is expected
 
 
-def test_offline_is_told_before_anything_is_asked() -> None:
+def test_offline_is_reported_before_anything_is_asked() -> None:
     with pytest.raises(HubError, match=r"watch: https?://.*: offline .HF_HUB_OFFLINE is set"):
         connect("watch")
 
 
-def test_a_hub_that_is_not_there_is_told_at_once(
+def test_a_hub_that_is_not_there_is_reported_at_once(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
@@ -61,7 +61,7 @@ def test_a_hub_that_is_not_there_is_told_at_once(
     assert time.monotonic() - start < 3
 
 
-def test_an_address_that_answers_as_no_hub_does_is_told(
+def test_an_address_that_answers_as_no_hub_does_is_reported(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", f"{hub.address}/somewhere")
@@ -69,7 +69,7 @@ def test_an_address_that_answers_as_no_hub_does_is_told(
         connect("watch")
 
 
-def test_an_answer_that_no_hub_gives_is_told(
+def test_an_answer_that_no_hub_gives_is_reported(
     hub: LocalHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.page = {"login": "please"}

@@ -78,7 +78,7 @@ def test_the_parent_is_an_entry_or_a_draft_of_the_same_look() -> None:
     assert values(INSTRUCT, [Entry("mine", BASE.hub_id)])["parent"] == "mine"
 
 
-def test_a_base_without_entry_and_a_merge_have_no_parent_but_are_told() -> None:
+def test_a_base_without_entry_and_a_merge_have_no_parent_but_are_reported() -> None:
     assert "parent" not in values(INSTRUCT)
     assert "Made from meta-llama/Llama-5-8B." in str(values(INSTRUCT)["notes"])
     merge = replace(INSTRUCT, base_models=(BASE.hub_id, "a/b"))
@@ -89,7 +89,7 @@ def test_a_multimodal_checkpoint_is_used_for_text() -> None:
     assert values(replace(BASE, pipeline="image-text-to-text"))["is_text_only"] is True
 
 
-def test_pickled_weights_and_other_formats_are_told() -> None:
+def test_pickled_weights_and_other_formats_are_reported() -> None:
     notes = str(values(replace(BASE, has_safetensors=False, is_transformers=False))["notes"])
     assert "model.allow_pickle=true" in notes
     assert "check its files first" in notes
@@ -160,7 +160,7 @@ def test_an_entry_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     assert written.read_text() == found[1].text
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     found: list[Draft] = drafts([BASE], [], HUB)
     with pytest.raises(WriteError, match=r"llama-5-8b\.yaml"):

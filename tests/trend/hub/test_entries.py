@@ -33,12 +33,12 @@ def test_what_is_no_hub_id_is_refused(model: str) -> None:
         wanted([model], KNOWN)
 
 
-def test_a_misspelt_name_is_told_the_nearest() -> None:
+def test_a_misspelt_name_gets_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'mine'"):
         wanted(["mien"], KNOWN)
 
 
-def test_an_entry_that_is_on_no_hub_is_told_so(home: Path) -> None:
+def test_an_entry_that_is_on_no_hub_is_reported(home: Path) -> None:
     with pytest.raises(UserError, match="'local' has no hub_id"):
         wanted(["local"], known_entries())
 
@@ -49,7 +49,7 @@ def test_the_users_entries_stand_beside_the_shipped_ones(home: Path) -> None:
     assert "local" not in names
 
 
-def test_an_entry_that_is_no_yaml_is_told_and_the_others_are_known(
+def test_an_entry_that_is_no_yaml_is_reported_and_the_others_are_known(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (home / "configs" / "model" / "bad.yaml").write_text("a: [")

@@ -102,7 +102,7 @@ def test_a_family_is_found_in_anybodys_names(hub: LocalHub, api: HfApi) -> None:
     assert [item.hub_id for item in found] == ["a/My-Llama-5-tune"]
 
 
-def test_a_family_with_more_than_a_look_goes_through_is_told(
+def test_a_family_with_more_than_a_look_goes_through_is_reported(
     hub: LocalHub, api: HfApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in range(4):
@@ -137,7 +137,7 @@ def test_a_look_adds_to_what_was_seen(hub: LocalHub, api: HfApi, tmp_path: Path)
     }
 
 
-def test_releases_are_told_newest_first_and_once() -> None:
+def test_releases_are_reported_newest_first_and_once() -> None:
     old, new = Release("a/old", "2025-01-01"), Release("a/new", "2025-02-01")
     state = {
         "org:a": Seen("t", frozenset(), (new, old)),
@@ -147,7 +147,7 @@ def test_releases_are_told_newest_first_and_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 9}', '{"schema_version": 1}'])
-def test_a_damaged_state_is_told_with_the_way_out(tmp_path: Path, text: str) -> None:
+def test_a_damaged_state_is_reported_with_the_way_out(tmp_path: Path, text: str) -> None:
     (tmp_path / STATE).write_text(text)
     with pytest.raises(
         StoreError, match=r"is damaged .*remove it to make the next look a first one"

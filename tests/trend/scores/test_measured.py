@@ -167,7 +167,7 @@ def test_a_run_that_lm_eval_made_says_so(tmp_path: Path) -> None:
     assert only(tmp_path).harness == "lm-eval"
 
 
-def test_a_run_with_damaged_metrics_is_told_and_the_others_are_read(
+def test_a_run_with_damaged_metrics_is_reported_and_the_others_are_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(tmp_path, "a")

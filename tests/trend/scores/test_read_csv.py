@@ -1,4 +1,4 @@
-"""What is wrong with a file of scores is told with line and column; the rest is read, and nothing is guessed."""
+"""What is wrong with a file of scores is reported with line and column; the rest is read, and nothing is guessed."""
 
 from dataclasses import fields
 from datetime import date
@@ -30,7 +30,7 @@ def read(*lines: str, header: str = HEADER) -> Reading:
 
 
 def skipped(*lines: str, header: str = HEADER) -> list[str]:
-    """What is told; the good line around the bad ones is kept in any case."""
+    """What is reported; the good line around the bad ones is kept in any case."""
     reading = read(GOOD, *lines, header=header)
     assert [score.model for score in reading.scores] == ["Llama X"]
     return [str(problem) for problem in reading.skipped]
@@ -104,23 +104,23 @@ def test_shots_have_one_spelling(cell: str, shots: str) -> None:
     assert read(f"m,,MMLU,acc,{cell},50,,Meta").scores[0].n_shot == shots
 
 
-def test_shots_that_are_no_number_are_told() -> None:
-    (told,) = skipped("m,,MMLU,acc,some,50,,Meta")
-    assert told.startswith("line 3, column n_shot: 'some' is not a number of shots")
+def test_shots_that_are_no_number_are_reported() -> None:
+    (reported,) = skipped("m,,MMLU,acc,some,50,,Meta")
+    assert reported.startswith("line 3, column n_shot: 'some' is not a number of shots")
 
 
 @pytest.mark.parametrize(
     ("column", "cell"), [("total_params_b", "7B"), ("active_params_b", "0"), ("cot", "maybe")]
 )
-def test_a_bad_cell_of_any_other_column_is_told(column: str, cell: str) -> None:
+def test_a_bad_cell_of_any_other_column_is_reported(column: str, cell: str) -> None:
     reading = read(f"m,MMLU,50,A,{cell}", header=f"model,benchmark,score,reported_by,{column}")
     assert reading.scores == ()
     assert [(problem.line, problem.column) for problem in reading.skipped] == [(2, column)]
 
 
-def test_every_bad_cell_of_a_row_is_told() -> None:
-    told = skipped("m,2031-01-01,MMLU,acc,5,101,x,Meta")
-    assert [line.split(":")[0] for line in told] == [
+def test_every_bad_cell_of_a_row_is_reported() -> None:
+    reported = skipped("m,2031-01-01,MMLU,acc,5,101,x,Meta")
+    assert [line.split(":")[0] for line in reported] == [
         "line 3, column n",
         "line 3, column release_date",
         "line 3, column score",
@@ -133,25 +133,25 @@ def test_who_says_so_has_to_be_said() -> None:
     ]
 
 
-def test_a_row_with_a_cell_too_many_is_told() -> None:
+def test_a_row_with_a_cell_too_many_is_reported() -> None:
     assert skipped("m,,MMLU,acc,5,68,4,,Meta") == ["line 3: 9 cells under 8 columns"]
 
 
 def test_a_quote_that_never_closes_costs_only_what_is_in_it() -> None:
-    (told,) = skipped('"m,,MMLU,acc,5,50,,Meta')
-    assert told.startswith("line 3: no CSV: ")
+    (reported,) = skipped('"m,,MMLU,acc,5,50,,Meta')
+    assert reported.startswith("line 3: no CSV: ")
 
 
 def test_lines_are_counted_through_line_breaks_in_cells() -> None:
-    told = skipped('"two\nlines",,MMLU,acc,5,bad,,Meta', "m,,MMLU,acc,5,worse,,Meta")
-    assert [line.split(",")[0] for line in told] == ["line 3", "line 5"]
+    reported = skipped('"two\nlines",,MMLU,acc,5,bad,,Meta', "m,,MMLU,acc,5,worse,,Meta")
+    assert [line.split(",")[0] for line in reported] == ["line 3", "line 5"]
 
 
 def test_blank_lines_and_empty_rows_are_nothing() -> None:
     assert skipped("", ",,,,,,,") == []
 
 
-def test_an_exact_repetition_is_dropped_and_told() -> None:
+def test_an_exact_repetition_is_dropped_and_reported() -> None:
     reading = read(GOOD, GOOD.replace("Llama X", "Other"), GOOD)
     assert [score.line for score in reading.scores] == [2, 3]
     assert [str(problem) for problem in reading.duplicates] == [
@@ -184,7 +184,7 @@ def test_an_alias_is_read_as_the_name_and_the_label_kept() -> None:
     assert (score.benchmark, score.benchmark_raw) == ("GPQA-Diamond", "gpqa diamond")
 
 
-def test_an_unknown_benchmark_is_kept_and_told_once_with_the_nearest_name() -> None:
+def test_an_unknown_benchmark_is_kept_and_reported_once_with_the_nearest_name() -> None:
     bad = GOOD.replace("MMLU", "HelaSwag")
     reading = read(GOOD, bad, bad.replace("Llama X", "Y"))
     assert [score.benchmark for score in reading.scores] == ["MMLU", "HelaSwag", "HelaSwag"]
@@ -224,12 +224,12 @@ def test_an_empty_file_is_refused(text: str) -> None:
     assert "is empty" in refused(text)
 
 
-def test_a_column_that_isnt_read_is_told_with_the_nearest_that_would_be() -> None:
+def test_a_column_that_isnt_read_is_reported_with_the_nearest_that_would_be() -> None:
     reading = read("m,MMLU,50,A,5", header="model,benchmark,score,reported_by,nshot")
     assert reading.notices == ("column 'nshot' isn't read; did you mean 'n_shot'?",)
 
 
-def test_shares_are_kept_as_they_are_and_told() -> None:
+def test_shares_are_kept_as_they_are_and_reported() -> None:
     reading = read(GOOD.replace("68.4", "0.684"))
     assert [score.score for score in reading.scores] == [0.684]
     assert "are these shares?" in reading.notices[0]
@@ -278,9 +278,9 @@ def test_any_text_is_read_or_refused_in_one_line(header: list[str], rows: list[l
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(_cells, min_size=8, max_size=8), max_size=6))
-def test_every_line_of_random_cells_is_read_or_told(rows: list[list[str]]) -> None:
+def test_every_line_of_random_cells_is_read_or_reported(rows: list[list[str]]) -> None:
     quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
     reading = read(*quoted)
-    told = {problem.line for problem in (*reading.skipped, *reading.duplicates)}
+    reported = {problem.line for problem in (*reading.skipped, *reading.duplicates)}
     filled = [row for row in rows if any(cell.strip() for cell in row)]
-    assert len(told) + len(reading.scores) == len(filled)
+    assert len(reported) + len(reading.scores) == len(filled)

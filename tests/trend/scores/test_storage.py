@@ -122,7 +122,7 @@ def test_what_a_killed_import_leaves_is_not_read(tmp_path: Path) -> None:
     assert [score.model for score in load_scores(tmp_path, include_seed=False)] == ["Llama X"]
 
 
-def test_a_damaged_file_is_told_and_the_others_are_read(
+def test_a_damaged_file_is_reported_and_the_others_are_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store_scores(tmp_path, [SCORE])

@@ -221,7 +221,7 @@ class Endpoint:
         try:
             data = schema.json_object(listed.content).get("data")
         except ValueError as e:
-            raise ConfigError(f"{where} is no list of models: {e}") from e
+            raise ConfigError(f"{where} is not a list of models: {e}") from e
         cards = []
         for entry in data if isinstance(data, list) else ():
             try:

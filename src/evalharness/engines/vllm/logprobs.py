@@ -13,7 +13,7 @@ Triton works and the configuration is supported; the environment's VLLM_USE_V2_M
   isn't known. A prompt whose cached prefix goes past the first row gets nothing at all (its
   `prompt_token_id_logprobs` is None).
 
-Both read the prefix cache only when told to (`skip_reading_prefix_cache`). Tested: the older runner on CPUs. The newer
+Both read the prefix cache only if asked to (`skip_reading_prefix_cache`). Tested: the older runner on CPUs. The newer
 one needs Triton; its path was tested on CPUs with Triton's interpreter, on a few contexts.
 
 Sources, in vLLM: v1/worker/gpu_model_runner.py (`_get_prompt_logprobs_dict`), v1/worker/gpu/sample/prompt_logprob.py.

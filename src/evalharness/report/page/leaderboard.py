@@ -85,8 +85,8 @@ def _cells(board: Board, row: Row, *, has_mean: bool) -> Sequence[str]:
     )
     is_limited = bool(limited(row.run.tasks))
     status = "" if row.run.status == "complete" else f" ({row.run.status})"
-    told = "".join(f", {mark}" for mark in missing_mark(row))
-    cells = [f"{row.label}{'*' * is_limited}{status}{told}"]
+    missing = "".join(f", {mark}" for mark in missing_mark(row))
+    cells = [f"{row.label}{'*' * is_limited}{status}{missing}"]
     if has_mean:
         cells += [_ranks(row), _mean(row.mean)]
     cells += [_task(row, task) for task in board.tasks]

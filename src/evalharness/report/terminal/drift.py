@@ -164,8 +164,8 @@ def _step(step: Step, margin: float, width: int) -> Iterator[RenderableType]:
     yield (
         plain(_title(step)) + Text("  ") + Text(f" {call_text(step, margin)} ", style=_style(step))
     )
-    for told in _run_lines(step):
-        line = plain(told)
+    for text in _run_lines(step):
+        line = plain(text)
         line.stylize("dim")
         yield line
     yield Text()
@@ -285,8 +285,8 @@ def _missing_in_mean(domain: DomainDrift) -> str:
     if domain.mean is None or not (domain.missing_first or domain.missing_second):
         return ""
     sides = (("first", domain.missing_first), ("second", domain.missing_second))
-    told = " and ".join(f"{100 * share:.3g} % of the {side}'s" for side, share in sides if share)
-    return f"{domain.domain}: scores are missing: {told}; {left_open(domain.bounds, 'the mean difference')}"
+    missing = " and ".join(f"{100 * share:.3g} % of the {side}'s" for side, share in sides if share)
+    return f"{domain.domain}: scores are missing: {missing}; {left_open(domain.bounds, 'the mean difference')}"
 
 
 def _row_texts(

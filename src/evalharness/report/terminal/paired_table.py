@@ -90,14 +90,14 @@ def missing_note(row: TaskComparison) -> str:
     if not row.is_missing:
         return ""
     num = row.result.n + row.num_only_a + row.num_only_b + row.num_neither
-    told = []
+    missing = []
     for side, share, lacking in (
         ("first", row.missing_a, row.num_only_b + row.num_neither),
         ("second", row.missing_b, row.num_only_a + row.num_neither),
     ):
         docs = f" ({lacking} of {num} docs)" if lacking else ""
-        told += [f"{100 * share:.3g} % of the {side}'s{docs}"] if share else []
-    return f"{row.task}: scores are missing: {' and '.join(told)}; {left_open(row.bounds, 'the difference over all docs')}"
+        missing += [f"{100 * share:.3g} % of the {side}'s{docs}"] if share else []
+    return f"{row.task}: scores are missing: {' and '.join(missing)}; {left_open(row.bounds, 'the difference over all docs')}"
 
 
 def left_open(bounds: Bounds | None, what: str) -> str:

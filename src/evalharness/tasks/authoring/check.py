@@ -173,7 +173,7 @@ def _choices(examined: Examined) -> Iterator[Defect]:
     if empty:
         yield Defect("error", f"an empty choice in {_docs(empty)}", "doc_to_choice")
     if lost:
-        yield Defect("error", f"the target is no choice in {_docs(lost)}", "doc_to_target")
+        yield Defect("error", f"the target is not a choice in {_docs(lost)}", "doc_to_target")
 
 
 def _gold_scores(examined: Examined) -> Iterator[Defect]:

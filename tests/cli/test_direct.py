@@ -182,7 +182,7 @@ def test_what_cannot_be_meant_is_refused(home: Path, arguments: list[str], said:
 
 def test_two_orders_of_the_same_tasks_are_one_suite(home: Path) -> None:
     one, other = (direct.understand([f"tasks={names}"]) for names in ("b,a:5", "a:5,b"))
-    assert one.arguments == other.arguments == ["suite=a-5shot+b"]
+    assert one.arguments == other.arguments == ["suite=_a-5shot+b"]
     assert direct.understand(["tasks=a:3,b"]).arguments != one.arguments
 
 
@@ -211,7 +211,7 @@ def test_a_glob_takes_tasks_and_asks_where_they_are_many(
     sure = direct.understand(["tasks=many_*"], is_sure=True)
     few = direct.understand(["tasks=many_1?"])
     assert sure.arguments != few.arguments
-    assert few.arguments[0].startswith("suite=many_10+9-more-")
+    assert few.arguments[0].startswith("suite=_many_10+9-more-")
 
 
 def test_suites_with_commas_are_a_run_of_each(evalharness: Cli, home: Path) -> None:
@@ -246,3 +246,27 @@ def test_model_add_writes_an_entry_once(evalharness: Cli, home: Path, checkpoint
 
 def test_task_names_complete_after_the_last_comma(home: Path) -> None:
     assert "tasks=a,weekday_arithmetic" in direct.complete_task("tasks=a,weekday")
+
+
+def test_a_table_of_questions_becomes_a_task_in_two_commands(evalharness: Cli, home: Path) -> None:
+    rows = "".join(f"What is {n} + 1?,{n},{n + 1},{n + 2},B\n" for n in range(12))
+    (home / "q.csv").write_text("question,A,B,C,answer\n" + rows)
+    made = evalharness("task", "new", "plus_one", "--data", "q.csv")
+    assert made.code == 0, made.err
+    assert "tasks=plus_one" in made.out
+    done = evalharness("run", "model=mine", "engine=fake", "tasks=plus_one", "tasks.trust=true")
+    assert done.code == 0, done.err
+    (run,) = list_runs(home / "results")
+    (task,) = run.tasks
+    assert (task.num_docs, task.num_fewshot) == (12, 0)
+    readme = (home / "tasks" / "plus_one" / "README.md").read_text()
+    assert "| Docs (n) | 12 |" in readme
+    assert "0.33" in readme
+
+
+def test_a_table_that_cannot_be_used_leaves_nothing(evalharness: Cli, home: Path) -> None:
+    (home / "q.csv").write_text("question,A,B\nq?,x,y\n")
+    done = evalharness("task", "new", "mine", "--data", "q.csv")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert not (home / "tasks").exists()
+    assert evalharness("task", "new", "x", "--kind", "python", "--data", "q.csv").code == 2

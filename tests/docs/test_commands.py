@@ -128,6 +128,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
         shutil.copytree(tiny_llama, folder)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text(snapshot.name)
+    (here / "questions.csv").write_text("question,A,B,answer\nWhich is first?,a,b,A\n")
     (here / "out" / "lora").mkdir(parents=True)
     (here / "out" / "lora" / "adapter_config.json").write_text("{}")
     for page in PAGES:

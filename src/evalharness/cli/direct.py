@@ -270,8 +270,9 @@ def _suite(
     if "tasks" in given:
         tasks = _tasks(_listed(given["tasks"]), is_sure=is_sure)
         name = _suite_name(tasks)
-        _store("suite", name, {"name": name, "version": "1", "tasks": tasks})
-        return [f"suite={name}"]
+        option = f"_{name}"  # no file's name: one of the same suite would be merged with it
+        _store("suite", option, {"name": name, "version": "1", "tasks": tasks})
+        return [f"suite={option}"]
     if "suite" not in given:
         return []
     from evalharness.config.keys import options

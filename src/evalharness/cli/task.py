@@ -69,6 +69,13 @@ def new_command(
     parent: Annotated[
         Path, typer.Option("--dir", help="Write the task into this folder of tasks.")
     ] = Path("tasks"),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Take the docs from this CSV or JSON lines: columns question, answer, and A, B, C, ... or choices.",
+        ),
+    ] = None,
 ) -> None:
     """Write a new task that runs as it is, for you to edit.
 
@@ -85,13 +92,13 @@ def new_command(
         scaffold,
     )
 
-    for path in scaffold(name, Kind(kind), parent):
+    for path in scaffold(name, Kind(kind), parent, data):
         typer.echo(path)
     typer.echo(
-        f"\nWrite your docs, fill in what is marked FILL IN, then run\n"
+        f"\n{'F' if data else 'Write your docs, f'}ill in what is marked FILL IN, then run\n"
         f"  evalharness task check {name}\n"
         f"  evalharness task preview {name} {_ANY_MODEL}\n"
-        f"  evalharness run {_ANY_MODEL} suite={name}\n"
+        f"  evalharness run {_ANY_MODEL} tasks={name}\n"
         "These ask whether the code in the folder may run until you trust it; without a terminal, set "
         "EVALHARNESS_TASKS_TRUST=true"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from evalharness.errors import TaskError
 from evalharness.tasks.authoring import templates as texts
 from evalharness.tasks.authoring.check_docs import UNFILLED
 from evalharness.tasks.authoring.list_tasks import custom_rows
+from evalharness.tasks.authoring.own_data import answer_docs, choice_docs
 from evalharness.tasks.lm_eval_index import stock_rows
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -30,23 +32,24 @@ class Kind(StrEnum):
     python = "python"
 
 
-def scaffold(name: str, kind: Kind, parent: Path) -> list[Path]:
+def scaffold(name: str, kind: Kind, parent: Path, data: Path | None = None) -> list[Path]:
     """Write the files of a new task.
 
     Args:
         name: name of the task and its folder.
         kind: kind of the task.
         parent: the folder of tasks.
+        data: table of questions (see `own_data`), for multiple_choice and generate; None for a few examples.
 
     Returns:
         The files written.
 
     Raises:
-        TaskError: the name is invalid or taken, or the folder exists.
+        TaskError: the name is invalid or taken, the folder exists, or the data can't be used.
     """
     folder = parent / name
     _check_name(name, folder)
-    files = _files(name, kind)
+    files = _files(name, kind, _with_data(kind, data) if data else texts.FACTS[kind.value])
     written = [folder / path for path in files]
     suite = parent.parent / "configs" / "suite" / f"{name}.yaml"
     try:
@@ -77,9 +80,32 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _files(name: str, kind: Kind) -> dict[str, str]:
-    """Path in the folder -> content."""
+def _with_data(kind: Kind, data: Path) -> texts.Facts:
+    """The kind's facts with questions of one's own, and without few-shots."""
+    if kind not in (Kind.multiple_choice, Kind.generate):
+        raise TaskError(f"--data {data}: for --kind multiple_choice and generate, not {kind.value}")
     facts = texts.FACTS[kind.value]
+    is_choice = kind is Kind.multiple_choice
+    rows = choice_docs(data) if is_choice else answer_docs(data)
+    shots = re.compile(r"^fewshot_split:.*?^num_fewshot: 2$", re.MULTILINE | re.DOTALL)
+    chance = facts.chance
+    if is_choice:
+        share = sum(1 / len(row["choices"]) for row in rows) / len(rows)
+        chance = f"{share:.2f} (guessing among the choices)"
+    return replace(
+        facts,
+        definition=shots.sub("num_fewshot: 0", facts.definition),
+        data={"test": rows},
+        source={"hub_id": None, "generated_by": f"{UNFILLED}: where {data.name} comes from"},
+        num_docs=len(rows),
+        chance=chance,
+        fewshots="0",
+        prompt=f"Question: {rows[0]['question']}\nAnswer:",
+    )
+
+
+def _files(name: str, kind: Kind, facts: texts.Facts) -> dict[str, str]:
+    """Path in the folder -> content."""
     source: dict[str, Any] = {"name": name, "licence": f"{UNFILLED}: SPDX name", **facts.source}
     files = {facts.file.format(name=name): facts.definition.format(name=name, title=_title(name))}
     for split, rows in facts.data.items():

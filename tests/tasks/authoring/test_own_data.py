@@ -1,0 +1,98 @@
+"""Questions from a table of one's own: what is read of it, and what can't be meant."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evalharness.errors import TaskError
+from evalharness.tasks.authoring.own_data import answer_docs, choice_docs
+
+ROWS = "Which is a metal?,iron,salt,wood,A\nWhich is a fruit?,stone,apple,glass,apple\n"
+
+
+def table(folder: Path, text: str | bytes, name: str = "q.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "question,A,B,C,answer\n" + ROWS,
+        "Question,Choice1,Choice2,Choice3,Correct\n" + ROWS,
+        "prompt,option_a,option_b,option_c,label\n" + ROWS,
+        # As Excel writes it where commas stand in numbers: ; between cells, a byte order mark, \r\n.
+        b"\xef\xbb\xbf" + ("question,A,B,C,answer\n" + ROWS).replace(",", ";").replace("\n", "\r\n").encode(),
+        "question\tA\tB\tC\tanswer\n" + ROWS.replace(",", "\t"),
+        'question,choices,answer\nWhich is a metal?,iron|salt|wood,0\nWhich is a fruit?,"[""stone"", ""apple"", ""glass""]",1\n',
+        "question,choices,answer\nWhich is a metal?,iron|salt|wood,1\nWhich is a fruit?,stone|apple|glass,2\n"
+        "Which is last?,x|y|z,3\n",
+    ],
+    ids=["letters", "numbered", "options", "excel", "tabs", "lists", "from 1"],
+)  # fmt: skip
+def test_columns_are_found_by_their_names(tmp_path: Path, text: str | bytes) -> None:
+    first, second, *_ = choice_docs(table(tmp_path, text))
+    assert (first["question"], first["choices"]) == ("Which is a metal?", ["iron", "salt", "wood"])
+    assert (first["answer"], second["answer"]) == (0, 1)
+    assert [first["id"], second["id"]] == ["1", "2"]
+
+
+def test_other_columns_stay_and_are_no_choices(tmp_path: Path) -> None:
+    text = "question,A,B,n,category,answer\nq?,x,y,7,chemistry,B\n"
+    (doc,) = choice_docs(table(tmp_path, text))
+    assert doc == {
+        "id": "1", "question": "q?", "choices": ["x", "y"], "answer": 1, "n": "7", "category": "chemistry",
+    }  # fmt: skip
+
+
+def test_a_row_may_have_fewer_choices(tmp_path: Path) -> None:
+    docs = choice_docs(table(tmp_path, "question,A,B,C,answer\nq?,x,y,,B\nr?,1,2,3,C\n"))
+    assert [len(doc["choices"]) for doc in docs] == [2, 3]
+
+
+def test_json_lines_keep_their_lists(tmp_path: Path) -> None:
+    line = json.dumps({"question": "q?", "choices": ["x", "y"], "answer": "y"})
+    (doc,) = choice_docs(table(tmp_path, line, "q.jsonl"))
+    assert (doc["choices"], doc["answer"]) == (["x", "y"], 1)
+
+
+def test_free_answers_need_no_choices(tmp_path: Path) -> None:
+    (doc,) = answer_docs(table(tmp_path, "question,answer,topic\nWhat is 2+2?,4,sums\n"))
+    assert doc == {"id": "1", "question": "What is 2+2?", "answer": "4", "topic": "sums"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("question,A,B\nq?,x,y\n", "no column for the answer: it has question, A, B"),
+        ("what,A,B,answer\nq?,x,y,A\n", "no column for the question"),
+        ("question,first,second,answer\nq?,x,y,x\n", "no column for the choices"),
+        ("question,A,B,answer\nq?,x,y,C\n", "line 2: the answer 'C' is none of its 2 choices"),
+        ("question,A,B,answer\nq?,x,y,\n", "line 2: the answer '' is none"),
+        ("question,A,B,C,answer\nq?,x,y,z,1\n", "may count from 0 or from 1"),
+        ("question,A,B,answer\nq?,x,y,0\nr?,x,y,2\n", "from 0 in one line and from 1 in another"),
+        ("question,A,B,answer\nq?,x,x,A\n", "two choices are the same: 'x'"),
+        ("question,A,B,C,answer\nq?,x,,z,A\n", "without gaps"),
+        ("question,A,B,answer\n,x,y,A\n", "line 2: the question is empty"),
+        ("question,A,B,answer\nq?,x,y\n", "line 2: 3 cells under 4 names"),
+        ("question,A,A,answer\nq?,x,y,x\n", "two columns are called 'A'"),
+        ("question,A,B,answer\n", "no rows below the names"),
+        (b"question,A,B,answer\nwhich caf\xe9?,x,y,A\n", "not UTF-8 at byte 29"),
+        ('question,choices,answer\nq?,"[1, ",1\n', "line 2: choices is no JSON list"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_with_its_place(
+    tmp_path: Path, text: str | bytes, said: str
+) -> None:
+    with pytest.raises(TaskError, match=r"q\.csv") as caught:
+        choice_docs(table(tmp_path, text))
+    assert said in str(caught.value)
+
+
+def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"a spreadsheet; save it as CSV"):
+        choice_docs(table(tmp_path, b"PK", "q.xlsx"))
+    with pytest.raises(TaskError, match=r"can't be read"):
+        choice_docs(tmp_path / "none.csv")

@@ -193,9 +193,7 @@ def test_a_search_says_that_it_reads_and_stops_in_time(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = {"task": "colours", "contains": "colour is"}
-    assert "120 of 120 rows were searched" in text(
-        page(client, f"/runs/{FIRST}/samples", **query)
-    )
+    assert "120 of 120 rows were searched" in text(page(client, f"/runs/{FIRST}/samples", **query))
     monkeypatch.setattr(selecting, "SEARCH_S", 0.0)
     selecting.search.cache_clear()
     stopped = page(client, f"/runs/{FIRST}/samples", **query)

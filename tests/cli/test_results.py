@@ -124,7 +124,7 @@ def test_samples_of_a_task(results_dir: Path) -> None:
         (["results", "--json", "--csv"], "only one of them"),
         (["sql"], "a query is missing"),
         (["sql", "FROM nowhere"], "nowhere does not exist"),
-        (["sql", "DROP VIEW metrics"], "only read"),
+        (["sql", "DROP VIEW metrics"], "read-only"),
     ],
 )
 def test_wrong_input_is_a_user_error(results_dir: Path, arguments: list[str], message: str) -> None:

@@ -138,7 +138,7 @@ def test_what_the_hub_gets_no_place_for_is_reported(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "md", "--samples"], "md has none"),
+        (["--format", "md", "--samples"], "md has no samples"),
         (["--format", "eee", "--samples"], "with --out FOLDER"),
         (["--format", "lm-eval", "--samples", "--out", "x.json"], "with --out FOLDER"),
         (["--format", "eee", "--model-id", "mine"], "organization/name is needed"),

@@ -134,7 +134,7 @@ def test_new_scores_are_compared_with_the_old_ones_only_when_asked_for(
     found = compare_runs(folder / "results", manifest, rescored)
     assert found.left_out["sums"].startswith("scored differently (filter or metric changed")
     (row,) = compare_runs(folder / "results", manifest, rescored, any_prompt=True).tasks
-    assert row.notes[0].startswith("scored otherwise")
+    assert row.notes[0].startswith("scored differently")
     assert row.result.n == 30
 
 

@@ -92,7 +92,7 @@ def test_content_is_text_for_a_template_that_takes_both() -> None:
 
 def test_an_answer_that_continues_isnt_ended() -> None:
     template = Template(tokenizer("qwen"), ModelConfig(name="qwen"))
-    assert template.render([USER, ANSWER], opens_answer=False, goes_on=True).endswith(
+    assert template.render([USER, ANSWER], opens_answer=False, continues_last=True).endswith(
         "assistant\n4"
     )
 

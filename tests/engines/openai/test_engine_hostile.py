@@ -140,7 +140,7 @@ BAD_ANSWERS: dict[str, tuple[Callable[[Content], Any], str]] = {
     "a text that is a number": (choice(text=5), "text is 5"),
     "half a character": (
         lambda c: json.dumps(choice(text="@")(c)).replace("@", r"\ud800").encode(),
-        "no JSON",
+        "not JSON",
     ),
     "an unknown end": (choice(finish_reason="tired"), "'tired'"),
     "no end": (choice(finish_reason=None), "None"),
@@ -172,13 +172,13 @@ BAD_ANSWERS: dict[str, tuple[Callable[[Content], Any], str]] = {
     "HTML": (raw("<html><body>502</body></html>"), "no JSON.*<html>"),
     "events": (raw('data: {"choices": []}\n\ndata: [DONE]\n\n'), "no JSON.*data:"),
     "a list": (raw("[]"), "not a JSON object"),
-    "nothing": (raw(""), "no JSON"),
-    "half of it": (lambda c: json.dumps(c).encode()[:-9], "no JSON"),
+    "nothing": (raw(""), "not JSON"),
+    "half of it": (lambda c: json.dumps(c).encode()[:-9], "not JSON"),
     "two answers": (lambda c: json.dumps(c).encode() * 2, "trailing"),
     "a key twice": (raw('{"choices": [], "choices": []}'), "duplicate key"),
     "deep nesting": (raw('{"choices": ' + "[" * 100_000), "recursion"),
-    "no UTF-8": (lambda c: b'{"choices": [{"text": "\xff"}]}', "no JSON"),
-    "an integer without end": (raw('{"usage": ' + "9" * 100_000 + "}"), "no JSON"),
+    "no UTF-8": (lambda c: b'{"choices": [{"text": "\xff"}]}', "not JSON"),
+    "an integer without end": (raw('{"usage": ' + "9" * 100_000 + "}"), "not JSON"),
 }
 
 

@@ -64,7 +64,7 @@ def test_a_complete_folder_has_no_defect(folder: Path) -> None:
         ("- 1.0:", "- 0.9:", "the changelog has no line '- 1.0:'"),
         ("`acc`", "it", "`acc` isn't explained"),
         ("## Known limits", "", "no section '## Known limits'"),
-        ("`acc`", "`acc` FILL IN", "'FILL IN' stands 1 times in its text"),
+        ("`acc`", "`acc` FILL IN", "'FILL IN' occurs 1 times in its text"),
     ],
 )
 def test_what_the_readme_lacks_is_named(folder: Path, old: str, new: str, said: str) -> None:

@@ -145,9 +145,7 @@ def test_missing_data_is_named(here: Path) -> None:
 def test_two_files_of_one_name_are_refused(here: Path) -> None:
     path = own.write(here, "twice")
     own.write(here, "other").write_text(path.read_text())
-    with pytest.raises(
-        TaskError, match=r"'twice' stands in tasks/other/other.yaml and tasks/twice"
-    ):
+    with pytest.raises(TaskError, match=r"'twice' is in tasks/other/other.yaml and tasks/twice"):
         own.load("twice")
 
 

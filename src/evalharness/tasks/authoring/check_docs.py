@@ -50,7 +50,7 @@ def _readme(loaded: LoadedTask, folder: Path) -> Iterator[Defect]:
             yield Defect("error", f"no section '## {section}'", _README)
     unfilled = re.sub(r"^\|.*\|$", "", text, flags=re.MULTILINE).count(UNFILLED)
     if unfilled:
-        yield Defect("error", f"{UNFILLED!r} is {unfilled} times in its text", _README)
+        yield Defect("error", f"{UNFILLED!r} occurs {unfilled} times in its text", _README)
     yield from _facts(loaded, text, rows)
 
 

@@ -74,7 +74,7 @@ def test_offline_without_a_snapshot_says_how_to_fetch() -> None:
 
 @pytest.mark.usefixtures("hub")
 def test_malformed_hub_id_is_named() -> None:
-    with pytest.raises(CheckpointError, match="is no Hub id"):
+    with pytest.raises(CheckpointError, match="is not a Hub id"):
         resolve(ModelConfig(name="m", hub_id="a/b/c"), offline=True)
 
 

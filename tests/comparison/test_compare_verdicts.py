@@ -127,7 +127,7 @@ def test_the_missing_share_of_a_group_is_over_all_its_docs() -> None:
 
 
 def test_missing_scores_without_bounds_are_said_to_leave_no_verdict() -> None:
-    unsure = ("said before", "no verdict: scores are missing, and could be anything")
+    unsure = ("said before", "no verdict: scores are missing and could be anything")
     bounds = Bounds(result(-0.1), result(0.1))
     assert row(pairs(10, lost_a=1)).notes == row(pairs(10, lost_b=1)).notes == unsure
     assert row(pairs(10, lost_a=1), bounds=bounds).notes == row(pairs(10)).notes == ("said before",)

@@ -270,3 +270,13 @@ def test_a_table_that_cannot_be_used_leaves_nothing(evalharness: Cli, home: Path
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert not (home / "tasks").exists()
     assert evalharness("task", "new", "x", "--kind", "python", "--data", "q.csv").code == 2
+
+
+def test_a_prompt_is_previewed_with_a_checkpoint_by_its_path(
+    evalharness: Cli, checkpoint: Path
+) -> None:
+    shown = evalharness("task", "preview", "weekday_arithmetic", f"model={checkpoint}")
+    assert shown.code == 0, shown.err
+    assert "my-Llama-3-ft" in shown.err
+    checked = evalharness("task", "check", "weekday_arithmetic", f"model={checkpoint}")
+    assert checked.code == 0, checked.out

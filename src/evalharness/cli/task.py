@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalharness.cli.direct import understand
 from evalharness.cli.options import AsJson
-from evalharness.cli.output import print_json
+from evalharness.cli.output import print_json, print_lines
 from evalharness.errors import EvalHarnessError, TaskError, UserError, did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -337,7 +338,9 @@ def _config(overrides: Sequence[str]) -> Config:
 
     has_model = any(o.lstrip("+").startswith("model=") for o in overrides)
     found: list[Config] = []
-    run_hydra([*([] if has_model else [_ANY_MODEL]), *overrides], found.append)
+    meant = understand([*([] if has_model else [_ANY_MODEL]), *overrides])
+    print_lines(meant.remarks, to_stderr=True)
+    run_hydra(meant.arguments, found.append)
     if len(found) != 1:
         raise UserError("task: one configuration at a time; several values are for `run -m`")
     return found[0]

@@ -103,15 +103,14 @@ def test_the_gap_of_a_few_sources_that_gain_is_within_its_interval() -> None:
 
 @pytest.mark.slow
 def test_curves_and_what_strategies_are_found_to_change() -> None:
+    """A hundred sets a cell know it to 0.03; where the tests are of few sources they find less than 5 %."""
     rows = table("curves")
-    for row in rows:
-        assert row.value >= 0.84, row
-    parts = {row.part for row in rows}
-    for part in parts:
-        values = [row.value for row in rows if row.part == part]
-        assert 0.94 <= np.mean(values) <= (1.0 if part.endswith("test") else 0.985), part
-        usual = [row.value for row in rows if row.part == part and (row.n, row.p) == (100, 0.2)]
-        assert 0.93 <= np.mean(usual) <= 0.975, part
+    assert min(row.value for row in rows) >= 0.8
+    for part in {row.part for row in rows}:
+        most = 1.0 if part.endswith("test") else 0.99
+        assert 0.93 <= np.mean([row.value for row in rows if row.part == part]) <= most, part
+        usual = [row.value for row in rows if (row.part, row.n, row.p) == (part, 100, 0.2)]
+        assert 0.91 <= np.mean(usual) <= 0.985, part
 
 
 def test_ignoring_clusters_would_cover_far_less() -> None:

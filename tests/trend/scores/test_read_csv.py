@@ -139,7 +139,7 @@ def test_a_row_with_a_cell_too_many_is_reported() -> None:
 
 def test_a_quote_that_never_closes_costs_only_what_is_in_it() -> None:
     (reported,) = skipped('"m,,MMLU,acc,5,50,,Meta')
-    assert reported.startswith("line 3: no CSV: ")
+    assert reported.startswith("line 3: not CSV: ")
 
 
 def test_lines_are_counted_through_line_breaks_in_cells() -> None:

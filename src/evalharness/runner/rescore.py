@@ -81,7 +81,7 @@ class Rescored:
     metrics_before: list[MetricRecord]
     metrics_after: list[MetricRecord]
     num_samples: int = 0
-    """Samples scored again, times filters."""
+    """Samples scored again, whatever the number of their filters."""
     changes: list[Change] = field(default_factory=list)
     run_dir: Path | None = None
     """The new run's folder; None if nothing was written."""
@@ -252,7 +252,7 @@ class _TaskAgain:
             before = {row.filter: row for row in group}
             after = self._again(doc_id, repeat, next(iter(before.values())))
             self._num_errors += after[0].error is not None
-            self._rescored.num_samples += len(after)
+            self._rescored.num_samples += 1
             self._rescored.changes += changes_of_sample(before, {row.filter: row for row in after})
             yield from after
 

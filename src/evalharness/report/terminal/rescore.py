@@ -54,7 +54,7 @@ def rescored_view(
         before: the run's metrics.
         after: the same, scored again.
         changes: samples whose answer or scores changed.
-        num_samples: number of samples scored again, times filters.
+        num_samples: number of samples scored again.
         ending: the last line, with the place of the new scores.
         most: changed samples shown of each task.
         width: of the terminal.
@@ -64,7 +64,8 @@ def rescored_view(
     if rows:
         parts += [fitted_table(_COLUMNS, rows, width), Text()]
     parts += _samples(changes, most)
-    said = f"{len(changes)} of {num_samples} scored samples changed"
+    num_changed = len({(change.task, change.doc_id, change.repeat) for change in changes})
+    said = f"{num_changed} of {num_samples} scored samples changed"
     return Group(
         *parts,
         Text(said if changes else f"nothing changed in {num_samples} scored samples"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from lm_eval.api.task import ConfigurableTask, Task
 
 
@@ -72,14 +72,36 @@ def chosen_by(
     num = len(texts)
     if not num or len(logprobs) not in (num, 2 * num):
         return {}
-    likely = np.array(logprobs[:num])
-    ranks = {"acc": likely}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ranks["acc_norm"] = likely / np.array([float(len(text)) for text in texts])
-        ranks["acc_bytes"] = likely / np.array([float(len(text.encode())) for text in texts])
-    if len(logprobs) == 2 * num:
-        ranks["acc_mutual_info"] = likely - np.array(logprobs[num:])
-    return {metric: int(np.argmax(ranks[metric])) for metric in metrics if metric in ranks}
+    chosen = {}
+    for metric in metrics:
+        if ranks := _ranks(metric, texts, logprobs):
+            chosen[metric] = max(range(num), key=ranks.__getitem__)
+    return chosen
+
+
+def _ranks(metric: str, texts: Sequence[str], logprobs: Sequence[float]) -> Sequence[float]:
+    """What a metric ranks the choices by, the highest chosen; empty where it ranks nothing."""
+    num = len(texts)
+    match metric:
+        case "acc":
+            return logprobs[:num]
+        case "acc_norm":
+            return [
+                _per(logprob, len(text)) for logprob, text in zip(logprobs, texts, strict=False)
+            ]
+        case "acc_bytes":
+            sizes = (len(text.encode()) for text in texts)
+            return [_per(logprob, size) for logprob, size in zip(logprobs, sizes, strict=False)]
+        case "acc_mutual_info" if len(logprobs) == 2 * num:
+            return [known - alone for known, alone in zip(logprobs, logprobs[num:], strict=False)]
+    return ()
+
+
+def _per(logprob: float, size: int) -> float:
+    """As numpy divides: by nothing it is infinite, or, of 0, what numpy takes for the greatest."""
+    if size:
+        return logprob / size
+    return -math.inf if logprob < 0 else math.inf
 
 
 def _golds(task: Task, doc: Any) -> list[Any]:

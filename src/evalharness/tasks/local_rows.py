@@ -32,14 +32,15 @@ _BOM = "\ufeff".encode()
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
+# Its source, docstring included, is part of the hash of every task that names it: a change is another task.
 def load(config_source: str, **_: Any) -> dict[str, Rows]:
-    """Every data/<split>.jsonl and data/<split>.csv as a split, held in memory, without cache or network.
+    """Every data/<split>.jsonl and data/<split>.csv as a split, held in memory: no cache is written, no network asked.
 
     Args:
-        config_source: the task's YAML, as given by lm-eval.
+        config_source: the task's YAML, as lm-eval hands it over.
 
     Raises:
-        TaskError: there is no file, an empty file, two files for one split, or a line that isn't a row.
+        TaskError: there is no file, an empty one, two of one split, or a line that isn't a row.
     """
     folder = Path(config_source).parent / "data"
     found: dict[str, Path] = {}

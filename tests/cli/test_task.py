@@ -210,6 +210,7 @@ def test_list_knows_own_tasks_with_kind_and_docs(evalharness: Cli, home: Path) -
 
 def test_list_finds_lm_evals_tasks_by_pattern(evalharness: Cli) -> None:
     rows = json.loads(evalharness("task", "list", "gsm8k", "--stock", "--json").out)
+    assert {row["is_custom"] for row in rows} == {False}
     row = next(row for row in rows if row["name"] == "gsm8k")
     assert (row["kind"], row["source"], row["num_docs"]) == (
         "generate_until",

@@ -124,19 +124,24 @@ def add_command(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="PATH|ID", help="A checkpoint's folder, or a Hub id (organisation/name)."
+            metavar="PATH|ID",
+            help="Give the checkpoint's folder, or its Hub id (organisation/name).",
         ),
     ],
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Name of the entry; else the folder's or repository's."),
+        typer.Option(
+            "--name", help="Give the entry this name; else it has the folder's or repository's."
+        ),
     ] = None,
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Ask the Hub for nothing; the files are on this machine."),
+        typer.Option("--offline", help="Ask the Hub for nothing: the files are on this machine."),
     ] = False,
 ) -> None:
-    """Write an entry for a checkpoint into ./configs/model, from its name, config and chat template.
+    """Write an entry for a checkpoint into ./configs/model.
+
+    Its fields are read from the checkpoint's name, config and chat template.
 
     Release date, licence and parent aren't in the files: add them to the entry where the trend should know them.
 

@@ -223,6 +223,13 @@ def test_suites_with_commas_are_a_run_of_each(evalharness: Cli, home: Path) -> N
     assert {run.suite for run in list_runs(home / "results")} == {"one", "two"}
 
 
+def test_one_configuration_is_shown_at_a_time(evalharness: Cli, home: Path) -> None:
+    for asked in (["suite=quick,safety"], ["-m", "suite=quick", "run.limit=1,2"]):
+        done = evalharness("run", "model=mine", *asked, "--cfg", "job")
+        assert (done.code, done.out) == (2, "")
+        assert "--cfg shows one configuration" in done.err
+
+
 def test_nothing_to_run_says_what_there_is(evalharness: Cli) -> None:
     done = evalharness("run", "engine=fake")
     assert done.code == 2

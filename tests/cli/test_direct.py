@@ -169,6 +169,9 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
         (["adapter=./lora"], "over which model?"),
         (["model=Lab/Other", "data.offline=true"], "isn't on this machine and data.offline=true"),
         (["model=mine", "model=other"], "model=mine is given already"),
+        (["model="], "model=: nothing is given"),  # not the folder one is in
+        (["model=mine", "adapter="], "adapter=: nothing is given"),
+        (["tasks=,"], "tasks=,: nothing is given"),
         (["tasks=gsm8k", "suite=quick"], "give one of them"),
         (["suite=gsm8k_sample"], "gsm8k_sample is a task: tasks=gsm8k_sample"),
         (["tasks=no_such_thing_*"], "no task matches"),

@@ -60,6 +60,8 @@ def understand(arguments: Sequence[str], *, is_sure: bool = False) -> Direct:
             others.append(text)
         elif found[1] in given:
             raise UserError(f"{text}: {found[1]}={given[found[1]]} is given already")
+        elif not found[2].strip("\"'[], "):
+            raise UserError(f"{text}: nothing is given; leave it out, or name one")
         else:
             given[found[1]] = found[2]
     from evalharness.config.compose import config_folders

@@ -175,6 +175,7 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
         (["tasks=gsm8k", "suite=quick"], "give one of them"),
         (["suite=gsm8k_sample"], "gsm8k_sample is a task: tasks=gsm8k_sample"),
         (["tasks=no_such_thing_*"], "no task matches"),
+        (["tasks=gsm8k:5,gsm8k:0"], "gsm8k is there twice, with other shots"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(home: Path, arguments: list[str], said: str) -> None:
@@ -187,6 +188,14 @@ def test_two_orders_of_the_same_tasks_are_one_suite(home: Path) -> None:
     one, other = (direct.understand([f"tasks={names}"]) for names in ("b,a:5", "a:5,b"))
     assert one.arguments == other.arguments == ["suite=_a-5shot+b"]
     assert direct.understand(["tasks=a:3,b"]).arguments != one.arguments
+
+
+def test_what_a_name_says_holds_before_what_a_glob_says(home: Path) -> None:
+    one, other = (
+        direct.understand([f"tasks={names}"]).arguments
+        for names in ("arc_easy_sample:5,arc_easy_s*", "arc_easy_s*,arc_easy_sample:5")
+    )
+    assert one == other == ["suite=_arc_easy_sample-5shot"]
 
 
 def test_shots_and_limit_reach_the_configuration(home: Path) -> None:

@@ -292,21 +292,26 @@ def _suite(
 
 
 def _tasks(names: Sequence[str], *, is_sure: bool) -> dict[str, dict[str, int]]:
-    """The tasks of a suite: each name with what is changed in it."""
-    tasks: dict[str, dict[str, int]] = {}
-    num_found = 0
+    """The tasks of a suite: each name with what is changed in it; what a name says holds before what a glob says."""
+    by_glob: dict[str, dict[str, int]] = {}
+    by_name: dict[str, dict[str, int]] = {}
     for text in names:
         shots = _SHOTS.fullmatch(text)
         name = shots[1] if shots else text
-        found = _matching(name) if _GLOB & set(name) else [name]
-        num_found += len(found) if _GLOB & set(name) else 0
-        for one in found:
-            tasks[one] = {"num_fewshot": int(shots[2])} if shots else {}
-    if num_found > _MANY and not is_sure:
+        is_glob = bool(_GLOB & set(name))
+        tasks, over = by_glob if is_glob else by_name, {}
+        if shots:
+            over = {"num_fewshot": int(shots[2])}
+        for one in _matching(name) if is_glob else [name]:
+            if tasks.setdefault(one, over) != over:
+                raise UserError(
+                    f"tasks={','.join(names)}: {one} is there twice, with other shots; a run of each"
+                )
+    if len(by_glob) > _MANY and not is_sure:
         raise UserError(
-            f"tasks={','.join(names)}: {num_found} tasks; --yes runs them all, limit=N a part of each"
+            f"tasks={','.join(names)}: {len(by_glob)} tasks; --yes runs them all, a narrower pattern some of them"
         )
-    return tasks
+    return {**by_glob, **by_name}
 
 
 def _matching(pattern: str) -> list[str]:

@@ -174,6 +174,7 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
         (["tasks=,"], "tasks=,: nothing is given"),
         (["tasks=gsm8k", "suite=quick"], "give one of them"),
         (["suite=gsm8k_sample"], "gsm8k_sample is a task: tasks=gsm8k_sample"),
+        (["limit=2", "run.limit=1"], "limit=2 and run.limit=1: give one of them"),
         (["tasks=no_such_thing_*"], "no task matches"),
         (["tasks=gsm8k:5,gsm8k:0"], "gsm8k is there twice, with other shots"),
     ],

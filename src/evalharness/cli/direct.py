@@ -79,6 +79,8 @@ def understand(arguments: Sequence[str], *, is_sure: bool = False) -> Direct:
             f"adapter={given['adapter']}: over which model? Give model=<name or path>, too"
         )
     if "limit" in given:
+        if twice := next((o for o in others if o.lstrip("+").startswith("run.limit=")), None):
+            raise UserError(f"limit={given['limit']} and {twice}: give one of them")
         direct.arguments.append(f"run.limit={given['limit']}")
     direct.arguments += _suite(given, others, folders, is_sure=is_sure)
     direct.remarks = [*models.remarks, *_borrowed(given, others, models.entries)]

@@ -88,6 +88,7 @@ def test_a_folder_that_an_entry_names_is_that_entry(home: Path, tiny_llama: Path
         ("runs/dpo-v2/checkpoint-500", "dpo-v2-checkpoint-500"),
         ("runs/dpo-v2/final", "dpo-v2-final"),
         ("runs/dpo-v2", "dpo-v2"),
+        ("runs/null", "runs-null"),
         ("a b/ü c", "c"),
         ("elsewhere/mine", "elsewhere-mine"),  # there is an entry `mine`
         ("x/models--Lab--Tiny-7B/snapshots/0123456789abcdef", "tiny-7b-01234567"),
@@ -100,6 +101,19 @@ def test_the_name_is_the_folders_with_the_one_above_where_it_says_nothing(
     first = composed(f"model={home / folder}", "tasks=weekday_arithmetic")
     assert first["model"]["name"] == name  # type: ignore[index]
     assert direct.understand([f"model={home / folder}"]).arguments == [f"model={name}"]
+
+
+def test_the_folder_above_has_its_own_name(
+    home: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = checkpoint.rename(checkpoint.with_name("Llama-3.1-8B-base"))
+    (folder / "inner").mkdir()
+    for inside, asked in (("inner", ".."), (".", ".")):
+        monkeypatch.chdir(folder / inside)
+        model = composed(f"model={asked}", "tasks=weekday_arithmetic")["model"]
+        assert isinstance(model, dict)
+        assert (model["name"], model["path"]) == (folder.name, str(folder.resolve()))
+        assert (model["family"], model["variant"].value) == ("Llama 3.1", "base")
 
 
 def test_variant_family_and_thinking_are_read_from_the_files(home: Path, checkpoint: Path) -> None:

@@ -178,10 +178,14 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
     ("arguments", "said"),
     [
         (["model=/no/such"], "model=/no/such: no such folder"),
+        (["model=a/b/c"], "model=a/b/c: no such folder, and no Hub id"),
+        (["model=https://huggingface.co/a/b"], "no such folder, and no Hub id"),
+        (["model=lora/adapter_config.json"], "a file; a checkpoint is the folder"),
+        (["model=mine", "adapter=./no"], "adapter=./no: no such folder"),
         (["model=./empty"], "config.json is missing"),
         (["model=./lora"], "`model=lab/base adapter=lora` runs it"),
         (["adapter=./lora"], "over which model?"),
-        (["model=Lab/Other", "data.offline=true"], "isn't on this machine and data.offline=true"),
+        (["model=Lab/Other", "data.offline=true"], "no such folder here, and Lab/Other isn't on this machine and data.offline=true"),
         (["model=mine", "model=other"], "model=mine is given already"),
         (["model="], "model=: nothing is given"),  # not the folder one is in
         (["model=mine", "adapter="], "adapter=: nothing is given"),

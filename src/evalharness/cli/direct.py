@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,8 +156,14 @@ class _Models:
             return self._of_folder(value, path)
         from evalharness.checkpoint.entry import hub_id_of
 
+        if path.is_file():
+            raise CheckpointError(f"model={value}: a file; a checkpoint is the folder")
         if (asked := hub_id_of(value)) is not None:
             return self._of_hub_id(value, *asked)
+        if "/" in value:
+            raise CheckpointError(
+                f"model={value}: no such folder, and no Hub id (organisation/name)"
+            )
         return value
 
     def with_adapter(self, base: str, adapter: str) -> str:
@@ -166,6 +173,8 @@ class _Models:
         known = next((e for e in self.entries if base in (e.name, e.stem)), None)
         made = entry_with_adapter(known.name if known else base, adapter, self._taken)
         stem = known.stem if known else base
+        if adapter.startswith((".", "/", "~")) and not Path(adapter).expanduser().is_dir():
+            raise CheckpointError(f"adapter={adapter}: no such folder")
         self._keep({"defaults": [stem, "_self_"], **made})
         self.remarks.append(f"model {made['name']}: {adapter} over {base}, asked as {base} is")
         return str(made["name"])
@@ -191,9 +200,12 @@ class _Models:
         ]
         if found := self._known(value, known):
             return found
-        made = entry_of_hub_id(
-            hub_id, revision, self._taken, self._families, offline=self._is_offline
-        )
+        try:
+            made = entry_of_hub_id(
+                hub_id, revision, self._taken, self._families, offline=self._is_offline
+            )
+        except CheckpointError as e:
+            raise CheckpointError(f"model={value}: no such folder here, and {e}") from e
         return self._made(value, made)
 
     def _known(self, value: str, entries: Sequence[ModelEntry]) -> str | None:
@@ -210,7 +222,7 @@ class _Models:
         family = values.get("family") or "family unknown"
         self.remarks.append(
             f"model {values['name']}: made from {value}: {family}, {values['variant']}{thinking}; "
-            f"`evalharness model add {value}` keeps it"
+            f"`evalharness model add {shlex.quote(value)}` keeps it"
         )
         return str(values["name"])
 

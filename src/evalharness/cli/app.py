@@ -76,6 +76,11 @@ _Overrides = Annotated[
 ]
 
 
+_IsSure = Annotated[
+    bool, typer.Option("--yes", help="Run however many tasks a pattern matches.")
+]
+
+
 class _Ended:
     """How the jobs ended, for `main`."""
 
@@ -126,9 +131,7 @@ def _main(
 def run(
     context: typer.Context,
     overrides: _Overrides = None,
-    is_sure: Annotated[
-        bool, typer.Option("--yes", help="Run however many tasks a pattern matches.")
-    ] = False,
+    is_sure: _IsSure = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a checkpoint on a suite and show the table.
@@ -222,6 +225,7 @@ def resume(
 def selfcheck(
     context: typer.Context,
     overrides: _Overrides = None,
+    is_sure: _IsSure = False,
     small: Annotated[
         int,
         typer.Option(
@@ -248,11 +252,11 @@ def selfcheck(
     )
     from evalharness.config.compose import run_hydra
 
-    meant = direct.understand([*DEFAULTS, *(overrides or []), *context.args])
+    meant = direct.understand([*(overrides or []), *context.args], is_sure=is_sure)
     print_lines(meant.remarks, to_stderr=True)
     jobs = Selfchecks(small, as_json=as_json)
     with _ending(jobs):
-        run_hydra(meant.arguments, jobs, jobs.failed)
+        run_hydra([*DEFAULTS, *meant.arguments], jobs, jobs.failed)
 
 
 app.command()(rescore.rescore)

@@ -245,6 +245,12 @@ def test_a_glob_takes_tasks_and_asks_where_they_are_many(
     assert few.arguments[0].startswith("suite=_many_10+9-more-")
 
 
+def test_a_task_of_any_letters_has_a_suite(home: Path) -> None:
+    suite = composed("model=mine", "tasks=aufgäbe")["suite"]
+    assert isinstance(suite, dict)
+    assert (suite["name"], list(suite["tasks"])) == ("aufgäbe", ["aufgäbe"])
+
+
 def test_suites_with_commas_are_a_run_of_each(evalharness: Cli, home: Path) -> None:
     for name in ("one", "two"):
         text = f"name: {name}\ntasks: {{weekday_arithmetic: {{}}}}\n"
@@ -252,6 +258,13 @@ def test_suites_with_commas_are_a_run_of_each(evalharness: Cli, home: Path) -> N
         (home / "configs" / "suite" / f"{name}.yaml").write_text(text)
     assert evalharness("run", "model=mine", "suite=one,two", *FAKE).code == 0
     assert {run.suite for run in list_runs(home / "results")} == {"one", "two"}
+
+
+def test_selfcheck_takes_the_same_words(evalharness: Cli, home: Path) -> None:
+    asked = ["model=mine", "tasks=weekday_arithmetic", "limit=2", "engine=fake"]
+    assert evalharness("selfcheck", *asked, "--yes").code == 0
+    runs = list_runs(home / "results" / ".selfcheck")
+    assert {run.config["run"]["limit"] for run in runs} == {2}
 
 
 def test_one_configuration_is_shown_at_a_time(evalharness: Cli, home: Path) -> None:
@@ -278,7 +291,8 @@ def test_model_add_writes_an_entry_once(evalharness: Cli, home: Path, checkpoint
     assert values["path"] == str(checkpoint)
     assert direct.understand([f"model={checkpoint}"]).arguments == ["model=kept"]
     again = evalharness("model", "add", str(checkpoint), "--name", "kept")
-    assert (again.code, "there is an entry 'kept' already" in again.err) == (2, True)
+    assert (again.code, "is the model kept already" in again.err) == (2, True)
+    assert evalharness("model", "add", str(checkpoint)).code == 2
     assert evalharness("model", "add", "no/where/else").code == 2
 
 

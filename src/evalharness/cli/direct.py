@@ -245,6 +245,8 @@ def made_entry(value: str, *, is_offline: bool) -> dict[str, Any]:
     families = [str(e.values["family"]) for e in entries if e.values.get("family")]
     path = Path(value).expanduser()
     if path.is_dir():
+        if same := [e.name for e in entries if _folder(e) == path.resolve()]:
+            raise UserError(f"{value} is the model {same[0]} already")
         return entry_of_folder(path, taken, families)
     if (asked := hub_id_of(value)) is None or value.startswith((".", "/", "~")):
         raise CheckpointError(f"{value!r}: no such folder, and no Hub id (organisation/name)")
@@ -286,7 +288,8 @@ def _suite(
     if "tasks" in given:
         tasks = _tasks(_listed(given["tasks"]), is_sure=is_sure)
         name = _suite_name(tasks)
-        option = f"_{name}"  # no file's name: one of the same suite would be merged with it
+        # No file's name: one of the same suite would be merged with it. Hydra reads no other letters.
+        option = "_" + re.sub(r"[^\w.+-]", "-", name, flags=re.ASCII)
         _store("suite", option, {"name": name, "version": "1", "tasks": tasks})
         return [f"suite={option}"]
     if "suite" not in given:

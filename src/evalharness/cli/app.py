@@ -33,7 +33,7 @@ from evalharness.cli import (
 from evalharness.cli.options import RUN_HELP, AsJson, ResultsDir, complete_run
 from evalharness.cli.output import print_json, print_lines
 from evalharness.cli.verbs import GroupedVerbs
-from evalharness.errors import EvalHarnessError, one_line
+from evalharness.errors import EvalHarnessError, UserError, one_line
 
 if TYPE_CHECKING:
     from evalharness.cli.run import Jobs
@@ -76,9 +76,7 @@ _Overrides = Annotated[
 ]
 
 
-_IsSure = Annotated[
-    bool, typer.Option("--yes", help="Run however many tasks a pattern matches.")
-]
+_IsSure = Annotated[bool, typer.Option("--yes", help="Run however many tasks a pattern matches.")]
 
 
 class _Ended:
@@ -283,20 +281,18 @@ def main() -> None:
     try:
         code = app(prog_name="evalharness", standalone_mode=False) or 0
     except _UsageError as e:
-        _leave(_usage(e), EXIT_WRONG_INPUT)
+        if type(e).__name__ == "NoArgsIsHelpError":
+            _leave(str(e.format_message()), EXIT_WRONG_INPUT)
+        _fail(UserError(_usage(e)))
     except EvalHarnessError as e:
-        if "--json" in sys.argv:
-            from evalharness.cli.run import error_fields
-
-            print_json(error_fields(e))
-        _leave(f"error: {one_line(e)}", e.exit_code)
+        _fail(e)
     except ModuleNotFoundError as e:  # of the base install, which only reads results
         from evalharness.cli.run import NEEDED, not_installed
 
         if (e.name or "").partition(".")[0] not in NEEDED:
             raise
         verb = " ".join(word for word in sys.argv[1:3] if word.isalpha())
-        _leave(f"error: {one_line(not_installed(verb, e))}", EXIT_WRONG_INPUT)
+        _fail(not_installed(verb, e))
     except typer.Abort:
         code = _SIGINT
     if code == _SIGINT:
@@ -309,11 +305,17 @@ def main() -> None:
 
 
 def _usage(error: Any) -> str:
-    if type(error).__name__ == "NoArgsIsHelpError":
-        return str(error.format_message())
     verb = error.ctx.command_path if error.ctx else "evalharness"
     message = " ".join(error.format_message().split()).rstrip(".")
-    return f"error: {message}{' ' if message.endswith('?') else '; '}`{verb} --help` explains"
+    return f"{message}{' ' if message.endswith('?') else '; '}`{verb} --help` explains"
+
+
+def _fail(error: EvalHarnessError) -> NoReturn:
+    if "--json" in sys.argv:
+        from evalharness.cli.run import error_fields
+
+        print_json(error_fields(error))
+    _leave(f"error: {one_line(error)}", error.exit_code)
 
 
 def _leave(line: str, code: int) -> NoReturn:

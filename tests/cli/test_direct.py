@@ -185,7 +185,10 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
         (["model=./empty"], "config.json is missing"),
         (["model=./lora"], "`model=lab/base adapter=lora` runs it"),
         (["adapter=./lora"], "over which model?"),
-        (["model=Lab/Other", "data.offline=true"], "no such folder here, and Lab/Other isn't on this machine and data.offline=true"),
+        (
+            ["model=Lab/Other", "data.offline=true"],
+            "no such folder here, and Lab/Other isn't on this machine and data.offline=true",
+        ),
         (["model=mine", "model=other"], "model=mine is given already"),
         (["model="], "model=: nothing is given"),  # not the folder one is in
         (["model=mine", "adapter="], "adapter=: nothing is given"),
@@ -258,6 +261,17 @@ def test_suites_with_commas_are_a_run_of_each(evalharness: Cli, home: Path) -> N
         (home / "configs" / "suite" / f"{name}.yaml").write_text(text)
     assert evalharness("run", "model=mine", "suite=one,two", *FAKE).code == 0
     assert {run.suite for run in list_runs(home / "results")} == {"one", "two"}
+
+
+def test_preview_and_check_take_a_folder(evalharness: Cli, home: Path, checkpoint: Path) -> None:
+    asked = ["weekday_arithmetic", f"model={checkpoint}"]
+    shown = evalharness("task", "preview", *asked, "--json")
+    assert shown.code == 0, shown.err
+    assert json.loads(shown.out)["prompt"]
+    assert "model my-Llama-3-ft: made from" in shown.err
+    checked = evalharness("task", "check", *asked)
+    assert "made from" in checked.err
+    assert "no such model" not in checked.err
 
 
 def test_selfcheck_takes_the_same_words(evalharness: Cli, home: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalharness.cli.options import AsJson
-from evalharness.cli.output import print_json
+from evalharness.cli.output import print_json, print_lines
 from evalharness.errors import EvalHarnessError, TaskError, UserError, did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -333,13 +333,18 @@ def _check(loaded: LoadedTask, previewer: Previewer | None, *, all_docs: bool) -
 
 def _config(overrides: Sequence[str]) -> Config:
     """The configuration of a run with these overrides; an arbitrary model completes it if none is named."""
+    from evalharness.cli.direct import understand
     from evalharness.config.compose import run_hydra
 
     has_model = any(o.lstrip("+").startswith("model=") for o in overrides)
     found: list[Config] = []
-    run_hydra([*([] if has_model else [_ANY_MODEL]), *overrides], found.append)
+    meant = understand([*([] if has_model else [_ANY_MODEL]), *overrides])
+    print_lines(meant.remarks, to_stderr=True)
+    run_hydra(meant.arguments, found.append)
     if len(found) != 1:
         raise UserError("task: one configuration at a time; several values are for `run -m`")
+    if not any(o.lstrip("+").startswith(("suite", "tasks=", "experiment=")) for o in overrides):
+        found[0].suite.tasks.clear()  # a task by itself isn't as the default suite has it
     return found[0]
 
 

@@ -73,10 +73,7 @@ def _rows(file: Path) -> Iterator[tuple[str, Row]]:
     """(place, row) of every line."""
     if file.suffix in (".xlsx", ".xls", ".ods"):
         raise TaskError(f"{file}: a spreadsheet; save it as CSV (UTF-8) first")
-    if file.suffix == ".jsonl":
-        found = list(_json_rows(file))
-    else:
-        found = list(_csv_rows(file))
+    found = list(_json_rows(file) if file.suffix == ".jsonl" else _csv_rows(file))
     if not found:
         raise TaskError(f"{file}: no rows below the names of the columns")
     yield from found

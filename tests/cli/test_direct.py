@@ -254,6 +254,15 @@ def test_a_task_of_any_letters_has_a_suite(home: Path) -> None:
     assert (suite["name"], list(suite["tasks"])) == ("aufgäbe", ["aufgäbe"])
 
 
+def test_tasks_are_not_called_like_a_suite_of_other_tasks(home: Path) -> None:
+    name = [composed("model=mine", f"tasks={task}")["suite"]["name"] for task in ("quick", "one")]  # type: ignore[index]
+    assert name == ["quick-tasks", "one"]
+    folder = home / "configs" / "suite"
+    folder.mkdir(exist_ok=True)
+    (folder / "one.yaml").write_text("name: one\ntasks: {one: {}}\n")
+    assert composed("model=mine", "tasks=one")["suite"]["name"] == "one"  # type: ignore[index]
+
+
 def test_suites_with_commas_are_a_run_of_each(evalharness: Cli, home: Path) -> None:
     for name in ("one", "two"):
         text = f"name: {name}\ntasks: {{weekday_arithmetic: {{}}}}\n"

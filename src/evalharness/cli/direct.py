@@ -12,10 +12,12 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from evalharness.config.entries import ModelEntry, all_entries
 from evalharness.errors import CheckpointError, ConfigError, UserError, did_you_mean, then
@@ -287,7 +289,7 @@ def _suite(
         )
     if "tasks" in given:
         tasks = _tasks(_listed(given["tasks"]), is_sure=is_sure)
-        name = _suite_name(tasks)
+        name = _unlike_a_suite(_suite_name(tasks), tasks, folders)
         # No file's name: one of the same suite would be merged with it. Hydra reads no other letters.
         option = "_" + re.sub(r"[^\w.+-]", "-", name, flags=re.ASCII)
         _store("suite", option, {"name": name, "version": "1", "tasks": tasks})
@@ -356,6 +358,20 @@ def _suite_name(tasks: dict[str, dict[str, int]]) -> str:
         if len(parts) > 1
         else f"{name[:48]}-{digest}"
     )
+
+
+def _unlike_a_suite(name: str, tasks: Collection[str], folders: Sequence[Path]) -> str:
+    """The name, unless a suite of other tasks has it: their runs would be ranked as one suite's."""
+    from evalharness.config.keys import options
+
+    if name not in options("suite", folders):
+        return name
+    file = next(path for f in folders if (path := f / "suite" / f"{name}.yaml").is_file())
+    try:
+        own = yaml.safe_load(file.read_text(encoding="utf-8"))["tasks"]
+        return name if set(own) == set(tasks) else f"{name}-tasks"
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return f"{name}-tasks"
 
 
 def _is_task(name: str) -> bool:

@@ -299,7 +299,12 @@ def test_resume_refuses_what_is_complete_or_not_there(evalharness: Cli) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["compare", "a", "b"], ["results", "nope"], ["run", "model=nope", "suite=tiny"]],
+    [
+        ["compare", "a", "b"],
+        ["results", "nope"],
+        ["run", "model=nope", "suite=tiny"],
+        ["results", "--nope"],
+    ],
     ids=" ".join,
 )
 def test_an_error_is_json_too_where_json_is_asked_for(

@@ -88,6 +88,7 @@ def test_a_folder_that_an_entry_names_is_that_entry(home: Path, tiny_llama: Path
         ("runs/dpo-v2/checkpoint-500", "dpo-v2-checkpoint-500"),
         ("runs/dpo-v2/final", "dpo-v2-final"),
         ("runs/dpo-v2", "dpo-v2"),
+        ("runs/null", "runs-null"),
         ("a b/ü c", "c"),
         ("elsewhere/mine", "elsewhere-mine"),  # there is an entry `mine`
         ("x/models--Lab--Tiny-7B/snapshots/0123456789abcdef", "tiny-7b-01234567"),
@@ -100,6 +101,19 @@ def test_the_name_is_the_folders_with_the_one_above_where_it_says_nothing(
     first = composed(f"model={home / folder}", "tasks=weekday_arithmetic")
     assert first["model"]["name"] == name  # type: ignore[index]
     assert direct.understand([f"model={home / folder}"]).arguments == [f"model={name}"]
+
+
+def test_the_folder_above_has_its_own_name(
+    home: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = checkpoint.rename(checkpoint.with_name("Llama-3.1-8B-base"))
+    (folder / "inner").mkdir()
+    for inside, asked in (("inner", ".."), (".", ".")):
+        monkeypatch.chdir(folder / inside)
+        model = composed(f"model={asked}", "tasks=weekday_arithmetic")["model"]
+        assert isinstance(model, dict)
+        assert (model["name"], model["path"]) == (folder.name, str(folder.resolve()))
+        assert (model["family"], model["variant"].value) == ("Llama 3.1", "base")
 
 
 def test_variant_family_and_thinking_are_read_from_the_files(home: Path, checkpoint: Path) -> None:
@@ -164,14 +178,26 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
     ("arguments", "said"),
     [
         (["model=/no/such"], "model=/no/such: no such folder"),
+        (["model=a/b/c"], "model=a/b/c: no such folder, and no Hub id"),
+        (["model=https://huggingface.co/a/b"], "no such folder, and no Hub id"),
+        (["model=lora/adapter_config.json"], "a file; a checkpoint is the folder"),
+        (["model=mine", "adapter=./no"], "adapter=./no: no such folder"),
         (["model=./empty"], "config.json is missing"),
         (["model=./lora"], "`model=lab/base adapter=lora` runs it"),
         (["adapter=./lora"], "over which model?"),
-        (["model=Lab/Other", "data.offline=true"], "isn't on this machine and data.offline=true"),
+        (
+            ["model=Lab/Other", "data.offline=true"],
+            "no such folder here, and Lab/Other isn't on this machine and data.offline=true",
+        ),
         (["model=mine", "model=other"], "model=mine is given already"),
+        (["model="], "model=: nothing is given"),  # not the folder one is in
+        (["model=mine", "adapter="], "adapter=: nothing is given"),
+        (["tasks=,"], "tasks=,: nothing is given"),
         (["tasks=gsm8k", "suite=quick"], "give one of them"),
         (["suite=gsm8k_sample"], "gsm8k_sample is a task: tasks=gsm8k_sample"),
+        (["limit=2", "run.limit=1"], "limit=2 and run.limit=1: give one of them"),
         (["tasks=no_such_thing_*"], "no task matches"),
+        (["tasks=gsm8k:5,gsm8k:0"], "gsm8k is there twice, with other shots"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(home: Path, arguments: list[str], said: str) -> None:
@@ -184,6 +210,14 @@ def test_two_orders_of_the_same_tasks_are_one_suite(home: Path) -> None:
     one, other = (direct.understand([f"tasks={names}"]) for names in ("b,a:5", "a:5,b"))
     assert one.arguments == other.arguments == ["suite=_a-5shot+b"]
     assert direct.understand(["tasks=a:3,b"]).arguments != one.arguments
+
+
+def test_what_a_name_says_holds_before_what_a_glob_says(home: Path) -> None:
+    one, other = (
+        direct.understand([f"tasks={names}"]).arguments
+        for names in ("arc_easy_sample:5,arc_easy_s*", "arc_easy_s*,arc_easy_sample:5")
+    )
+    assert one == other == ["suite=_arc_easy_sample-5shot"]
 
 
 def test_shots_and_limit_reach_the_configuration(home: Path) -> None:
@@ -214,6 +248,21 @@ def test_a_glob_takes_tasks_and_asks_where_they_are_many(
     assert few.arguments[0].startswith("suite=_many_10+9-more-")
 
 
+def test_a_task_of_any_letters_has_a_suite(home: Path) -> None:
+    suite = composed("model=mine", "tasks=aufgäbe")["suite"]
+    assert isinstance(suite, dict)
+    assert (suite["name"], list(suite["tasks"])) == ("aufgäbe", ["aufgäbe"])
+
+
+def test_tasks_are_not_called_like_a_suite_of_other_tasks(home: Path) -> None:
+    name = [composed("model=mine", f"tasks={task}")["suite"]["name"] for task in ("quick", "one")]  # type: ignore[index]
+    assert name == ["quick-tasks", "one"]
+    folder = home / "configs" / "suite"
+    folder.mkdir(exist_ok=True)
+    (folder / "one.yaml").write_text("name: one\ntasks: {one: {}}\n")
+    assert composed("model=mine", "tasks=one")["suite"]["name"] == "one"  # type: ignore[index]
+
+
 def test_suites_with_commas_are_a_run_of_each(evalharness: Cli, home: Path) -> None:
     for name in ("one", "two"):
         text = f"name: {name}\ntasks: {{weekday_arithmetic: {{}}}}\n"
@@ -221,6 +270,31 @@ def test_suites_with_commas_are_a_run_of_each(evalharness: Cli, home: Path) -> N
         (home / "configs" / "suite" / f"{name}.yaml").write_text(text)
     assert evalharness("run", "model=mine", "suite=one,two", *FAKE).code == 0
     assert {run.suite for run in list_runs(home / "results")} == {"one", "two"}
+
+
+def test_preview_and_check_take_a_folder(evalharness: Cli, home: Path, checkpoint: Path) -> None:
+    asked = ["weekday_arithmetic", f"model={checkpoint}"]
+    shown = evalharness("task", "preview", *asked, "--json")
+    assert shown.code == 0, shown.err
+    assert json.loads(shown.out)["prompt"]
+    assert "model my-Llama-3-ft: made from" in shown.err
+    checked = evalharness("task", "check", *asked)
+    assert "made from" in checked.err
+    assert "no such model" not in checked.err
+
+
+def test_selfcheck_takes_the_same_words(evalharness: Cli, home: Path) -> None:
+    asked = ["model=mine", "tasks=weekday_arithmetic", "limit=2", "engine=fake"]
+    assert evalharness("selfcheck", *asked, "--yes").code == 0
+    runs = list_runs(home / "results" / ".selfcheck")
+    assert {run.config["run"]["limit"] for run in runs} == {2}
+
+
+def test_one_configuration_is_shown_at_a_time(evalharness: Cli, home: Path) -> None:
+    for asked in (["suite=quick,safety"], ["-m", "suite=quick", "run.limit=1,2"]):
+        done = evalharness("run", "model=mine", *asked, "--cfg", "job")
+        assert (done.code, done.out) == (2, "")
+        assert "--cfg shows one configuration" in done.err
 
 
 def test_nothing_to_run_says_what_there_is(evalharness: Cli) -> None:
@@ -240,7 +314,8 @@ def test_model_add_writes_an_entry_once(evalharness: Cli, home: Path, checkpoint
     assert values["path"] == str(checkpoint)
     assert direct.understand([f"model={checkpoint}"]).arguments == ["model=kept"]
     again = evalharness("model", "add", str(checkpoint), "--name", "kept")
-    assert (again.code, "there is an entry 'kept' already" in again.err) == (2, True)
+    assert (again.code, "is the model kept already" in again.err) == (2, True)
+    assert evalharness("model", "add", str(checkpoint)).code == 2
     assert evalharness("model", "add", "no/where/else").code == 2
 
 

@@ -196,3 +196,15 @@ def test_sql_leaves_damaged_files_out_and_says_which(
     query = "SELECT count(*) AS num FROM metrics"
     assert json.loads(output("sql", query, "--json", "--results-dir", results_dir)) == [{"num": 1}]
     assert "damaged, left out: 2026-01-01_smollm2_quick/metrics.parquet" in caplog.text
+
+
+def test_a_list_says_of_which_run_the_scores_are_lost(
+    results_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = sorted(path.parent for path in results_dir.glob("*/metrics.parquet"))
+    (first / "metrics.parquet").write_bytes(b"PAR1 no more PAR1")
+    (second / "metrics.parquet").unlink()
+    rows = json.loads(output("results", "--json", "--results-dir", results_dir))
+    assert [row["num_in_mean"] for row in rows] == [None, None]
+    assert f"{first.name}/metrics.parquet' is damaged" in caplog.text
+    assert f"{second.name}/metrics.parquet' is missing" in caplog.text

@@ -62,6 +62,7 @@ def test_a_new_tasks_readme_shows_the_prompt_as_it_is(
     [
         (["../x"], "letters, digits and _ make a name"),
         (["gsm8k"], "lm-eval has a task of this name"),
+        (["quick"], "a suite has this name"),
         (["arc_easy_sample"], "has this name; choose another"),
         (["mine", "--kind", "choice"], "did you mean 'multiple_choice'?"),
         (["there"], "tasks/there exists already"),

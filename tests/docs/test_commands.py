@@ -44,6 +44,7 @@ NOT_RUN = {
 }
 """Verb -> why its commands aren't run here."""
 IN_OTHER_TESTS = {
+    "results latest --task arc_easy_sample --samples 1": "tests/runner/test_choices.py runs it",
     "task check plurals": "tests/docs/test_extending.py runs it",
     "results latest --curve": "needs a run with a strategy; tests/test_golden.py runs it",
 }

@@ -426,7 +426,7 @@ def test_a_manifest_begins_with_all_of_its_input(prepared: Prepared) -> None:
         remarks=["remark"],
         prompting=replace(prepared.prompting, is_chat=True),
     )
-    found = begin_manifest(prepared)
+    found = begin_manifest(prepared, "2026-01-02T03:04:05+00:00")
     assert (found.model, found.suite, found.suite_version) == ("tiny", "two", "7")
     assert (found.status, found.num_starts, found.template_date) == ("running", 1, "2026-01-02")
     assert found.seeds == {"run": 1, "sampling": 2, "engine": 3}
@@ -443,7 +443,7 @@ def test_a_manifest_begins_with_all_of_its_input(prepared: Prepared) -> None:
 
 
 def test_a_manifests_config_is_plain_words_without_references(prepared: Prepared) -> None:
-    config = begin_manifest(prepared).config
+    config = begin_manifest(prepared, "2026-01-02T03:04:05+00:00").config
     assert config["engine"]["kind"] == "fake"
     assert type(config["engine"]["kind"]) is str
     assert config["results_dir"].endswith("/two")
@@ -460,8 +460,11 @@ def test_a_run_is_named_as_given_or_by_the_second_and_what_is_free(
     config = replace(prepared.config, results_dir=str(tmp_path))
     base = "20260102-030405-tiny-two"
     for expected in (base, f"{base}-2", f"{base}-3"):
-        name = begin_manifest(replace(prepared, config=config)).run_id
+        name = begin_manifest(replace(prepared, config=config), "2026-01-02T03:04:05+00:00").run_id
         assert name == expected
         (tmp_path / name).mkdir()
     named = replace(config, run=RunConfig(id="mine"))
-    assert begin_manifest(replace(prepared, config=named)).run_id == "mine"
+    assert (
+        begin_manifest(replace(prepared, config=named), "2026-01-02T03:04:05+00:00").run_id
+        == "mine"
+    )

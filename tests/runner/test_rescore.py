@@ -105,7 +105,7 @@ def test_unchanged_tasks_give_the_same_numbers_and_no_new_run(
     rescored = again(run_it(tiny_llama, tasks))
     assert rescored.changes == []
     assert rescored.metrics_after == rescored.metrics_before
-    assert rescored.num_samples > 32
+    assert rescored.num_samples == 32
     assert len(list_runs(folder / "results")) == 1
 
 

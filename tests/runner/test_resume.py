@@ -481,7 +481,7 @@ def test_journals_to_be_read_are_those_of_the_same_weights_with_the_runs_own_las
 def opened(prepared: Prepared, folder: Path, **settings: Any) -> RunWriter:
     changed = replace(prepared.config, results_dir=str(folder), run=RunConfig(**settings))
     made = replace(prepared, config=changed)
-    return open_run(made, begin_manifest(made), "")
+    return open_run(made, begin_manifest(made, "2026-01-01T00:00:00+00:00"), "")
 
 
 def test_a_name_that_is_taken_is_refused(prepared: Prepared, tmp_path: Path) -> None:

@@ -64,7 +64,9 @@ def test_what_is_right_is_left_to_a_task_that_scores_by_itself(
 ) -> None:
     task = tasks["picks"]
     monkeypatch.setattr(task.config, "process_results", lambda doc, results: {"acc": 1.0})
-    assert asked_choices(task, docs(task)[2]) == Choices(("no", "yes"))
+    asked = asked_choices(task, docs(task)[2])
+    assert asked == Choices(("no", "yes"))
+    assert chosen_by(asked, [-1.0, -2.0], ["acc"]) == {}
 
 
 _LOGPROB = st.floats(-50, -0.01).map(lambda value: round(value, 3))
@@ -79,13 +81,14 @@ def test_each_metric_takes_what_lm_eval_scores(tasks: dict[str, Task], data: st.
     gold = data.draw(st.integers(0, num - 1))
     doc = {"q": "?", "choices": texts, "a": gold}
     scores = tasks["picks"].process_results(doc, [(logprob, False) for logprob in logprobs])
-    chosen = chosen_by(texts, logprobs, METRICS)
+    chosen = chosen_by(Choices(tuple(texts), (gold,)), logprobs, METRICS)
     assume(set(scores) == set(METRICS))
     assert scores == {metric: float(taken == gold) for metric, taken in chosen.items()}
 
 
 def test_what_chooses_in_another_way_has_no_choice() -> None:
-    assert chosen_by(["a", "b"], [-1.0, -2.0], ["acc", "mcc", "brier_score"]) == {"acc": 0}
-    assert chosen_by(["a", "b"], [-1.0, -2.0], ["acc_mutual_info"]) == {}
-    assert chosen_by([], [], ["acc"]) == {}
-    assert chosen_by(["a", "b"], [-1.0], ["acc"]) == {}
+    two = Choices(("a", "b"), (0,))
+    assert chosen_by(two, [-1.0, -2.0], ["acc", "mcc", "brier_score"]) == {"acc": 0}
+    assert chosen_by(two, [-1.0, -2.0], ["acc_mutual_info"]) == {}
+    assert chosen_by(NO_CHOICES, [], ["acc"]) == {}
+    assert chosen_by(two, [-1.0], ["acc"]) == {}

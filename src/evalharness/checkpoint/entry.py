@@ -23,10 +23,10 @@ _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.][\w./-]*
 _CACHED = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/([^/]+)")
 _NAMELESS = re.compile(
     r"((model|final|hf|checkpoint|ckpt|latest|last|best|merged|weights|output|out|step|epoch|iter|global_step|run)"
-    r"[-_.]?)?\d*",
+    r"[-_.]?)?\d*|null",
     re.IGNORECASE,
 )
-"""Folders that say nothing of whose weights they hold: the folder above has the name."""
+"""Folders that say nothing of whose weights they hold: the folder above has the name. To Hydra null is no name."""
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+", re.ASCII)
 _SHORT_REVISION = 8
 _THINKING = (
@@ -62,9 +62,9 @@ def entry_of_folder(
         raise CheckpointError(
             f"{folder} holds a LoRA adapter, no model; `model={base} adapter={folder}` runs it"
         )
-    name = free_name(_names(folder), taken)
-    of_folder = {"name": name, "path": str(folder.absolute())}
-    return of_folder | _fields(folder, folder.name, families, is_telling=False)
+    full = _absolute(folder)
+    of_folder = {"name": free_name(_names(full), taken), "path": str(full)}
+    return of_folder | _fields(full, full.name, families, is_telling=False)
 
 
 def entry_of_hub_id(
@@ -110,7 +110,7 @@ def entry_with_adapter(base: str, adapter: str, taken: Collection[str]) -> dict[
     names = _names(folder) if is_folder else [tidy(adapter.split("/")[-1])]
     return {
         "name": free_name([f"{base}-{name}" for name in names], taken),
-        "adapter": str(folder.absolute()) if is_folder else adapter,
+        "adapter": str(_absolute(folder)) if is_folder else adapter,
         "parent": base,
         "release_date": None,
         "release_source": None,
@@ -119,9 +119,14 @@ def entry_with_adapter(base: str, adapter: str, taken: Collection[str]) -> dict[
     }
 
 
+def _absolute(folder: Path) -> Path:
+    """Without `..`, which is no folder's name; a link keeps its own."""
+    return folder.resolve() if ".." in folder.parts else folder.absolute()
+
+
 def _names(folder: Path) -> list[str]:
     """What the folder's checkpoint can be called, the shortest first."""
-    folder = folder.absolute()
+    folder = _absolute(folder)
     if cached := _CACHED.search(folder.as_posix()):
         org, repo, revision = cached.groups()
         return [f"{entry_name(f'{org}/{repo}')}-{revision[:_SHORT_REVISION]}"]

@@ -33,7 +33,7 @@ from evalharness.cli import (
 from evalharness.cli.options import RUN_HELP, AsJson, ResultsDir, complete_run
 from evalharness.cli.output import print_json, print_lines
 from evalharness.cli.verbs import GroupedVerbs
-from evalharness.errors import EvalHarnessError, one_line
+from evalharness.errors import EvalHarnessError, UserError, one_line
 
 if TYPE_CHECKING:
     from evalharness.cli.run import Jobs
@@ -74,6 +74,9 @@ _Overrides = Annotated[
         metavar="OVERRIDE",
     ),
 ]
+
+
+_IsSure = Annotated[bool, typer.Option("--yes", help="Run however many tasks a pattern matches.")]
 
 
 class _Ended:
@@ -126,9 +129,7 @@ def _main(
 def run(
     context: typer.Context,
     overrides: _Overrides = None,
-    is_sure: Annotated[
-        bool, typer.Option("--yes", help="Run however many tasks a pattern matches.")
-    ] = False,
+    is_sure: _IsSure = False,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a checkpoint on a suite and show the table.
@@ -222,6 +223,7 @@ def resume(
 def selfcheck(
     context: typer.Context,
     overrides: _Overrides = None,
+    is_sure: _IsSure = False,
     small: Annotated[
         int,
         typer.Option(
@@ -248,11 +250,11 @@ def selfcheck(
     )
     from evalharness.config.compose import run_hydra
 
-    meant = direct.understand([*DEFAULTS, *(overrides or []), *context.args])
+    meant = direct.understand([*(overrides or []), *context.args], is_sure=is_sure)
     print_lines(meant.remarks, to_stderr=True)
     jobs = Selfchecks(small, as_json=as_json)
     with _ending(jobs):
-        run_hydra(meant.arguments, jobs, jobs.failed)
+        run_hydra([*DEFAULTS, *meant.arguments], jobs, jobs.failed)
 
 
 app.command()(rescore.rescore)
@@ -279,20 +281,18 @@ def main() -> None:
     try:
         code = app(prog_name="evalharness", standalone_mode=False) or 0
     except _UsageError as e:
-        _leave(_usage(e), EXIT_WRONG_INPUT)
+        if type(e).__name__ == "NoArgsIsHelpError":
+            _leave(str(e.format_message()), EXIT_WRONG_INPUT)
+        _fail(UserError(_usage(e)))
     except EvalHarnessError as e:
-        if "--json" in sys.argv:
-            from evalharness.cli.run import error_fields
-
-            print_json(error_fields(e))
-        _leave(f"error: {one_line(e)}", e.exit_code)
+        _fail(e)
     except ModuleNotFoundError as e:  # of the base install, which only reads results
         from evalharness.cli.run import NEEDED, not_installed
 
         if (e.name or "").partition(".")[0] not in NEEDED:
             raise
         verb = " ".join(word for word in sys.argv[1:3] if word.isalpha())
-        _leave(f"error: {one_line(not_installed(verb, e))}", EXIT_WRONG_INPUT)
+        _fail(not_installed(verb, e))
     except typer.Abort:
         code = _SIGINT
     if code == _SIGINT:
@@ -305,11 +305,17 @@ def main() -> None:
 
 
 def _usage(error: Any) -> str:
-    if type(error).__name__ == "NoArgsIsHelpError":
-        return str(error.format_message())
     verb = error.ctx.command_path if error.ctx else "evalharness"
     message = " ".join(error.format_message().split()).rstrip(".")
-    return f"error: {message}{' ' if message.endswith('?') else '; '}`{verb} --help` explains"
+    return f"{message}{' ' if message.endswith('?') else '; '}`{verb} --help` explains"
+
+
+def _fail(error: EvalHarnessError) -> NoReturn:
+    if "--json" in sys.argv:
+        from evalharness.cli.run import error_fields
+
+        print_json(error_fields(error))
+    _leave(f"error: {one_line(error)}", error.exit_code)
 
 
 def _leave(line: str, code: int) -> NoReturn:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from evalharness.config.entries import ModelEntry, all_entries
 from evalharness.errors import CheckpointError, ConfigError, UserError, did_you_mean, then
@@ -60,6 +63,8 @@ def understand(arguments: Sequence[str], *, is_sure: bool = False) -> Direct:
             others.append(text)
         elif found[1] in given:
             raise UserError(f"{text}: {found[1]}={given[found[1]]} is given already")
+        elif not found[2].strip("\"'[], "):
+            raise UserError(f"{text}: nothing is given; leave it out, or name one")
         else:
             given[found[1]] = found[2]
     from evalharness.config.compose import config_folders
@@ -77,6 +82,8 @@ def understand(arguments: Sequence[str], *, is_sure: bool = False) -> Direct:
             f"adapter={given['adapter']}: over which model? Give model=<name or path>, too"
         )
     if "limit" in given:
+        if twice := next((o for o in others if o.lstrip("+").startswith("run.limit=")), None):
+            raise UserError(f"limit={given['limit']} and {twice}: give one of them")
         direct.arguments.append(f"run.limit={given['limit']}")
     direct.arguments += _suite(given, others, folders, is_sure=is_sure)
     direct.remarks = [*models.remarks, *_borrowed(given, others, models.entries)]
@@ -151,8 +158,14 @@ class _Models:
             return self._of_folder(value, path)
         from evalharness.checkpoint.entry import hub_id_of
 
+        if path.is_file():
+            raise CheckpointError(f"model={value}: a file; a checkpoint is the folder")
         if (asked := hub_id_of(value)) is not None:
             return self._of_hub_id(value, *asked)
+        if "/" in value:
+            raise CheckpointError(
+                f"model={value}: no such folder, and no Hub id (organisation/name)"
+            )
         return value
 
     def with_adapter(self, base: str, adapter: str) -> str:
@@ -162,6 +175,8 @@ class _Models:
         known = next((e for e in self.entries if base in (e.name, e.stem)), None)
         made = entry_with_adapter(known.name if known else base, adapter, self._taken)
         stem = known.stem if known else base
+        if adapter.startswith((".", "/", "~")) and not Path(adapter).expanduser().is_dir():
+            raise CheckpointError(f"adapter={adapter}: no such folder")
         self._keep({"defaults": [stem, "_self_"], **made})
         self.remarks.append(f"model {made['name']}: {adapter} over {base}, asked as {base} is")
         return str(made["name"])
@@ -187,9 +202,12 @@ class _Models:
         ]
         if found := self._known(value, known):
             return found
-        made = entry_of_hub_id(
-            hub_id, revision, self._taken, self._families, offline=self._is_offline
-        )
+        try:
+            made = entry_of_hub_id(
+                hub_id, revision, self._taken, self._families, offline=self._is_offline
+            )
+        except CheckpointError as e:
+            raise CheckpointError(f"model={value}: no such folder here, and {e}") from e
         return self._made(value, made)
 
     def _known(self, value: str, entries: Sequence[ModelEntry]) -> str | None:
@@ -206,7 +224,7 @@ class _Models:
         family = values.get("family") or "family unknown"
         self.remarks.append(
             f"model {values['name']}: made from {value}: {family}, {values['variant']}{thinking}; "
-            f"`evalharness model add {value}` keeps it"
+            f"`evalharness model add {shlex.quote(value)}` keeps it"
         )
         return str(values["name"])
 
@@ -229,6 +247,8 @@ def made_entry(value: str, *, is_offline: bool) -> dict[str, Any]:
     families = [str(e.values["family"]) for e in entries if e.values.get("family")]
     path = Path(value).expanduser()
     if path.is_dir():
+        if same := [e.name for e in entries if _folder(e) == path.resolve()]:
+            raise UserError(f"{value} is the model {same[0]} already")
         return entry_of_folder(path, taken, families)
     if (asked := hub_id_of(value)) is None or value.startswith((".", "/", "~")):
         raise CheckpointError(f"{value!r}: no such folder, and no Hub id (organisation/name)")
@@ -269,8 +289,9 @@ def _suite(
         )
     if "tasks" in given:
         tasks = _tasks(_listed(given["tasks"]), is_sure=is_sure)
-        name = _suite_name(tasks)
-        option = f"_{name}"  # no file's name: one of the same suite would be merged with it
+        name = _unlike_a_suite(_suite_name(tasks), tasks, folders)
+        # No file's name: one of the same suite would be merged with it. Hydra reads no other letters.
+        option = "_" + re.sub(r"[^\w.+-]", "-", name, flags=re.ASCII)
         _store("suite", option, {"name": name, "version": "1", "tasks": tasks})
         return [f"suite={option}"]
     if "suite" not in given:
@@ -290,21 +311,26 @@ def _suite(
 
 
 def _tasks(names: Sequence[str], *, is_sure: bool) -> dict[str, dict[str, int]]:
-    """The tasks of a suite: each name with what is changed in it."""
-    tasks: dict[str, dict[str, int]] = {}
-    num_found = 0
+    """The tasks of a suite: each name with what is changed in it; what a name says holds before what a glob says."""
+    by_glob: dict[str, dict[str, int]] = {}
+    by_name: dict[str, dict[str, int]] = {}
     for text in names:
         shots = _SHOTS.fullmatch(text)
         name = shots[1] if shots else text
-        found = _matching(name) if _GLOB & set(name) else [name]
-        num_found += len(found) if _GLOB & set(name) else 0
-        for one in found:
-            tasks[one] = {"num_fewshot": int(shots[2])} if shots else {}
-    if num_found > _MANY and not is_sure:
+        is_glob = bool(_GLOB & set(name))
+        tasks, over = by_glob if is_glob else by_name, {}
+        if shots:
+            over = {"num_fewshot": int(shots[2])}
+        for one in _matching(name) if is_glob else [name]:
+            if tasks.setdefault(one, over) != over:
+                raise UserError(
+                    f"tasks={','.join(names)}: {one} is there twice, with other shots; a run of each"
+                )
+    if len(by_glob) > _MANY and not is_sure:
         raise UserError(
-            f"tasks={','.join(names)}: {num_found} tasks; --yes runs them all, limit=N a part of each"
+            f"tasks={','.join(names)}: {len(by_glob)} tasks; --yes runs them all, a narrower pattern some of them"
         )
-    return tasks
+    return {**by_glob, **by_name}
 
 
 def _matching(pattern: str) -> list[str]:
@@ -332,6 +358,20 @@ def _suite_name(tasks: dict[str, dict[str, int]]) -> str:
         if len(parts) > 1
         else f"{name[:48]}-{digest}"
     )
+
+
+def _unlike_a_suite(name: str, tasks: Collection[str], folders: Sequence[Path]) -> str:
+    """The name, unless a suite of other tasks has it: their runs would be ranked as one suite's."""
+    from evalharness.config.keys import options
+
+    if name not in options("suite", folders):
+        return name
+    file = next(path for f in folders if (path := f / "suite" / f"{name}.yaml").is_file())
+    try:
+        own = yaml.safe_load(file.read_text(encoding="utf-8"))["tasks"]
+        return name if set(own) == set(tasks) else f"{name}-tasks"
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return f"{name}-tasks"
 
 
 def _is_task(name: str) -> bool:

@@ -343,8 +343,8 @@ def _config(overrides: Sequence[str]) -> Config:
     run_hydra(meant.arguments, found.append)
     if len(found) != 1:
         raise UserError("task: one configuration at a time; several values are for `run -m`")
-    if not any(o.lstrip("+~").startswith("suite") for o in overrides):
-        found[0].suite.tasks = {}  # of the default suite, whose limits nobody asked for
+    if not any(o.lstrip("+").startswith(("suite", "tasks=", "experiment=")) for o in overrides):
+        found[0].suite.tasks.clear()  # a task by itself isn't as the default suite has it
     return found[0]
 
 

@@ -118,6 +118,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     for name in _REFUSED_FLAGS:
         if getattr(parsed, name, None):
             _refuse(f"--{name.replace('_', '-')} isn't supported")
+    shown = next((name for name in ("cfg", "info") if getattr(parsed, name)), None)
+    if parsed.multirun and shown:
+        _refuse(f"--{shown} shows one configuration: give one value of each key, without -m")
     return parsed
 
 

@@ -157,7 +157,7 @@ def sample_rows(
                 is_main=filter_ == main_filter,
                 answer=scored.answer,
                 scores=numbers(scored.scores),
-                chosen=chosen_by(sample.choices.texts, logprobs(sample.instances), scored.scores)
+                chosen=chosen_by(sample.choices, logprobs(sample.instances), scored.scores)
                 if choices
                 else {},
             )

@@ -298,7 +298,7 @@ class _TaskAgain:
                     error=error,
                     choices=paired,
                     gold=choices.gold if paired else (),
-                    chosen=chosen_by(choices.texts, found_logprobs, found.scores),
+                    chosen=chosen_by(choices, found_logprobs, found.scores),
                 )
             )
         return rows

@@ -18,6 +18,11 @@ class Choices(NamedTuple):
     is_without_gold: bool = False
     """lm-eval's own scoring can count no answer as right: the target is none of the choices."""
 
+    @property
+    def is_scored_by_lm_eval(self) -> bool:
+        """Whether a metric's name says how it chooses; the task's own code may mean anything by acc."""
+        return bool(self.gold) or self.is_without_gold
+
 
 NO_CHOICES = Choices()
 
@@ -60,17 +65,17 @@ def asked_choices(task: Task, doc: Any) -> Choices:
 
 
 def chosen_by(
-    texts: Sequence[str], logprobs: Sequence[float], metrics: Iterable[str]
+    choices: Choices, logprobs: Sequence[float], metrics: Iterable[str]
 ) -> dict[str, int]:
     """Metric -> the choice that it takes for the model's answer, as lm-eval computes it.
 
     Args:
-        texts: of the choices.
+        choices: of the doc; nothing is said of those that the task's own code scores.
         logprobs: theirs, and those of the choices without the question where a metric needs these too.
         metrics: names; one that chooses in no such way isn't in the result.
     """
-    num = len(texts)
-    if not num or len(logprobs) not in (num, 2 * num):
+    texts, num = choices.texts, len(choices.texts)
+    if not choices.is_scored_by_lm_eval or len(logprobs) not in (num, 2 * num):
         return {}
     chosen = {}
     for metric in metrics:

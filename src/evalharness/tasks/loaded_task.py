@@ -66,8 +66,8 @@ class LoadedTask:
     _hashes: bytes | None = None
     """Hashes of the docs up to the last that is scored; 32 bytes each, because a task may have a million."""
     _subset: Subset | None = None
-    _filters: list[str] | None = None
-    _main: tuple[str, str] | None = None
+    _filters: list[str] | None = field(default=None, init=False)
+    _main: tuple[str, str] | None = field(default=None, init=False)
 
     @property
     def solve(self) -> Callable[[Any, Any], Awaitable[str]] | None:

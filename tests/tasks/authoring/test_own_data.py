@@ -58,6 +58,35 @@ def test_json_lines_keep_their_lists(tmp_path: Path) -> None:
     assert (doc["choices"], doc["answer"]) == (["x", "y"], 1)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"question": None}, "row 1: the question is empty"),
+        ({"question": {"stem": "q?"}}, "row 1: the question is a dict, not a text"),
+        ({"choices": None}, "row 1: 0 choices with a text"),
+        ({"choices": ["x", None]}, "row 1: 1 choices with a text"),
+        ({"choices": {"text": ["x", "y"]}}, "row 1: the choice is a dict, not a text"),
+        ({"answer": None}, "row 1: the answer is empty"),
+        ({"answer": ["y"]}, "row 1: the answer is a list, not a text"),
+    ],
+)
+def test_null_is_no_text_and_a_mapping_no_choice(
+    tmp_path: Path, changed: dict[str, object], said: str
+) -> None:
+    good = {"question": "q?", "choices": ["x", "y"], "answer": "y"}
+    lines = [json.dumps({**good, **changed}), json.dumps(good)]
+    with pytest.raises(TaskError, match=said):
+        choice_docs(table(tmp_path, "\n".join(lines), "q.jsonl"))
+    without = [json.dumps(good), json.dumps({k: v for k, v in good.items() if k not in changed})]
+    with pytest.raises(TaskError, match="row 2: "):
+        choice_docs(table(tmp_path, "\n".join(without), "q.jsonl"))
+
+
+def test_answers_that_are_all_texts_are_texts(tmp_path: Path) -> None:
+    (doc,) = choice_docs(table(tmp_path, "question,A,B,C,answer\nWhich grade?,C,B,A,A\n"))
+    assert doc["answer"] == 2
+
+
 def test_free_answers_need_no_choices(tmp_path: Path) -> None:
     (doc,) = answer_docs(table(tmp_path, "question,answer,topic\nWhat is 2+2?,4,sums\n"))
     assert doc == {"id": "1", "question": "What is 2+2?", "answer": "4", "topic": "sums"}
@@ -70,7 +99,9 @@ def test_free_answers_need_no_choices(tmp_path: Path) -> None:
         ("what,A,B,answer\nq?,x,y,A\n", "no column for the question"),
         ("question,first,second,answer\nq?,x,y,x\n", "no column for the choices"),
         ("question,A,B,answer\nq?,x,y,C\n", "line 2: the answer 'C' is none of its 2 choices"),
-        ("question,A,B,answer\nq?,x,y,\n", "line 2: the answer '' is none"),
+        ("question,A,B,answer\nq?,x,y,\n", "line 2: the answer is empty"),
+        ("question,A,B,answer\nq?,x,y,A\nWhich?,B,A,B\n", "line 3: the answer 'B' is the text of one choice and the letter"),
+        ("question,A,B,C,answer\nq?,x,y,z,3\nr?,2,1,0,1\n", "line 3: the answer '1' is the text of one"),
         ("question,A,B,C,answer\nq?,x,y,z,1\n", "may count from 0 or from 1"),
         ("question,A,B,answer\nq?,x,y,0\nr?,x,y,2\n", "from 0 in one line and from 1 in another"),
         ("question,A,B,answer\nq?,x,x,A\n", "two choices are the same: 'x'"),

@@ -3,6 +3,7 @@
 Names and texts come from datasets and models: they are shown as plain text, never as markup.
 """
 
+import logging
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,7 @@ from evalharness.report.terminal.table_layout import (
     hiding_table,
     is_fitting,
 )
+from evalharness.store import layout
 from evalharness.store.columns import RUNS, run_row
 from evalharness.store.read import load_main_metrics
 from evalharness.store.records import Manifest
@@ -37,6 +39,8 @@ from evalharness.store.subset_words import (
     subset_kind,
     subset_words,
 )
+
+logger = logging.getLogger(__name__)
 
 STATUS_STYLE = {"complete": "green", "running": "cyan", "failed": "red"}
 
@@ -58,8 +62,20 @@ class Listed(NamedTuple):
 
 def listed_runs(results_dir: Path, runs: Sequence[Manifest]) -> list[Listed]:
     """The runs with their means; one whose metrics are damaged has none."""
-    found = load_main_metrics(results_dir, [run.run_id for run in runs]).of_run
-    return [Listed(run, run_mean(run, found.get(run.run_id, ()))) for run in runs]
+    found = load_main_metrics(results_dir, [run.run_id for run in runs])
+    listed = []
+    for run in runs:
+        path = results_dir / run.run_id / layout.METRICS
+        is_lost = run.status == "complete" and not path.is_file()
+        if is_lost or run.run_id in found.damaged:
+            state = "missing" if is_lost else "damaged"
+            logger.warning(
+                "no score: '%s' is %s; `evalharness results verify` lists such files", path, state
+            )
+            listed.append(Listed(run, None))
+        else:
+            listed.append(Listed(run, run_mean(run, found.of_run.get(run.run_id, ()))))
+    return listed
 
 
 def list_rows(listed: Sequence[Listed]) -> tuple[list[str], list[list[Any]]]:

@@ -45,7 +45,7 @@ def choice_docs(file: Path) -> list[Row]:
     if listed is None and not letters:
         raise _missing(file, rows, "choices", "a column `choices`, or one each: A, B, C, ...")
     choices = [_choices(row, listed, letters, place) for place, row in rows]
-    places = _places([(place, str(row[answer]).strip()) for place, row in rows], choices)
+    places = _places([(place, _text(row[answer], place, "answer")) for place, row in rows], choices)
     used = {question, answer, *([listed] if listed else letters)}
     return [
         {"id": str(number), "question": _text(row[question], place, "question"), "choices": own,
@@ -73,15 +73,18 @@ def _rows(file: Path) -> Iterator[tuple[str, Row]]:
     """(place, row) of every line."""
     if file.suffix in (".xlsx", ".xls", ".ods"):
         raise TaskError(f"{file}: a spreadsheet; save it as CSV (UTF-8) first")
-    if file.suffix == ".jsonl":
-        found = [
-            (f"{file}, row {number}", row) for number, row in enumerate(read_rows(file), start=1)
-        ]
-    else:
-        found = list(_csv_rows(file))
+    found = list(_json_rows(file) if file.suffix == ".jsonl" else _csv_rows(file))
     if not found:
         raise TaskError(f"{file}: no rows below the names of the columns")
     yield from found
+
+
+def _json_rows(file: Path) -> Iterator[tuple[str, Row]]:
+    """Rows with every column that any has: None where one lacks it."""
+    rows = list(read_rows(file))
+    names = dict.fromkeys(name for row in rows for name in row)
+    for number, row in enumerate(rows, start=1):
+        yield f"{file}, row {number}", {name: row.get(name) for name in names}
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[str, Row]]:
@@ -135,25 +138,27 @@ def _missing(file: Path, rows: Sequence[tuple[str, Row]], what: str, way_out: st
 
 
 def _text(value: Any, place: str, what: str) -> str:
-    if not str(value).strip():
+    if isinstance(value, dict | list):
+        raise TaskError(f"{place}: the {what} is a {type(value).__name__}, not a text")
+    if value is None or not str(value).strip():
         raise TaskError(f"{place}: the {what} is empty")
     return str(value).strip()
 
 
 def _choices(row: Row, listed: str | None, letters: Sequence[str], place: str) -> list[str]:
     if listed is None:
-        own = [str(row[name]).strip() for name in letters]
+        own = [_plain(row[name], place) for name in letters]
         while own and not own[-1]:
             own.pop()
     elif isinstance(row[listed], list):
-        own = [str(choice) for choice in row[listed]]
-    elif row[listed].lstrip().startswith("["):
+        own = [_plain(choice, place) for choice in row[listed]]
+    elif str(row[listed]).lstrip().startswith("["):
         try:
-            own = [str(choice) for choice in json.loads(row[listed])]
+            own = [_plain(choice, place) for choice in json.loads(row[listed])]
         except ValueError as e:
             raise TaskError(f"{place}: {listed} is no JSON list: {e}") from e
     else:
-        own = [choice.strip() for choice in str(row[listed]).split("|")]
+        own = [choice.strip() for choice in _plain(row[listed], place).split("|")]
     if len(own) < 2 or not all(own):
         raise TaskError(
             f"{place}: {len([c for c in own if c])} choices with a text; at least 2, without gaps"
@@ -161,6 +166,11 @@ def _choices(row: Row, listed: str | None, letters: Sequence[str], place: str) -
     if len(set(own)) < len(own):
         raise TaskError(f"{place}: two choices are the same: {max(own, key=own.count)!r}")
     return own
+
+
+def _plain(choice: Any, place: str) -> str:
+    """A choice's text; null is none."""
+    return "" if choice is None or choice == "" else _text(choice, place, "choice")
 
 
 def _places(answers: Sequence[tuple[str, str]], choices: Sequence[Sequence[str]]) -> list[int]:
@@ -184,20 +194,31 @@ def _places(answers: Sequence[tuple[str, str]], choices: Sequence[Sequence[str]]
         raise TaskError(
             f"{answers[0][0]}: the answer's number {both}; write letters (A, B, ...) or the choice's text"
         )
+    are_texts = all(answer in own for (_, answer), own in zip(answers, choices, strict=True))
     return [
-        _place(answer, own, place, first=0 if from_0 else 1)
+        _place(answer, own, place, first=0 if from_0 else 1, are_texts=are_texts)
         for (place, answer), own in zip(answers, choices, strict=True)
     ]
 
 
-def _place(answer: str, choices: Sequence[str], place: str, *, first: int) -> int:
-    if answer in choices:
-        return choices.index(answer)
+def _place(answer: str, choices: Sequence[str], place: str, *, first: int, are_texts: bool) -> int:
+    """Where the right choice is; an answer that is one choice's text and another's letter is refused, unless all are texts."""
+    by_text = choices.index(answer) if answer in choices else None
+    by_letter = None
     if len(answer) == 1 and answer.upper() in _LETTERS[: len(choices)]:
-        return _LETTERS.index(answer.upper())
-    if answer.isdecimal() and 0 <= int(answer) - first < len(choices):
-        return int(answer) - first
-    raise TaskError(f"{place}: the answer {answer!r} is none of its {len(choices)} choices")
+        by_letter = _LETTERS.index(answer.upper())
+    elif answer.isdecimal() and 0 <= int(answer) - first < len(choices):
+        by_letter = int(answer) - first
+    found = {at for at in (by_text, by_letter) if at is not None}
+    if are_texts and by_text is not None:
+        return by_text
+    if len(found) > 1:
+        raise TaskError(
+            f"{place}: the answer {answer!r} is the text of one choice and the letter or number of another; write texts in all lines"
+        )
+    if not found:
+        raise TaskError(f"{place}: the answer {answer!r} is none of its {len(choices)} choices")
+    return found.pop()
 
 
 def _others(row: Mapping[str, Any], used: set[str]) -> Row:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from evalharness.config.keys import options
 from evalharness.errors import TaskError
 from evalharness.tasks.authoring import templates as texts
 from evalharness.tasks.authoring.check_docs import UNFILLED
@@ -71,6 +72,8 @@ def _check_name(name: str, folder: Path) -> None:
     for row in custom_rows():
         if row.name == name:
             raise TaskError(f"task new {name}: {row.place} has this name; choose another")
+    if name in options("suite"):
+        raise TaskError(f"task new {name}: a suite has this name; choose another")
     if name in stock_rows():
         raise TaskError(f"task new {name}: lm-eval has a task of this name; choose another")
 

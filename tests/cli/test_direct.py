@@ -12,6 +12,7 @@ from evalharness.cli import direct
 from evalharness.errors import EvalHarnessError
 from evalharness.store.read import list_runs
 from evalharness.tasks.authoring import list_tasks
+from stores import make_run
 
 FAKE = ("engine=fake", "limit=1")
 
@@ -355,3 +356,16 @@ def test_a_prompt_is_previewed_with_a_checkpoint_by_its_path(
     assert "my-Llama-3-ft" in shown.err
     checked = evalharness("task", "check", "weekday_arithmetic", f"model={checkpoint}")
     assert checked.code == 0, checked.out
+
+
+def test_two_checkpoints_never_share_a_name_made_from_a_folder(
+    evalharness: Cli, home: Path, checkpoint: Path
+) -> None:
+    make_run(home / "results", "a-run", checkpoint.name, "s", {"t": [1.0, 0.0]})
+    asked = ("run", f"model={checkpoint}", "tasks=weekday_arithmetic", *FAKE)
+    refused = evalharness(*asked)
+    assert refused.code == 2
+    assert "is another checkpoint in 'results'" in refused.err
+    assert "run a-run" in refused.err
+    assert evalharness(*asked, "model.name=own").code == 0
+    assert {run.model for run in list_runs(home / "results")} == {checkpoint.name, "own"}

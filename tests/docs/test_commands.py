@@ -144,7 +144,6 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
             ):
                 (here / file).parent.mkdir(parents=True, exist_ok=True)
                 (here / file).write_text(block.text)
-    (here / "configs/suite/my_task.yaml").write_text("name: my_task\ntasks: {my_task: {}}\n")
     (here / "configs/gate").mkdir()
     (here / "block.yaml").write_text((ROOT / "configs/gate/default.yaml").read_text())
     models = ("smollm2-135m", "smollm2-135m-4bit", "smollm2-135m-pruned")

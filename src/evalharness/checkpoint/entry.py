@@ -29,6 +29,8 @@ _NAMELESS = re.compile(
 """Folders that say nothing of whose weights they hold: the folder above has the name. To Hydra null is no name."""
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+", re.ASCII)
 _SHORT_REVISION = 8
+MADE = "Entry made"
+"""How the notes of such an entry begin: its name isn't the user's, so another checkpoint may get it, too."""
 _THINKING = (
     ("<think>", "</think>"),
     ("[THINK]", "[/THINK]"),
@@ -115,7 +117,7 @@ def entry_with_adapter(base: str, adapter: str, taken: Collection[str]) -> dict[
         "release_date": None,
         "release_source": None,
         "license": None,
-        "notes": f"Made for this run: the adapter {adapter} over {base}.",
+        "notes": f"{MADE} for a run: the adapter {adapter} over {base}.",
     }
 
 
@@ -155,7 +157,7 @@ def _fields(
         "think_start": start,
         "think_end": end,
         "is_text_only": bool(as_dict(config.get("vision_config"))) or None,
-        "notes": "Made from the checkpoint's files; family and variant are read from its name, config and chat template.",
+        "notes": f"{MADE} from the checkpoint's files; family and variant are read from its name, config and chat template.",
     }
     return {name: value for name, value in fields.items() if value is not None}
 

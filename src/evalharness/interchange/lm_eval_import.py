@@ -310,7 +310,7 @@ def _remarks(results: Results, derived: Sequence[str], given: Sequence[str]) -> 
         (given, "was given with --num-docs"),
     ):
         if names:
-            yield f"n {how}, the file doesn't say it: {some(names, _MOST_NAMED)}"
+            yield f"n {how}, the file doesn't give it: {some(names, _MOST_NAMED)}"
     limit = _limit(results)
     if 0 < limit < math.inf and any(task.num_docs_available is None for task in results.tasks):
         yield f"first docs only (limit {limit:g}), out of an unknown number: not comparable with published scores"

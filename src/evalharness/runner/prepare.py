@@ -12,6 +12,7 @@ from typing import Any
 
 from evalharness import checkpoint, strategies
 from evalharness.checkpoint import CheckpointInfo
+from evalharness.checkpoint.entry import MADE
 from evalharness.config.schema import (
     Config,
     Resume,
@@ -26,7 +27,7 @@ from evalharness.engines.memory_fit import fitting_context
 from evalharness.errors import CheckpointError, ConfigError, StoreError
 from evalharness.runner.samples import Prompting
 from evalharness.store import layout
-from evalharness.store.read import load_manifest
+from evalharness.store.read import list_runs, load_manifest
 from evalharness.tasks.dataset_mirror import go_offline
 from evalharness.tasks.lm_adapter import EngineLM
 from evalharness.tasks.sampling import sampling_params
@@ -80,6 +81,7 @@ def prepare(config: Config) -> Prepared:
             info = _check_weights(config, path, info)
     if adapter:
         info = _with_adapter(config, path, adapter, info)
+    _check_made_name(config, info)
     weights = Weights(
         path=path,
         adapter=adapter,
@@ -137,6 +139,23 @@ def _check_weights(config: Config, path: Path, info: CheckpointInfo) -> Checkpoi
     for remark in check.remarks:
         logger.warning("%s: %s", config.model.name, remark)
     return checkpoint.with_check(info, check)
+
+
+def _check_made_name(config: Config, info: CheckpointInfo) -> None:
+    """Refuse a name made from a folder that a run of another checkpoint has: results would take them for one model."""
+    if not (config.model.notes or "").startswith(MADE):
+        return
+    for run in list_runs(Path(config.results_dir)):
+        other = run.checkpoint.get("fingerprint")
+        if (
+            run.model == config.model.name
+            and not run.is_fake
+            and other not in (None, info.fingerprint)
+        ):
+            raise ConfigError(
+                f"model {config.model.name!r} is another checkpoint in {config.results_dir!r} (fingerprint {str(other)[:12]} in "
+                f"run {run.run_id}, this one has {info.fingerprint[:12]}); model.name=<name> gives this one a name of its own"
+            )
 
 
 def _with_adapter(

@@ -143,7 +143,8 @@ def sample_rows(
         "latency_s": max((getattr(r, "latency_s", 0.0) for r in sample.responses), default=0.0),
         "error": failure_text(failure),
     }
-    choices = _scored_choices(sample)
+    found = logprobs(sample.instances) if sample.choices.texts and failure is None else []
+    choices = _scored_choices(sample, found)
     shared |= {"choices": choices, "gold": sample.choices.gold if choices else ()}
     nothing = Scored("", {})
     main_filter = loaded.main_metric()[1]
@@ -157,22 +158,18 @@ def sample_rows(
                 is_main=filter_ == main_filter,
                 answer=scored.answer,
                 scores=numbers(scored.scores),
-                chosen=chosen_by(sample.choices, logprobs(sample.instances), scored.scores)
-                if choices
-                else {},
+                chosen=chosen_by(sample.choices, found, scored.scores) if choices else {},
             )
         )
     return rows
 
 
-def _scored_choices(sample: Sample) -> tuple[ScoredChoice, ...]:
+def _scored_choices(sample: Sample, found: Sequence[float]) -> tuple[ScoredChoice, ...]:
     """The sample's choices with their log-likelihoods; none of a failed one, and where no choices are asked."""
-    if not sample.choices.texts or sample.failure is not None:
+    if not found:
         return ()
     scored = [c for r in sample.responses if isinstance(r, Scores) for c in r.continuations]
-    return paired_choices(
-        sample.choices, logprobs(sample.instances), [c.num_tokens for c in scored]
-    )
+    return paired_choices(sample.choices, found, [c.num_tokens for c in scored])
 
 
 def paired_choices(

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -254,15 +254,17 @@ class _Table:
         """One group of rows."""
         rows = list(records)
         names = [column.name for column in self._columns]
-        columns = [
+        columns: list[list[Any]] = [
             [self._run[name]] * len(rows)
             if name in self._run
             else [_cell(getattr(row, name)) for row in rows]
             for name in names
         ]
         arrays = [
-            pa.array(column, type=self._schema.field(name).type)
-            for name, column in zip(names, columns, strict=True)
+            _choices(cells)
+            if column.type == CHOICES
+            else pa.array(cells, type=self._schema.field(column.name).type)
+            for column, cells in zip(self._columns, columns, strict=True)
         ]
         with as_write_error(self._path):
             self._opened().write_table(pa.Table.from_arrays(arrays, schema=self._schema))
@@ -296,9 +298,23 @@ def _cell(value: Any) -> Any:
             return clean_text(value)
         case dict():
             return [(clean_text(key), item) for key, item in value.items()]
-        case (ScoredChoice(), *_):
-            return [choice._replace(text=clean_text(choice.text))._asdict() for choice in value]
     return value
+
+
+def _choices(cells: Sequence[Sequence[ScoredChoice]]) -> pa.Array:
+    """A column of choices, built field by field: several times faster than from a mapping for each."""
+    ends = itertools.accumulate(map(len, cells), initial=0)
+    choices = list(itertools.chain.from_iterable(cells))
+    fields = list(_ARROW[CHOICES].value_type)
+    values = (
+        [clean_text(choice.text) for choice in choices],
+        [choice.logprob for choice in choices],
+        [choice.num_tokens for choice in choices],
+    )
+    arrays = [pa.array(v, type=field.type) for v, field in zip(values, fields, strict=True)]
+    return pa.ListArray.from_arrays(
+        pa.array(ends, type=pa.int32()), pa.StructArray.from_arrays(arrays, fields=fields)
+    )
 
 
 @contextmanager

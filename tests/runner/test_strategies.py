@@ -151,7 +151,7 @@ def test_a_conversation_that_failed_is_one_failed_sample(tiny_llama: Path, tmp_p
 
 
 def test_rescore_points_to_the_runs_own_command(corrected: Outcome) -> None:
-    with pytest.raises(TaskError, match=r"strategy=self_correct.*command again"):
+    with pytest.raises(TaskError, match=r"strategy=self_correct.*repeat the run's command"):
         rescore(
             corrected.run_dir.parent,
             corrected.manifest,

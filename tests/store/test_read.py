@@ -20,6 +20,7 @@ from evalharness.store.read import (
     run_versions,
 )
 from evalharness.store.records import (
+    SCHEMA_VERSION,
     Manifest,
     MetricRecord,
     SampleRecord,
@@ -269,7 +270,11 @@ def test_versions_are_of_the_runs_that_are_listed(
     (results_dir / "2026-b" / "manifest.json").write_text("{")
     path = results_dir / "2027-c" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text())))
-    assert run_versions(results_dir) == {"2026-a": 2, "2027-c": 2, "schema-1": 1}
+    assert run_versions(results_dir) == {
+        "2026-a": SCHEMA_VERSION,
+        "2027-c": SCHEMA_VERSION,
+        "schema-1": 1,
+    }
     assert {run.run_id for run in list_runs(results_dir)} == set(run_versions(results_dir))
     assert "renamed or copied" in caplog.text
 

@@ -84,7 +84,7 @@ def test_file_of_an_older_version_reads_with_nulls(results_dir: Path) -> None:
     old = pa.table({"run_id": ["r1"], "task": ["old"], "gone": [1]})
     pq.write_table(old, results_dir / "r1" / "metrics.parquet")
     manifest = results_dir / "r1" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 1'))
+    manifest.write_text(manifest.read_text().replace('"schema_version": 3', '"schema_version": 1'))
     found = rows(results_dir, "SELECT task, value FROM metrics WHERE run_id = 'r1'")
     assert found == [("old", None)]
 

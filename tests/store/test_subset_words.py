@@ -99,7 +99,7 @@ def test_the_report_says_it(results_dir: Path, tmp_path: Path) -> None:
     said(report, results_dir, "--out", str(tmp_path), "--draws", "10")
     text = (tmp_path / "index.html").read_text()
     assert "70 of 610" in text
-    assert "some of the docs only (n of N)" in text
+    assert "only some of the docs (n of N)" in text
 
 
 def test_words(results_dir: Path) -> None:

@@ -17,10 +17,10 @@ SqlType = Literal[
     "MAP(VARCHAR, DOUBLE)",
     "MAP(VARCHAR, BIGINT)",
     "BIGINT[]",
-    "STRUCT(text VARCHAR, logprob DOUBLE, num_tokens BIGINT)[]",
+    'STRUCT("text" VARCHAR, logprob DOUBLE, num_tokens BIGINT)[]',
     "JSON",
 ]
-CHOICES: SqlType = "STRUCT(text VARCHAR, logprob DOUBLE, num_tokens BIGINT)[]"
+CHOICES: SqlType = 'STRUCT("text" VARCHAR, logprob DOUBLE, num_tokens BIGINT)[]'
 RunRow = dict[str, str | int | float | bool | None]
 """A row of `runs`, `manifest` left out: column -> value."""
 

@@ -226,7 +226,7 @@ def test_a_tagged_answer_is_found_in_any_text(text: str) -> None:
 
 def test_without_reasoning_gym_the_way_out_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    with pytest.raises(TaskError, match=r"^needs reasoning-gym; pip install 'evalharness\[procedu"):
+    with pytest.raises(TaskError, match=r"^needs reasoning-gym; pip install -e '.*\[procedural\]'"):
         task(GCD)
 
 

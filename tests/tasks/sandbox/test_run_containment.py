@@ -412,10 +412,10 @@ def test_source_is_on_no_command_line() -> None:
     thread = threading.Thread(target=run_python, args=(program,))
     thread.start()
     seen = b""
-    while thread.is_alive() and b"What runs inside the sandbox" not in seen:
+    while thread.is_alive() and b"Code that runs inside the sandbox" not in seen:
         seen = b"".join(line for _, line in command_lines())
     thread.join()
-    assert b"What runs inside the sandbox" in seen
+    assert b"Code that runs inside the sandbox" in seen
     assert b"on no command line" not in seen
 
 

@@ -81,7 +81,7 @@ def read_scores(path: Path, today: date | None = None) -> Reading:
     except OSError as e:
         raise UserError(f"{str(path)!r}: can't read: {e.strerror}") from e
     except UnicodeDecodeError as e:
-        raise UserError(f"{str(path)!r}: no UTF-8 at byte {e.start}; save it as UTF-8 CSV") from e
+        raise UserError(f"{str(path)!r}: not UTF-8 at byte {e.start}; save it as UTF-8 CSV") from e
     return read_text(text, path.name, "imported", today or datetime.now(UTC).date())
 
 

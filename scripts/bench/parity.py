@@ -74,6 +74,11 @@ def with_evalharness(options: argparse.Namespace, folder: Path) -> Any:
     return outcomes[0]
 
 
+def _number(said: Any) -> float:
+    """lm-eval's log-likelihood: alone for a whole text, else beside whether it is greedy."""
+    return float(said[0] if isinstance(said, tuple | list) else said)
+
+
 def compare(theirs: dict[str, Any], ours: Any) -> dict[str, Any]:
     """Figures per task."""
     from evalharness.store.read import iter_samples
@@ -89,7 +94,7 @@ def compare(theirs: dict[str, Any], ours: Any) -> dict[str, Any]:
             figure["same_text"] = sum(same)
         else:
             differences = [
-                abs(mine - their[0][0])
+                abs((mine[0] if isinstance(mine, list) else mine) - _number(their[0]))
                 for i, s in samples.items()
                 for mine, their in zip(json.loads(rows[i].response), s["resps"], strict=True)
             ]

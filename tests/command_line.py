@@ -1,7 +1,11 @@
 """What the program printed, and how a test calls it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pytest
+
+from evalharness.cli import app
 
 
 class Printed(NamedTuple):
@@ -13,3 +17,18 @@ class Printed(NamedTuple):
 
 
 Cli = Callable[..., Printed]
+
+
+def called(arguments: tuple[str, ...], capture: Any) -> Printed:
+    """The program called with these words, in this process.
+
+    Args:
+        arguments: after its name.
+        capture: pytest's `capsys` or `capfd`.
+    """
+    capture.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["evalharness", *arguments])
+        with pytest.raises(SystemExit) as end:
+            app.main()
+    return Printed(int(end.value.code or 0), *capture.readouterr())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.cli import app
+from command_line import called
 from report_store import run, write_store
 
 ROOT = Path(__file__).parents[1]
@@ -65,12 +65,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["evalharness", *arguments])
-        with pytest.raises(SystemExit) as end:
-            app.main()
-    printed = capsys.readouterr()
-    text = f"exit {end.value.code or 0}\n{printed.out}"
+    printed = called(tuple(arguments), capsys)
+    text = f"exit {printed.code}\n{printed.out}"
     text = _NUMBER.sub(lambda number: f"{float(number[0]):.6g}", text)
     text = _TIME.sub("TIME", text)
     if arguments[0] == "trend":  # a fit and its bootstrap: only what is said of them

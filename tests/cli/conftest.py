@@ -1,12 +1,10 @@
 """The program in a folder of its own."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from command_line import Cli, Printed
-from evalharness.cli import app
+from command_line import Cli, Printed, called
 
 
 @pytest.fixture
@@ -21,16 +19,10 @@ def home(tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
-def evalharness(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Cli:
+def evalharness(home: Path, capfd: pytest.CaptureFixture[str]) -> Cli:
     """The program, called as a shell calls it."""
 
     def call(*arguments: str) -> Printed:
-        monkeypatch.setattr(sys, "argv", ["evalharness", *arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            app.main()
-        return Printed(int(exit_.value.code or 0), *capfd.readouterr())
+        return called(arguments, capfd)
 
     return call

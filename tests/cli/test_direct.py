@@ -135,6 +135,13 @@ def test_variant_family_and_thinking_are_read_from_the_files(home: Path, checkpo
     assert model["think_end"] is None
 
 
+def test_a_folder_that_says_nothing_is_read_by_the_one_above(home: Path, tiny_llama: Path) -> None:
+    shutil.copytree(tiny_llama, home / "SmolLM2-135M-base" / "step-4000")  # with a chat template
+    model = composed("model=SmolLM2-135M-base/step-4000", "tasks=weekday_arithmetic")["model"]
+    assert isinstance(model, dict)
+    assert (model["family"], model["variant"].value) == ("SmolLM2", "base")
+
+
 def test_a_hub_id_on_this_machine_makes_an_entry_without_network(home: Path, hub: Path) -> None:
     model = composed("model=Lab/Tiny-7B-Base", "tasks=weekday_arithmetic", "data.offline=true")
     found = model["model"]
@@ -369,3 +376,8 @@ def test_two_checkpoints_never_share_a_name_made_from_a_folder(
     assert "run a-run" in refused.err
     assert evalharness(*asked, "model.name=own").code == 0
     assert {run.model for run in list_runs(home / "results")} == {checkpoint.name, "own"}
+    manifest = home / "results" / "a-run" / "manifest.json"
+    served = json.loads(manifest.read_text())
+    served["checkpoint"]["weights_fingerprint"] = "unverified"  # a server's: it may be the same
+    manifest.write_text(json.dumps(served))
+    assert evalharness(*asked).code == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import own_tasks
-from evalharness.cli import app
+from command_line import called
 from evalharness.cli.run import stored_config
 from evalharness.config.schema import (
     Config,
@@ -74,19 +74,10 @@ def test_scoring_again_keeps_the_choices(run_dir: Path, tmp_path: Path) -> None:
 
 def test_listings_show_the_texts(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (row, *_) = iter_samples(run_dir, "picks")
-    shown = " ".join(printed("results", "latest", "--samples", "1", capsys=capsys).split())
+    shown = " ".join(called(("results", "latest", "--samples", "1"), capsys).out.split())
     place = row.chosen["acc"]
     assert f"answer {place}: {row.choices[place].text}" in shown
     assert "somewhat longer 0" in shown
-    (content,) = json.loads(printed("results", "latest", "--samples", "1", "--json", capsys=capsys))
+    (content,) = json.loads(called(("results", "latest", "--samples", "1", "--json"), capsys).out)
     assert content["choices"][0] == row.choices[0]._asdict()
     assert (content["chosen"], content["gold"]) == (row.chosen, list(row.gold))
-
-
-def printed(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["evalharness", *arguments])
-        with pytest.raises(SystemExit) as end:
-            app.main()
-    assert not end.value.code
-    return capsys.readouterr().out

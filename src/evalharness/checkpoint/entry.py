@@ -65,8 +65,9 @@ def entry_of_folder(
             f"{folder} holds a LoRA adapter, no model; `model={base} adapter={folder}` runs it"
         )
     full = _absolute(folder)
-    of_folder = {"name": free_name(_names(full), taken), "path": str(full)}
-    return of_folder | _fields(full, full.name, families, is_telling=False)
+    names = _names(full)
+    of_folder = {"name": free_name(names, taken), "path": str(full)}
+    return of_folder | _fields(full, names[0], families, is_telling=False)
 
 
 def entry_of_hub_id(

@@ -11,27 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from evalharness.config.entries import ModelEntry, all_entries
-from evalharness.errors import CheckpointError, ConfigError, UserError, did_you_mean, then
+from evalharness.cli.direct_models import Models, borrowed, store
+from evalharness.config.entries import all_entries
+from evalharness.errors import ConfigError, UserError, did_you_mean, then
 
 _OVERRIDE = re.compile(r"\+{0,2}(model|adapter|tasks|suite|limit)=(.*)", re.DOTALL)
 _SHOWS_ONLY = ("--cfg", "-c", "--info", "-i")
 _GLOB = set("*?[")
 _SHOTS = re.compile(r"(.+):(\d+)")
-_ANOTHER_WAY = ("adapter", "chat", "chat_template", "chat_template_args", "system_instruction")
-"""Fields of an entry that make something else of its weights."""
 _MANY = 50
 """Tasks that globs may name without --yes."""
 _LONGEST_NAME = 60
-_MOST_LISTED = 8
 
 
 @dataclass(slots=True)
@@ -71,7 +67,7 @@ def understand(arguments: Sequence[str], *, is_sure: bool = False) -> Direct:
 
     folders = config_folders(others)
     direct = Direct([*others])
-    models = _Models(all_entries(folders), is_offline="data.offline=true" in map(str.lower, others))
+    models = Models(all_entries(folders), is_offline="data.offline=true" in map(str.lower, others))
     if "model" in given:
         names = [models.name_of(value) for value in _listed(given["model"])]
         if "adapter" in given:
@@ -86,7 +82,7 @@ def understand(arguments: Sequence[str], *, is_sure: bool = False) -> Direct:
             raise UserError(f"limit={given['limit']} and {twice}: give one of them")
         direct.arguments.append(f"run.limit={given['limit']}")
     direct.arguments += _suite(given, others, folders, is_sure=is_sure)
-    direct.remarks = [*models.remarks, *_borrowed(given, others, models.entries)]
+    direct.remarks = [*models.remarks, *borrowed(given, others, models.entries)]
     return direct
 
 
@@ -133,152 +129,6 @@ def complete_task(incomplete: str) -> list[str]:
     return [f"tasks={before}{comma}{name}" for name in names if name.startswith(last)]
 
 
-def _folder(entry: ModelEntry) -> Path | None:
-    own = entry.values.get("path")
-    return Path(own).expanduser().resolve() if isinstance(own, str) else None
-
-
-class _Models:
-    """Entries that exist, and those that are made."""
-
-    def __init__(self, entries: Sequence[ModelEntry], *, is_offline: bool) -> None:
-        self.entries = entries
-        self.remarks: list[str] = []
-        self._is_offline = is_offline
-        self._taken = {name for entry in entries for name in (entry.name, entry.stem)}
-        self._families = [str(e.values["family"]) for e in entries if e.values.get("family")]
-
-    def name_of(self, value: str) -> str:
-        """What Hydra knows the model as: a name as it is; of a folder or Hub id the entry that has it, or one made now."""
-        if value in self._taken:
-            return value
-        path = Path(value).expanduser()
-        is_path = value.startswith((".", "/", "~"))
-        if path.is_dir() or is_path:
-            return self._of_folder(value, path)
-        from evalharness.checkpoint.entry import hub_id_of
-
-        if path.is_file():
-            raise CheckpointError(f"model={value}: a file; a checkpoint is the folder")
-        if (asked := hub_id_of(value)) is not None:
-            return self._of_hub_id(value, *asked)
-        if "/" in value:
-            raise CheckpointError(
-                f"model={value}: no such folder, and no Hub id (organisation/name)"
-            )
-        return value
-
-    def with_adapter(self, base: str, adapter: str) -> str:
-        """The name of an entry made for an adapter over another entry."""
-        from evalharness.checkpoint.entry import entry_with_adapter
-
-        known = next((e for e in self.entries if base in (e.name, e.stem)), None)
-        made = entry_with_adapter(known.name if known else base, adapter, self._taken)
-        stem = known.stem if known else base
-        if adapter.startswith((".", "/", "~")) and not Path(adapter).expanduser().is_dir():
-            raise CheckpointError(f"adapter={adapter}: no such folder")
-        self._keep({"defaults": [stem, "_self_"], **made})
-        self.remarks.append(f"model {made['name']}: {adapter} over {base}, asked as {base} is")
-        return str(made["name"])
-
-    def _of_folder(self, value: str, path: Path) -> str:
-        from evalharness.checkpoint.entry import entry_of_folder
-
-        if not path.is_dir():
-            raise CheckpointError(f"model={value}: no such folder")
-        known = [e for e in self.entries if _folder(e) == path.resolve()]
-        return self._known(value, known) or self._made(
-            value, entry_of_folder(path, self._taken, self._families)
-        )
-
-    def _of_hub_id(self, value: str, hub_id: str, revision: str | None) -> str:
-        from evalharness.checkpoint.entry import entry_of_hub_id
-
-        asked = hub_id.casefold(), revision
-        known = [
-            e
-            for e in self.entries
-            if (str(e.values.get("hub_id") or "").casefold(), e.values.get("revision")) == asked
-        ]
-        if found := self._known(value, known):
-            return found
-        try:
-            made = entry_of_hub_id(
-                hub_id, revision, self._taken, self._families, offline=self._is_offline
-            )
-        except CheckpointError as e:
-            raise CheckpointError(f"model={value}: no such folder here, and {e}") from e
-        return self._made(value, made)
-
-    def _known(self, value: str, entries: Sequence[ModelEntry]) -> str | None:
-        """The first entry of these weights that asks them as they are."""
-        for entry in entries:
-            if not any(entry.values.get(key) is not None for key in _ANOTHER_WAY):
-                self.remarks.append(f"model {entry.name}: the entry of {value}")
-                return entry.stem
-        return None
-
-    def _made(self, value: str, values: dict[str, Any]) -> str:
-        self._keep(values)
-        thinking = f", thinks in {values['think_start']}" if "think_start" in values else ""
-        family = values.get("family") or "family unknown"
-        self.remarks.append(
-            f"model {values['name']}: made from {value}: {family}, {values['variant']}{thinking}; "
-            f"`evalharness model add {shlex.quote(value)}` keeps it"
-        )
-        return str(values["name"])
-
-    def _keep(self, values: dict[str, Any]) -> None:
-        self._taken.add(str(values["name"]))
-        _store("model", str(values["name"]), values)
-
-
-def made_entry(value: str, *, is_offline: bool) -> dict[str, Any]:
-    """The fields of an entry for a folder or Hub id that has none.
-
-    Raises:
-        UserError: it has one, or is neither.
-        CheckpointError: the folder or repository holds no checkpoint.
-    """
-    from evalharness.checkpoint.entry import entry_of_folder, entry_of_hub_id, hub_id_of
-
-    entries = all_entries()
-    taken = {name for entry in entries for name in (entry.name, entry.stem)}
-    families = [str(e.values["family"]) for e in entries if e.values.get("family")]
-    path = Path(value).expanduser()
-    if path.is_dir():
-        if same := [e.name for e in entries if _folder(e) == path.resolve()]:
-            raise UserError(f"{value} is the model {same[0]} already")
-        return entry_of_folder(path, taken, families)
-    if (asked := hub_id_of(value)) is None or value.startswith((".", "/", "~")):
-        raise CheckpointError(f"{value!r}: no such folder, and no Hub id (organisation/name)")
-    known = [
-        e.name
-        for e in entries
-        if str(e.values.get("hub_id") or "").casefold() == asked[0].casefold()
-    ]
-    if known and asked[1] is None:
-        raise UserError(f"{value} is the model {known[0]} already")
-    return entry_of_hub_id(*asked, taken, families, offline=is_offline)
-
-
-def _borrowed(
-    given: dict[str, str], others: Sequence[str], entries: Sequence[ModelEntry]
-) -> Iterator[str]:
-    """What to say where an entry's name, date, parent and licence are kept for other weights."""
-    keys = {text.lstrip("+").partition("=")[0]: text.partition("=")[2] for text in others}
-    weights = next((keys[key] for key in ("model.path", "model.hub_id") if keys.get(key)), None)
-    known = next((e for e in entries if given.get("model") in (e.name, e.stem)), None)
-    if weights in (None, "null") or known is None or "model.name" in keys:
-        return
-    kept = [name for name in ("release_date", "parent", "license") if known.values.get(name)]
-    if kept:
-        yield (
-            f"model {known.name}: {weights} runs under this entry's name and its {', '.join(kept)}; "
-            f"model={weights} makes an entry of its own"
-        )
-
-
 def _suite(
     given: dict[str, str], others: Sequence[str], folders: Sequence[Path], *, is_sure: bool
 ) -> list[str]:
@@ -292,7 +142,7 @@ def _suite(
         name = _unlike_a_suite(_suite_name(tasks), tasks, folders)
         # No file's name: one of the same suite would be merged with it. Hydra reads no other letters.
         option = "_" + re.sub(r"[^\w.+-]", "-", name, flags=re.ASCII)
-        _store("suite", option, {"name": name, "version": "1", "tasks": tasks})
+        store("suite", option, {"name": name, "version": "1", "tasks": tasks})
         return [f"suite={option}"]
     if "suite" not in given:
         return []
@@ -393,9 +243,3 @@ def _listed(value: str) -> list[str]:
         part.strip().strip("\"'") for part in plain.removeprefix("[").removesuffix("]").split(",")
     ]
     return [part for part in found if part] or [plain]
-
-
-def _store(group: str, name: str, values: dict[str, Any]) -> None:
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(group=group, name=name, node=values)

@@ -149,10 +149,10 @@ def add_command(
     evalharness model add ~/out/my-finetune
     evalharness model add Qwen/Qwen3-8B
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    from evalharness.cli.direct import made_entry
+    from evalharness.cli.direct_models import Models
     from evalharness.config.entries import write_entry
 
-    values = made_entry(model, is_offline=offline)
+    values = Models(all_entries(), is_offline=offline).new(model)
     path = write_entry(Path("configs/model"), {**values, **({"name": name} if name else {})})
     typer.echo(
         f"{path}: {values.get('family') or 'family unknown'}, {values['variant']}. "

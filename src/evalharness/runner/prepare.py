@@ -13,6 +13,7 @@ from typing import Any
 from evalharness import checkpoint, strategies
 from evalharness.checkpoint import CheckpointInfo
 from evalharness.checkpoint.entry import MADE
+from evalharness.checkpoint.info import UNVERIFIED
 from evalharness.config.schema import (
     Config,
     Resume,
@@ -143,12 +144,15 @@ def _check_weights(config: Config, path: Path, info: CheckpointInfo) -> Checkpoi
 
 def _check_made_name(config: Config, info: CheckpointInfo) -> None:
     """Refuse a name made from a folder that a run of another checkpoint has: results would take them for one model."""
-    if not (config.model.notes or "").startswith(MADE):
+    is_made = (config.model.notes or "").startswith(MADE)
+    if not is_made or info.weights_fingerprint.startswith(UNVERIFIED):
         return
     for run in list_runs(Path(config.results_dir)):
         other = run.checkpoint.get("fingerprint")
+        is_known = not str(run.checkpoint.get("weights_fingerprint")).startswith(UNVERIFIED)
         if (
             run.model == config.model.name
+            and is_known
             and not run.is_fake
             and other not in (None, info.fingerprint)
         ):

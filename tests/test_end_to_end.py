@@ -36,7 +36,9 @@ def test_a_multirun_evaluates_and_every_reader_sees_it(demo: Path, tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("gsm8k_sample") == 2
-    assert all(re.match(r"\d+ s: ", line) for line in done.stderr.splitlines()), done.stderr
+    assert all(re.match(r"(\d+ min )?\d+ s: ", line) for line in done.stderr.splitlines()), (
+        done.stderr
+    )
 
     listed = json.loads(evalharness("results", "--json", results_dir=tmp_path).stdout)
     assert [run["status"] for run in listed] == ["complete", "complete"]

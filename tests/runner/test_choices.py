@@ -1,6 +1,8 @@
 """A run stores what each metric chose, and scoring it again gives the same."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ from evalharness.config.schema import (
 )
 from evalharness.runner.rescore import rescore
 from evalharness.runner.run import run
+from evalharness.store.pairs import Scored, load_changes
 from evalharness.store.read import iter_samples, load_manifest
+from evalharness.store.write import RunWriter
 
 METRICS = "\n".join(
     f"  - {{{{metric: {m}, aggregation: mean, higher_is_better: true}}}}"
@@ -81,3 +85,20 @@ def test_listings_show_the_texts(run_dir: Path, capsys: pytest.CaptureFixture[st
     (content,) = json.loads(called(("results", "latest", "--samples", "1", "--json"), capsys).out)
     assert content["choices"][0] == row.choices[0]._asdict()
     assert (content["chosen"], content["gold"]) == (row.chosen, list(row.gold))
+
+
+def test_flips_show_what_each_run_chose(run_dir: Path) -> None:
+    (before, *_) = rows = list(iter_samples(run_dir, "picks"))
+    other = run_dir.parent / "other"
+    shutil.copytree(run_dir, other)
+    turned = replace(
+        before,
+        scores={name: 1 - score for name, score in before.scores.items()},
+        chosen={name: (place + 1) % 3 for name, place in before.chosen.items()},
+    )
+    manifest = replace(load_manifest(run_dir), run_id="other")
+    RunWriter(other, manifest).write_samples("picks", [turned, *rows[1:]])
+    (change,) = load_changes(run_dir, other, "picks", Scored("acc", "none"), 5)
+    assert (change.chosen_a, change.chosen_b) == (before.chosen, turned.chosen)
+    assert (change.choices_a, change.choices_b) == (before.choices, before.choices)
+    assert (change.gold, change.metric) == (before.gold, "acc")

@@ -262,6 +262,19 @@ def test_damaged_metrics_cost_only_their_own_run(tmp_path: Path) -> None:
     assert found.damaged == ["r1", "r5"]
 
 
+def test_a_prefix_means_the_run_and_not_what_scored_it_again(results_dir: Path) -> None:
+    folder = results_dir / "2026-a-rescored"
+    shutil.copytree(results_dir / "2026-a", folder)
+    content = json.loads((folder / "manifest.json").read_text())
+    content |= {"run_id": folder.name, "rescored_from": "2026-a"}
+    (folder / "manifest.json").write_text(json.dumps(content))
+    (results_dir / "2026-b").rename(
+        results_dir / "other"
+    )  # no run any more: its manifest says 2026-b
+    assert find_run(results_dir, "2026").run_id == "2026-a"
+    assert find_run(results_dir, "2026-a-").run_id == folder.name
+
+
 def test_versions_are_of_the_runs_that_are_listed(
     results_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -86,6 +86,14 @@ def test_each_metric_takes_what_lm_eval_scores(tasks: dict[str, Task], data: st.
     assert scores == {metric: float(taken == gold) for metric, taken in chosen.items()}
 
 
+def test_a_length_is_of_characters_or_of_bytes_as_the_metric_says() -> None:
+    choices = Choices(("ééé", "abcd"), (0,))
+    found = chosen_by(
+        choices, [-4.0, -5.0], METRICS
+    )  # per character 1.33 and 1.25, per byte 0.67 and 1.25
+    assert found == {"acc": 0, "acc_norm": 1, "acc_bytes": 0}
+
+
 def test_what_chooses_in_another_way_has_no_choice() -> None:
     two = Choices(("a", "b"), (0,))
     assert chosen_by(two, [-1.0, -2.0], ["acc", "mcc", "brier_score"]) == {"acc": 0}

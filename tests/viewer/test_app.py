@@ -186,7 +186,7 @@ def test_a_list_shows_question_answer_and_target(client: TestClient) -> None:
 
 def test_choices_are_shown_by_their_texts(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/samples", task="texts"))
-    assert "1: yes <b>" in found
+    assert "1: yes <b> yes <b>" in found  # the answer, and the right choice's text for the target
     one = text(page(client, f"/runs/{ODD}/sample", task="texts", doc=2))
     assert "1 ✓ right yes <b> -0.250 3 acc" in one
     assert "0 no -1.500 1" in one

@@ -55,4 +55,6 @@ def report(
         "the first here" if made.changed is None else f"changes since the last: {len(made.changed)}"
     )
     num_runs = len(made.numbers["runs"])
-    return typer.echo(f"{made.html}: {made.size_bytes / _MIB:.1f} MiB, {num_runs} runs, {changed}")
+    return typer.echo(
+        f"{made.html}: {made.size_bytes / _MIB:.1f} MiB, {num_runs} run{'s' if num_runs != 1 else ''}, {changed}"
+    )

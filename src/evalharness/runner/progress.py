@@ -155,13 +155,21 @@ class _Lines:
 
     def _line(self) -> str:
         now = time.monotonic()
-        elapsed = f"{now - self._began:.0f} s"
+        elapsed = _words(now - self._began)
         if self.step or not self.num_samples:
             return f"{elapsed}: {self.step or 'preparing'}"
         rate = self.num_done / (now - self._first)
         left = (self.num_samples - self.num_done) / rate if rate else 0.0
-        more = f", {rate:.1f}/s, about {left:.0f} s left" if left else ""
+        more = f", {rate:.1f}/s, about {_words(left)} left" if left else ""
         return f"{elapsed}: {self.num_done} of {self.num_samples} samples{more}"
+
+
+def _words(seconds: float) -> str:
+    """43 s, 6 min 52 s or 1 h 8 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class Bars:

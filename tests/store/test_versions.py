@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from evalharness.errors import StoreError
+from evalharness.errors import StoreError, UserError
 from evalharness.store import load_metrics, load_responses, load_runs, load_samples
 from evalharness.store.read import iter_samples, load_manifest
-from evalharness.store.sql import connect, query
+from evalharness.store.sql import connect, query, query_intact
 from stores import make_run
 
 DATA = Path(__file__).parents[1] / "data"
@@ -64,6 +64,17 @@ def test_files_of_all_versions_are_one_table(results_dir: Path) -> None:
     """
     found = query(connect(results_dir), asked).fetchall()
     assert found == [("now", 1, 1, 1, None), ("schema-1", 3, 3, 0, 0.0), ("schema-2", 3, 3, 0, 0.0)]
+
+
+def test_a_run_that_is_resumed_by_a_newer_version_is_read_meanwhile(results_dir: Path) -> None:
+    run_dir = make_run(results_dir, "now", "m", "s", {"x": [1.0], "y": [1.0]}).run_id
+    old = DATA / "schema-2" / "samples" / "arc_easy_sample.parquet"
+    asked = "SELECT count(*), count(choices) FROM samples WHERE run_id <> 'schema-1'"
+    for task in ("x", "y"):  # the first file and the last
+        shutil.copy(old, results_dir / run_dir / "samples" / f"{task}.parquet")
+        assert query_intact(results_dir, asked).fetchone() == ((4, 1) if task == "x" else (6, 0))
+    with pytest.raises(UserError, match='Referenced column "nothing"'):
+        query_intact(results_dir, "SELECT nothing FROM samples")
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,16 @@ _PER_TASK = {"samples": layout.SAMPLES, "turns": layout.TURNS}
 _IS_MAIN = """coalesce(is_main, (run_id, task, filter) IN
     (SELECT (run_id, task, filter) FROM metrics WHERE is_main)) AS is_main"""
 """For samples of versions without this column."""
+_LACKS_A_COLUMN = re.compile("schema mismatch|Referenced column")
 _MOST_TOLD = 5
 
 
 def connect(
-    results_dir: Path, statement: str = "", *, without: Collection[Path] = ()
+    results_dir: Path,
+    statement: str = "",
+    *,
+    without: Collection[Path] = (),
+    is_mixed: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """A connection with the views over all runs; an empty store gives empty views.
 
@@ -45,6 +50,7 @@ def connect(
         results_dir: folder that holds the runs.
         statement: the SQL to run: the views that it names are made; all of them if it names none.
         without: files that are left out of the views.
+        is_mixed: a run may hold files of several schemas; slower over thousands of runs.
 
     Raises:
         StoreError: results_dir can't be read.
@@ -62,7 +68,7 @@ def connect(
     for name in (*_PER_RUN, *_PER_TASK):
         if name in views:
             try:
-                _create_view(connection, name, folders, without)
+                _create_view(connection, name, folders, without, is_mixed=is_mixed)
             except duckdb.Error as e:  # DuckDB reads the first file here
                 raise UserError(f"sql: {_one_line(str(e))}") from e
     if "responses" in views:
@@ -104,14 +110,26 @@ def query_intact(results_dir: Path, statement: str) -> duckdb.DuckDBPyConnection
     damaged = seal.damaged(_files_of(results_dir, statement))
     if not damaged:
         try:
-            return query(connect(results_dir, statement), statement)
+            return _query_files(results_dir, statement)
         except UserError as e:
             damaged = [] if _is_of_statement(e) else damaged_files(results_dir, statement)
             if not damaged:
                 raise
     shown = some((str(path.relative_to(results_dir.resolve())) for path in damaged), _MOST_TOLD)
     logger.warning("damaged, left out: %s; `evalharness results verify` says more", shown)
-    return query(connect(results_dir, statement, without=damaged), statement)
+    return _query_files(results_dir, statement, damaged)
+
+
+def _query_files(
+    results_dir: Path, statement: str, without: Collection[Path] = ()
+) -> duckdb.DuckDBPyConnection:
+    """`query` over a new connection, also if a run holds files of several schemas, as while an older one is resumed."""
+    try:
+        return query(connect(results_dir, statement, without=without), statement)
+    except UserError as e:
+        if not _LACKS_A_COLUMN.search(str(e)):
+            raise
+    return query(connect(results_dir, statement, without=without, is_mixed=True), statement)
 
 
 def damaged_files(results_dir: Path, statement: str = "") -> list[Path]:
@@ -198,6 +216,8 @@ def _create_view(
     name: str,
     folders: Mapping[Path, int],
     without: Collection[Path],
+    *,
+    is_mixed: bool,
 ) -> None:
     """A view over the runs' files; columns that an older file lacks are NULL, extra ones are left out."""
     columns = TABLES[name]
@@ -210,14 +230,14 @@ def _create_view(
             continue
         lacking = added_since(version) if name == "samples" else []
         had = [column for column in columns if column not in lacking]
-        if version == 1:
+        if version == 1 or is_mixed:
             sources.append(f"FROM read_parquet([{', '.join(globs)}], union_by_name = true)")
         else:
             sources.append(f"SELECT {_names(had)} FROM read_parquet([{', '.join(globs)}])")
             is_whole |= len(had) == len(columns)
     if (
         not is_whole
-    ):  # a file of this version has every column and its type; else they come from here
+    ):  # files of this version have every column and its type; others take them from here
         connection.execute(f"CREATE TABLE empty.{name} ({_definition(columns)})")
         sources.append(f"FROM empty.{name}")
     selected = _names(columns)

@@ -23,6 +23,7 @@ def table(folder: Path, text: str | bytes, name: str = "q.csv") -> Path:
         "question,A,B,C,answer\n" + ROWS,
         "Question,Choice1,Choice2,Choice3,Correct\n" + ROWS,
         "prompt,option_a,option_b,option_c,label\n" + ROWS,
+        "Question,Option A,Option B,Option C,Correct Answer\n" + ROWS,
         # As Excel writes it where commas stand in numbers: ; between cells, a byte order mark, \r\n.
         b"\xef\xbb\xbf" + ("question,A,B,C,answer\n" + ROWS).replace(",", ";").replace("\n", "\r\n").encode(),
         "question\tA\tB\tC\tanswer\n" + ROWS.replace(",", "\t"),
@@ -30,7 +31,7 @@ def table(folder: Path, text: str | bytes, name: str = "q.csv") -> Path:
         "question,choices,answer\nWhich is a metal?,iron|salt|wood,1\nWhich is a fruit?,stone|apple|glass,2\n"
         "Which is last?,x|y|z,3\n",
     ],
-    ids=["letters", "numbered", "options", "excel", "tabs", "lists", "from 1"],
+    ids=["letters", "numbered", "options", "words", "excel", "tabs", "lists", "from 1"],
 )  # fmt: skip
 def test_columns_are_found_by_their_names(tmp_path: Path, text: str | bytes) -> None:
     first, second, *_ = choice_docs(table(tmp_path, text))

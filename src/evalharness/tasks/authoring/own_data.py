@@ -1,9 +1,9 @@
 """Questions from a table of one's own (CSV, also Excel's, or JSON lines) as the docs of a new task.
 
-Columns are found by their names, whatever their case:
+Columns are found by their names; case doesn't matter, nor whether words are joined by a blank, - or _:
 
     question   question, prompt, query, text
-    answer     answer, correct, gold, label, target
+    answer     answer, correct, correct answer, gold, label, target
     choices    choices (a JSON list, or texts with | between them), or a column each: A, B, C, ...; choice1, ...; option_a, ...
 
 An answer is the text of a choice, its letter, or its number, from 0 or from 1 as the file shows by itself.
@@ -114,7 +114,7 @@ def _csv_rows(file: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _column(rows: Sequence[tuple[str, Row]], file: Path, wanted: Sequence[str]) -> str:
-    names = {name.casefold(): name for name in rows[0][1]}
+    names = {re.sub(r"[ -]", "_", name.casefold()): name for name in rows[0][1]}
     for name in wanted:
         if name in names:
             return names[name]

@@ -24,7 +24,7 @@ SAID = {
     "architectures": ["A", "B"], "model_type": "m", "num_hidden_layers": 3, "num_attention_heads": 4,
     "hidden_size": 32, "vocab_size": 10, "num_key_value_heads": 2, "torch_dtype": "float16",
 }  # fmt: skip
-TOLD = UNKNOWN | {
+REPORTED = UNKNOWN | {
     "architecture": "A", "model_type": "m", "num_layers": 3, "num_full_attention_layers": 3, "num_attention_heads": 4,
     "hidden_size": 32, "vocab_size": 10, "num_kv_heads": 2, "head_dim": 32 // 4, "dtype": "float16",
 }  # fmt: skip
@@ -54,7 +54,7 @@ def test_what_no_config_says_is_unknown_or_none() -> None:
 def test_what_a_config_says_is_reported(
     changes: dict[str, object], reported: dict[str, object]
 ) -> None:
-    assert asdict(measure(SAID | changes, [])) == TOLD | reported
+    assert asdict(measure(SAID | changes, [])) == REPORTED | reported
 
 
 def test_what_tensors_say_is_reported() -> None:

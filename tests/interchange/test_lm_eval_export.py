@@ -171,7 +171,7 @@ RESPONSES = {
     "loglikelihood": ["[[-1.5, true]]", "[[-Infinity, false]]"],
     "loglikelihood_rolling": ["[-120.5]", "[-Infinity]"],
     "generate_until": ["So 72 é.", '[["two", "draws"]]'],
-    "": ["of a kind that nobody reported", "[[1]]"],
+    "": ["of a kind that was not reported", "[[1]]"],
 }
 ANSWERS = {
     "multiple_choice": ["[[-1.5, false], [-0.25, true]]", "[[-Infinity, false], [-2.0, false]]"],

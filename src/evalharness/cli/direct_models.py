@@ -59,7 +59,9 @@ class Models:
         if _is_path(adapter) and not Path(adapter).expanduser().is_dir():
             raise CheckpointError(f"adapter={adapter}: no such folder")
         self._keep({"defaults": [stem, "_self_"], **made})
-        self.remarks.append(f"model {made['name']}: {adapter} over {base}, asked as {base} is")
+        self.remarks.append(
+            f"model {made['name']}: {adapter} over {base}, with its template and settings"
+        )
         return str(made["name"])
 
     def of_folder(self, path: Path) -> list[ModelEntry]:

@@ -7,7 +7,7 @@ tokens that may follow it.
 Every parent of a leaf is asked once, for its own tokens and for the leaves below it, so a continuation's last token is
 never computed. All questions of a context go out at once, in the order of the trie: the engine caches a prompt when it
 schedules it, and the next finds it. Of a prompt's own tokens, those inside the cached prefix come back unknown; a sibling
-knows them. Only what nobody knows is asked again, and counted.
+knows them. Only tokens whose log-probability no request gave are asked again, and counted.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class _Lines:
 
     def _run(self) -> None:
         while not self._ended.wait(LINE_EVERY_S):
-            with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+            with contextlib.suppress(OSError, ValueError):  # the other end is closed
                 self._console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
 
     def _line(self) -> str:

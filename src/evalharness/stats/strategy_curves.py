@@ -3,7 +3,7 @@
 Arms of the curves, by strategy:
 
 - `repeats`, x = samples k: `mean` (one sample), `pass` (any of k is right), `majority` (the answer most of k give).
-- `verify`, x = samples k: `best by P(yes)` (the one the model itself finds likeliest to be right), and the three above.
+- `verify`, x = samples k: `best by P(yes)` (the one the model itself finds most likely to be right), and the three above.
 - `self_correct`, x = round: `self-correct` and its controls: `re-answer` (asked again, no critique), `majority, equal
   tokens` (as many draws as the tokens of the rounds so far allow), `random change` (as many answers changed, blindly).
 - `budget`, x = thinking tokens: `budget`.

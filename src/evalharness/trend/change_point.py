@@ -39,7 +39,7 @@ _MIN_HISTORIES = 0.1
 
 
 class Pace(NamedTuple):
-    """The likeliest change of the frontier's slope; all NaN and None if there are too few models."""
+    """The most likely change of the frontier's slope; all NaN and None if there are too few models."""
 
     p_value: float
     """Probability of such a break if there is none."""

@@ -1,7 +1,7 @@
 """Log-probabilities from a completion's choice, in three formats of servers, all of them checked.
 
     ranked  vLLM's `prompt_logprobs`: for every prompt token its id, log-probability and rank
-    echoed  OpenAI's `echo` with `logprobs=1`: the prompt's tokens as strings, each with the likeliest beside it
+    echoed  OpenAI's `echo` with `logprobs=1`: the prompt's tokens as strings, each with the most likely beside it
     next    vLLM's `logprob_token_ids`: log-probabilities of given token ids as the generated token
 
 Each field is what it should be by itself (`schema`). What isn't there, or isn't about the tokens that were asked

@@ -132,12 +132,20 @@ def run(
     is_sure: _IsSure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a checkpoint on a suite and show the table.
+    """Evaluate a checkpoint on tasks and show the table.
 
     \b
     evalharness run model=smollm2-135m suite=quick
-    evalharness run model=llama-3.1-8b-instruct suite=leaderboard run.limit=50
+    evalharness run model=checkpoints/step-4000 tasks=gsm8k,mmlu:5 limit=200
     evalharness run -m model=llama-3.2-1b,llama-3.2-3b suite=quick
+
+    \b
+    What to run:
+      model=NAME|PATH|ORG/NAME       a model of configs/model, a checkpoint's folder, or a Hub id (with @revision)
+      adapter=PATH|ORG/NAME          a LoRA adapter over it
+      suite=NAME,...                 a run of each suite
+      tasks=NAME,...                 any tasks, groups or patterns, lm-eval's and yours; NAME:5 for five shots
+      limit=N                        N random docs of every task, each category with its share
 
     \b
     Groups (files in configs/<group>, yours in ./configs first):
@@ -150,7 +158,6 @@ def run(
 
     \b
     Often used keys:
-      run.limit=N                    N random docs of every task, each category with its share
       run.limit_seed=N               draw other docs; the same ones for every model
       run.limit_from=first           the first N, as lm-eval takes them
       +suite.tasks.NAME.limit=N      one more task: any of lm-eval's, or yours in ./tasks

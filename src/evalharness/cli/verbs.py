@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 VERBS = {
     "Run": {
-        "run": "Evaluate a checkpoint on a suite and show the table.",
+        "run": "Evaluate a checkpoint on tasks and show the table.",
         "resume": "Continue a run that ended early.",
         "rescore": "Score stored responses again, after a filter or metric changed.",
         "selfcheck": "Measure the noise floor by running the same suite twice.",
@@ -33,7 +33,7 @@ VERBS = {
     },
     "Tasks and models": {
         "task": "Write, list, preview and check tasks.",
-        "model": "List, inspect and merge checkpoints.",
+        "model": "List, add, inspect and merge checkpoints.",
     },
     "Exchange": {
         "import": "Import lm-eval's results into the store.",

@@ -141,10 +141,10 @@ def run(
 
     \b
     What to run:
-      model=NAME|PATH|ORG/NAME       a model of configs/model, a checkpoint's folder, or a Hub id (with @revision)
+      model=NAME|PATH|ORG/NAME       an entry of configs/model, a folder, or a Hub id[@revision]
       adapter=PATH|ORG/NAME          a LoRA adapter over it
       suite=NAME,...                 a run of each suite
-      tasks=NAME,...                 any tasks, groups or patterns, lm-eval's and yours; NAME:5 for five shots
+      tasks=NAME,...                 tasks, groups or patterns, lm-eval's or yours; NAME:5: 5 shots
       limit=N                        N random docs of every task, each category with its share
 
     \b

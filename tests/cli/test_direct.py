@@ -191,6 +191,11 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
         (["model=lora/adapter_config.json"], "a file; a checkpoint is the folder"),
         (["model=mine", "adapter=./no"], "adapter=./no: no such folder"),
         (["model=./empty"], "config.json is missing"),
+        (["model=./out"], "is in its folders checkpoint-1, checkpoint-2, checkpoint-3 and 1 more"),
+        (["model=./gguf"], "GGUF weights (x.Q4_0.gguf), which no engine here reads"),
+        (["model=./meta"], "Meta's own format (params.json)"),
+        (["model=./zero"], "a DeepSpeed training state"),
+        (["model=./fsdp"], "a sharded training state of PyTorch (__0_0.distcp)"),
         (["model=./lora"], "`model=lab/base adapter=lora` runs it"),
         (["adapter=./lora"], "over which model?"),
         (
@@ -210,6 +215,15 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
 )
 def test_what_cannot_be_meant_is_refused(home: Path, arguments: list[str], said: str) -> None:
     (home / "empty").mkdir()
+    for name in (
+        *(f"out/checkpoint-{step}/config.json" for step in (1, 2, 3, 4)),
+        "gguf/x.Q4_0.gguf",
+        "meta/params.json",
+        "zero/zero_to_fp32.py",
+        "fsdp/__0_0.distcp",
+    ):
+        (home / name).parent.mkdir(parents=True)
+        (home / name).touch()
     adapter(home / "lora")
     assert said in message(*arguments)
 

@@ -13,6 +13,7 @@ Hub client and transformers are imported inside the functions that need them.
     identity.py      fingerprints of weights, config, tokenizer, chat template
     scale.py         parameters, active parameters, experts, dtype, context length
     lora_config.py   adapter_config.json of a LoRA adapter
+    other_formats.py what a folder without config.json holds
     adapter.py       the adapter's tensors, checked against its config and its base
     merge.py         an adapter merged into its base as a new checkpoint
     info.py          identity and scale together

@@ -15,6 +15,7 @@ from evalharness.checkpoint.info import is_adapter
 from evalharness.checkpoint.json_files import as_dict, read_json, read_json_if_there
 from evalharness.checkpoint.locate import resolve
 from evalharness.checkpoint.lora_config import ADAPTER_CONFIG
+from evalharness.checkpoint.other_formats import check_format
 from evalharness.config.naming import entry_name, family_of, free_name, tidy, variant_of
 from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError
@@ -60,11 +61,9 @@ def entry_of_folder(
         CheckpointError: the folder holds no checkpoint, or an adapter.
     """
     if is_adapter(folder):
-        base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path") or "<its base>"
-        raise CheckpointError(
-            f"{folder} holds a LoRA adapter, no model; `model={base} adapter={folder}` runs it"
-        )
+        raise _adapter(str(folder), folder)
     full = _absolute(folder)
+    check_format(full)
     names = _names(full)
     of_folder = {"name": free_name(names, taken), "path": str(full)}
     return of_folder | _fields(full, names[0], families, is_telling=False)
@@ -92,6 +91,13 @@ def entry_of_hub_id(
     """
     asked = ModelConfig(name=hub_id, hub_id=hub_id, revision=revision)
     folder = resolve(asked, offline, with_weights=False)
+    if is_adapter(folder):
+        raise _adapter(hub_id, folder)
+    if not (folder / "config.json").exists():
+        raise CheckpointError(
+            f"{hub_id} on the Hugging Face Hub has no config.json: it is no checkpoint that transformers reads (GGUF, "
+            "another library's); take the repository it was made from"
+        )
     name = entry_name(hub_id)
     if revision:
         name = f"{name}-{tidy(revision)[:_SHORT_REVISION]}"
@@ -120,6 +126,13 @@ def entry_with_adapter(base: str, adapter: str, taken: Collection[str]) -> dict[
         "license": None,
         "notes": f"{MADE} for a run: the adapter {adapter} over {base}.",
     }
+
+
+def _adapter(name: str, folder: Path) -> CheckpointError:
+    base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path") or "<its base>"
+    return CheckpointError(
+        f"{name} holds a LoRA adapter, no model; `model={base} adapter={name}` runs it"
+    )
 
 
 def _absolute(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from evalharness.checkpoint.demo import DEMO_PATH
+from evalharness.checkpoint.other_formats import check_format
 from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError
 from evalharness.paths import install_command
@@ -21,11 +22,12 @@ def resolve(model: ModelConfig, offline: bool = False, *, with_weights: bool = T
         with_weights: also fetch the weights from the Hub, not only config, tokenizer and chat template.
 
     Raises:
-        CheckpointError: neither is given, the folder doesn't exist, or the Hub doesn't provide it.
+        CheckpointError: neither is given, the folder doesn't exist or holds another format, or the Hub doesn't provide it.
     """
     if model.path:
         path = Path(model.path).expanduser()
         if path.is_dir():
+            check_format(path)
             return path
         raise CheckpointError(
             f"model {model.name!r}: {model.path} isn't a folder; {_way_out(model)}"

@@ -179,9 +179,6 @@ def run(
     from evalharness.config.compose import run_hydra
 
     arguments = [*(overrides or []), *context.args]
-    direct.check_complete(arguments, is_composed=False)
-    meant = direct.understand(arguments, is_sure=is_sure)
-    print_lines(meant.remarks, to_stderr=True)
     jobs = Jobs(as_json=as_json)
 
     def job(config: Config) -> None:
@@ -192,6 +189,9 @@ def run(
         return jobs(config)
 
     with _ending(jobs):
+        direct.check_complete(arguments, is_composed=False)
+        meant = direct.understand(arguments, is_sure=is_sure)
+        print_lines(meant.remarks, to_stderr=True)
         run_hydra(meant.arguments, job, jobs.failed)
 
 
@@ -217,10 +217,9 @@ def resume(
         unfinished,
     )
 
-    config = unfinished(results_dir, run_name)
     jobs = Jobs(as_json=as_json)
     with _ending(jobs):
-        jobs(config)
+        jobs(unfinished(results_dir, run_name))
 
 
 @app.command(
@@ -257,10 +256,10 @@ def selfcheck(
     )
     from evalharness.config.compose import run_hydra
 
-    meant = direct.understand([*(overrides or []), *context.args], is_sure=is_sure)
-    print_lines(meant.remarks, to_stderr=True)
     jobs = Selfchecks(small, as_json=as_json)
     with _ending(jobs):
+        meant = direct.understand([*(overrides or []), *context.args], is_sure=is_sure)
+        print_lines(meant.remarks, to_stderr=True)
         run_hydra([*DEFAULTS, *meant.arguments], jobs, jobs.failed)
 
 

@@ -69,7 +69,7 @@ def understand(arguments: Sequence[str], *, is_sure: bool = False) -> Direct:
     direct = Direct([*others])
     models = Models(all_entries(folders), is_offline="data.offline=true" in map(str.lower, others))
     if "model" in given:
-        names = [models.name_of(value) for value in _listed(given["model"])]
+        names = list(dict.fromkeys(models.name_of(value) for value in _listed(given["model"])))
         if "adapter" in given:
             names = [models.with_adapter(name, given["adapter"]) for name in names]
         direct.arguments.append(f"model={','.join(names)}")
@@ -148,7 +148,7 @@ def _suite(
         return []
     from evalharness.config.keys import options
 
-    names = _listed(given["suite"])
+    names = list(dict.fromkeys(_listed(given["suite"])))
     known = options("suite", folders)
     for name in names:
         if name not in known and _is_task(name):

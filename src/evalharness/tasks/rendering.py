@@ -42,12 +42,24 @@ class _Remembered:
         if not self._is_fixed(template):
             return self._render(doc, own)
         value = self._kept(_Same(doc), template)
-        return value if isinstance(value, (str, int)) else copy.deepcopy(value)
+        return value if isinstance(value, (str, int)) else _copied(value)
 
     def _is_fixed(self, template: Any) -> bool:
         """Whether it always gives the same for a doc, and isn't a plain field that needs no template."""
-        is_template = isinstance(template, str) and "{" in template
-        return is_template and "random" not in template and self._task.prompt is None
+        is_fixed = isinstance(template, str) and _says_the_same(template)
+        return is_fixed and self._task.prompt is None
+
+
+@functools.cache
+def _says_the_same(template: str) -> bool:
+    return "{" in template and "random" not in template
+
+
+def _copied(value: Any) -> Any:
+    """A copy that its user may change; choices are nearly always a list of texts, for which deepcopy is slow."""
+    if type(value) is list:
+        return [part if type(part) is str else copy.deepcopy(part) for part in value]
+    return copy.deepcopy(value)
 
 
 class _Same:

@@ -104,7 +104,7 @@ def _chart(
                 "#tokens a doc",
                 "#gained",
                 "#lost",
-                "#McNemar p",
+                "#p",
             ),
             [_row(p) for p in points],
         ),
@@ -120,7 +120,7 @@ def _arm_words(arm: Sequence[CurvePoint]) -> str:
 def _point(p: CurvePoint) -> Point:
     lines = [p.arm, f"{p.x_name} {p.x:g}", _score(p), f"{p.num_tokens:.0f} tokens a doc"]
     if p.p_value is not None:
-        lines.append(f"gained {p.gained}, lost {p.lost} since the first; McNemar p {p.p_value:.3g}")
+        lines.append(f"gained {p.gained}, lost {p.lost} since the first; p {p.p_value:.3g}")
     return Point(p.x, p.value, "\n".join(lines), p.ci_low, p.ci_high)
 
 

@@ -170,7 +170,7 @@ def _table(arms: Arms, width: int) -> RenderableType:
         columns += [
             Col("wrong→right", justify="right"),
             Col("right→wrong", justify="right"),
-            Col("McNemar p", justify="right"),
+            Col("p", justify="right"),
         ]
     rows = []
     for arm in arms:

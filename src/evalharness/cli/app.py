@@ -32,6 +32,7 @@ from evalharness.cli import (
 )
 from evalharness.cli.options import RUN_HELP, AsJson, ResultsDir, complete_run
 from evalharness.cli.output import print_json, print_lines
+from evalharness.cli.streams import simplify_streams
 from evalharness.cli.verbs import GroupedVerbs
 from evalharness.errors import EvalHarnessError, UserError, one_line
 
@@ -284,6 +285,7 @@ app.add_typer(task.app, name="task")
 
 def main() -> None:
     """Entry point: wrong input becomes one line and an exit code."""
+    simplify_streams()
     try:
         code = app(prog_name="evalharness", standalone_mode=False) or 0
     except _UsageError as e:

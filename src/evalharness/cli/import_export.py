@@ -15,7 +15,7 @@ from evalharness.cli.options import (
     ResultsDir,
     complete_run,
 )
-from evalharness.cli.output import print_json
+from evalharness.cli.output import print_data, print_json
 from evalharness.errors import StoreError, UserError, shortened
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def export(
         return _print_paths(_write_folder(stored, format_, out, samples, model_id, organization))
     text = _text(stored, format_, model_id, organization, benchmark or [])
     if out is None:
-        return typer.echo(text, nl=False)
+        return print_data(text)
     return _print_paths([_write_file(text, _file(stored, format_, out))])
 
 

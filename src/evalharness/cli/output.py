@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import typer
 
+from evalharness.cli.streams import is_utf8
 from evalharness.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,9 +57,9 @@ def show(
     elif form == "csv" and rows is not None:
         from evalharness.report.export import as_csv
 
-        typer.echo(as_csv(*rows()), nl=False)
+        print_data(as_csv(*rows()))
     elif form == "md" and markdown is not None:
-        typer.echo(markdown(), nl=False)
+        print_data(markdown())
     else:
         print_view(view)
 
@@ -83,11 +85,16 @@ def print_view(view: Callable[[int], RenderableType]) -> None:
 
 
 def print_json(content: Any) -> None:
-    """Print JSON: NaN is null, a lone surrogate is escaped."""
+    """Print JSON: NaN is null; what the terminal's encoding lacks, and a lone surrogate, is escaped."""
     from evalharness.store.json_codec import as_json
 
-    text = json.dumps(as_json(content), ensure_ascii=False, indent=2)
+    text = json.dumps(as_json(content), ensure_ascii=not is_utf8(sys.stdout.encoding), indent=2)
     typer.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def print_data(text: str) -> None:
+    """Print text for other programs: in UTF-8, whatever the terminal's encoding is."""
+    typer.echo(text if is_utf8(sys.stdout.encoding) else text.encode("utf-8"), nl=False)
 
 
 def print_lines(lines: Iterable[str], *, to_stderr: bool = False) -> None:

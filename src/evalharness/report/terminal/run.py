@@ -29,7 +29,7 @@ from evalharness.report.terminal.run_list import (
 from evalharness.report.terminal.table_layout import (
     WIDE,
     Col,
-    fitted_table,
+    hiding_table,
 )
 from evalharness.store.records import (
     Manifest,
@@ -213,6 +213,7 @@ def _sum(group: str, members: Sequence[TaskSummary]) -> TaskSummary:
     )
 
 
+FAKE = "the answers are made up by the fake engine: these are no model's scores"
 _REASONS_SHOWN = 2
 """Reasons of failed samples under the table, for each task; the manifest has more."""
 
@@ -227,12 +228,14 @@ _COLUMNS = (
     Col("time", justify="right"),
     Col("tok/s", justify="right"),
 )
+_GOES_FIRST = (("time",), ("shots",))
+"""Columns that a narrow terminal lacks, the first of them first."""
 
 
 def _task_table(rows: Sequence[_Row], width: int) -> Table:
     columns = _COLUMNS if width >= WIDE else _COLUMNS[:-1]
     cells = [_cells(row)[: len(columns)] for row in rows]
-    return fitted_table(columns, cells, width, dim=[row.task is None for row in rows])
+    return hiding_table(columns, cells, width, _GOES_FIRST, dim=[row.task is None for row in rows])
 
 
 def _cells(row: _Row) -> list[Text]:
@@ -305,8 +308,8 @@ def _heading(manifest: Manifest) -> Text:
 
 def _notes(manifest: Manifest) -> list[Text]:
     """Remarks for readers who quote a number."""
-    notes = []
     tasks = manifest.tasks
+    notes = [FAKE] if manifest.is_fake else []
     if note := subset_note(tasks):
         notes.append(note)
     if any(task.num_errors for task in tasks):

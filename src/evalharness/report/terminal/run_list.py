@@ -223,11 +223,11 @@ def _run_cells(listed: Listed) -> list[Text]:
     run = listed.run
     return [
         plain(run.run_id),
-        mean_cell(listed.mean),
+        mean_cell(listed.mean) + Text(" fake" if run.is_fake else "", style="yellow"),
         plain(run.model),
         plain(run.suite),
         status_text(run.status),
-        Text("fake", style="yellow") if run.is_fake else plain(str(run.engine.get("kind") or "-")),
+        plain(str(run.engine.get("kind") or "-")),
         plain(run.strategy),
         Text(str(len(run.tasks)) + "*" * bool(limited(run.tasks))),
         Text(_docs(run)),

@@ -1,17 +1,23 @@
 """A rich table with our own column widths: numbers are never cut, and text is narrowed, the widest first.
 
-If a table is too wide, rich shrinks all columns alike, and cuts numbers.
+Names are broken where their words end, not inside a word, unless there is no other way. If a table is too wide, rich
+shrinks all columns alike, cuts numbers, and breaks names anywhere.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 WIDE = 110
 """Columns of a terminal from which a table shows more."""
+_WORD = re.compile(r"[^\s_/,+=|-]*[\s_/,+=|-]*")
+_LONGEST_WORD = 24
+"""A longer one may be broken: a hash, an address."""
 
 
 class Col(NamedTuple):
@@ -19,7 +25,8 @@ class Col(NamedTuple):
 
     name: str
     least: int | None = None
-    """Least width of a text column; None: always as wide as its content."""
+    """Least width of a text column, which is narrower than its longest word only if no other column can give way; None:
+    always as wide as its content."""
     overflow: Literal["fold", "ellipsis"] = "fold"
     justify: Literal["left", "right"] = "left"
 
@@ -44,7 +51,10 @@ def fitted_table(
         header_style="bold",
     )
     space = width - gap * (len(columns) - 1)
-    widths = _shrunk(_natural(columns, rows), _least(columns, rows), space)
+    least = _least(columns, rows)
+    if sum(least) > space:
+        least = _least(columns, rows, breaks_words=True)
+    widths = _shrunk(_natural(columns, rows), least, space)
     # On a terminal that is too narrow, numbers are broken over lines, never cut.
     is_too_wide = sum(widths) > space
     for column, size in zip(columns, widths, strict=True):
@@ -56,12 +66,13 @@ def fitted_table(
             no_wrap=not is_too_wide and (column.overflow == "ellipsis" or column.least is None),
         )
     for place, row in enumerate(rows):
-        table.add_row(*row, style="dim" if dim and dim[place] else "")
+        cells = row if is_too_wide else map(_broken, row, columns, widths)
+        table.add_row(*cells, style="dim" if dim and dim[place] else "")
     return table
 
 
 def fits(columns: Sequence[Col], rows: Sequence[Sequence[Text]], width: int) -> bool:
-    """Whether the table can be that narrow."""
+    """Whether the table can be that narrow without breaking words."""
     gap = 2 if width >= WIDE else 1
     return sum(_least(columns, rows)) + gap * (len(columns) - 1) <= width
 
@@ -71,10 +82,12 @@ def hiding_table(
     rows: Sequence[Sequence[Text]],
     width: int,
     hide: Sequence[Sequence[str]],
+    *,
+    dim: Sequence[bool] = (),
 ) -> Table:
     """The table without as many of the columns as it takes to fit: those of the first set in `hide` go first."""
     kept = _kept(columns, rows, width, hide)
-    return fitted_table(*_only(columns, rows, kept), width)
+    return fitted_table(*_only(columns, rows, kept), width, dim=dim)
 
 
 def is_fitting(
@@ -98,12 +111,38 @@ def _natural(columns: Sequence[Col], rows: Sequence[Sequence[Text]]) -> list[int
     ]
 
 
-def _least(columns: Sequence[Col], rows: Sequence[Sequence[Text]]) -> list[int]:
-    natural = _natural(columns, rows)
-    return [
-        size if column.least is None else min(size, column.least)
-        for column, size in zip(columns, natural, strict=True)
-    ]
+def _least(
+    columns: Sequence[Col], rows: Sequence[Sequence[Text]], *, breaks_words: bool = False
+) -> list[int]:
+    least = []
+    for place, (column, natural) in enumerate(zip(columns, _natural(columns, rows), strict=True)):
+        if column.least is None:
+            least.append(natural)
+            continue
+        keeps_words = column.overflow == "fold" and not breaks_words
+        words = (cell_len(w) for row in rows for w in _words(row[place].plain) if keeps_words)
+        word = min(max(words, default=0), _LONGEST_WORD)
+        least.append(min(natural, max(column.least, word)))
+    return least
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, with what separates each from the next; spaces at the end of a line take no room."""
+    return [word.rstrip() for word in _WORD.findall(text)]
+
+
+def _broken(cell: Text, column: Col, width: int) -> Text:
+    """A cell of a folded column with line breaks after whole words."""
+    if column.overflow != "fold" or column.least is None:
+        return cell
+    lines: list[Text] = []
+    for line in cell.split("\n", allow_blank=True):
+        breaks, start = [], 0
+        for word in _WORD.finditer(line.plain):
+            if word.start() > start and cell_len(line.plain[start : word.end()].rstrip()) > width:
+                breaks.append(start := word.start())
+        lines += line.divide(breaks)
+    return Text("\n").join(lines)
 
 
 def _shrunk(widths: Sequence[int], least: Sequence[int], space: int) -> list[int]:

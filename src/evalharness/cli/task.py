@@ -25,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="Write, list, preview and check tas
 
 EXIT_NO, EXIT_WRONG_INPUT = 1, 2
 _KINDS = ("multiple_choice", "generate", "procedural", "python")
+_ANSWERS = ("texts", "letters", "from-0", "from-1")
 _ANY_MODEL = "model=smollm2-135m"
 """Completes a configuration for which the model does not matter."""
 
@@ -74,7 +75,15 @@ def new_command(
         Path | None,
         typer.Option(
             "--data",
-            help="Take the docs from this CSV or JSON lines: columns question, answer, and A, B, C, ... or choices.",
+            help="Take the docs from this CSV or JSON: columns question, answer, and A, B, C, ... or choices.",
+        ),
+    ] = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            "--answers",
+            help="Read the answers of --data as texts, letters, from-0 or from-1 (numbers), where the file doesn't show it.",
+            autocompletion=lambda: list(_ANSWERS),
         ),
     ] = None,
 ) -> None:
@@ -88,12 +97,15 @@ def new_command(
     """
     if kind not in _KINDS:
         raise UserError(f"--kind {kind}: one of {', '.join(_KINDS)}{did_you_mean(kind, _KINDS)}")
-    from evalharness.tasks.authoring.scaffold import (
-        Kind,
-        scaffold,
-    )
+    if answers is not None and answers not in _ANSWERS:
+        near = did_you_mean(answers, _ANSWERS)
+        raise UserError(f"--answers {answers}: one of {', '.join(_ANSWERS)}{near}")
+    from evalharness.tasks.authoring.own_answers import Answers
+    from evalharness.tasks.authoring.scaffold import Kind, scaffold
 
-    for path in scaffold(name, Kind(kind), parent, data):
+    made = scaffold(name, Kind(kind), parent, data, Answers(answers) if answers else None)
+    print_lines([made.source] if made.source else [])
+    for path in made.paths:
         typer.echo(path)
     typer.echo(
         f"\n{'F' if data else 'Write your docs, f'}ill in what is marked FILL IN, then run\n"

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from evalharness.config.keys import options
 from evalharness.errors import TaskError
 from evalharness.tasks.authoring import templates as texts
-from evalharness.tasks.authoring.check_docs import UNFILLED
 from evalharness.tasks.authoring.list_tasks import custom_rows
 from evalharness.tasks.authoring.own_answers import Answers
 from evalharness.tasks.authoring.own_data import OwnDocs, Row, answer_docs, choice_docs
+from evalharness.tasks.authoring.readme import UNFILLED, fenced
 from evalharness.tasks.lm_eval_index import stock_rows
 from evalharness.tasks.procedural.generators import check_installed
 
@@ -154,10 +154,9 @@ def _files(name: str, facts: texts.Facts) -> dict[str, str]:
         files[f"data/{split}.jsonl"] = "".join(
             f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows
         )
-    readme = texts.README.format(
-        name=name, unfilled=UNFILLED, **{key: getattr(facts, key) for key in texts.README_FACTS}
-    )
-    files["README.md"] = readme
+    values = {key: getattr(facts, key) for key in texts.README_FACTS}
+    values["prompt"] = fenced(facts.prompt)
+    files["README.md"] = texts.README.format(name=name, unfilled=UNFILLED, **values)
     files["SOURCE.json"] = json.dumps(source, indent=1) + "\n"
     files[f"test_{name}.py"] = texts.TEST.format(name=name)
     return files

@@ -48,9 +48,7 @@ README = """\
 
 The first doc, as it reaches a base model (`evalharness task preview {name} model=<name>` shows the whole):
 
-```text
 {prompt}
-```
 
 ## Metric and filter
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from command_line import Cli
 from evalharness.cli import (
     task,
 )
+from evalharness.paths import install_command
 from evalharness.tasks import lm_eval_index
 from evalharness.tasks.lm_eval_index import StockRow
 
@@ -35,7 +37,6 @@ def test_a_new_task_filled_in_passes_its_check(evalharness: Cli, home: Path, kin
     assert made.code == 0
     assert "evalharness task check mine" in made.out
     assert "without a terminal, set EVALHARNESS_TASKS_TRUST=true" in made.out
-    assert evalharness("task", "check", "mine").code == 1
     fill_in(home / "tasks" / "mine")
     checked = evalharness("task", "check", "mine", "--strict")
     assert (checked.code, checked.out.startswith("mine: ok")) == (0, True), checked
@@ -48,10 +49,12 @@ def test_a_new_task_runs_at_once(evalharness: Cli, home: Path) -> None:
     assert {row["task"] for row in json.loads(done.out)[0]["metrics"]} == {"mine"}
 
 
-@pytest.mark.parametrize("kind", ["multiple_choice", "generate", "python"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_new_tasks_readme_shows_the_prompt_as_it_is(
     evalharness: Cli, home: Path, kind: str
 ) -> None:
+    if kind == "procedural":
+        pytest.importorskip("reasoning_gym")
     evalharness("task", "new", "mine", "--kind", kind)
     prompt = preview(evalharness, "mine", "model.chat=false")["prompt"].rstrip("\n")
     assert f"```text\n{prompt}\n```" in (home / "tasks" / "mine" / "README.md").read_text()
@@ -65,6 +68,13 @@ def test_a_new_tasks_readme_shows_the_prompt_as_it_is(
         (["quick"], "a suite has this name"),
         (["arc_easy_sample"], "has this name; choose another"),
         (["mine", "--kind", "choice"], "did you mean 'multiple_choice'?"),
+        (["mine", "--data", "q.csv", "--answers", "text"], "did you mean 'texts'?"),
+        (["mine", "--answers", "texts"], "--answers texts: for --data with --kind multiple_choice"),
+        (
+            ["mine", "--kind", "python", "--data", "q.csv"],
+            "for --kind multiple_choice and generate",
+        ),
+        (["mine", "--data", "q.csv"], "q.csv: can't be read: No such file"),
         (["there"], "tasks/there exists already"),
     ],
 )
@@ -78,19 +88,50 @@ def test_a_bad_name_is_refused_in_one_line(
     assert len(printed.err.splitlines()) == 1
 
 
+def test_procedural_without_reasoning_gym_says_how_to_install_it_and_writes_nothing(
+    evalharness: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    printed = evalharness("task", "new", "mine", "--kind", "procedural")
+    assert (printed.code, printed.out) == (2, "")
+    (line,) = printed.err.splitlines()
+    assert line.endswith(
+        f"task new --kind procedural: needs reasoning-gym; {install_command('procedural')}"
+    )
+    assert not (home / "tasks").exists()
+
+
+def test_a_table_of_ones_own_is_a_task_and_says_what_was_read(evalharness: Cli, home: Path) -> None:
+    table = "Frage;A;B;answer\nWie heißt das?;groß;klein;A\nUnd das?;0,5;1,5;B\n"
+    (home / "q.csv").write_bytes(b"\xef\xbb\xbf" + table.replace("Frage", "question").encode())
+    made = evalharness("task", "new", "mine", "--data", "q.csv")
+    assert made.code == 0, made.err
+    assert made.out.splitlines()[0] == (
+        "2 docs from q.csv: question from 'question', choices from 'A', 'B', answer from 'answer'"
+    )
+    first, second = (home / "tasks" / "mine" / "data" / "test.jsonl").read_text().splitlines()
+    assert '"choices": ["groß", "klein"], "answer": 0' in first
+    assert '"choices": ["0,5", "1,5"], "answer": 1' in second
+    (home / "q.csv").write_text(table)
+    refused = evalharness("task", "new", "other", "--data", "q.csv")
+    assert refused.code == 2
+    assert "no column for the question: it has Frage, A, B, answer; name it one of" in refused.err
+    assert not (home / "tasks" / "other").exists()
+
+
 def test_check_prints_one_line_a_defect(evalharness: Cli, home: Path) -> None:
     own.write(home, "one", rows=[own.SUMS[0], *own.SUMS])
     printed = evalharness("task", "check", "one")
     assert printed.code == 1
     assert "one: error: docs: id '1' is that of docs 0 and 1" in printed.out.splitlines()
-    assert "one: error: README.md: there is none" in printed.out.splitlines()
+    assert "one: note: README.md: there is none" in printed.out.splitlines()
 
 
 def test_check_as_json(evalharness: Cli, home: Path) -> None:
     own.write(home, "one")
     (found,) = json.loads(evalharness("task", "check", "one", "--json").out)
     assert (found["task"], found["num_docs"], found["num_scored"]) == ("one", 8, 8)
-    assert {"level": "error", "what": "there is none", "where": "SOURCE.json"} in found["defects"]
+    assert {"level": "note", "what": "there is none", "where": "SOURCE.json"} in found["defects"]
 
 
 def test_check_with_a_model_uses_its_context(evalharness: Cli, home: Path) -> None:
@@ -106,7 +147,7 @@ def test_a_broken_task_is_one_line_and_the_others_are_checked(evalharness: Cli, 
     assert printed.code == 2
     said = "bad: error: tasks/bad/bad.yaml, line 5: doc_to_txt: no such field; did you mean 'doc_to_text'?"
     assert printed.out.splitlines()[0] == said
-    assert "good: error: README.md: there is none" in printed.out
+    assert "good: note: README.md: there is none" in printed.out
 
 
 def preview(evalharness: Cli, *arguments: str) -> dict[str, Any]:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from evalharness.cli.direct import understand
 from evalharness.cli.options import AsJson
 from evalharness.cli.output import print_json, print_lines
-from evalharness.errors import EvalHarnessError, TaskError, UserError, did_you_mean, one_line
-
-if TYPE_CHECKING:
-    from evalharness.config.schema import Config
-    from evalharness.runner.preview import Previewer
-    from evalharness.tasks.authoring.check import Defect
-    from evalharness.tasks.loaded_task import LoadedTask
+from evalharness.cli.task_load import ANY_MODEL, config_of, load_one, names_model
+from evalharness.errors import TaskError, UserError, did_you_mean
 
 app = typer.Typer(no_args_is_help=True, help="Write, list, preview and check tasks.")
 
-EXIT_NO, EXIT_WRONG_INPUT = 1, 2
 _KINDS = ("multiple_choice", "generate", "procedural", "python")
-_ANY_MODEL = "model=smollm2-135m"
-"""Completes a configuration for which the model does not matter."""
+_ANSWERS = ("texts", "letters", "from-0", "from-1")
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -74,7 +63,15 @@ def new_command(
         Path | None,
         typer.Option(
             "--data",
-            help="Take the docs from this CSV or JSON lines: columns question, answer, and A, B, C, ... or choices.",
+            help="Take the docs from this CSV or JSON: columns question, answer, and A, B, C, ... or choices.",
+        ),
+    ] = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            "--answers",
+            help="Read the answers of --data as texts, letters, from-0 or from-1 (numbers), where the file doesn't show it.",
+            autocompletion=lambda: list(_ANSWERS),
         ),
     ] = None,
 ) -> None:
@@ -88,18 +85,21 @@ def new_command(
     """
     if kind not in _KINDS:
         raise UserError(f"--kind {kind}: one of {', '.join(_KINDS)}{did_you_mean(kind, _KINDS)}")
-    from evalharness.tasks.authoring.scaffold import (
-        Kind,
-        scaffold,
-    )
+    if answers is not None and answers not in _ANSWERS:
+        near = did_you_mean(answers, _ANSWERS)
+        raise UserError(f"--answers {answers}: one of {', '.join(_ANSWERS)}{near}")
+    from evalharness.tasks.authoring.own_answers import Answers
+    from evalharness.tasks.authoring.scaffold import Kind, scaffold
 
-    for path in scaffold(name, Kind(kind), parent, data):
+    made = scaffold(name, Kind(kind), parent, data, Answers(answers) if answers else None)
+    print_lines([made.source] if made.source else [])
+    for path in made.paths:
         typer.echo(path)
     typer.echo(
         f"\n{'F' if data else 'Write your docs, f'}ill in what is marked FILL IN, then run\n"
         f"  evalharness task check {name}\n"
-        f"  evalharness task preview {name} {_ANY_MODEL}\n"
-        f"  evalharness run {_ANY_MODEL} tasks={name}\n"
+        f"  evalharness task preview {name} {ANY_MODEL}\n"
+        f"  evalharness run {ANY_MODEL} tasks={name}\n"
         "These ask whether the code in the folder may run until you trust it; without a terminal, set "
         "EVALHARNESS_TASKS_TRUST=true"
     )
@@ -175,14 +175,14 @@ def preview_command(
 
     Example: `evalharness task preview gsm8k_sample model=smollm2-135m --doc 3`
     """
-    config = _config(overrides or [])
-    if not any(o.lstrip("+").startswith("model=") for o in overrides or []):
+    config = config_of(overrides or [])
+    if not names_model(overrides or []):
         raise UserError(
-            f"task preview: a model is missing: `evalharness task preview {name} {_ANY_MODEL}`"
+            f"task preview: a model is missing: `evalharness task preview {name} {ANY_MODEL}`"
         )
     from evalharness.runner.preview import Previewer
 
-    loaded = _load_one(config, name)
+    loaded = load_one(config, name)
     shown = Previewer.of(config).preview(loaded, doc)
     if as_json:
         from dataclasses import asdict
@@ -214,19 +214,32 @@ def check_command(
             "--all-docs", help="Score all docs instead of up to 100 within a few seconds."
         ),
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Count warnings and notes like errors.")
+    ] = False,
+    fix: Annotated[
+        bool,
+        typer.Option(
+            "--fix",
+            help="First fill in the count, the chance level and the prompt in README.md, and show what changed.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check tasks for defects, and print one line for each.
+    """Check tasks for defects, and print one line for each, a task's lines as soon as it is checked.
 
     A task must load. Its docs and ids must be unique; gold must score 1, empty and wrong answers 0; prompts must fit the
     context; few-shots must not be scored docs; no gold answer may contain a stop string; choices must differ and gold must
     not favour a position; data must be pinned, and README.md and SOURCE.json must be complete. With model=<name>, prompts
     are measured with its tokenizer, chat template and context; without it, 4096 tokens are the limit.
 
+    An error makes numbers wrong, a warning makes them less reliable. A note is a rule for tasks that ship with the harness,
+    for which it is an error. Only errors count, unless --strict is given.
+
     \b
     evalharness task check my_task
     evalharness task check my_task model=llama-3.1-8b-instruct
+    evalharness task check my_task --fix
     evalharness task check --all --strict
 
     Exit code: 0 no error, 1 errors, 2 a task that can't be loaded.
@@ -240,137 +253,18 @@ def check_command(
         wanted += [row.name for row in custom_rows(only_first=True) if row.kind != "group"]
     if not wanted:
         raise UserError("task check: give a name, or --all")
-    results = list(_check_all(dict.fromkeys(wanted), overrides, all_docs=all_docs))
+    from evalharness.cli.task_check import check_tasks, exit_code
+    from evalharness.cli.task_tables import result_lines
+    from evalharness.report.terminal.console import console
+
+    results = []
+    for result in check_tasks([*dict.fromkeys(wanted)], overrides, all_docs=all_docs, fix=fix):
+        results.append(result)
+        if not as_json:
+            out = console()
+            for line in result_lines(result, strict=strict):
+                out.print(line, soft_wrap=True)
+            out.file.flush()
     if as_json:
         print_json([result.as_json() for result in results])
-    else:
-        from evalharness.cli.task_tables import defect_lines
-        from evalharness.report.terminal.console import console
-
-        out = console()
-        for result in results:
-            for line in defect_lines(result.name, result.summary, result.defects, result.problem):
-                out.print(line, soft_wrap=True)
-    raise typer.Exit(_exit_code(results, strict=strict))
-
-
-@dataclass(slots=True)
-class _Checked:
-    """What the check of one task found."""
-
-    name: str
-    problem: str | None = None
-    """Why it can't be loaded."""
-    defects: list[Defect] = field(default_factory=list)
-    num_docs: int = 0
-    num_scored: int = 0
-
-    @property
-    def summary(self) -> str:
-        return f"{self.num_docs} docs, {self.num_scored} scored with gold, empty and wrong answers"
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "task": self.name,
-            "problem": self.problem,
-            "num_docs": self.num_docs,
-            "num_scored": self.num_scored,
-            "defects": [defect._asdict() for defect in self.defects],
-        }
-
-
-def _exit_code(results: Sequence[_Checked], *, strict: bool) -> int:
-    if any(result.problem for result in results):
-        return EXIT_WRONG_INPUT
-    counted = {"error", "warning"} if strict else {"error"}
-    return EXIT_NO if any(d.level in counted for r in results for d in r.defects) else 0
-
-
-def _check_all(
-    names: Sequence[str] | dict[str, None], overrides: Sequence[str], *, all_docs: bool
-) -> Iterator[_Checked]:
-    config = _config(overrides)
-    previewer = None
-    if any(o.lstrip("+").startswith("model=") for o in overrides):
-        from evalharness.runner.preview import Previewer
-
-        previewer = Previewer.of(config)
-    for name in names:
-        try:
-            loaded = _load(config, name)
-        except EvalHarnessError as e:
-            yield _Checked(name, problem=one_line(e))
-            continue
-        for task in loaded:
-            yield _check(task, previewer, all_docs=all_docs)
-
-
-def _check(loaded: LoadedTask, previewer: Previewer | None, *, all_docs: bool) -> _Checked:
-    from evalharness.tasks.authoring.check import examine
-    from evalharness.tasks.authoring.check_docs import check_folder
-    from evalharness.tasks.authoring.file_values import changed_values
-    from evalharness.tasks.authoring.prompt_lengths import (
-        DEFAULT_LIMIT,
-        check_sizes,
-        estimated_sizes,
-    )
-    from evalharness.tasks.suite import task_manager
-    from evalharness.tasks.yaml.definitions import own_folder
-
-    found, num_scored = examine(loaded, num_scored=None, seconds=0) if all_docs else examine(loaded)
-    if previewer:
-        num = loaded.num_docs if all_docs else 100
-        found += check_sizes(previewer.sizes(loaded, num), previewer.lm.max_model_len)
-    else:
-        found += check_sizes(estimated_sizes(loaded), DEFAULT_LIMIT)
-    found += changed_values(loaded, most_docs=None if all_docs else 10_000)
-    folder = own_folder(loaded.name, task_manager().task_index)
-    if folder:
-        found += check_folder(loaded, folder)
-    return _Checked(
-        loaded.name, defects=found, num_docs=loaded.num_docs_available, num_scored=num_scored
-    )
-
-
-def _config(overrides: Sequence[str]) -> Config:
-    """The configuration of a run with these overrides; an arbitrary model completes it if none is named."""
-    from evalharness.config.compose import run_hydra
-
-    has_model = any(o.lstrip("+").startswith("model=") for o in overrides)
-    found: list[Config] = []
-    meant = understand([*([] if has_model else [_ANY_MODEL]), *overrides])
-    print_lines(meant.remarks, to_stderr=True)
-    run_hydra(meant.arguments, found.append)
-    if len(found) != 1:
-        raise UserError("task: one configuration at a time; several values are for `run -m`")
-    if not any(o.lstrip("+").startswith(("suite", "tasks=", "experiment=")) for o in overrides):
-        found[0].suite.tasks.clear()  # a task by itself isn't as the default suite has it
-    return found[0]
-
-
-def _load(config: Config, name: str) -> list[LoadedTask]:
-    from dataclasses import replace
-
-    from evalharness.config.schema import (
-        SuiteConfig,
-        TaskConfig,
-    )
-    from evalharness.tasks.dataset_mirror import go_offline
-    from evalharness.tasks.suite import load_suite
-    from evalharness.tasks.trust import ask
-
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    if config.data.offline or config.data.mirror:
-        go_offline()
-    tasks = {name: config.suite.tasks.get(name, TaskConfig())}
-    config = replace(config, suite=SuiteConfig(name="the tasks given", tasks=tasks))
-    ask(config)
-    return load_suite(config).tasks
-
-
-def _load_one(config: Config, name: str) -> LoadedTask:
-    loaded = _load(config, name)
-    if len(loaded) > 1:
-        some = ", ".join(task.name for task in loaded[:5])
-        raise TaskError(f"{name!r} is {len(loaded)} tasks: {some}, ...; preview one of them")
-    return loaded[0]
+    raise typer.Exit(exit_code(results, strict=strict))

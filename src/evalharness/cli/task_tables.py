@@ -18,28 +18,29 @@ from evalharness.report.terminal.table_layout import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from evalharness.cli.task_check import Checked
     from evalharness.runner.preview import Preview
-    from evalharness.tasks.authoring.check import Defect
     from evalharness.tasks.authoring.list_tasks import TaskRow
 
 _SPECIAL = "bold magenta"
 _FEWSHOT_WIDTH = 100
-_STYLES = {"error": "bold red", "warning": "yellow"}
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
-def defect_lines(
-    name: str, summary: str, defects: Sequence[Defect], problem: str | None
-) -> Iterator[Text]:
-    """A line for each defect of a task, or one that says there is none."""
-    if problem:
-        yield Text.assemble(plain(name), ": ", ("error", _STYLES["error"]), ": ", plain(problem))
+def result_lines(result: Checked, *, strict: bool) -> Iterator[Text]:
+    """A line for each fix and defect of a task; one that says it is fine if nothing counts."""
+    name = plain(result.name)
+    if result.problem:
+        yield Text.assemble(name, ": ", ("error", _STYLES["error"]), ": ", plain(result.problem))
         return
-    for level, what, where in defects:
+    for what in result.fixed:
+        yield Text.assemble(name, ": ", ("fixed", "bold green"), ": README.md: ", plain(what))
+    for level, what, where in result.defects:
         yield Text.assemble(
-            plain(name), ": ", (level, _STYLES[level]), ": ", plain(where), ": ", plain(what)
+            name, ": ", (level, _STYLES[level]), ": ", plain(where), ": ", plain(what)
         )
-    if not any(defect.level == "error" for defect in defects):
-        yield Text.assemble(plain(name), ": ", ("ok", "bold green"), f" ({summary})")
+    if not result.counts(strict=strict):
+        yield Text.assemble(name, ": ", ("ok", "bold green"), f" ({result.summary})")
 
 
 def rows_table(rows: Sequence[TaskRow], width: int) -> Table:

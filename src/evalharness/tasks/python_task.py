@@ -25,7 +25,11 @@ Runner, journal, strategies and tables treat it like one of lm-eval's tasks. All
 there needs a new `version`.
 
 A task of several turns also has `solve`. It returns the response that `extract` and `score` get, a string. State that
-`score` needs as well goes into it as JSON:
+`score` needs as well goes into it as JSON, and into `gold`, the response of a perfect model. With `import json` above, and
+in the class:
+
+        metrics = ("acc", "brier")
+        lower_is_better = ("brier",)
 
         async def solve(self, doc, dialogue):
             first = await dialogue.generate()
@@ -34,6 +38,9 @@ A task of several turns also has `solve`. It returns the response that `extract`
                 ["Yes", "No"],
             )
             return json.dumps({"answer": first.text, "p_yes": sure.p_yes})
+
+        def gold(self, doc):
+            return json.dumps({"answer": self.target(doc), "p_yes": 1.0})
 
         def score(self, doc, answer):
             said = json.loads(answer)

@@ -9,6 +9,7 @@ import functools
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ from evalharness.config.yaml_files import shown
 from evalharness.errors import TaskError, UserError, did_you_mean, one_line
 from evalharness.tasks import trust
 from evalharness.tasks.dataset_mirror import mirrored
+from evalharness.tasks.hub_access import tried_once
 from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.random_state import seeded_with
 from evalharness.tasks.rendering import render_once
@@ -131,7 +133,7 @@ def load_suite(config: Config) -> LoadedSuite:
     tasks: dict[str, LoadedTask] = {}
     groups: dict[str, Group] = {}
     broken: list[BrokenTask] = []
-    with mirrored(config.data.mirror):
+    with nullcontext() if config.data.mirror else tried_once(), mirrored(config.data.mirror):
         for name, overrides in config.suite.tasks.items():
             try:
                 loaded = _load(manager, definitions, name, config)

@@ -6,10 +6,8 @@ from typing import Any
 import pytest
 
 import own_tasks as own
-from evalharness.tasks.authoring.check import (
-    Defect,
-    examine,
-)
+from evalharness.tasks.authoring.check import examine
+from evalharness.tasks.authoring.defects import Defect
 from evalharness.tasks.authoring.prompt_lengths import (
     PromptSize,
     check_sizes,

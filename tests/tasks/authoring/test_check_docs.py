@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import own_tasks as own
-from evalharness.tasks.authoring.check import Defect
+from evalharness import paths
 from evalharness.tasks.authoring.check_docs import check_folder
+from evalharness.tasks.authoring.defects import Defect, Level
 
 README = """\
 | | |
@@ -57,19 +58,32 @@ def test_a_complete_folder_has_no_defect(folder: Path) -> None:
     ("old", "new", "said"),
     [
         ("| Source | here |\n", "", "no row 'Source' in its table"),
-        ("| MIT |", "| FILL IN |", "'Licence' isn't filled in"),
+        ("| Source | here |\n| Licence | MIT |\n", "", "no rows 'Source', 'Licence' in its table"),
         ("| 8 |", "| 9 |", "says 9 docs, there are 8"),
         ("| 0.25 |", "| 0.5 |", "says chance 0.5, the choices give 0.25"),
         ("| 1.0 |", "| 2.0 |", "says version 2.0, the task is 1.0"),
         ("- 1.0:", "- 0.9:", "the changelog has no line '- 1.0:'"),
         ("`acc`", "it", "`acc` isn't explained"),
         ("## Known limits", "", "no section '## Known limits'"),
-        ("`acc`", "`acc` FILL IN", "'FILL IN' occurs 1 times in its text"),
     ],
 )
-def test_what_the_readme_lacks_is_named(folder: Path, old: str, new: str, said: str) -> None:
+def test_what_the_readme_lacks_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, said: str
+) -> None:
     (folder / "README.md").write_text(README.replace(old, new))
+    level: Level = "warning" if said.startswith("says") else "note"
+    assert Defect(level, said, "README.md") in check(folder)
+    monkeypatch.setattr(paths, "shipped", lambda name: folder.parent)
     assert Defect("error", said, "README.md") in check(folder)
+
+
+def test_blanks_are_one_warning(folder: Path) -> None:
+    text = README.replace("| MIT |", "| FILL IN: SPDX |").replace("`acc`", "`acc` FILL IN")
+    (folder / "README.md").write_text(text)
+    source = {"name": "x", "licence": "FILL IN", "hub_id": "a/b"}
+    (folder / "SOURCE.json").write_text(json.dumps(source))
+    what = "still to fill in: Licence, line 15 of README.md; licence of SOURCE.json"
+    assert check(folder) == [Defect("warning", what, "README.md, SOURCE.json")]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +98,8 @@ def test_what_the_readme_lacks_is_named(folder: Path, old: str, new: str, said: 
 def test_what_the_source_lacks_is_named(folder: Path, content: str, said: str) -> None:
     (folder / "SOURCE.json").write_text(content)
     (found,) = check(folder)
-    assert (found.level, found.where) == ("error", "SOURCE.json")
+    level = "warning" if said.startswith("not") else "note"
+    assert (found.level, found.where) == (level, "SOURCE.json")
     assert found.what.startswith(said)
 
 

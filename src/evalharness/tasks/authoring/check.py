@@ -2,7 +2,7 @@
 
     LoadedTask -> Defect(level, what, where), none for a correct task
 
-An error makes numbers wrong; a warning makes them less reliable than they seem.
+What can't even be asked is found by `asking`, first.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
+from evalharness.tasks.authoring.asking import unasked_docs
+from evalharness.tasks.authoring.blame import blamed
+from evalharness.tasks.authoring.defects import Defect, Level, named_docs
 from evalharness.tasks.authoring.probe_answers import (
     Score,
     as_numbers,
@@ -33,22 +36,11 @@ from evalharness.tasks.loaded_task import (
 ID_FIELDS = ("id", "unique_id", "doc_id", "task_id", "question_id", "uid", "idx")
 """Fields that must identify docs, if a task has them."""
 
-_MOST_NAMED = 3
-"""Most docs that a line names."""
 _MOST_TRIED = 3
 """Number of other docs whose answers are tried as wrong ones."""
 _SIGNIFICANT = 0.001
 _LARGE_GAP = 0.15
 """Margin of a constant answer's score over chance."""
-
-
-class Defect(NamedTuple):
-    """A problem of a task."""
-
-    level: Literal["error", "warning"]
-    what: str
-    where: str
-    """A field of the YAML, a file of the folder, or `docs`."""
 
 
 @dataclass(kw_only=True)
@@ -119,8 +111,10 @@ def examine(
         seconds: for each of the three kinds of answers; 0 is no limit.
 
     Returns:
-        The defects, and how many docs were scored with all three.
+        The defects, and how many docs were scored with all three; 0 if one can't even be asked.
     """
+    if unasked := unasked_docs(loaded):
+        return unasked, 0
     num_docs = loaded.num_docs_available
     examined = Examined(loaded=loaded, num_scored=num_scored or num_docs, seconds=seconds)
     examined.num_reached = len(examined.sample)
@@ -130,7 +124,8 @@ def examine(
             found += check(examined)
         except Exception as e:  # a task's own functions may raise anything
             what = f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'no message'}"
-            found.append(Defect("error", what, check.__name__.strip("_").replace("_", " ")))
+            where = blamed(e, loaded) or check.__name__.strip("_").replace("_", " ")
+            found.append(Defect("error", what, where))
     return list(dict.fromkeys(found)), examined.num_reached
 
 
@@ -139,7 +134,7 @@ def _unique_ids(examined: Examined) -> Iterator[Defect]:
     for field in ID_FIELDS:
         if docs and all(field in doc for doc in docs):
             for value, places in _repeated(str(doc[field]) for doc in docs):
-                yield Defect("error", f"{field} {value!r} is that of {_docs(places)}", "docs")
+                yield Defect("error", f"{field} {value!r} is that of {named_docs(places)}", "docs")
     bare = [
         doc_hash({k: v for k, v in doc.items() if k not in ID_FIELDS})
         for doc in docs
@@ -147,12 +142,12 @@ def _unique_ids(examined: Examined) -> Iterator[Defect]:
     ]
     doubled = [places for _, places in _repeated(bare)]
     for places in doubled:
-        yield Defect("error", f"{_docs(places)} are the same", "docs")
+        yield Defect("error", f"{named_docs(places)} are the same", "docs")
     same = {place for places in doubled for place in places}
     asked = [places for _, places in _repeated(examined.questions) if not same & set(places)]
     if asked:
         more = f", and {len(asked) - 1} more such questions" if len(asked) > 1 else ""
-        yield Defect("warning", f"{_docs(asked[0])} ask the same{more}", "docs")
+        yield Defect("warning", f"{named_docs(asked[0])} ask the same{more}", "docs")
 
 
 def _choices(examined: Examined) -> Iterator[Defect]:
@@ -169,11 +164,11 @@ def _choices(examined: Examined) -> Iterator[Defect]:
             except ValueError:
                 lost.append(place)
     if doubled:
-        yield Defect("error", f"duplicate choices in {_docs(doubled)}", "doc_to_choice")
+        yield Defect("error", f"duplicate choices in {named_docs(doubled)}", "doc_to_choice")
     if empty:
-        yield Defect("error", f"an empty choice in {_docs(empty)}", "doc_to_choice")
+        yield Defect("error", f"an empty choice in {named_docs(empty)}", "doc_to_choice")
     if lost:
-        yield Defect("error", f"the target is not a choice in {_docs(lost)}", "doc_to_target")
+        yield Defect("error", f"the target is not a choice in {named_docs(lost)}", "doc_to_target")
 
 
 def _gold_scores(examined: Examined) -> Iterator[Defect]:
@@ -184,7 +179,10 @@ def _gold_scores(examined: Examined) -> Iterator[Defect]:
 def _empty_scores(examined: Examined) -> Iterator[Defect]:
     if examined.is_generated:
         answers = ((i, [""]) for i in examined.in_time())
-        yield from _expect(examined, answers, "an empty answer", lambda value: value <= 1e-6)
+        # A `solve` of the task's own may never return one.
+        may_raise = bool(getattr(examined.task, "solve", None))
+        found = _expect(examined, answers, "an empty answer", lambda value: value <= 1e-6)
+        yield from (d for d in found if not (may_raise and "an empty answer raises" in d.what))
 
 
 def _wrong_scores(examined: Examined) -> Iterator[Defect]:
@@ -211,7 +209,7 @@ def _wrong_choices(examined: Examined) -> Iterator[Defect]:
             if value > 1e-6:
                 bad[key].append(place)
     for (metric, filter_), places in bad.items():
-        what = f"a wrong choice scores above 0 in {metric} ({filter_}) for {_docs(places)}"
+        what = f"a wrong choice scores above 0 in {metric} ({filter_}) for {named_docs(places)}"
         yield Defect("error", what, "metric_list")
 
 
@@ -231,7 +229,7 @@ def _wrong_texts(examined: Examined) -> Iterator[Defect]:
             if min(numbers.get(key, 0.0) for numbers in scored) > 1 - 1e-6:
                 taken[key].append(place)
     for (metric, filter_), places in taken.items():
-        what = f"other docs' answers score 1 in {metric} ({filter_}) for {_docs(places)}"
+        what = f"other docs' answers score 1 in {metric} ({filter_}) for {named_docs(places)}"
         yield Defect("error", what, "metric_list")
 
 
@@ -268,15 +266,16 @@ def _expect(
 ) -> Iterator[Defect]:
     """A defect for each metric and filter in which an answer's score is wrong."""
     scored: dict[int, list[Score]] = {}
-    raised: dict[str, list[int]] = defaultdict(list)
+    raised: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, answer in answers:
         try:
             if answer:
                 scored[place] = score(examined.task, examined.docs[place], answer)
         except Exception as e:  # filters and metrics may be the task's own
-            raised[f"{type(e).__name__}: {str(e)[:80]}"].append(place)
-    for what, places in raised.items():
-        yield Defect("error", f"scoring {whose} raises {what} for {_docs(places)}", "metric_list")
+            where = blamed(e, examined.loaded) or "metric_list"
+            raised[f"{type(e).__name__}: {str(e)[:80]}", where].append(place)
+    for (what, where), places in raised.items():
+        yield Defect("error", f"scoring {whose} raises {what} for {named_docs(places)}", where)
     bad: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
     for place, of_doc in scored.items():
         for metric, filter_, value in of_doc:
@@ -285,9 +284,9 @@ def _expect(
                 bad[metric, filter_].append((place, float(value)))
     first = examined.loaded.filters()[0]
     for (metric, filter_), found in bad.items():
-        what = f"{whose} scores {found[0][1]:.3g} in {metric} ({filter_}) for {_docs([p for p, _ in found])}"
+        what = f"{whose} scores {found[0][1]:.3g} in {metric} ({filter_}) for {named_docs([p for p, _ in found])}"
         where = "filter_list" if whose == "gold" and examined.is_generated else "metric_list"
-        level: Literal["error", "warning"] = "error" if filter_ == first else "warning"
+        level: Level = "error" if filter_ == first else "warning"
         yield Defect(level, what, where)
     if whose == "gold":
         yield from _aggregated_gold(examined, list(scored.values()))
@@ -321,8 +320,10 @@ def _few_shots(examined: Examined) -> Iterator[Defect]:
     scored = set(examined.questions)
     shared = [i for i, doc in enumerate(pool) if examined.question(doc) in scored]
     if shared:
-        level: Literal["error", "warning"] = "error" if num else "warning"
-        what = f"{len(shared)} of {len(pool)} few-shot docs are scored docs too ({_docs(shared)})"
+        level: Level = "error" if num else "warning"
+        what = (
+            f"{len(shared)} of {len(pool)} few-shot docs are scored docs too ({named_docs(shared)})"
+        )
         if num and config is not None and config.split != task.config.test_split:
             what += f", and may be in their own prompts: {OWN_FEWSHOT}"
         yield Defect(level, what, "fewshot_split")
@@ -334,7 +335,7 @@ def _stop_strings(examined: Examined) -> Iterator[Defect]:
     for stop in stop_strings(examined.task):
         cut = [i for i in examined.sample if stop in gold_text(examined.task, examined.docs[i])]
         if cut:
-            what = f"stop string {stop!r} is inside the gold answer of {_docs(cut)}"
+            what = f"stop string {stop!r} is inside the gold answer of {named_docs(cut)}"
             yield Defect("error", what, "generation_kwargs.until")
 
 
@@ -373,16 +374,6 @@ def _repeated(values: Any) -> list[tuple[str, list[int]]]:
     for place, value in enumerate(values):
         places[value].append(place)
     return [(value, found) for value, found in places.items() if len(found) > 1]
-
-
-def _docs(places: Sequence[int]) -> str:
-    """'doc 3', 'docs 3, 7 and 9', 'docs 3, 7, 9 and 40 more'."""
-    shown = [str(place) for place in places[:_MOST_NAMED]]
-    if len(places) == 1:
-        return f"doc {shown[0]}"
-    if len(places) > _MOST_NAMED:
-        return f"docs {', '.join(shown)} and {len(places) - _MOST_NAMED} more"
-    return f"docs {', '.join(shown[:-1])} and {shown[-1]}"
 
 
 _CHECKS: tuple[Callable[[Examined], Iterator[Defect]], ...] = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evalharness.errors import TaskError
-from evalharness.tasks.authoring.check import Defect
+from evalharness.tasks.authoring.defects import Defect
 from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.local_rows import read_rows
 

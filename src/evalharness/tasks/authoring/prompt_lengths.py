@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from evalharness.checkpoint import DEMO_PATH
 from evalharness.config.schema import SamplingConfig
-from evalharness.tasks.authoring.check import Defect
+from evalharness.tasks.authoring.defects import Defect
 from evalharness.tasks.choices import choices_of
 from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.sampling import sampling_params

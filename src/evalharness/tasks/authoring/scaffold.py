@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalharness.config.keys import options
 from evalharness.errors import TaskError
 from evalharness.tasks.authoring import templates as texts
-from evalharness.tasks.authoring.check_docs import UNFILLED
 from evalharness.tasks.authoring.list_tasks import custom_rows
-from evalharness.tasks.authoring.own_data import answer_docs, choice_docs
+from evalharness.tasks.authoring.own_answers import Answers
+from evalharness.tasks.authoring.own_data import OwnDocs, Row, answer_docs, choice_docs
+from evalharness.tasks.authoring.readme import UNFILLED, fenced
 from evalharness.tasks.lm_eval_index import stock_rows
+from evalharness.tasks.procedural.generators import check_installed
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -33,7 +36,21 @@ class Kind(StrEnum):
     python = "python"
 
 
-def scaffold(name: str, kind: Kind, parent: Path, data: Path | None = None) -> list[Path]:
+class Scaffold(NamedTuple):
+    """What was written."""
+
+    paths: list[Path]
+    source: str = ""
+    """What was read of a table of questions; "" without one."""
+
+
+def scaffold(
+    name: str,
+    kind: Kind,
+    parent: Path,
+    data: Path | None = None,
+    answers: Answers | None = None,
+) -> Scaffold:
     """Write the files of a new task.
 
     Args:
@@ -41,16 +58,19 @@ def scaffold(name: str, kind: Kind, parent: Path, data: Path | None = None) -> l
         kind: kind of the task.
         parent: the folder of tasks.
         data: table of questions (see `own_data`), for multiple_choice and generate; None for a few examples.
-
-    Returns:
-        The files written.
+        answers: what the answers of the table are, where it doesn't show.
 
     Raises:
         TaskError: the name is invalid or taken, the folder exists, or the data can't be used.
     """
     folder = parent / name
+    _check_kind(kind, data, answers)
     _check_name(name, folder)
-    files = _files(name, kind, _with_data(kind, data) if data else texts.FACTS[kind.value])
+    read = _read(kind, data, answers) if data else None
+    facts = texts.FACTS[kind.value]
+    if kind is Kind.procedural:
+        facts = replace(facts, prompt=_procedural_prompt())
+    files = _files(name, _with_data(facts, data, read.rows) if data and read else facts)
     written = [folder / path for path in files]
     suite = parent.parent / "configs" / "suite" / f"{name}.yaml"
     try:
@@ -61,7 +81,7 @@ def scaffold(name: str, kind: Kind, parent: Path, data: Path | None = None) -> l
             written.append(suite)
     except OSError as e:
         raise TaskError(f"task new {name}: can't write {e.filename}: {e.strerror}") from e
-    return written
+    return Scaffold(written, read.source if read else "")
 
 
 def _check_name(name: str, folder: Path) -> None:
@@ -83,22 +103,41 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _with_data(kind: Kind, data: Path) -> texts.Facts:
-    """The kind's facts with questions of one's own, and without few-shots."""
-    if kind not in (Kind.multiple_choice, Kind.generate):
+def _check_kind(kind: Kind, data: Path | None, answers: Answers | None) -> None:
+    if data and kind not in (Kind.multiple_choice, Kind.generate):
         raise TaskError(f"--data {data}: for --kind multiple_choice and generate, not {kind.value}")
-    facts = texts.FACTS[kind.value]
-    is_choice = kind is Kind.multiple_choice
-    rows = choice_docs(data) if is_choice else answer_docs(data)
+    if answers and not (data and kind is Kind.multiple_choice):
+        raise TaskError(f"--answers {answers}: for --data with --kind multiple_choice")
+    if kind is Kind.procedural:
+        try:
+            check_installed()
+        except TaskError as e:
+            raise TaskError(f"task new --kind procedural: {e}") from e
+
+
+def _procedural_prompt() -> str:
+    from evalharness.tasks.procedural.task import Procedural, read_spec
+
+    spec = read_spec(texts.PROCEDURAL)
+    source = Procedural(spec, int(spec.seed))
+    return source.prompt(next(source.docs()))
+
+
+def _read(kind: Kind, data: Path, answers: Answers | None) -> OwnDocs:
+    return choice_docs(data, answers) if kind is Kind.multiple_choice else answer_docs(data)
+
+
+def _with_data(facts: texts.Facts, data: Path, rows: Sequence[Row]) -> texts.Facts:
+    """The kind's facts with questions of one's own, and without few-shots."""
     shots = re.compile(r"^fewshot_split:.*?^num_fewshot: 2$", re.MULTILINE | re.DOTALL)
     chance = facts.chance
-    if is_choice:
+    if facts.output == "multiple_choice":
         share = sum(1 / len(row["choices"]) for row in rows) / len(rows)
         chance = f"{share:.2f} (guessing among the choices)"
     return replace(
         facts,
         definition=shots.sub("num_fewshot: 0", facts.definition),
-        data={"test": rows},
+        data={"test": list(rows)},
         source={"hub_id": None, "generated_by": f"{UNFILLED}: where {data.name} comes from"},
         num_docs=len(rows),
         chance=chance,
@@ -107,16 +146,17 @@ def _with_data(kind: Kind, data: Path) -> texts.Facts:
     )
 
 
-def _files(name: str, kind: Kind, facts: texts.Facts) -> dict[str, str]:
+def _files(name: str, facts: texts.Facts) -> dict[str, str]:
     """Path in the folder -> content."""
     source: dict[str, Any] = {"name": name, "licence": f"{UNFILLED}: SPDX name", **facts.source}
     files = {facts.file.format(name=name): facts.definition.format(name=name, title=_title(name))}
     for split, rows in facts.data.items():
-        files[f"data/{split}.jsonl"] = "".join(f"{json.dumps(row)}\n" for row in rows)
-    readme = texts.README.format(
-        name=name, unfilled=UNFILLED, **{key: getattr(facts, key) for key in texts.README_FACTS}
-    )
-    files["README.md"] = readme
+        files[f"data/{split}.jsonl"] = "".join(
+            f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows
+        )
+    values = {key: getattr(facts, key) for key in texts.README_FACTS}
+    values["prompt"] = fenced(facts.prompt)
+    files["README.md"] = texts.README.format(name=name, unfilled=UNFILLED, **values)
     files["SOURCE.json"] = json.dumps(source, indent=1) + "\n"
     files[f"test_{name}.py"] = texts.TEST.format(name=name)
     return files

@@ -48,9 +48,7 @@ README = """\
 
 The first doc, as it reaches a base model (`evalharness task preview {name} model=<name>` shows the whole):
 
-```text
 {prompt}
-```
 
 ## Metric and filter
 
@@ -139,6 +137,8 @@ metadata:
   version: 1.0   # raise it with every change of prompt, filter or metric
 """
 
+PROCEDURAL = {"generator": "chain_sum", "size": 50, "seed": 42}
+"""The block in the YAML below."""
 _PROCEDURAL_YAML = """\
 # Docs and verifier are reasoning-gym's: any of its generators by name.
 task: {name}
@@ -255,7 +255,7 @@ FACTS = {
         chance="0.00 (free answer)",
         fewshots="0",
         output="generate_until",
-        prompt="FILL IN: what `task preview` shows",
+        prompt="",  # made by the generator
         metric="`acc`: the generator's verifier says 1. `score`: its partial credit. Filter `extract`: the last "
         "`<answer>`, else the last line.",
     ),

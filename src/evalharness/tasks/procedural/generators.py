@@ -198,6 +198,15 @@ def _numbers(text: str) -> list[int]:
     return sorted(int(number) for number in re.findall(r"\d+", text))
 
 
+def check_installed() -> None:
+    """Check that the version of reasoning-gym is there whose problems and verifiers are checked.
+
+    Raises:
+        TaskError: it isn't; with the command that installs it.
+    """
+    _registered()
+
+
 def _registered() -> Mapping[str, Any]:
     """Generator -> its classes.
 

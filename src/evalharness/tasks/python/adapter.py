@@ -17,6 +17,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.filters.selection import TakeFirstFilter
 from lm_eval.tasks._index import Entry, Kind
 
+from evalharness.config.yaml_files import shown
 from evalharness.errors import TaskError, one_line
 from evalharness.tasks.python_task import PythonTask
 from evalharness.tasks.random_state import seeded
@@ -171,9 +172,12 @@ class PythonFileTask(ServedTask):
         try:
             source = _task_class(_module(file), file)()
             source.name, source.folder = str(config["task"]), file.parent
-            super().__init__(
-                source, identity={"source_sha256": _code_sha256(source)}, place=str(file)
-            )
+            try:
+                super().__init__(
+                    source, identity={"source_sha256": _code_sha256(source)}, place=str(file)
+                )
+            except TaskError as e:  # names the method or field
+                raise TaskError(f"{shown(file)}: {e}") from e
         except TaskError:
             raise
         except (Exception, SystemExit) as e:  # the user's code
@@ -227,12 +231,12 @@ def _task_class(module: ModuleType, file: Path) -> type[PythonTask]:
         return leaves[0]
     if leaves:
         names = ", ".join(c.__name__ for c in leaves)
-        raise TaskError(f"{file}: {len(leaves)} tasks ({names}); a folder holds one")
+        raise TaskError(f"{shown(file)}: {len(leaves)} tasks ({names}); a folder holds one")
     for missing in (c for c in classes if c.__module__ == module.__name__):
         raise TaskError(
-            f"{file}: {missing.__name__} lacks {', '.join(sorted(missing.__abstractmethods__))}"
+            f"{shown(file)}: {missing.__name__} lacks {', '.join(sorted(missing.__abstractmethods__))}"
         )
-    raise TaskError(f"{file}: no class here is a PythonTask")
+    raise TaskError(f"{shown(file)}: no class here is a PythonTask")
 
 
 def _check_settings(source: PythonTask) -> None:
@@ -284,7 +288,7 @@ def _code_sha256(source: PythonTask) -> str:
 def _place(error: BaseException, file: Path) -> str:
     """File and line of the task's own code that an exception went through last."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename} line {error.lineno}"
+        return f"{shown(Path(error.filename))}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(file.parent)]
-    return f"{own[-1].filename} line {own[-1].lineno}" if own else str(file)
+    return f"{shown(Path(own[-1].filename))}, line {own[-1].lineno}" if own else shown(file)

@@ -196,17 +196,23 @@ def _check_metrics(file: TaskFile) -> None:
         _check_regexes(file, metric, where)
 
 
-def _check_templates(file: TaskFile) -> None:
+def templates(file: TaskFile) -> Iterator[tuple[str, str]]:
+    """(path of the field, template) of all texts of a task that are templates, or names of fields."""
     own = {key: file.values.get(key) for key in _TEMPLATES}
     fewshot = file.values.get("fewshot_config") or {}
     if isinstance(fewshot, Mapping):
         own |= {f"fewshot_config.{key}": fewshot.get(key) for key in _TEMPLATES}
     for where, template in own.items():
         if isinstance(template, str) and not isinstance(template, FunctionName):
-            try:
-                lm_eval.utils.env.parse(template)
-            except jinja2.TemplateSyntaxError as e:
-                raise _fail(file, where, f"bad template: {e.message}") from e
+            yield where, template
+
+
+def _check_templates(file: TaskFile) -> None:
+    for where, template in templates(file):
+        try:
+            lm_eval.utils.env.parse(template)
+        except jinja2.TemplateSyntaxError as e:
+            raise _fail(file, where, f"bad template: {e.message}") from e
 
 
 _CHECKS: dict[Callable[[TaskFile], None], str] = {

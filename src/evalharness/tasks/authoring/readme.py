@@ -1,0 +1,72 @@
+"""A task's README.md: what it must have, and where it has it.
+
+# title                       # <task>: what it measures
+| Source | a link |           a table with the rows of `LABELS`
+## Prompt                     a fenced block with the first doc's prompt
+## Metric and filter          every metric and filter in `code`
+## Known limits
+## Changelog                  - <version>: what changed
+"""
+
+from __future__ import annotations
+
+import re
+
+LABELS = ("Source", "Licence", "Docs (n)", "Chance score", "Few-shots", "Output", "Version")
+"""Rows of its table."""
+SECTIONS = ("Prompt", "Metric", "Known limits", "Changelog")
+"""Prefixes of its sections."""
+UNFILLED = "FILL IN"
+"""Marker of a scaffold where the author must write."""
+
+_ROW = re.compile(r"^\| *([^|\n]+?) *\|[ \t]*(.*?)[ \t]*\|[ \t]*$", re.MULTILINE)
+_PROMPT = re.compile(
+    r"^## Prompt[^\n]*\n(?:(?!^## |^`{3,}).*\n)*?(?P<fence>`{3,})[^\n`]*\n(?P<text>.*?)^(?P=fence)[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def table_rows(text: str) -> dict[str, str]:
+    """Label -> value."""
+    return {found[1]: found[2] for found in _ROW.finditer(text)}
+
+
+def set_row(text: str, label: str, value: str) -> str:
+    """The text with another value in a row of its table; as it is without that row."""
+
+    def replaced(found: re.Match[str]) -> str:
+        return f"| {label} | {value} |" if found[1] == label else found[0]
+
+    return _ROW.sub(replaced, text)
+
+
+def prompt_shown(text: str) -> str | None:
+    """The first fenced block under `## Prompt`; None without one."""
+    found = _PROMPT.search(text)
+    return found["text"].removesuffix("\n") if found else None
+
+
+def set_prompt(text: str, prompt: str) -> str:
+    """The text with another block under `## Prompt`; as it is without one."""
+    found = _PROMPT.search(text)
+    if not found:
+        return text
+    return f"{text[: found.start('fence')]}{fenced(prompt)}{text[found.end() :]}"
+
+
+def fenced(prompt: str) -> str:
+    """A prompt as a block of Markdown, with a fence that isn't in it."""
+    longest = max((len(run) for run in re.findall("`{3,}", prompt)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}text\n{prompt}\n{fence}"
+
+
+def blanks(text: str) -> list[str]:
+    """Where its author still has to write: labels of rows, then the numbers of other lines."""
+    labels: list[str] = []
+    lines: list[str] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if UNFILLED in line:
+            row = _ROW.match(line)
+            (labels if row else lines).append(row[1] if row else str(number))
+    return [*labels, *([f"line{'s' * (len(lines) > 1)} {' '.join(lines)}"] if lines else [])]

@@ -15,14 +15,13 @@ from evalharness.viewer.conversation import chat_turns
 from evalharness.viewer.index import Index
 from evalharness.viewer.list_page import (
     Asked,
-    Other,
     ask,
     mark,
-    other_runs,
     sample_address,
 )
 from evalharness.viewer.query import Query
 from evalharness.viewer.run_pages import run_address
+from evalharness.viewer.runs import Other, other_runs
 from evalharness.viewer.samples import Filtered, Sample, read_sample, read_turns
 from evalharness.viewer.texts import Block, block
 from evalharness.viewer.tokens import Token, prompt_tokens
@@ -164,7 +163,7 @@ def sample_page(
         num_found=len(places),
         previous=neighbours[0] or "",
         next=neighbours[1] or "",
-        others=other_runs(results_dir, asked.run, query.task),
+        others=other_runs(results_dir, asked.run, {query.task}),
         fields=query.fields(doc=doc_id, repeat=repeat or None, other=None),
         here=sample_address(run_id, query, doc_id, repeat),
     )

@@ -25,6 +25,7 @@ from evalharness.report.terminal.format import (
     number,
 )
 from evalharness.viewer.compare_page import Choice, compare_page
+from evalharness.viewer.curves_page import curves_page
 from evalharness.viewer.flips import Way
 from evalharness.viewer.list_page import LABELS, ORDERS, samples_page
 from evalharness.viewer.query import (
@@ -102,6 +103,10 @@ def create_app(results_dir: Path) -> FastAPI:
     @app.get("/runs/{run_id}")
     def run(run_id: str) -> Response:
         return _render("run", run_page(results_dir, run_id))
+
+    @app.get("/runs/{run_id}/curves")
+    def curves(run_id: str) -> Response:
+        return _render("curves", curves_page(results_dir, run_id))
 
     @app.get("/runs/{run_id}/samples")
     def samples(run_id: str, query: Asked, page: PageNumber = 1) -> Response:

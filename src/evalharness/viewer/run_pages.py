@@ -97,6 +97,8 @@ class RunPage:
     facts: Sequence[tuple[str, str]]
     others: Sequence[Other]
     """Runs to compare it with."""
+    curves: str
+    """Address of its strategy's curves; empty where there are none."""
     damaged: Sequence[str]
 
 
@@ -149,6 +151,7 @@ def run_page(results_dir: Path, run_id: str) -> RunPage:
         notes=_notes(run),
         statement=composite.statement if composite else "",
         facts=[(line[:_LABEL].strip(), line[_LABEL:]) for line in lines],
+        curves=run_address(run_id, "curves") if (run_dir / layout.CURVES).is_file() else "",
         others=other_runs(results_dir, run, {task.task for task in run.tasks}),
         damaged=damaged,
     )

@@ -1,4 +1,5 @@
 import html
+import itertools
 import json
 import re
 import shutil
@@ -253,11 +254,15 @@ def test_all_filters_are_shown_with_their_scores(client: TestClient) -> None:
     assert "main 1: yes <b> (of 2, -0.25) acc 1.000 strict [strict] acc 0.000" in found
 
 
-def test_turns_are_shown_as_a_conversation(client: TestClient) -> None:
+def test_each_procedure_of_a_strategy_has_its_own_heading(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/sample", task="texts", doc=0))
-    assert "assistant correct, answer Thinking" in found
-    assert "first try answer 1 · score 0.000 · 3 tokens, stop user Look again" in found
-    assert "critique 1 it was" in found
+    headings = ["First answer", "Self-correction", "Control: asked again", "The stored response"]
+    places = [found.index(heading) for heading in headings]
+    assert places == sorted(places)
+    first, critique, control = (found[start:end] for start, end in itertools.pairwise(places))
+    assert "first try answer 1 · score 0.000 · 3 tokens, stop" in first
+    assert re.search(r"user Look again: .* assistant critique, round 1 it was", critique)
+    assert "user Again? assistant answer, round 1 second try answer 2" in control
 
 
 def test_long_texts_are_folded_until_asked_for(client: TestClient) -> None:
@@ -492,7 +497,7 @@ def test_a_run_of_schema_1_is_read(tmp_path: Path) -> None:
         found.append(text(page(client, html.unescape(sample.group(1)))))
     assert len(found) > 1
     assert all(" Answer target " in shown for shown in found)
-    assert any(" Conversation " in shown for shown in found)
+    assert any(" Response assistant answer, draw " in shown for shown in found)
 
 
 def test_the_store_is_never_written(tmp_path: Path) -> None:

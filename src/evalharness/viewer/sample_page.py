@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evalharness.errors import CheckpointError, StoreError
+from evalharness.report.arms import ShownTurn, arms
 from evalharness.report.choices import ShownChoice, choice_line, shown_choices
 from evalharness.store.records import Manifest, TurnRecord
 from evalharness.viewer.conversation import chat_turns
@@ -46,9 +47,19 @@ class TurnView(NamedTuple):
     """A turn of a trajectory with its texts as blocks."""
 
     turn: TurnRecord
+    asks: str
+    what: str
     message: Block | None
     text: Block
     thinking: Block | None
+
+
+class ArmView(NamedTuple):
+    """The turns of one procedure."""
+
+    heading: str
+    about: str
+    turns: Sequence[TurnView]
 
 
 class Answer(NamedTuple):
@@ -82,7 +93,8 @@ class Side:
     score: float
     metric: str
     prompt: Prompt
-    turns: Sequence[TurnView]
+    arms: Sequence[ArmView]
+    """Empty where the sample is no conversation."""
     response: Block
     thinking: Block | None
     choices: Sequence[ShownChoice]
@@ -228,7 +240,10 @@ def _side(
         score=float(index.score[place]),
         metric=index.scored.metric,
         prompt=_prompt(sample.prompt, make, is_open=whole.startswith(f"{name}-prompt")),
-        turns=[_turn(turn, make) for turn in turns],
+        arms=[
+            ArmView(arm.heading, arm.about, [_turn(shown, make) for shown in arm.turns])
+            for arm in arms(turns)
+        ],
         response=make("response", sample.response),
         thinking=make("thinking", sample.thinking) if sample.thinking else None,
         choices=sample.shown_choices,
@@ -260,10 +275,13 @@ def _prompt(prompt: str, make: Make, *, is_open: bool) -> Prompt:
     )
 
 
-def _turn(turn: TurnRecord, make: Make) -> TurnView:
+def _turn(shown: ShownTurn, make: Make) -> TurnView:
+    turn = shown.turn
     name = f"turn-{turn.turn}"
     return TurnView(
         turn,
+        shown.asks,
+        shown.what,
         make(f"{name}-message", turn.message) if turn.message else None,
         make(f"{name}-text", turn.text),
         make(f"{name}-thinking", turn.thinking) if turn.thinking else None,

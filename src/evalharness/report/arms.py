@@ -1,7 +1,6 @@
 """A sample's turns as readers see them: under a heading for each of the strategy's procedures, its controls among them.
 
-Turns are stored in the order in which they were answered, and procedures are answered side by side: read in that order,
-a control would look like the model's next turn.
+Turns are stored one procedure after the other: read on, a control would look like the model's next turn.
 """
 
 from collections.abc import Sequence

@@ -65,6 +65,13 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
     assert "evalharness run model=smollm2-135m suite=quick" in found
 
 
+def test_a_run_that_has_just_begun_has_no_engine_yet(tmp_path: Path) -> None:
+    make_run(tmp_path, "r", "m", "s", {}, status="running", engine={}, checkpoint={})
+    client = client_of(tmp_path)
+    assert "running – single" in text(page(client, "/"))
+    assert "No task is finished yet" in text(page(client, "/runs/r"))
+
+
 def test_many_runs_come_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_pages, "RUNS_A_PAGE", 3)
     for number in range(4):

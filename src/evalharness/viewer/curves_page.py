@@ -66,8 +66,8 @@ class Figure(NamedTuple):
     """A point as a row of the table."""
 
     point: CurvePoint
-    name: str
-    """The arm's at its first point, else empty."""
+    is_first: bool
+    """Of its arm."""
     score: str
 
 
@@ -157,9 +157,7 @@ def _plot(task: str, arms: Arms, metric: str) -> Plot:
             Label(y_of(low + i * step), f"{low + i * step:.3g}") for i in range(num_ticks + 1)
         ],
         figures=[
-            Figure(point, point.arm if i == 0 else "", score_text(point))
-            for arm in arms
-            for i, point in enumerate(arm)
+            Figure(point, i == 0, score_text(point)) for arm in arms for i, point in enumerate(arm)
         ],
         has_flips=any(point.p_value is not None for arm in arms for point in arm),
     )

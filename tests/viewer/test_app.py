@@ -170,6 +170,17 @@ def test_a_list_shows_question_answer_and_target(client: TestClient) -> None:
     assert "7 ✗ wrong 0.000 Question 7: what colour is the Sky? no yes 493 stop" in found
 
 
+def test_the_answer_in_a_long_target_stands_beside_the_models(client: TestClient) -> None:
+    listed = text(page(client, f"/runs/{FIRST}/samples", task="colours"))
+    assert "10 ✗ wrong 0.000 Question 10: what colour is the sea? no blue <script>" in listed
+    found = page(client, f"/runs/{FIRST}/sample", task="colours", doc=10)
+    assert "answer extracted no from the target blue <script>" in text(found)
+    assert re.search(r"<summary>the whole target .*?</summary>.*?It mirrors the sky", found, re.S)
+    assert_harmless(found)
+    plain = text(page(client, f"/runs/{FIRST}/sample", task="colours", doc=11))
+    assert "Answer target yes answer no" in plain
+
+
 def test_choices_are_shown_by_their_texts(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/samples", task="texts"))
     assert "1: yes <b> yes <b>" in found  # the answer, and the right choice's text for the target
@@ -258,7 +269,7 @@ def test_the_same_sample_of_another_run_stands_beside_it(client: TestClient) -> 
 
 def test_all_filters_are_shown_with_their_scores(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/sample", task="texts", doc=2))
-    assert "main 1: yes <b> (of 2, -0.25) acc 1.000 strict [strict] acc 0.000" in found
+    assert "main score 1: yes <b> (of 2, -0.25) acc 1.000 strict [strict] acc 0.000" in found
 
 
 def test_each_procedure_of_a_strategy_has_its_own_heading(client: TestClient) -> None:

@@ -72,6 +72,8 @@ def _colour(i: int) -> dict[str, Any]:
             fields |= {"finish_reason": "length"}
         case 9:
             fields |= {"response": " \n", "answer": ""}
+        case 10:
+            fields |= {"target": "It mirrors the sky.\n#### blue " + EVIL, "gold_answer": "blue " + EVIL}
     return fields
 
 

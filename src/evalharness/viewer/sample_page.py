@@ -68,6 +68,8 @@ class Answer(NamedTuple):
     filter: str
     is_main: bool
     text: Block
+    gold: Block | None
+    """What the filter makes of the target; None where that isn't known."""
     is_choice: bool
     scores: dict[str, float]
 
@@ -297,4 +299,7 @@ def _answer(sample: Sample, found: Filtered, place: int, main: str, make: Make) 
     choices = shown_choices(found.answer, sample.choices, found.chosen) if is_choice else []
     text = choice_line(choices, next(iter(found.scores), "")) or found.answer
     is_main = found.filter == main
-    return Answer(found.filter, is_main, make(f"answer-{place}", text), is_choice, found.scores)
+    gold = None if found.gold_answer is None else make(f"gold-{place}", found.gold_answer)
+    return Answer(
+        found.filter, is_main, make(f"answer-{place}", text), gold, is_choice, found.scores
+    )

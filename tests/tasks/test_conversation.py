@@ -148,3 +148,23 @@ def test_when_one_turn_fails_the_others_beside_it_end() -> None:
 
 async def _both(waits: Any, fails: Any) -> None:
     await together(waits(), fails())
+
+
+@pytest.mark.parametrize("asks", ["generate", "choose"])
+def test_a_follow_ups_message_is_recorded_by_itself(byte_tokenizer: Any, asks: str) -> None:
+    talk = dialogue(ScriptedModel(byte_tokenizer, say("4"), p_yes=lambda _: 0.8), byte_tokenizer)
+    more = ((" Yes", " No"),) if asks == "choose" else ()
+    sure, right = (talk.follow_up(talk.prompt, "4", said) for said in ("Sure?", "Right?"))
+    ask = getattr(talk, asks)
+    for prompt in (sure, right, "Q: another", sure):
+        asyncio.run(ask(prompt, *more))
+    asyncio.run(ask(sure, *more, message="as the task calls it"))
+    messages = ["Sure?", "Right?", "", "Sure?", "as the task calls it"]
+    assert [turn.message for turn in talk.turns] == messages
+
+
+def test_the_tasks_own_prompt_is_no_message(byte_tokenizer: Any) -> None:
+    talk = dialogue(ScriptedModel(byte_tokenizer, say("4")), byte_tokenizer)
+    talk.follow_up(talk.prompt, "4", "Sure?")
+    asyncio.run(talk.generate())
+    assert [turn.message for turn in talk.turns] == [""]

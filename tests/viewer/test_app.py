@@ -1,11 +1,11 @@
 import html
+import itertools
 import json
 import re
 import shutil
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import pytest
 
@@ -20,36 +20,15 @@ from evalharness.viewer import (
 from evalharness.viewer import (
     query as selecting,
 )
-from evalharness.viewer.app import create_app
 from stores import make_run
+from viewer.pages import assert_harmless, client_of, page, text
 from viewer.viewer_store import EVIL, FIRST, NUM_COLOURS, ODD, SECOND, make_store, rewrite
-
-
-def client_of(results_dir: Path) -> TestClient:
-    return TestClient(
-        create_app(results_dir), base_url="http://127.0.0.1:8000", raise_server_exceptions=False
-    )
 
 
 @pytest.fixture(scope="module")
 def client(store: Path) -> Iterator[TestClient]:
     with client_of(store) as client:
         yield client
-
-
-def page(client: TestClient, path: str, code: int = 200, **query: object) -> str:
-    """The page's HTML; `code` is what it has to come with."""
-    address = path + ("?" + urlencode(query, doseq=True) if query else "")
-    answer = client.get(address)
-    assert answer.status_code == code, answer.text
-    assert "Traceback" not in answer.text
-    return answer.text
-
-
-def text(page: str) -> str:
-    """What a reader sees of a page."""
-    body = page[page.index("<main") :]
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
 def docs(client: TestClient, run: str = FIRST, task: str = "colours", **query: object) -> list[int]:
@@ -84,6 +63,13 @@ def test_runs_are_filtered(client: TestClient, query: dict[str, str], runs: set[
 def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
     found = text(page(client_of(tmp_path / "none"), "/"))
     assert "evalharness run model=smollm2-135m suite=quick" in found
+
+
+def test_a_run_that_has_just_begun_has_no_engine_yet(tmp_path: Path) -> None:
+    make_run(tmp_path, "r", "m", "s", {}, status="running", engine={}, checkpoint={})
+    client = client_of(tmp_path)
+    assert "running – single" in text(page(client, "/"))
+    assert "No task is finished yet" in text(page(client, "/runs/r"))
 
 
 def test_many_runs_come_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,6 +170,17 @@ def test_a_list_shows_question_answer_and_target(client: TestClient) -> None:
     assert "7 ✗ wrong 0.000 Question 7: what colour is the Sky? no yes 493 stop" in found
 
 
+def test_the_answer_in_a_long_target_stands_beside_the_models(client: TestClient) -> None:
+    listed = text(page(client, f"/runs/{FIRST}/samples", task="colours"))
+    assert "10 ✗ wrong 0.000 Question 10: what colour is the sea? no blue <script>" in listed
+    found = page(client, f"/runs/{FIRST}/sample", task="colours", doc=10)
+    assert "answer extracted no from the target blue <script>" in text(found)
+    assert re.search(r"<summary>the whole target .*?</summary>.*?It mirrors the sky", found, re.S)
+    assert_harmless(found)
+    plain = text(page(client, f"/runs/{FIRST}/sample", task="colours", doc=11))
+    assert "Answer target yes answer no" in plain
+
+
 def test_choices_are_shown_by_their_texts(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/samples", task="texts"))
     assert "1: yes <b> yes <b>" in found  # the answer, and the right choice's text for the target
@@ -272,14 +269,18 @@ def test_the_same_sample_of_another_run_stands_beside_it(client: TestClient) -> 
 
 def test_all_filters_are_shown_with_their_scores(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/sample", task="texts", doc=2))
-    assert "main 1: yes <b> (of 2, -0.25) acc 1.000 strict [strict] acc 0.000" in found
+    assert "main score 1: yes <b> (of 2, -0.25) acc 1.000 strict [strict] acc 0.000" in found
 
 
-def test_turns_are_shown_as_a_conversation(client: TestClient) -> None:
+def test_each_procedure_of_a_strategy_has_its_own_heading(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/sample", task="texts", doc=0))
-    assert "assistant correct, answer Thinking" in found
-    assert "first try answer 1 · score 0.000 · 3 tokens, stop user Look again" in found
-    assert "critique 1 it was" in found
+    headings = ["First answer", "Self-correction", "Control: asked again", "The stored response"]
+    places = [found.index(heading) for heading in headings]
+    assert places == sorted(places)
+    first, critique, control = (found[start:end] for start, end in itertools.pairwise(places))
+    assert "first try answer 1 · score 0.000 · 3 tokens, stop" in first
+    assert re.search(r"user Look again: .* assistant critique, round 1 it was", critique)
+    assert "user Again? assistant answer, round 1 second try answer 2" in control
 
 
 def test_long_texts_are_folded_until_asked_for(client: TestClient) -> None:
@@ -318,32 +319,11 @@ def test_tokens_of_a_prompt(tmp_path: Path, tiny_llama: Path) -> None:
 # -- untrusted text -----------------------------------------------------------------------------
 
 
-class Tags(HTMLParser):
-    """Collects what a browser would make elements of."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-        self.attributes: set[str] = set()
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        if tag == "script":
-            assert dict(attrs).get("src") == "/static/viewer.js"
-
-
 @pytest.mark.parametrize("what", ["samples", "sample", "tokens"])
 def test_text_of_models_is_only_shown(client: TestClient, what: str) -> None:
     found = page(client, f"/runs/{ODD}/{what}", task="texts", doc=0, contains="<script>")
-    tags = Tags(found)
-    assert "img" not in tags.found
-    assert not {name for name in tags.attributes if name.startswith("on")}
-    assert "style" not in tags.found | tags.attributes
-    assert "javascript:" not in re.sub(r"<pre.*?</pre>|<td.*?</td>", "", found, flags=re.DOTALL)
+    assert_harmless(found)
     assert "49" not in text(found)  # nothing evaluates {{ 7 * 7 }}
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", found)
 
 
 def test_hidden_characters_are_counted(client: TestClient) -> None:
@@ -535,7 +515,7 @@ def test_a_run_of_schema_1_is_read(tmp_path: Path) -> None:
         found.append(text(page(client, html.unescape(sample.group(1)))))
     assert len(found) > 1
     assert all(" Answer target " in shown for shown in found)
-    assert any(" Conversation " in shown for shown in found)
+    assert any(" Response assistant answer, draw " in shown for shown in found)
 
 
 def test_the_store_is_never_written(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def _colour(i: int) -> dict[str, Any]:
             fields |= {"finish_reason": "length"}
         case 9:
             fields |= {"response": " \n", "answer": ""}
+        case 10:
+            fields |= {"target": "It mirrors the sky.\n#### blue " + EVIL, "gold_answer": "blue " + EVIL}
     return fields
 
 
@@ -88,14 +90,16 @@ def _add_turns(run_dir: Path, task: str) -> None:
     samples = read(run_dir, task)
     turns = _writer(run_dir).open_turns(task)
     shared: dict[str, Any] = {
-        "task": task, "doc_id": 0, "doc_hash": samples[0].doc_hash, "repeat": 0, "arm": "correct", "p_yes": None,
+        "task": task, "doc_id": 0, "doc_hash": samples[0].doc_hash, "repeat": 0, "p_yes": None,
         "token_ids": (1, 2, 3), "num_prompt_tokens": 5, "finish_reason": "stop", "latency_s": 0.1,
     }  # fmt: skip
     turns.add(
         [
-            TurnRecord(turn=0, step=0, purpose="answer", message="", text="first try", thinking=EVIL, answer="1",
+            TurnRecord(turn=0, arm="", step=0, purpose="answer", message="", text="first try", thinking=EVIL, answer="1",
                        score=0.0, **shared),
-            TurnRecord(turn=1, step=1, purpose="critique", message="Look again: " + EVIL, text="it was " + EVIL,
+            TurnRecord(turn=1, arm="reanswer", step=1, purpose="answer", message="Again?", text="second try", thinking=None,
+                       answer="2", score=1.0, **shared),
+            TurnRecord(turn=2, arm="correct", step=1, purpose="critique", message="Look again: " + EVIL, text="it was " + EVIL,
                        thinking=None, answer=None, score=None, **shared),
         ]
     )  # fmt: skip

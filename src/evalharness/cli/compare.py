@@ -100,7 +100,7 @@ def compare(
         markdown=lambda: forms.markdown(comparisons, show_all=show_all),
     )
     if not any(found.tasks for found in comparisons):
-        raise StoreError("compare: the runs have nothing in common that can be compared")
+        raise StoreError(forms.NOTHING_IN_COMMON)
 
 
 def _chosen(

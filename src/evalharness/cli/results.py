@@ -163,20 +163,13 @@ def _show(run_dir: Path, manifest: Manifest, form: Form, show_all: bool) -> None
 def _curve(run_dir: Path, manifest: Manifest, task: str | None, form: Form) -> None:
     from dataclasses import asdict
 
+    from evalharness.report.terminal.ascii_curves import curves_view, why_no_curve
     from evalharness.store.read import load_curves, load_metrics
 
     points = load_curves(run_dir)
     known = list(dict.fromkeys(point.task for point in points))
-    if not points and manifest.strategy != "single":
-        raise UserError(
-            f"run {manifest.run_id!r} has no curve yet: no sample of strategy={manifest.strategy} is finished; "
-            f"`evalharness resume {manifest.run_id}` continues it"
-        )
     if not points:
-        raise UserError(
-            f"run {manifest.run_id!r} has no curve: it ran with strategy={manifest.strategy}; "
-            "`evalharness run ... strategy=repeats` (or self_correct, verify, budget) draws one"
-        )
+        raise UserError(why_no_curve(manifest))
     if task is not None and task not in known:
         raise StoreError(
             f"run {manifest.run_id!r} has no curve of task {task!r}{did_you_mean(task, known)}"
@@ -185,8 +178,6 @@ def _curve(run_dir: Path, manifest: Manifest, task: str | None, form: Form) -> N
     if form != "table":
         rows = [asdict(point) for point in points]
         return show_rows(form, list(rows[0]), [list(row.values()) for row in rows])
-    from evalharness.report.terminal.ascii_curves import curves_view
-
     metrics = load_metrics(run_dir)
     return print_view(lambda width: curves_view(points, metrics, width=width))
 

@@ -158,6 +158,7 @@ def sample_rows(
                 is_main=filter_ == main_filter,
                 answer=scored.answer,
                 scores=numbers(scored.scores),
+                gold_answer=scored.gold_answer,
                 chosen=chosen_by(sample.choices, found, scored.scores) if choices else {},
             )
         )

@@ -295,6 +295,7 @@ class _TaskAgain:
                     target=self._target(doc_id, doc, row) if scored else row.target,
                     answer=found.answer,
                     scores=numbers(found.scores),
+                    gold_answer=found.gold_answer,
                     error=error,
                     choices=paired,
                     gold=choices.gold if paired else (),

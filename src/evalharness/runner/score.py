@@ -18,6 +18,7 @@ import numpy as np
 from lm_eval.api.instance import Instance
 
 from evalharness.engines.requests import Failure
+from evalharness.runner.gold_answers import NO_ANSWER, GoldAnswers, can_extract
 from evalharness.runner.likelihoods import likelihood_estimate
 from evalharness.runner.metric_values import (
     aggregation_name,
@@ -44,8 +45,6 @@ from evalharness.tasks.user_code import UserCodeError
 BOOTSTRAP_ITERATIONS = 1000
 _SLOWEST_S = 3.6
 """Time limit of an aggregation for which an interval is made; resampling a slower one would take over an hour."""
-_NO_ANSWER = ("", "[invalid]")
-"""What lm-eval's filters return if they find nothing."""
 
 
 class Scored(NamedTuple):
@@ -55,6 +54,8 @@ class Scored(NamedTuple):
     """What the filter extracted."""
     scores: dict[str, Any]
     """Metric -> the sample's score, or what the metric's aggregation takes."""
+    gold_answer: str | None = None
+    """What the filter extracts from the target; None where that is no part of it, or not known to be right."""
 
 
 class Answer(NamedTuple):
@@ -105,6 +106,7 @@ class TaskScorer:
         self._aggregations = loaded.task.aggregation()
         self._values: dict[tuple[str, str], SampleValues] = {}
         self._num_scored = 0
+        self._gold_answers = GoldAnswers(loaded, self._score) if can_extract(loaded) else None
 
     def score(
         self, doc_id: int, repeat: int, instances: Sequence[Instance], *, is_cut: bool = False
@@ -135,7 +137,10 @@ class TaskScorer:
                     mean = is_mean(self._aggregations.get(metric))
                     self._values[metric, filter_] = SampleValues(array("d") if mean else [])
                 self._values[metric, filter_].add(doc_id, repeat, value, is_cut)
-        return by_filter
+        if self._gold_answers is None:
+            return by_filter
+        gold = self._gold_answers.of(doc_id, instances)
+        return {name: s._replace(gold_answer=gold.get(name)) for name, s in by_filter.items()}
 
     def score_answer(self, instances: Sequence[Instance], text: str) -> Answer | Failure:
         """Score one of a conversation's answers by the task's main filter and metric, without counting it.
@@ -159,7 +164,7 @@ class TaskScorer:
         except UserCodeError as e:
             return Failure(kind="scoring", message=str(e))
         answer = scored.answer.strip()
-        return Answer(None if answer in _NO_ANSWER else answer, value)
+        return Answer(None if answer in NO_ANSWER else answer, value)
 
     def finish(self) -> TaskScores:
         """The task's metrics over all that was scored."""

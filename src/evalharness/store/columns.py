@@ -126,9 +126,14 @@ SAMPLES = (
         "chosen", "MAP(VARCHAR, BIGINT)", "metric -> the choice it takes, from 0: chosen['acc']"
     ),
     Column("gold", "BIGINT[]", "the right choices, from 0; empty: the task's own code decides"),
+    Column(
+        "gold_answer",
+        "VARCHAR",
+        "what the filter extracts from the target; null: all of it, or nothing",
+    ),
 )
 
-ADDED = {"is_main": 2, "cluster": 2, "choices": 3, "chosen": 3, "gold": 3}
+ADDED = {"is_main": 2, "cluster": 2, "choices": 3, "chosen": 3, "gold": 3, "gold_answer": 3}
 """Column of `samples` -> the schema version that brought it."""
 
 
@@ -138,7 +143,7 @@ def added_since(version: int) -> list[Column]:
 
 
 _OF_A_FILTER = (
-    "filter", "target", "answer", "scores", "is_main", "cluster", "choices", "chosen", "gold"
+    "filter", "target", "answer", "scores", "is_main", "cluster", "choices", "chosen", "gold", "gold_answer"
 )  # fmt: skip
 RESPONSES = tuple(column for column in SAMPLES if column.name not in _OF_A_FILTER)
 """What the model was asked and said: once per doc x repeat, whatever filters read it."""

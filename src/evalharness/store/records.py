@@ -60,6 +60,9 @@ class SampleRecord:
     """Metric -> the choice that it takes for the answer, from 0."""
     gold: tuple[int, ...] = ()
     """The choices that are right; empty where the task's own code decides."""
+    gold_answer: str | None = None
+    """What the filter extracts from the target, beside which `answer` can be read; None where that is all of the target,
+    or isn't known to be what the answer is compared with."""
 
 
 class DocRecord(NamedTuple):
@@ -284,7 +287,7 @@ class TaskSummary:
 
 SCHEMA_VERSION = 3
 """Of what a run's folder holds. 2: samples have `is_main` and `cluster`, suites a domain, files checksums. 3: samples
-have their choices."""
+have their choices, and what a filter extracts from the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,14 +41,13 @@ async def _correct(config: StrategyConfig, dialogue: Dialogue, first: Turn) -> T
             arm="correct",
             step=step,
             purpose="critique",
-            message=config.critique,
             # A task's stop strings end an answer, not a critique.
             stop=() if dialogue.is_chat else None,
             # A thinking model needs room to think before the critique begins.
             max_gen_toks=None if dialogue.think_end else config.max_critique_toks,
         )
         prompt = dialogue.follow_up(prompt, critique.text, config.correct)
-        answer = await dialogue.generate(prompt, arm="correct", step=step, message=config.correct)
+        answer = await dialogue.generate(prompt, arm="correct", step=step)
         num_tokens += critique.num_tokens + answer.num_tokens
         dialogue.attempt("correct", step, answer, num_tokens)
     return answer
@@ -58,7 +57,7 @@ async def _reanswer(config: StrategyConfig, dialogue: Dialogue, first: Turn) -> 
     prompt, answer, num_tokens = dialogue.prompt, first, first.num_tokens
     for step in range(1, config.rounds + 1):
         prompt = dialogue.follow_up(prompt, answer.text, config.reanswer)
-        answer = await dialogue.generate(prompt, arm="reanswer", step=step, message=config.reanswer)
+        answer = await dialogue.generate(prompt, arm="reanswer", step=step)
         num_tokens += answer.num_tokens
         dialogue.attempt("reanswer", step, answer, num_tokens)
     return answer

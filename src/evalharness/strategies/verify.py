@@ -25,7 +25,7 @@ async def _draw(config: StrategyConfig, dialogue: Dialogue, step: int) -> None:
     turn = await dialogue.generate(arm="sample", step=step, draw=step)
     prompt = dialogue.follow_up(dialogue.prompt, turn.text, config.verify)
     choices = _CHOICES[dialogue.is_chat]
-    judged = await dialogue.choose(prompt, choices, arm="sample", step=step, message=config.verify)
+    judged = await dialogue.choose(prompt, choices, arm="sample", step=step)
     dialogue.attempt("sample", step, turn, turn.num_tokens, judged.p_yes)
 
 

@@ -3,7 +3,7 @@
     async def solve(dialogue):
         first = await dialogue.generate()
         prompt = dialogue.follow_up(dialogue.prompt, first.text, "Is that so?")
-        second = await dialogue.generate(prompt, arm="again", message="Is that so?")
+        second = await dialogue.generate(prompt, arm="again")
         return second.text
 
 Every turn becomes requests to the engine, goes through the journal and is stored in `turns`. Turns of other samples run
@@ -124,6 +124,8 @@ class Dialogue:
     """The answers to be scored for the strategy's curve."""
     is_cut: bool = False
     """Whether a prompt lost its oldest tokens to fit the context."""
+    _messages: dict[str, str] = field(default_factory=dict, init=False)
+    """Prompt -> the message that `follow_up` ended it with."""
 
     async def generate(
         self,
@@ -148,7 +150,7 @@ class Dialogue:
             arm: name of the procedure the turn belongs to; with `step` and `purpose` it must be unique in the sample.
             step: round, draw or budget.
             purpose: purpose of the turn.
-            message: the message, to be stored.
+            message: the message, to be stored, of a prompt that `follow_up` didn't make.
             draw: a number from 0 draws with a temperature above 0; a doc's draw with the same number is the same in
             every strategy. None samples as the task and the run say.
             stop: replaces the task's stop strings.
@@ -192,7 +194,7 @@ class Dialogue:
             arm=arm,
             step=step,
             purpose=purpose,
-            message=message,
+            message=message or self._message(asked_for),
             generation=finished,
             num_prompt_tokens=response.num_prompt_tokens,
             latency_s=response.latency_s,
@@ -215,6 +217,7 @@ class Dialogue:
         Raises:
             TurnError: as `generate`.
         """
+        message = message or self._message(prompt)
         start, end = self.lm.think_tags
         if start and prompt.rstrip().endswith(start):  # the answer follows the thinking
             prompt = f"{prompt}\n{end}\n\n"
@@ -236,7 +239,13 @@ class Dialogue:
 
     def follow_up(self, prompt: str, answer: str, message: str) -> str:
         """The prompt of the next turn: the conversation so far, and the next message to the model."""
-        return self.lm.follow_up(prompt, answer, message, is_chat=self.is_chat)
+        following = self.lm.follow_up(prompt, answer, message, is_chat=self.is_chat)
+        self._messages[following] = message
+        return following
+
+    def _message(self, prompt: str | Sequence[int]) -> str:
+        """The message that ends a prompt of `follow_up`; empty for any other."""
+        return self._messages.get(prompt, "") if isinstance(prompt, str) else ""
 
     @property
     def think_end(self) -> str:

@@ -24,6 +24,9 @@ from evalharness.report.terminal.format import (
     duration,
     number,
 )
+from evalharness.viewer.compare_page import Choice, compare_page
+from evalharness.viewer.curves_page import curves_page
+from evalharness.viewer.flips import Way
 from evalharness.viewer.list_page import LABELS, ORDERS, samples_page
 from evalharness.viewer.query import (
     Order,
@@ -71,6 +74,17 @@ def _query(
     )
 
 
+def _choice(
+    a: Word = "",
+    b: Word = "",
+    task: Word = "",
+    way: Way = Way.any,
+    any_prompt: bool = False,
+    show_all: bool = False,
+) -> Choice:
+    return Choice(a=a, b=b, task=task, way=way, any_prompt=any_prompt, show_all=show_all)
+
+
 Asked = Annotated[Query, Depends(_query)]
 
 
@@ -90,6 +104,10 @@ def create_app(results_dir: Path) -> FastAPI:
     def run(run_id: str) -> Response:
         return _render("run", run_page(results_dir, run_id))
 
+    @app.get("/runs/{run_id}/curves")
+    def curves(run_id: str) -> Response:
+        return _render("curves", curves_page(results_dir, run_id))
+
     @app.get("/runs/{run_id}/samples")
     def samples(run_id: str, query: Asked, page: PageNumber = 1) -> Response:
         return _render("samples", samples_page(results_dir, run_id, query, page))
@@ -106,6 +124,11 @@ def create_app(results_dir: Path) -> FastAPI:
     ) -> Response:
         page = tokens_page(results_dir, run_id, query, doc, repeat, show_all=show_all)
         return _render("tokens", page)
+
+    @app.get("/compare")
+    def compare(choice: Annotated[Choice, Depends(_choice)], page: PageNumber = 1) -> Response:
+        found = compare_page(results_dir, choice, page)
+        return _render("compare", found, status=409 if found.problem else 200)
 
     _add_errors(app)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)

@@ -34,14 +34,12 @@ from evalharness.viewer.query import (
     select,
 )
 from evalharness.viewer.run_pages import Pager, make_pager, run_address
-from evalharness.viewer.runs import get_run, list_runs
+from evalharness.viewer.runs import Other, get_run, other_runs
 from evalharness.viewer.samples import Line, can_read_prompts, read_lines
 from evalharness.viewer.texts import cut
 
 SAMPLES_A_PAGE = 50
 _LONGEST_ANSWER = 120
-_MOST_OTHERS = 500
-"""Most runs offered for comparison."""
 
 LABELS = {
     Show.wrong: "wrong",
@@ -114,13 +112,6 @@ class Row(NamedTuple):
     question: str
 
 
-class Other(NamedTuple):
-    """A run to compare with."""
-
-    run_id: str
-    label: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplesPage:
     """Fifty samples of a task."""
@@ -181,7 +172,7 @@ def samples_page(results_dir: Path, run_id: str, query: Query, page: int) -> Sam
     return SamplesPage(
         asked=asked,
         boxes=_boxes(asked),
-        others=other_runs(results_dir, asked.run, query.task),
+        others=other_runs(results_dir, asked.run, {query.task}),
         rows=[_row(asked, place, line) for place, line in zip(shown, lines, strict=True)],
         pager=pager,
         has_prompts=has_prompts,
@@ -192,15 +183,6 @@ def samples_page(results_dir: Path, run_id: str, query: Query, page: int) -> Sam
         if found and found.searched_to < num_rows
         else "",
     )
-
-
-def other_runs(results_dir: Path, run: Manifest, task: str) -> list[Other]:
-    """The other runs of a task, newest first."""
-    return [
-        Other(one.run_id, f"{one.model} · {one.suite} · {one.run_id}")
-        for one in list_runs(results_dir).runs
-        if one.run_id != run.run_id and any(item.task == task for item in one.tasks)
-    ][:_MOST_OTHERS]
 
 
 def sample_address(run_id: str, query: Query, doc_id: int, repeat: int) -> str:

@@ -18,7 +18,14 @@ from evalharness.store.records import (
     TaskSummary,
 )
 from evalharness.store.subset_words import subset_note
-from evalharness.viewer.runs import get_metrics, get_run, list_runs
+from evalharness.viewer.runs import (
+    Other,
+    as_other,
+    get_metrics,
+    get_run,
+    list_runs,
+    other_runs,
+)
 
 RUNS_A_PAGE = 100
 _LABEL = 9
@@ -56,6 +63,8 @@ class RunsPage:
     filters: Sequence[Filter]
     pager: Pager
     num_all: int
+    others: Sequence[Other]
+    """The page's runs, to compare two of them."""
     damaged: Sequence[str]
 
 
@@ -86,6 +95,10 @@ class RunPage:
     statement: str
     """Which composite the suite has; empty without one."""
     facts: Sequence[tuple[str, str]]
+    others: Sequence[Other]
+    """Runs to compare it with."""
+    curves: str
+    """Address of its strategy's curves; empty where there are none."""
     damaged: Sequence[str]
 
 
@@ -99,15 +112,17 @@ def runs_page(results_dir: Path, chosen: dict[str, str], page: int) -> RunsPage:
     kept = [r for r in runs if all(getattr(r, k) == v for k, v in chosen.items() if v)]
     address = "?" + urlencode({name: value for name, value in chosen.items() if value})
     pager = make_pager(len(kept), RUNS_A_PAGE, page, address)
+    shown = kept[pager.first : pager.last]
     return RunsPage(
         results_dir=str(results_dir),
-        runs=listed_runs(results_dir, kept[pager.first : pager.last]),
+        runs=listed_runs(results_dir, shown),
         filters=[
             Filter(name, sorted({getattr(run, name) for run in runs}), value)
             for name, value in chosen.items()
         ],
         pager=pager,
         num_all=len(runs),
+        others=[as_other(run) for run in shown],
         damaged=damaged,
     )
 
@@ -136,6 +151,8 @@ def run_page(results_dir: Path, run_id: str) -> RunPage:
         notes=_notes(run),
         statement=composite.statement if composite else "",
         facts=[(line[:_LABEL].strip(), line[_LABEL:]) for line in lines],
+        curves=run_address(run_id, "curves") if (run_dir / layout.CURVES).is_file() else "",
+        others=other_runs(results_dir, run, {task.task for task in run.tasks}),
         damaged=damaged,
     )
 

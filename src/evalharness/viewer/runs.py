@@ -1,6 +1,6 @@
 """Runs for the viewer, read again only if a file in their folder has changed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,17 @@ from evalharness.store.records import (
 
 Stamp = tuple[int, int]
 """A file's modification time and size, to detect changes."""
+
+
+_MOST_OTHERS = 500
+"""Most runs offered for comparison."""
+
+
+class Other(NamedTuple):
+    """A run to compare with."""
+
+    run_id: str
+    label: str
 
 
 class Listing(NamedTuple):
@@ -65,6 +76,25 @@ def get_run(results_dir: Path, run_id: str) -> Manifest:
     if not layout.is_run_id(run_id) or not (results_dir / run_id / layout.MANIFEST).is_file():
         raise StoreError(f"no run {run_id!r} here")
     return _manifest(results_dir / run_id)
+
+
+def as_other(run: Manifest) -> Other:
+    """The run with what tells it from others."""
+    return Other(run.run_id, f"{run.model} · {run.suite} · {run.run_id}")
+
+
+def other_runs(results_dir: Path, run: Manifest | None, tasks: Collection[str]) -> list[Other]:
+    """The other runs that have one of these tasks, newest first; without a run, all.
+
+    Raises:
+        StoreError: results_dir can't be read.
+    """
+    return [
+        as_other(one)
+        for one in list_runs(results_dir).runs
+        if run is None
+        or (one.run_id != run.run_id and any(item.task in tasks for item in one.tasks))
+    ][:_MOST_OTHERS]
 
 
 def get_metrics(run_dir: Path) -> Sequence[MetricRecord]:

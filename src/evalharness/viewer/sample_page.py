@@ -9,20 +9,20 @@ from typing import NamedTuple
 import numpy as np
 
 from evalharness.errors import CheckpointError, StoreError
+from evalharness.report.arms import ShownTurn, arms
 from evalharness.report.choices import ShownChoice, choice_line, shown_choices
 from evalharness.store.records import Manifest, TurnRecord
 from evalharness.viewer.conversation import chat_turns
 from evalharness.viewer.index import Index
 from evalharness.viewer.list_page import (
     Asked,
-    Other,
     ask,
     mark,
-    other_runs,
     sample_address,
 )
 from evalharness.viewer.query import Query
 from evalharness.viewer.run_pages import run_address
+from evalharness.viewer.runs import Other, other_runs
 from evalharness.viewer.samples import Filtered, Sample, read_sample, read_turns
 from evalharness.viewer.texts import Block, block
 from evalharness.viewer.tokens import Token, prompt_tokens
@@ -47,9 +47,19 @@ class TurnView(NamedTuple):
     """A turn of a trajectory with its texts as blocks."""
 
     turn: TurnRecord
+    asks: str
+    what: str
     message: Block | None
     text: Block
     thinking: Block | None
+
+
+class ArmView(NamedTuple):
+    """The turns of one procedure."""
+
+    heading: str
+    about: str
+    turns: Sequence[TurnView]
 
 
 class Answer(NamedTuple):
@@ -58,6 +68,8 @@ class Answer(NamedTuple):
     filter: str
     is_main: bool
     text: Block
+    gold: Block | None
+    """What the filter makes of the target; None where that isn't known."""
     is_choice: bool
     scores: dict[str, float]
 
@@ -83,7 +95,8 @@ class Side:
     score: float
     metric: str
     prompt: Prompt
-    turns: Sequence[TurnView]
+    arms: Sequence[ArmView]
+    """Empty where the sample is no conversation."""
     response: Block
     thinking: Block | None
     choices: Sequence[ShownChoice]
@@ -164,7 +177,7 @@ def sample_page(
         num_found=len(places),
         previous=neighbours[0] or "",
         next=neighbours[1] or "",
-        others=other_runs(results_dir, asked.run, query.task),
+        others=other_runs(results_dir, asked.run, {query.task}),
         fields=query.fields(doc=doc_id, repeat=repeat or None, other=None),
         here=sample_address(run_id, query, doc_id, repeat),
     )
@@ -229,7 +242,10 @@ def _side(
         score=float(index.score[place]),
         metric=index.scored.metric,
         prompt=_prompt(sample.prompt, make, is_open=whole.startswith(f"{name}-prompt")),
-        turns=[_turn(turn, make) for turn in turns],
+        arms=[
+            ArmView(arm.heading, arm.about, [_turn(shown, make) for shown in arm.turns])
+            for arm in arms(turns)
+        ],
         response=make("response", sample.response),
         thinking=make("thinking", sample.thinking) if sample.thinking else None,
         choices=sample.shown_choices,
@@ -261,10 +277,13 @@ def _prompt(prompt: str, make: Make, *, is_open: bool) -> Prompt:
     )
 
 
-def _turn(turn: TurnRecord, make: Make) -> TurnView:
+def _turn(shown: ShownTurn, make: Make) -> TurnView:
+    turn = shown.turn
     name = f"turn-{turn.turn}"
     return TurnView(
         turn,
+        shown.asks,
+        shown.what,
         make(f"{name}-message", turn.message) if turn.message else None,
         make(f"{name}-text", turn.text),
         make(f"{name}-thinking", turn.thinking) if turn.thinking else None,
@@ -280,4 +299,7 @@ def _answer(sample: Sample, found: Filtered, place: int, main: str, make: Make) 
     choices = shown_choices(found.answer, sample.choices, found.chosen) if is_choice else []
     text = choice_line(choices, next(iter(found.scores), "")) or found.answer
     is_main = found.filter == main
-    return Answer(found.filter, is_main, make(f"answer-{place}", text), is_choice, found.scores)
+    gold = None if found.gold_answer is None else make(f"gold-{place}", found.gold_answer)
+    return Answer(
+        found.filter, is_main, make(f"answer-{place}", text), gold, is_choice, found.scores
+    )

@@ -46,6 +46,8 @@ class Filtered(NamedTuple):
     scores: dict[str, float]
     chosen: dict[str, int]
     """Metric -> choice."""
+    gold_answer: str | None
+    """What it makes of the target; None where that isn't known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ def read_lines(index: Index, places: Sequence[int], *, with_prompts: bool) -> li
     found = database.rows_of(
         index.path,
         f"""
-        SELECT file_row_number, left(answer, {_LONGEST_ANSWER}), left(target, {_LONGEST_ANSWER}),
+        SELECT file_row_number, left(answer, {_LONGEST_ANSWER}), left(coalesce(gold_answer, target), {_LONGEST_ANSWER}),
                finish_reason, coalesce(left(error, {_LONGEST_ANSWER}), ''), {prompt},
                chosen[$metric], left(choices[chosen[$metric] + 1].text, {_LONGEST_ANSWER}),
                [left(choices[g + 1].text, {_LONGEST_ANSWER}) for g in gold]
@@ -124,16 +126,16 @@ def read_sample(index: Index, place: int) -> Sample:
     found = database.rows_of(
         index.path,
         f"""
-        SELECT filter, answer, scores, chosen, {", ".join(names)}
+        SELECT filter, answer, scores, chosen, gold_answer, {", ".join(names)}
         FROM {_WHOLE} WHERE doc_id = $doc_id AND repeat = $repeat ORDER BY filter <> $filter, file_row_number
         """,
         {"doc_id": doc_id, "repeat": repeat, "filter": index.scored.filter},
     )
     filters = tuple(
-        Filtered(name, answer, dict(scores), dict(chosen or {}))
-        for name, answer, scores, chosen, *_ in found
+        Filtered(name, answer, dict(scores), dict(chosen or {}), gold_answer)
+        for name, answer, scores, chosen, gold_answer, *_ in found
     )
-    values = dict(zip(names, found[0][4:], strict=True))
+    values = dict(zip(names, found[0][5:], strict=True))
     values["choices"] = tuple(ScoredChoice(**choice) for choice in values["choices"] or ())
     values["gold"] = tuple(values["gold"] or ())
     return Sample(**values, filters=filters)

@@ -103,3 +103,8 @@ def test_a_runs_table_says_which_strategy_it_had_and_where_its_curve_is() -> Non
     assert line.split(maxsplit=1)[1] == (
         "verify, not applied to other, curve: evalharness results r1 --curve"
     )
+
+
+def test_a_curve_that_is_all_right_can_be_drawn() -> None:
+    flat = {"ci_low": math.nan, "ci_high": math.nan}
+    assert "1.000 [no CI]" in shown([point("pass", 1, 1.0, **flat), point("pass", 2, 1.0, **flat)])

@@ -18,6 +18,7 @@ from evalharness.report.terminal.table_layout import (
 )
 from evalharness.store.records import (
     CurvePoint,
+    Manifest,
     MetricRecord,
 )
 
@@ -46,15 +47,40 @@ def curves_view(
     """
     names = {m.task: m.metric for m in metrics if m.is_main}
     parts: list[RenderableType] = []
-    for task, of_task in groupby(points, key=lambda point: point.task):
-        arms = [list(arm) for _, arm in groupby(of_task, key=lambda point: point.arm)]
-        parts += [*_task_view(task, arms, names.get(task, "score"), width), Text()]
+    for task, arms in arms_by_task(points).items():
+        parts += [*_task_view(arms, names.get(task, "score"), width), Text()]
     return Group(*parts[:-1])
 
 
-def _task_view(task: str, arms: Arms, metric: str, width: int) -> list[RenderableType]:
+def arms_by_task(points: Sequence[CurvePoint]) -> dict[str, Arms]:
+    """Task -> its arms, in the order in which they were written."""
+    return {
+        task: [list(arm) for _, arm in groupby(of_task, key=lambda point: point.arm)]
+        for task, of_task in groupby(points, key=lambda point: point.task)
+    }
+
+
+def curve_title(arms: Arms, metric: str) -> str:
+    """What a task's curves show."""
     first = arms[0][0]
-    title = plain(f"{task}: {metric} against {first.x_name}, {first.strategy}, {first.n} docs")
+    return f"{first.task}: {metric} against {first.x_name}, {first.strategy}, {first.n} docs"
+
+
+def why_no_curve(run: Manifest) -> str:
+    """Why a run has no curve, and the way to one."""
+    if run.strategy != "single":
+        return (
+            f"run {run.run_id!r} has no curve yet: no sample of strategy={run.strategy} is finished; "
+            f"`evalharness resume {run.run_id}` continues it"
+        )
+    return (
+        f"run {run.run_id!r} has no curve: it ran with strategy={run.strategy}; "
+        "`evalharness run ... strategy=repeats` (or self_correct, verify, budget) draws one"
+    )
+
+
+def _task_view(arms: Arms, metric: str, width: int) -> list[RenderableType]:
+    title = plain(curve_title(arms, metric))
     title.stylize("bold")
     return [
         title,
@@ -69,7 +95,7 @@ def _task_view(task: str, arms: Arms, metric: str, width: int) -> list[Renderabl
 def _plot(arms: Arms, width: int) -> Text:
     """Marks at the values, a thin bar for each interval, dots between; x in equal steps."""
     xs = sorted({point.x for arm in arms for point in arm})
-    low, high, step = _range(arms)
+    low, high, step = value_axis(arms)
     columns = _columns(xs, len(arms), width - _LABEL)
     canvas = [[(" ", "")] * (width - _LABEL) for _ in range(_HEIGHT)]
 
@@ -97,7 +123,7 @@ def _plot(arms: Arms, width: int) -> Text:
     return _framed(canvas, low, high, step, xs, columns)
 
 
-def _range(arms: Arms) -> tuple[float, float, float]:
+def value_axis(arms: Arms) -> tuple[float, float, float]:
     """Lowest and highest value on the axis, and the step of its labels."""
     ends = [
         end
@@ -110,7 +136,10 @@ def _range(arms: Arms) -> tuple[float, float, float]:
     least = (high - low or 1.0) / 5
     power = 10.0 ** math.floor(math.log10(least))
     step = next((t * power for t in _TICKS if t * power >= least), 10 * power)
-    return math.floor(low / step) * step, math.ceil(high / step) * step or step, step
+    bottom, top = math.floor(low / step) * step, math.ceil(high / step) * step
+    if bottom == top:  # all values are the same, and on a label
+        bottom, top = (bottom - step, top) if bottom > 0 else (bottom, top + step)
+    return bottom, top, step
 
 
 def _columns(xs: Sequence[float], num_arms: int, width: int) -> dict[float, int]:
@@ -178,7 +207,7 @@ def _table(arms: Arms, width: int) -> RenderableType:
             cells = [
                 plain(point.arm if place == 0 else ""),
                 Text(f"{point.x:g}"),
-                Text(_score(point)),
+                Text(score_text(point)),
                 Text(f"{point.num_tokens:.0f}"),
             ]
             rows.append([*cells, *(_flips(point) if has_flips else ())])
@@ -189,7 +218,8 @@ def _table(arms: Arms, width: int) -> RenderableType:
     return fitted_table(columns[:shown], [row[:shown] for row in rows], width)
 
 
-def _score(point: CurvePoint) -> str:
+def score_text(point: CurvePoint) -> str:
+    """The score with its interval."""
     if math.isnan(point.value):
         return number(point.value)
     if math.isnan(point.ci_low):

@@ -26,11 +26,13 @@ from evalharness.report.terminal.format import (
     styled,
 )
 from evalharness.report.terminal.paired_table import (
+    counts,
     difference_cell,
     heads,
     mde,
     missing_note,
     name_cell,
+    p_above,
     p_value,
     row_name,
     row_notes,
@@ -45,10 +47,12 @@ from evalharness.store.subset_words import subset_words
 VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
 _LONGEST_ANSWER = 600
 _LONGEST_PROMPT = 240
-_FOOT = (
+FOOT = (
     "difference: second - first on the docs that both have a score for, 95 % CI; p: exact McNemar or permutation, Benjamini-Hochberg over the rows (of the mean: normal); missing scores count at their worst for the verdict",
     "MDE: least true difference that this verdict, corrected for all rows, would show at 80 % power; P(>): posterior probability that the second is higher",
 )
+"""What the columns hold."""
+NOTHING_IN_COMMON = "compare: the runs have nothing in common that can be compared"
 
 
 def comparison_view(found: Comparison, *, show_all: bool = False, width: int) -> Group:
@@ -66,9 +70,9 @@ def comparison_view(found: Comparison, *, show_all: bool = False, width: int) ->
     parts: list[RenderableType] = [_heading(found, first, second), Text()]
     if rows:
         parts += [_table(rows, first, second, width), Text()]
-    parts += [styled(line, "yellow") for line in _remarks(found)]
+    parts += [styled(line, "yellow") for line in remarks(found)]
     if rows:
-        parts += [Text(line, style="dim") for line in _FOOT]
+        parts += [Text(line, style="dim") for line in FOOT]
     return Group(*parts)
 
 
@@ -215,7 +219,7 @@ def markdown(comparisons: Sequence[Comparison], *, show_all: bool) -> str:
              *scores_texts(row), p_value(row.p_adjusted), mde(row.result), row.verdict]
             for indent, row in rows
         ]  # fmt: skip
-        notes = [*_subsets(found), *row_notes(row for _, row in rows), *_remarks(found)]
+        notes = [*_subsets(found), *row_notes(row for _, row in rows), *remarks(found)]
         title = (
             f"**{second}** against **{first}** "
             f"(`{md.escaped(found.b.run_id)}` against `{md.escaped(found.a.run_id)}`)"
@@ -239,11 +243,15 @@ def _heading(found: Comparison, first: str, second: str) -> Table:
     for letter, label, run in (("first", first, found.a), ("second", second, found.b)):
         name = plain(label)
         name.stylize("bold")
-        size = params(run.checkpoint.get("params_total"))
-        print_ = str(run.checkpoint.get("fingerprint") or "")[:12]
-        about = ", ".join(filter(None, (f"{size} {print_}", subset_words(run.tasks))))
-        table.add_row(Text(letter, style="dim"), name, plain(run.run_id), plain(about))
+        table.add_row(Text(letter, style="dim"), name, plain(run.run_id), plain(about(run)))
     return table
+
+
+def about(run: Manifest) -> str:
+    """A run's parameters, the beginning of its fingerprint, and which docs it took if not all."""
+    size = params(run.checkpoint.get("params_total"))
+    print_ = str(run.checkpoint.get("fingerprint") or "")[:12]
+    return ", ".join(filter(None, (f"{size} {print_}", subset_words(run.tasks))))
 
 
 def _table(
@@ -266,7 +274,6 @@ def _table(
 
 def _cells(indent: str, row: TaskComparison) -> list[Text]:
     r = row.result
-    counts = "-" if r.test == "z" else f"{r.wins}/{r.losses}/{r.ties}"
     lines = name_cell(row).split("\n")
     return [
         Text("\n").join(Text(indent) + line for line in lines),
@@ -276,13 +283,13 @@ def _cells(indent: str, row: TaskComparison) -> list[Text]:
         difference_cell(row, "bold" if row.verdict in ("better", "worse") else ""),
         Text(p_value(row.p_adjusted)),
         Text(mde(r)),
-        Text(counts),
-        Text("-" if row.is_missing or math.isnan(r.p_b_above_a) else f"{r.p_b_above_a:.3f}"),
+        Text(counts(r)),
+        Text(p_above(row)),
         Text(row.verdict, style=VERDICT_STYLE.get(row.verdict, "")),
     ]
 
 
-def _remarks(found: Comparison) -> list[str]:
+def remarks(found: Comparison) -> list[str]:
     """Remarks on the comparison, a line each."""
     rows = [*found.tasks, *([found.overall] if found.overall else [])]
     lines = [note for row in rows if (note := missing_note(row))]

@@ -120,6 +120,17 @@ def mde(r: PairedResult) -> str:
     return "-" if math.isnan(r.mde) else number(r.mde)
 
 
+def counts(r: PairedResult) -> str:
+    """Docs on which the second scores more, less and the same; - without pairs."""
+    return "-" if r.test == "z" else f"{r.wins}/{r.losses}/{r.ties}"
+
+
+def p_above(row: TaskComparison) -> str:
+    """Posterior probability that the second is higher; - if it is unknown, or if scores are missing."""
+    above = row.result.p_b_above_a
+    return "-" if row.is_missing or math.isnan(above) else f"{above:.3f}"
+
+
 def _dim(text: str) -> Text:
     cell = plain(text)
     cell.stylize("dim")

@@ -1,5 +1,6 @@
 """`task check` finds no error in any task that ships."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,14 @@ import pytest
 from evalharness.config.schema import (
     Config,
     ModelConfig,
+    RunConfig,
     SuiteConfig,
     TaskConfig,
 )
 from evalharness.errors import TaskError
 from evalharness.tasks.authoring.check import examine
 from evalharness.tasks.authoring.check_docs import check_folder
+from evalharness.tasks.authoring.fix_readme import fix_readme
 from evalharness.tasks.authoring.prompt_lengths import (
     DEFAULT_LIMIT,
     check_sizes,
@@ -56,10 +59,12 @@ def test_its_definition_is_valid(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_it_has_no_error(name: str) -> None:
+def test_it_has_no_error_and_nothing_to_fix(name: str, tmp_path: Path) -> None:
     loaded = load(name)
     found, num_scored = examine(loaded, seconds=0.2)
     found += check_sizes(estimated_sizes(loaded), DEFAULT_LIMIT)
     found += check_folder(loaded, TASKS / name)
     assert [defect for defect in found if defect.level == "error"] == []
     assert num_scored > 0
+    shutil.copy(TASKS / name / "README.md", tmp_path)
+    assert fix_readme(loaded, tmp_path, RunConfig().seed) == []

@@ -64,17 +64,24 @@ def fix_readme(loaded: LoadedTask, folder: Path, run_seed: int) -> list[str]:
 
 
 def _rows(loaded: LoadedTask, text: str) -> Iterator[tuple[str, str, str]]:
-    """(label, old value, new value) of the rows that are blank or untrue."""
+    """(label, old value, new value) of the rows that are blank, or begin with another number."""
     rows = table_rows(text)
     num, chance = loaded.num_docs_available, chance_score(loaded.task)
-    if (said := rows.get("Docs (n)")) is not None and number(said) != num:
-        stays = "" if UNFILLED in said else said.lstrip("0123456789.,")
-        yield "Docs (n)", said, f"{num}{stays}"
-    if chance is None or (said := rows.get("Chance score")) is None:
-        return
-    stated = number(said)
-    if stated is None or abs(stated - chance) > CHANCE_TOLERANCE:
+    said = rows.get("Docs (n)")
+    if said is not None and _is_off(said, num, tolerance=0):
+        yield "Docs (n)", said, f"{num}{'' if _is_blank(said) else said.lstrip('0123456789.,')}"
+    said = rows.get("Chance score")
+    if said is not None and chance is not None and _is_off(said, chance, CHANCE_TOLERANCE):
         yield "Chance score", said, f"{chance:.2f} (guessing among the choices)"
+
+
+def _is_off(said: str, value: float, tolerance: float) -> bool:
+    stated = number(said)
+    return _is_blank(said) or (stated is not None and abs(stated - value) > tolerance)
+
+
+def _is_blank(said: str) -> bool:
+    return not said or UNFILLED in said
 
 
 def _prompt(loaded: LoadedTask, text: str, run_seed: int) -> str | None:
@@ -86,8 +93,7 @@ def _prompt(loaded: LoadedTask, text: str, run_seed: int) -> str | None:
     first = next(prompts, None)
     if first is None:
         return None
-    is_blank = not shown.strip() or UNFILLED in shown
-    if not is_blank and any(_shows(shown, prompt) for prompt in itertools.chain([first], prompts)):
+    if any(_shows(shown, prompt) for prompt in itertools.chain([first], prompts)):
         return None
     return first.strip("\n")
 

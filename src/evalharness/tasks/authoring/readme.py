@@ -21,7 +21,7 @@ UNFILLED = "FILL IN"
 
 _ROW = re.compile(r"^\| *([^|\n]+?) *\|[ \t]*(.*?)[ \t]*\|[ \t]*$", re.MULTILINE)
 _PROMPT = re.compile(
-    r"^## Prompt[^\n]*\n(?:(?!^## |^`{3,}).*\n)*?(?P<fence>`{3,})[^\n`]*\n(?P<text>.*?)^(?P=fence)[ \t]*$",
+    r"^## Prompt[^\n]*\n(?:(?!^## |^`{3,})[^\n]*\n)*(?P<fence>`{3,})[^\n`]*\n(?P<text>.*?)^(?P=fence)[ \t]*$",
     re.MULTILINE | re.DOTALL,
 )
 

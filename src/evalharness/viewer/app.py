@@ -35,7 +35,7 @@ from evalharness.viewer.query import (
 )
 from evalharness.viewer.run_pages import run_address, run_page, runs_page
 from evalharness.viewer.sample_page import sample_page, tokens_page
-from evalharness.viewer.texts import clean
+from evalharness.viewer.texts import clean, ending_words
 
 HOSTS = ["127.0.0.1", "localhost"]
 _HERE = Path(__file__).parent
@@ -193,5 +193,10 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_TEMPLATES.filters |= {"number": number, "duration": duration, "amount": amount}
+_TEMPLATES.filters |= {
+    "number": number,
+    "duration": duration,
+    "amount": amount,
+    "ending": ending_words,
+}
 _TEMPLATES.globals |= {"run_address": run_address, "labels": LABELS, "orders": ORDERS}

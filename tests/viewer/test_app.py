@@ -42,7 +42,7 @@ def docs(client: TestClient, run: str = FIRST, task: str = "colours", **query: o
 
 def test_all_runs_are_listed_with_what_to_filter_by(client: TestClient) -> None:
     found = page(client, "/")
-    assert all(f">{run}</a>" in found for run in (FIRST, SECOND, ODD))
+    assert all(f'/runs/{run}"' in found for run in (FIRST, SECOND, ODD))
     assert all(f"<option>{model}</option>" in found for model in ("alpha", "beta", "gamma"))
 
 
@@ -57,7 +57,13 @@ def test_all_runs_are_listed_with_what_to_filter_by(client: TestClient) -> None:
 )
 def test_runs_are_filtered(client: TestClient, query: dict[str, str], runs: set[str]) -> None:
     found = page(client, "/", **query)
-    assert {run for run in (FIRST, SECOND, ODD) if f">{run}</a>" in found} == runs
+    assert {run for run in (FIRST, SECOND, ODD) if f'/runs/{run}"' in found} == runs
+
+
+def test_long_names_break_after_their_marks_and_stay_harmless(tmp_path: Path) -> None:
+    make_run(tmp_path, "r", "big_model-v1", "a+b<img src=x>", {"t": [1.0]})
+    found = page(client_of(tmp_path), "/")
+    assert "<td>big_<wbr>model-<wbr>v1</td><td>a+<wbr>b&lt;img src=x&gt;</td>" in found
 
 
 def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:

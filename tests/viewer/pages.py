@@ -28,7 +28,7 @@ def page(client: TestClient, path: str, code: int = 200, **query: object) -> str
 
 def text(page: str) -> str:
     """What a reader sees of a page."""
-    body = page[page.index("<main") :]
+    body = page[page.index("<main") :].replace("<wbr>", "")
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 

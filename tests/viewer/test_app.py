@@ -42,7 +42,7 @@ def docs(client: TestClient, run: str = FIRST, task: str = "colours", **query: o
 
 def test_all_runs_are_listed_with_what_to_filter_by(client: TestClient) -> None:
     found = page(client, "/")
-    assert all(f">{run}</a>" in found for run in (FIRST, SECOND, ODD))
+    assert all(f'/runs/{run}"' in found for run in (FIRST, SECOND, ODD))
     assert all(f"<option>{model}</option>" in found for model in ("alpha", "beta", "gamma"))
 
 
@@ -57,7 +57,13 @@ def test_all_runs_are_listed_with_what_to_filter_by(client: TestClient) -> None:
 )
 def test_runs_are_filtered(client: TestClient, query: dict[str, str], runs: set[str]) -> None:
     found = page(client, "/", **query)
-    assert {run for run in (FIRST, SECOND, ODD) if f">{run}</a>" in found} == runs
+    assert {run for run in (FIRST, SECOND, ODD) if f'/runs/{run}"' in found} == runs
+
+
+def test_long_names_break_after_their_marks_and_stay_harmless(tmp_path: Path) -> None:
+    make_run(tmp_path, "r", "big_model-v1", "a+b<img src=x>", {"t": [1.0]})
+    found = page(client_of(tmp_path), "/")
+    assert "<td>big_<wbr>model-<wbr>v1</td><td>a+<wbr>b&lt;img src=x&gt;</td>" in found
 
 
 def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
@@ -167,7 +173,7 @@ def test_right_and_wrong_leave_out_what_has_no_score(client: TestClient) -> None
 
 def test_a_list_shows_question_answer_and_target(client: TestClient) -> None:
     found = text(page(client, f"/runs/{FIRST}/samples", task="colours", contains="sky"))
-    assert "7 ✗ wrong 0.000 Question 7: what colour is the Sky? no yes 493 stop" in found
+    assert "7 ✗ wrong 0.000 Question 7: what colour is the Sky? no yes 493 ended by itself" in found
 
 
 def test_the_answer_in_a_long_target_stands_beside_the_models(client: TestClient) -> None:
@@ -243,7 +249,9 @@ def test_a_sample_shows_all_that_was_said(client: TestClient) -> None:
     assert "system Be brief. user Question 7: what colour is the Sky?" in found
     assert "Response I say 0.0." in found
     assert "target yes answer no acc 0.000" in found
-    assert "stop · 10 prompt tokens · 493 generated · 0.1s" in found
+    assert (
+        "ended by itself · 10 prompt tokens · 493 generated tokens · answered after 0.1s" in found
+    )
 
 
 def test_previous_and_next_stay_in_the_list(client: TestClient) -> None:
@@ -274,11 +282,16 @@ def test_all_filters_are_shown_with_their_scores(client: TestClient) -> None:
 
 def test_each_procedure_of_a_strategy_has_its_own_heading(client: TestClient) -> None:
     found = text(page(client, f"/runs/{ODD}/sample", task="texts", doc=0))
-    headings = ["First answer", "Self-correction", "Control: asked again", "The stored response"]
+    headings = [
+        "First answer",
+        "Self-correction",
+        "Control: asked again",
+        "The response as it is stored",
+    ]
     places = [found.index(heading) for heading in headings]
     assert places == sorted(places)
     first, critique, control = (found[start:end] for start, end in itertools.pairwise(places))
-    assert "first try answer 1 · score 0.000 · 3 tokens, stop" in first
+    assert "first try answer 1 · score 0.000 · 3 tokens, ended by itself" in first
     assert re.search(r"user Look again: .* assistant critique, round 1 it was", critique)
     assert "user Again? assistant answer, round 1 second try answer 2" in control
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from evalharness.store.read import iter_samples, load_manifest
 from evalharness.store.records import (
+    CurvePoint,
     SampleRecord,
     ScoredChoice,
     TurnRecord,
@@ -35,6 +36,7 @@ def make_store(results_dir: Path) -> Path:
     make_run(results_dir, SECOND, "beta", "small", {"colours": second})
     for run_id in (FIRST, SECOND):
         rewrite(results_dir / run_id, "colours", [_colour(i) for i in range(NUM_COLOURS)])
+    _add_curves(results_dir / FIRST)
     make_run(results_dir, ODD, "gamma", "odd", {"texts": [1.0, 0.0, 1.0], "a/../b <i>": [1.0]})
     rewrite(
         results_dir / ODD,
@@ -73,7 +75,10 @@ def _colour(i: int) -> dict[str, Any]:
         case 9:
             fields |= {"response": " \n", "answer": ""}
         case 10:
-            fields |= {"target": "It mirrors the sky.\n#### blue " + EVIL, "gold_answer": "blue " + EVIL}
+            fields |= {
+                "target": "It mirrors the sky.\n#### blue " + EVIL,
+                "gold_answer": "blue " + EVIL,
+            }
     return fields
 
 
@@ -104,6 +109,20 @@ def _add_turns(run_dir: Path, task: str) -> None:
         ]
     )  # fmt: skip
     turns.close()
+
+
+def _add_curves(run_dir: Path) -> None:
+    """Four arms with long names, and flips."""
+    point = CurvePoint(
+        task="colours", strategy="self_correct", arm="self-correct", x=0, x_name="round", value=0.25, ci_low=0.125,
+        ci_high=0.5, n=120, num_tokens=1234.5,
+    )  # fmt: skip
+    arms = "self-correct", "re-answer", "majority, equal tokens", "random change"
+    _writer(run_dir).write_curves(
+        replace(point, arm=arm, x=x, value=0.25 + 0.05 * x, gained=x, lost=1, p_value=0.625)
+        for arm in arms
+        for x in range(3)
+    )
 
 
 def _writer(run_dir: Path) -> RunWriter:

@@ -4,6 +4,7 @@ GET only. A request that names another host is refused (any site's name could be
 load, run and send only what comes from the app itself.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from fastapi import Query as Field
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -35,7 +36,7 @@ from evalharness.viewer.query import (
 )
 from evalharness.viewer.run_pages import run_address, run_page, runs_page
 from evalharness.viewer.sample_page import sample_page, tokens_page
-from evalharness.viewer.texts import clean
+from evalharness.viewer.texts import clean, ending_words
 
 HOSTS = ["127.0.0.1", "localhost"]
 _HERE = Path(__file__).parent
@@ -185,6 +186,13 @@ def _shown(value: Any) -> Any:
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+def _breakable(name: str) -> Markup:
+    """A long name that a browser may break after its marks, and not in mid-word."""
+    return Markup(_BREAKS.sub(r"\g<0><wbr>", str(escape(clean(name)))))
+
+
+_BREAKS = re.compile(r"[-_+.]+")
+
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_HERE / "templates"),
     autoescape=True,
@@ -193,5 +201,11 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_TEMPLATES.filters |= {"number": number, "duration": duration, "amount": amount}
+_TEMPLATES.filters |= {
+    "number": number,
+    "duration": duration,
+    "amount": amount,
+    "ending": ending_words,
+    "breakable": _breakable,
+}
 _TEMPLATES.globals |= {"run_address": run_address, "labels": LABELS, "orders": ORDERS}

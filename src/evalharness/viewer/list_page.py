@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -45,8 +46,8 @@ LABELS = {
     Show.wrong: "wrong",
     Show.right: "right",
     Show.flipped: "flipped",
-    Show.better: "better here",
-    Show.worse: "worse here",
+    Show.better: "better here than in the other run",
+    Show.worse: "worse here than in the other run",
     Show.truncated: "truncated",
     Show.errors: "errors",
     Show.empty: "empty",
@@ -126,6 +127,8 @@ class SamplesPage:
     """Whether text was generated."""
     num_paired: int
     num_searched: int
+    comparison: str
+    """Address of the page that compares the two runs; empty without another."""
     searching_on: str
     """Address that continues the search; empty if it is complete."""
 
@@ -177,6 +180,7 @@ def samples_page(results_dir: Path, run_id: str, query: Query, page: int) -> Sam
         pager=pager,
         has_prompts=has_prompts,
         has_tokens=bool(asked.index.num_tokens.any()),
+        comparison=comparison_address(run_id, query),
         num_paired=0 if asked.gained is None else int(np.isfinite(asked.gained).sum()),
         num_searched=found.searched_to - query.searched_from if found else 0,
         searching_on=query.address(searched_from=found.searched_to)
@@ -188,6 +192,13 @@ def samples_page(results_dir: Path, run_id: str, query: Query, page: int) -> Sam
 def sample_address(run_id: str, query: Query, doc_id: int, repeat: int) -> str:
     """Address of a sample within the current query."""
     return run_address(run_id, "sample") + query.address(doc=doc_id, repeat=repeat or None)
+
+
+def comparison_address(run_id: str, query: Query) -> str:
+    """Address of the page that compares the run with the query's other one; empty without one."""
+    if not query.other:
+        return ""
+    return "/compare?" + urlencode({"a": run_id, "b": query.other, "task": query.task})
 
 
 def mark(index: Index, place: int) -> str:

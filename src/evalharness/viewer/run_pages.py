@@ -225,6 +225,8 @@ def _notes(run: Manifest) -> list[str]:
         notes.append(note)
     if any(task.num_errors for task in run.tasks):
         notes.append("errors: samples without an answer, not scored")
+    if any(task.num_truncated for task in run.tasks):
+        notes.append("truncated: answers that reached their token limit, scored as they are")
     if any(task.num_empty for task in run.tasks):
         notes.append("empty: answers without text, scored as they are")
     if num := sum(task.num_unclosed_thinking for task in run.tasks):

@@ -17,6 +17,7 @@ from evalharness.viewer.index import Index
 from evalharness.viewer.list_page import (
     Asked,
     ask,
+    comparison_address,
     mark,
     sample_address,
 )
@@ -124,6 +125,8 @@ class SamplePage:
     others: Sequence[Other]
     fields: Sequence[tuple[str, str]]
     """Of the address, for the form that chooses the other run."""
+    comparison: str
+    """Address of the page that compares the two runs; empty without another."""
     here: str
     """The address, to which the name of a text to show in full is added."""
 
@@ -179,6 +182,7 @@ def sample_page(
         next=neighbours[1] or "",
         others=other_runs(results_dir, asked.run, {query.task}),
         fields=query.fields(doc=doc_id, repeat=repeat or None, other=None),
+        comparison=comparison_address(run_id, query),
         here=sample_address(run_id, query, doc_id, repeat),
     )
 
@@ -249,12 +253,18 @@ def _side(
         response=make("response", sample.response),
         thinking=make("thinking", sample.thinking) if sample.thinking else None,
         choices=sample.shown_choices,
-        target=make("target", sample.target),
+        target=make("target", _target(sample)),
         answers=_answers(sample, index.scored.filter, make),
         error=make("error", sample.error) if sample.error else None,
         damaged=damaged,
         tokens_address=run_address(run.run_id, "tokens") + address,
     )
+
+
+def _target(sample: Sample) -> str:
+    """The target; of choices the right ones with their texts."""
+    right = [f"{c.place}: {c.text.strip()}" for c in sample.shown_choices if c.is_gold]
+    return "\n".join(right) or sample.target
 
 
 def _block(side: str, whole: str, name: str, text: str) -> Block:

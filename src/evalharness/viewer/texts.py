@@ -24,6 +24,23 @@ class Block(NamedTuple):
     """Control characters and direction marks that aren't shown."""
 
 
+ENDINGS = {
+    "stop": "ended by itself",
+    "length": "truncated at its token limit",
+    "unclosed": "truncated while thinking",
+    "budget": "stopped at its budget",
+    "score": "only scored",
+    "error": "no answer",
+    "unknown": "end not recorded",
+}
+"""finish_reason -> how an answer ended, in words."""
+
+
+def ending_words(finish_reason: str) -> str:
+    """How an answer ended; the reason itself if it is none of ours."""
+    return ENDINGS.get(finish_reason, finish_reason)
+
+
 def block(name: str, text: str, *, is_whole: bool) -> Block:
     """A text, cut in the middle if it is long and not wanted in full."""
     num_left_out = 0 if is_whole else max(0, len(text) - LONGEST)

@@ -327,7 +327,7 @@ def test_samples_show_the_end_of_the_prompt() -> None:
         "task": "t", "doc_id": 1, "repeat": 0, "filter": "none", "prompt": "start" + "x" * 500 + "end",
         "thinking": None, "response": "[b]\nr", "answer": "a", "target": "4", "error": None,
         "scores": {"acc": 1.0}, "finish_reason": "stop", "num_generated_tokens": 3,
-        "choices": (), "chosen": {}, "gold": (),
+        "choices": (), "chosen": {}, "gold": (), "gold_answer": None,
     }  # fmt: skip
     text = shown(samples_view([sample]))
     assert "start" not in text

@@ -175,7 +175,7 @@ def samples_view(samples: Iterable[dict[str, Any]]) -> Group:
                 else {"response": row["response"], "answer": row["answer"]}
             ),
             "target": row["target"],
-            "extracted": row["gold_answer"],
+            "compared with": row["gold_answer"],
             "error": row["error"],
             "filter": row["filter"],
             "scores": scores or "not scored",

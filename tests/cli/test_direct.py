@@ -54,6 +54,14 @@ def composed(*arguments: str) -> dict[str, object]:
     return found[0]
 
 
+def own_tasks(*names: str) -> None:
+    """Definitions in ./tasks, as far as their names are read."""
+    for number, name in enumerate(names):
+        folder = Path("tasks") / f"folder{number}"
+        folder.mkdir(parents=True)
+        (folder / "task.yaml").write_text(f"task: {name}\ntag: [own_tag]\n", encoding="utf-8")
+
+
 def message(*arguments: str, is_sure: bool = False) -> str:
     with pytest.raises(EvalHarnessError) as caught:
         direct.understand(arguments, is_sure=is_sure)
@@ -229,9 +237,20 @@ def test_what_cannot_be_meant_is_refused(home: Path, arguments: list[str], said:
 
 
 def test_two_orders_of_the_same_tasks_are_one_suite(home: Path) -> None:
+    own_tasks("a", "b")
     one, other = (direct.understand([f"tasks={names}"]) for names in ("b,a:5", "a:5,b"))
     assert one.arguments == other.arguments == ["suite=_a-5shot+b"]
     assert direct.understand(["tasks=a:3,b"]).arguments != one.arguments
+
+
+def test_an_unknown_task_is_refused_before_anything_is_read(home: Path) -> None:
+    list_tasks.stock_list()  # so that lm-eval's names are in the cache
+    own_tasks("mine_too")
+    assert "tasks=gsm8kk: no such task; did you mean 'gsm8k'?" in message("tasks=gsm8kk")
+    assert "tasks=mine_to: no such task; did you mean 'mine_too'?" in message("tasks=mine_to:5")
+    assert "quick is a suite: suite=quick" in message("tasks=quick,gsm8k")
+    for names in ("mine_too:3", "own_tag", "mmlu", "ai2_arc"):
+        assert direct.understand([f"tasks={names}"]).arguments
 
 
 def test_what_a_name_says_holds_before_what_a_glob_says(home: Path) -> None:
@@ -271,12 +290,14 @@ def test_a_glob_takes_tasks_and_asks_where_they_are_many(
 
 
 def test_a_task_of_any_letters_has_a_suite(home: Path) -> None:
+    own_tasks("aufgäbe")
     suite = composed("model=mine", "tasks=aufgäbe")["suite"]
     assert isinstance(suite, dict)
     assert (suite["name"], list(suite["tasks"])) == ("aufgäbe", ["aufgäbe"])
 
 
 def test_tasks_are_not_called_like_a_suite_of_other_tasks(home: Path) -> None:
+    own_tasks("quick", "one")
     name = [composed("model=mine", f"tasks={task}")["suite"]["name"] for task in ("quick", "one")]  # type: ignore[index]
     assert name == ["quick-tasks", "one"]
     folder = home / "configs" / "suite"

@@ -28,6 +28,7 @@ _SHOTS = re.compile(r"(.+):(\d+)")
 _MANY = 50
 """Tasks that globs may name without --yes."""
 _LONGEST_NAME = 60
+_ALL_TASKS = "`evalharness task list` shows all"
 
 
 @dataclass(slots=True)
@@ -137,8 +138,11 @@ def _suite(
             f"suite={given['suite']} and tasks={given['tasks']}: give one of them; "
             "`+suite.tasks.NAME={}` adds a task to a suite"
         )
+    from evalharness.config.keys import options
+
     if "tasks" in given:
-        tasks = _tasks(_listed(given["tasks"]), is_sure=is_sure)
+        suites = options("suite", folders)
+        tasks = _tasks(_listed(given["tasks"]), suites, is_sure=is_sure)
         name = _unlike_a_suite(_suite_name(tasks), tasks, folders)
         # No file's name: one of the same suite would be merged with it. Hydra reads no other letters.
         option = "_" + re.sub(r"[^\w.+-]", "-", name, flags=re.ASCII)
@@ -146,8 +150,6 @@ def _suite(
         return [f"suite={option}"]
     if "suite" not in given:
         return []
-    from evalharness.config.keys import options
-
     names = list(dict.fromkeys(_listed(given["suite"])))
     known = options("suite", folders)
     for name in names:
@@ -160,10 +162,13 @@ def _suite(
     return [f"suite={','.join(names)}", *(["-m"] if len(names) > 1 and not is_multirun else [])]
 
 
-def _tasks(names: Sequence[str], *, is_sure: bool) -> dict[str, dict[str, int]]:
+def _tasks(
+    names: Sequence[str], suites: Collection[str], *, is_sure: bool
+) -> dict[str, dict[str, int]]:
     """The tasks of a suite: each name with what is changed in it; what a name says holds before what a glob says."""
     by_glob: dict[str, dict[str, int]] = {}
     by_name: dict[str, dict[str, int]] = {}
+    _check_known([text for text in names if not _GLOB & set(text)], suites)
     for text in names:
         shots = _SHOTS.fullmatch(text)
         name = shots[1] if shots else text
@@ -183,6 +188,23 @@ def _tasks(names: Sequence[str], *, is_sure: bool) -> dict[str, dict[str, int]]:
     return {**by_glob, **by_name}
 
 
+def _check_known(names: Sequence[str], suites: Collection[str]) -> None:
+    """Refuse unknown tasks before a checkpoint is read; where lm-eval's index has to be made first, its loader does."""
+    from evalharness.tasks.authoring.list_tasks import custom_rows
+    from evalharness.tasks.lm_eval_index import stock_rows
+
+    try:
+        stock = stock_rows(only_cached=True)
+    except ConfigError:  # without lm-eval
+        return
+    known = {*stock, *(row.name for row in custom_rows())}
+    for text in names if stock else ():
+        shots = _SHOTS.fullmatch(text)
+        if (name := shots[1] if shots else text) not in known:
+            hint = f"{name} is a suite: suite={name}" if name in suites else _ALL_TASKS
+            raise UserError(f"tasks={name}: no such task{then(did_you_mean(name, known), hint)}")
+
+
 def _matching(pattern: str) -> list[str]:
     """Names of tasks that a glob matches, ours and lm-eval's; groups and tags where it matches nothing else."""
     from evalharness.tasks.authoring.list_tasks import custom_rows, matching, stock_list
@@ -190,7 +212,7 @@ def _matching(pattern: str) -> list[str]:
     rows = {row.name: row for row in matching([*stock_list(), *custom_rows()], pattern)}
     single = [name for name, row in rows.items() if row.kind not in ("group", "tag", "broken")]
     if not rows:
-        raise UserError(f"tasks={pattern}: no task matches; `evalharness task list` shows all")
+        raise UserError(f"tasks={pattern}: no task matches; {_ALL_TASKS}")
     return sorted(single or rows)
 
 

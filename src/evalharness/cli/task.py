@@ -250,7 +250,9 @@ def check_command(
     if check_all:
         from evalharness.tasks.authoring.list_tasks import custom_rows
 
-        wanted += [row.name for row in custom_rows(only_first=True) if row.kind != "group"]
+        wanted += [
+            row.name for row in custom_rows(only_first=True) if row.kind not in ("group", "tag")
+        ]
     if not wanted:
         raise UserError("task check: give a name, or --all")
     from evalharness.cli.task_check import check_tasks, exit_code

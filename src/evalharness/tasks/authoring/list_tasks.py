@@ -37,7 +37,7 @@ class TaskRow(NamedTuple):
 
 
 def custom_rows(*, only_first: bool = False) -> list[TaskRow]:
-    """Tasks and groups in our folders that apply, `./tasks` first, each name once.
+    """Tasks, groups and tags in our folders that apply, `./tasks` first, each name once.
 
     Args:
         only_first: leave out those that ship with the package if there is a `./tasks`.
@@ -79,7 +79,7 @@ def summarised(rows: list[TaskRow], most: int = 25) -> list[TaskRow]:
 
 
 def _rows(root: Path) -> Iterator[TaskRow]:
-    definitions = scan(root)
+    definitions, tagged = scan(root), dict[str, list[str]]()
     for name, error in definitions.unreadable.items():
         yield TaskRow(name, "broken", None, one_line(error), shown(root), True)
     for name, files in definitions.files.items():
@@ -88,16 +88,27 @@ def _rows(root: Path) -> Iterator[TaskRow]:
             yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
             continue
         try:
-            yield _row(name, files[0])
+            values = read(files[0]).values
+            yield _row(name, files[0], values)
+            for tag in _tags(values):
+                tagged.setdefault(tag, []).append(name)
         except (Exception, RecursionError) as e:  # values of any type
             problem = f"{type(e).__name__}: {one_line(e)}"
             yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
+    for tag, names in tagged.items():
+        if tag not in definitions.files:
+            yield TaskRow(tag, "tag", None, ", ".join(names), shown(root), True)
     for file in python_files(root):
         yield TaskRow(file.parent.name, "python", None, file.name, shown(file), True)
 
 
-def _row(name: str, path: Path) -> TaskRow:
-    values = read(path).values
+def _tags(values: dict[str, Any]) -> list[str]:
+    """A task's tags, by which several can be named at once; a group's are no name of anything."""
+    tags = values.get("tag") if "group" not in values else None
+    return [tag for tag in (tags if isinstance(tags, list) else [tags]) if isinstance(tag, str)]
+
+
+def _row(name: str, path: Path, values: dict[str, Any]) -> TaskRow:
     num_docs = _num_docs(path.parent, values)
     return TaskRow(name, _kind(values), num_docs, _source(values), shown(path), True)
 

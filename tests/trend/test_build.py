@@ -154,7 +154,7 @@ def test_the_shipped_scores_give_the_published_frontier() -> None:
     scores = [score for reading in seed_readings() for score in reading.scores]
     trend = build_trend(scores, np.random.default_rng(0), num_draws=20)
     open_frontier = [m.model for m in trend.models if m.is_open_frontier]
-    assert {"LLaMA-65B", "Llama-3.1-405B", "DeepSeek-R1"} <= set(open_frontier)
+    assert {"LLaMA 65B", "Llama 3.1 405B", "DeepSeek-R1", "Kimi K3"} <= set(open_frontier)
     velocity = {v.name: v.slope.per_year for v in trend.velocities}
     assert velocity["all models"] == pytest.approx(14.6, abs=0.5)
     assert trend.skill.num_after > 0

@@ -18,7 +18,7 @@ from evalharness.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from evalharness.cli.output import Form
-    from evalharness.trend.scores.read_csv import Reading
+    from evalharness.trend.scores.reading import Reading
     from evalharness.trend.scores.records import ReportedScore
     from evalharness.trend.scores.storage import Stored
 

@@ -1,8 +1,8 @@
 """The open-weight capability trend: reported and measured scores in, one index with frontier, velocity and lag out.
 
-The scale comes from reported scores of many models (the reference). Checkpoints that were run here are placed on it
-afterwards and don't change it. Reported scores of several protocols are kept side by side: a pair of model and
-benchmark with two sources counts as two observations, and their scatter widens the intervals.
+The scale comes from reported scores of many models (the reference), each model under one name (`observe`). Checkpoints that
+were run here are placed on it afterwards and don't change it. Reported scores of several protocols are kept side by side: a
+pair of model and benchmark with two sources counts as two observations, and their scatter widens the intervals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from evalharness.trend.capability_index import (
     Anchors,
     CapabilityFit,
     Method,
-    Score,
     fit_capability,
 )
 from evalharness.trend.change_point import (
@@ -42,6 +41,12 @@ from evalharness.trend.intervals import (
     capability_intervals,
     moved_by_lambda,
 )
+from evalharness.trend.observe import (
+    Observations,
+    as_row,
+    is_chance_unknown,
+    observe,
+)
 from evalharness.trend.open_closed_lag import (
     Lag,
     find_waits,
@@ -52,12 +57,13 @@ from evalharness.trend.placement import (
     place,
 )
 from evalharness.trend.scores.benchmarks import find_benchmark
+from evalharness.trend.scores.identity import identify, identity_of, key_of
 from evalharness.trend.scores.records import ReportedScore
 
-ANCHORS = Anchors("claude-3-5-sonnet-20240620", "gpt-5-2025-08-07_medium")
+ANCHORS = Anchors("Claude 3.5 Sonnet", "GPT-5")
 """The models at 130 and 150, as in Epoch's public index."""
-REFERENCE = "epoch_scores.csv"
-"""The collection that sets the scale: open and closed models, named consistently."""
+REFERENCE = "epoch_index.csv"
+"""The collection that sets the scale: open and closed models."""
 SINCE = date(2022, 11, 1)
 """Release date from which models count, as in Epoch's paper; before it, benchmarks were different."""
 MIN_PLACED = 3
@@ -105,6 +111,8 @@ class PlacedModel:
     scores: tuple[ReportedScore, ...]
     """Benchmarks by which it was placed."""
     notes: tuple[str, ...]
+    reported: str = ""
+    """The same model among the reported ones, if it is on the index."""
 
 
 class Velocity(NamedTuple):
@@ -141,7 +149,12 @@ class Trend:
     moved: tuple[Moved, ...]
     """The largest effects of the ridge."""
     num_scores: int
+    """Scores that were fitted."""
     num_benchmarks: int
+    observed: Observations
+    """What of the scores was fitted, and what was left out as a lower effort or a value cited again."""
+    newest_score: date
+    """Day of the newest fitted score: of its publication, or of its model's release where that isn't known."""
     data_until: date
     """Release date of the newest model on the index."""
 
@@ -176,16 +189,14 @@ def build_trend(
     Raises:
         UserError: nothing to fit, a missing anchor, or unconnected parts.
     """
-    used = [
-        s
-        for s in scores
-        if _is_used(s, reference) and (s.release_date is None or s.release_date >= since)
-    ]
+    observed = observe([s for s in scores if _is_used(s, reference)], since)
+    used = observed.scores
     if not used:
         raise UserError(
             f"trend: no reported scores of {reference!r}; `evalharness scores sources` lists them"
         )
-    rows = [row for s in used if (row := _score(s)) is not None]
+    rows = observed.rows
+    anchors = anchors._replace(low=identify(anchors.low).model, high=identify(anchors.high).model)
     other_lam = next(value for value in (*LAMBDAS, lam) if value != lam)
     fit, other = (fit_capability(rows, anchors, method, value) for value in (lam, other_lam))
     draws = capability_draws(fit, rng, num_draws)
@@ -212,7 +223,7 @@ def build_trend(
         other_lam=other_lam,
         models=tuple(models),
         placed=placed,
-        refused={**fit.refused_models, **fit.refused_benchmarks, **refused},
+        refused={**fit.refused_models, **fit.refused_benchmarks, **observed.refused, **refused},
         velocities=tuple(Velocity(name, slopes[name], others[name]) for name in subsets),
         pace=change_of_pace(dates, values, rng),
         open_pace=change_of_pace(open_dates, values[is_open], rng),
@@ -222,10 +233,18 @@ def build_trend(
         forecast_at=ahead,
         lag=summarise_waits(find_waits(dates, values, is_open, until)),
         moved=tuple(moved_by_lambda([fit, other])[:10]),
-        num_scores=len(rows),
+        num_scores=len(fit.rows.score),
         num_benchmarks=len(fit.benchmarks),
+        observed=observed,
+        newest_score=_newest(used, fit),
         data_until=until,
     )
+
+
+def _newest(used: Sequence[ReportedScore], fit: CapabilityFit) -> date:
+    fitted = set(fit.models)
+    days = [s.score_date or s.release_date for s in used if s.model in fitted]
+    return max(day for day in days if day is not None)
 
 
 def is_llama(family: str, model: str) -> bool:
@@ -251,16 +270,6 @@ def _is_used(score: ReportedScore, reference: str) -> bool:
     return score.origin == "imported" or (score.origin == "seed" and score.collection == reference)
 
 
-def _score(score: ReportedScore) -> Score | None:
-    """The score for the index; None for a benchmark of which lower is better, or with unknown chance."""
-    known = find_benchmark(score.benchmark)
-    if not score.higher_is_better or (known and known.lower_is_better):
-        return None
-    chance = known.chance if known and known.chance is not None else 0.0
-    items = score.n or (known.num_items if known and not score.subset else None)
-    return Score(score.model, score.benchmark, score.score / _PERCENT, chance, items)
-
-
 class Size(NamedTuple):
     """Size of a model, as stated by a source."""
 
@@ -270,21 +279,14 @@ class Size(NamedTuple):
 
 
 def _sizes(scores: Sequence[ReportedScore]) -> dict[str, Size]:
-    """Spelling -> size, from any collection that states it, the most complete statement first.
-
-    Only sizes are shared between spellings of collections; scores never are.
-    """
+    """Key of a model's name -> size, from any collection that states it, the most complete statement first."""
     stated = [s for s in scores if s.origin != "measured" and s.total_params_b]
     stated.sort(key=lambda s: (s.n_experts is None, s.active_params_b is None))
     sizes: dict[str, Size] = {}
     for s in stated:
         size = Size(s.total_params_b, s.active_params_b, s.n_experts)
-        sizes.setdefault(_spelling(s.model), size)
+        sizes.setdefault(key_of(identity_of(s).model), size)
     return sizes
-
-
-def _spelling(model: str) -> str:
-    return model.split("/")[-1].lower().replace(" ", "-").replace("_", "-")
 
 
 def _models(
@@ -312,7 +314,7 @@ def _models(
             family=fact.family,
             release_date=fact.release_date,
             is_open=fact.open_weight,
-            **sizes.get(_spelling(name), unknown)._asdict(),
+            **sizes.get(key_of(name), unknown)._asdict(),
             capability=float(fit.capability[place]),
             ci_low=intervals[place].low,
             ci_high=intervals[place].high,
@@ -349,7 +351,7 @@ def _placed(
 ) -> tuple[tuple[PlacedModel, ...], dict[str, str]]:
     by_model: dict[str, dict[str, ReportedScore]] = {}
     for score in measured:
-        if score.benchmark in fit.benchmarks and score.n:
+        if score.benchmark in fit.benchmarks and score.n and not is_chance_unknown(score):
             best = by_model.setdefault(score.model, {})
             held = best.get(score.benchmark)
             # Of several measurements, the one over more items, then the later one, as runs come oldest first.
@@ -364,8 +366,9 @@ def _placed(
                 f"measured here on {len(scores)} of the index's benchmarks ({shared}); {MIN_PLACED} are needed"
             )
             continue
-        rows = [row for s in scores if (row := _score(s)) is not None]
+        rows = [row for s in scores if (row := as_row(s)) is not None]
         fact = scores[0]
+        reported = identity_of(fact).model
         placed.append(
             PlacedModel(
                 model=model,
@@ -377,6 +380,7 @@ def _placed(
                 placement=place(fit, rows, LEVEL),
                 scores=scores,
                 notes=_notes(scores),
+                reported=reported if reported in fit.models else "",
             )
         )
     return tuple(placed), refused
@@ -389,8 +393,9 @@ def _notes(scores: Sequence[ReportedScore]) -> tuple[str, ...]:
         s.benchmark
         for s in scores
         if (known := find_benchmark(s.benchmark))
+        and known.chance is not None
         and s.ci_low is not None
-        and s.ci_low <= _PERCENT * (known.chance or 0.0)
+        and s.ci_low <= _PERCENT * known.chance
     ]
     if at_chance:
         notes.append(f"not above chance: {', '.join(at_chance)}")

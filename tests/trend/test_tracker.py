@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 
 from evalharness.errors import UserError
@@ -28,7 +30,7 @@ def cmr(model: str, score: float, subset: str = "", n: int = 480) -> ReportedSco
 
 
 def test_what_was_not_measured_is_said_to_be() -> None:
-    rows = watched_metrics(None, [], {}, [], [])
+    rows = watched_metrics(None, [], {}, [], [], today=date(2026, 9, 1))
     assert [row.key for row in rows] == [
         "cmr", "velocity open weights", "velocity Llama family", "scale", "drift", "adoption",
     ]  # fmt: skip
@@ -39,7 +41,9 @@ def test_what_was_not_measured_is_said_to_be() -> None:
 def test_the_best_whole_cmr_run_counts() -> None:
     scores = [cmr("a", 30.0), cmr("b", 50.0), cmr("c", 99.0, subset="first 4 docs", n=4)]
     scores.append(cmr("b", 90.0, subset="first 4 docs", n=4))
-    row = watched_metrics(None, scores, {"run-b": "2026-02-03T04:05:06+00:00"}, [], [])[0]
+    row = watched_metrics(
+        None, scores, {"run-b": "2026-02-03T04:05:06+00:00"}, [], [], today=date(2026, 9, 1)
+    )[0]
     assert (row.subject, row.value, row.date, row.run_id) == ("b", 50.0, "2026-02-03", "run-b")
     assert "no public benchmark of this name" in row.remark
 

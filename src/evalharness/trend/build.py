@@ -42,7 +42,7 @@ from evalharness.trend.intervals import (
     moved_by_lambda,
 )
 from evalharness.trend.observe import (
-    Observations,
+    LeftOut,
     as_row,
     is_chance_unknown,
     observe,
@@ -151,8 +151,8 @@ class Trend:
     num_scores: int
     """Scores that were fitted."""
     num_benchmarks: int
-    observed: Observations
-    """What of the scores was fitted, and what was left out as a lower effort or a value cited again."""
+    left_out: LeftOut
+    """Scores of lower efforts, and values cited again."""
     newest_score: date
     """Day of the newest fitted score: of its publication, or of its model's release where that isn't known."""
     data_until: date
@@ -235,7 +235,7 @@ def build_trend(
         moved=tuple(moved_by_lambda([fit, other])[:10]),
         num_scores=len(fit.rows.score),
         num_benchmarks=len(fit.benchmarks),
-        observed=observed,
+        left_out=observed.left_out,
         newest_score=_newest(used, fit),
         data_until=until,
     )

@@ -24,6 +24,17 @@ _SAME = 0.011
 """Percentage points within which two values of a cell are one fact: values are quoted with one or two decimals."""
 
 
+class LeftOut(NamedTuple):
+    """How many scores aren't fitted, and by which rule."""
+
+    effort_policy: str
+    num_lower_efforts: int
+    num_superseded: int
+    """Values that their own source has replaced by later ones."""
+    num_cited_again: int
+    """Values that another score of the same model and benchmark says already."""
+
+
 class Observations(NamedTuple):
     """Scores to fit and what isn't among them."""
 
@@ -31,9 +42,7 @@ class Observations(NamedTuple):
     """Each with the model's one name, its setting, and what the table of models knows of it."""
     rows: tuple[Score, ...]
     """The same, for the fit."""
-    num_lower_efforts: int
-    num_cited_again: int
-    num_superseded: int
+    left_out: LeftOut
     refused: Mapping[str, str]
     """Benchmark -> why its scores aren't among them."""
 
@@ -61,9 +70,7 @@ def observe(scores: Iterable[ReportedScore], since: date) -> Observations:
     return Observations(
         scores=tuple(score for score, _ in kept),
         rows=tuple(row for _, row in kept),
-        num_lower_efforts=counts[0],
-        num_superseded=counts[1],
-        num_cited_again=counts[2],
+        left_out=LeftOut(EFFORT_POLICY, *counts),
         refused={name: _unknown_words(count) for name, count in unknown.items()},
     )
 

@@ -139,14 +139,17 @@ class Group(NamedTuple):
 
 
 def groups(scores: Iterable[ReportedScore]) -> list[Group]:
-    """The models of the scores with the names that each has in them, by name."""
+    """The models of the scores, by name, each with its names there and those that the table has for it."""
     found: dict[str, dict[str, Identity]] = {}
     counts: dict[str, int] = {}
     first: dict[str, str] = {}
     for score in scores:
         identity = identity_of(score)
         model = first.setdefault(key_of(identity.model), identity.model)
-        found.setdefault(model, {})[score.model] = identity
+        names = found.setdefault(model, {})
+        if not names and identity.is_known:
+            names |= {name: identify(name) for name in known_models()[model].spellings}
+        names[score.model] = identity
         counts[model] = counts.get(model, 0) + 1
     return [
         Group(

@@ -124,7 +124,7 @@ def effort(setting: str) -> float:
         return float(10 * _EFFORTS.index(word))
     if word.endswith("k") and word[:-1].isdecimal():
         return 30 + min(int(word[:-1]), 999) / 100
-    return 20.0 if word == "thinking" else -1.0
+    return 25.0 if word == "thinking" else -1.0
 
 
 class Group(NamedTuple):

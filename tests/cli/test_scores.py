@@ -204,6 +204,66 @@ def test_sources_as_csv(results: Path) -> None:
     assert {row["licence"] for row in rows} == {"CC BY 4.0", "MIT", "Apache-2.0", "facts, quoted"}
 
 
-@pytest.mark.parametrize("verb", ["list", "sources"])
+EPOCH = "performance,benchmark,model,model_version,date,source\n"
+
+
+def test_epochs_file_is_imported_and_joins_the_seeds_models(tmp_path: Path, results: Path) -> None:
+    path = tmp_path / "eci_benchmarks.csv"
+    path.write_text(
+        EPOCH + "0.91,GSM8K,Kimi K3,kimi-k3_max,2026-07-16,P\n68,MMLU,Kimi K3,x,2026-07-16,P\n"
+    )
+    result = call("import", path, "--format", "epoch", "--results-dir", results)
+    assert result.exit_code == 0
+    assert (
+        "line 3, column performance: '68' is above 1: a percentage among shares?" in result.stderr
+    )
+    (score,) = load_scores(results, include_seed=False)
+    assert (score.score, score.chance_corrected, score.setting) == (91.0, True, "max")
+    (shown,) = listed(results, "--source", "imported")
+    assert shown["setting"] == "max"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--format", "epok"], "--format 'epok': one of csv, epoch, eee, leaderboard; did you mean 'epoch'?"),
+        (["--format", "eee", "--chance-corrected"], "--chance-corrected is for CSV"),
+        (["--format", "leaderboard"], "columns missing: task, value, run_id"),
+    ],
+)  # fmt: skip
+def test_a_wrong_format_is_refused(
+    tmp_path: Path, results: Path, arguments: list[str], says: str
+) -> None:
+    assert says in error("import", file(tmp_path, GOOD), "--results-dir", results, *arguments)
+
+
+def test_chance_corrected_holds_for_the_file(tmp_path: Path, results: Path) -> None:
+    call("import", file(tmp_path, GOOD), "--chance-corrected", "--results-dir", results)
+    (score,) = load_scores(results, include_seed=False)
+    assert score.chance_corrected
+
+
+def test_every_merge_and_every_doubt_is_listed(tmp_path: Path, results: Path) -> None:
+    named = GOOD.replace("Llama X", "chutes/gpt-oss-120b_high") + GOOD.replace("Llama X", "gpt-4o")
+    output("import", file(tmp_path, named), "--results-dir", results)
+    merged = json.loads(output("models", "--merged", "--json", "--results-dir", results))
+    by_model = {row["model"]: row for row in merged}
+    rules = dict(
+        zip(by_model["gpt-oss-120b"]["name"], by_model["gpt-oss-120b"]["rules"], strict=True)
+    )
+    assert rules["chutes/gpt-oss-120b_high"] == "provider+setting"
+    assert rules["gpt-oss-120b"] == "table"
+    found = json.loads(output("models", "--ambiguous", "--json", "--results-dir", results))
+    doubts = {row["model"]: row["doubts"] for row in found}
+    assert doubts["gpt-4o"] == [
+        "any of 3 versions: GPT-4o (Aug 2024), GPT-4o (May 2024), GPT-4o (Nov 2024)"
+    ]
+    shown = output("models", "--ambiguous", "--results-dir", results, width=200)
+    assert re.search(r"\d+ names are \d+ models", shown)
+    rows = list(csv.DictReader(io.StringIO(output("models", "--csv", "--results-dir", results))))
+    assert len(rows) > len(merged)
+
+
+@pytest.mark.parametrize("verb", ["list", "sources", "models"])
 def test_json_or_csv_not_both(verb: str) -> None:
     assert "only one of them" in error(verb, "--json", "--csv")

@@ -21,7 +21,7 @@ import yaml
 from evalharness.config.yaml_files import LOADER
 from evalharness.errors import did_you_mean
 
-_FILE = Path(__file__).with_name("benchmarks.yaml")
+FILE = Path(__file__).with_name("benchmarks.yaml")
 _UNKNOWN = "unknown"
 _NO_MATTER = re.compile(r"[\s_./-]+")
 
@@ -50,7 +50,7 @@ class Benchmark:
 @cache
 def known_benchmarks() -> Mapping[str, Benchmark]:
     """All of them by name."""
-    entries: dict[str, dict[str, Any]] = yaml.load(_FILE.read_bytes(), Loader=LOADER)
+    entries: dict[str, dict[str, Any]] = yaml.load(FILE.read_bytes(), Loader=LOADER)
     return {name: _benchmark(name, entry) for name, entry in entries.items()}
 
 

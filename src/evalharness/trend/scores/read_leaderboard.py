@@ -139,10 +139,10 @@ def _json_rows(text: str, path: Path) -> Iterator[_Row]:
             f"{str(path)!r}: no `boards` in it; `evalharness leaderboard --json` writes them"
         )
     lines = text.splitlines()
-    at = 0
+    at = 1
     for board in boards:
         for row in board.get("rows", ()):
-            run_id = json.dumps(row.get("run_id"))
-            at = next((n for n in range(at + 1, len(lines) + 1) if run_id in lines[n - 1]), at)
+            run_id = f'"run_id": {json.dumps(row.get("run_id"))}'
+            at = next((n for n in range(at, len(lines) + 1) if run_id in lines[n - 1]), at)
             for task, score in (row.get("scores") or {}).items():
                 yield at, {**row, **score, "task": task}

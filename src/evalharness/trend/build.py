@@ -59,6 +59,7 @@ from evalharness.trend.placement import (
 from evalharness.trend.scores.benchmarks import find_benchmark
 from evalharness.trend.scores.identity import identify, identity_of, key_of
 from evalharness.trend.scores.records import ReportedScore
+from evalharness.trend.scores.seed_scores import CREDITS
 
 ANCHORS = Anchors("Claude 3.5 Sonnet", "GPT-5")
 """The models at 130 and 150, as in Epoch's public index."""
@@ -155,6 +156,8 @@ class Trend:
     """Scores of lower efforts, and values cited again."""
     newest_score: date
     """Day of the newest fitted score: of its publication, or of its model's release where that isn't known."""
+    credits: tuple[str, ...]
+    """Attributions that the licences of the fitted scores ask for."""
     data_until: date
     """Release date of the newest model on the index."""
 
@@ -237,6 +240,9 @@ def build_trend(
         num_benchmarks=len(fit.benchmarks),
         left_out=observed.left_out,
         newest_score=_newest(used, fit),
+        credits=tuple(
+            words for repo, words in CREDITS.items() if any(s.source_repo == repo for s in used)
+        ),
         data_until=until,
     )
 

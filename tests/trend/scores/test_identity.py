@@ -146,6 +146,20 @@ def test_settings_have_an_order() -> None:
     assert ranks == sorted(set(ranks))
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "is_one"),
+    [
+        ("a-team/ckpt-7b", "b-team/ckpt-7b", False), ("a-team/ckpt-7b", "ckpt-7b", False),
+        ("chutes/New-7B", "together/new-7b", True), ("accounts/fireworks/models/New-7B", "New-7B_high", True),
+        ("/data/a/step", "/data/b/step", False), ("<b>x</b>", "<i>x</b>", False),
+    ],
+)  # fmt: skip
+def test_an_unknown_models_owner_is_part_of_its_name_and_its_host_isnt(
+    one: str, other: str, is_one: bool
+) -> None:
+    assert (key_of(identify(one).model) == key_of(identify(other).model)) is is_one
+
+
 def test_a_hyphen_is_no_setting_in_an_unknown_name() -> None:
     assert identify("acme-medium").model == "acme-medium"
 

@@ -273,6 +273,8 @@ def _grounds(trend: Trend) -> Iterator[str]:
         f"newest score {trend.newest_score}"
     )
     yield left_out_words(trend)
+    if trend.credits:
+        yield f"scores: {'; '.join(trend.credits)}"
     yield "reported scores mix protocols; sources are kept separate (`evalharness scores list`), and none is the larger of two"
     yield "the frontier is made of the best at each date, which raises its slope (order bias)"
     if trend.moved:

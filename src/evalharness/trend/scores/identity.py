@@ -3,7 +3,8 @@
 `models.csv` says it for the models of the shipped scores: name, other spellings (separated by ` | `), what is doubtful about
 taking them as one, family, open or closed with the basis, parameters and release date with their sources. Rules read
 what names add to a model: a provider before a slash, an effort or thinking budget, a quantization, `-hf`, a date. A rule
-counts only if what is left is a name of the table, but for a setting after `_` or in brackets, which is one anywhere.
+counts only if what is left is a name of the table, but for a setting after `_` or in brackets, and providers that serve
+other people's models.
 A name that could be two models, or is a known one with more words, is itself, and doubtful: nothing is guessed.
 """
 
@@ -34,6 +35,12 @@ _QUANTIZED = re.compile(
 )
 _CONVERTED = re.compile(r"-hf", re.I)
 _DATED = re.compile(r"[-_ ](20\d\d-\d\d-\d\d|20\d{6})")
+_OWNED = re.compile(r"(?:[\w.-]+/)+(?=[^/]+$)", re.ASCII)
+_HOSTS = re.compile(
+    r"(?:accounts/fireworks/models|chutes|deepinfra|fireworks|groq|openrouter|parasail|together)/(?=[^/]+$)",
+    re.I,
+)
+"""Providers that serve other people's models: the same name of two of them is one model."""
 _MOST_SUFFIXES = 4
 _APART = re.compile(r"(?<=\d)[\s_./-]+(?=\d)")
 _NO_MATTER = re.compile(r"[\s_./-]+")
@@ -87,6 +94,16 @@ def known_models() -> Mapping[str, KnownModel]:
 def identify(label: str) -> Identity:
     """The model that a name means."""
     name, found = label.strip(), {"setting": ""}
+    owner = _OWNED.match(name)
+    if owner and (known := _identify(name[owner.end() :], found)).is_known:
+        return known._replace(rules=("provider", *known.rules))
+    if host := _HOSTS.match(name):
+        unknown = _identify(name[host.end() :], found)
+        return unknown._replace(rules=("provider", *unknown.rules))
+    return _identify(name, {"setting": ""})
+
+
+def _identify(name: str, found: dict[str, str]) -> Identity:
     rules: list[str] = []
     for _ in range(_MOST_SUFFIXES + 1):
         if known := _by_spelling().get(key_of(name)):
@@ -165,8 +182,6 @@ def groups(scores: Iterable[ReportedScore]) -> list[Group]:
 
 def _shortened(name: str, found: dict[str, str]) -> tuple[str, str]:
     """The rule that applies to a name and what it leaves; empty if none does."""
-    if "/" in name:
-        return "provider", name.rpartition("/")[2]
     if match := _ends(_SETTING, name):
         word = match[1].lower() if not match[1][:-1].isdecimal() else match[1].upper()
         found["setting"] = "" if word.endswith("unknown") else found["setting"] or word

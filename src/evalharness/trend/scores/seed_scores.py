@@ -106,6 +106,10 @@ def licence_of(source_repo: str) -> str:
     return _LICENCES.get(source_repo, "facts, quoted")
 
 
+CREDITS = {"epoch.ai/data": "Epoch AI, Epoch Capabilities Index, https://epoch.ai/data, CC BY 4.0"}
+"""Words that a source's licence asks for wherever its numbers are shown."""
+
+
 @cache
 def seed_readings() -> tuple[Reading, ...]:
     """The scores of each collection, in the order of `SEEDS`."""

@@ -25,7 +25,7 @@ def test_the_shipped_scores_give_a_trend_without_any_run(tmp_path: Path) -> None
     text = call(tmp_path / "none").stdout
     for part in (
         "open frontier", "open weights", "Kaplan-Meier", "forecast skill", "change of pace, all models",
-        "order bias",
+        "order bias", "newest score 2026-07-31", "one model once", "CC BY 4.0", "stale: the newest score is of",
     ):  # fmt: skip
         assert part in text
 

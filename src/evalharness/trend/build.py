@@ -43,8 +43,6 @@ from evalharness.trend.intervals import (
 )
 from evalharness.trend.observe import (
     LeftOut,
-    as_row,
-    is_chance_unknown,
     observe,
 )
 from evalharness.trend.open_closed_lag import (
@@ -52,11 +50,7 @@ from evalharness.trend.open_closed_lag import (
     find_waits,
     summarise_waits,
 )
-from evalharness.trend.placement import (
-    Placement,
-    place,
-)
-from evalharness.trend.scores.benchmarks import find_benchmark
+from evalharness.trend.placed import PlacedModel, place_measured
 from evalharness.trend.scores.identity import identify, identity_of, key_of
 from evalharness.trend.scores.records import ReportedScore
 from evalharness.trend.scores.seed_scores import CREDITS
@@ -67,8 +61,6 @@ REFERENCE = "epoch_index.csv"
 """The collection that sets the scale: open and closed models."""
 SINCE = date(2022, 11, 1)
 """Release date from which models count, as in Epoch's paper; before it, benchmarks were different."""
-MIN_PLACED = 3
-"""Number of benchmarks that a checkpoint needs to be placed."""
 LEVEL = 0.9
 _HOLD_OUT_DAYS = 365
 _PERCENT = 100
@@ -96,24 +88,6 @@ class TrendModel:
     """Whether the same holds among open weights."""
     sources: tuple[str, ...]
     """Who reported its scores."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedModel:
-    """A checkpoint that was run here, on the reference's scale."""
-
-    model: str
-    family: str
-    release_date: date | None
-    total_params_b: float | None
-    active_params_b: float | None
-    num_experts: int | None
-    placement: Placement
-    scores: tuple[ReportedScore, ...]
-    """Benchmarks by which it was placed."""
-    notes: tuple[str, ...]
-    reported: str = ""
-    """The same model among the reported ones, if it is on the index."""
 
 
 class Velocity(NamedTuple):
@@ -205,7 +179,7 @@ def build_trend(
     draws = capability_draws(fit, rng, num_draws)
     models = _models(fit, draws, used, _sizes(scores))
     measured = [s for s in scores if s.origin == "measured"]
-    placed, refused = _placed(fit, measured)
+    placed, refused = place_measured(fit, measured, LEVEL)
     dated = [m for m in models if m.release_date is not None]
     places = [fit.models.index(m.model) for m in dated]
     dates = [m.release_date for m in dated if m.release_date is not None]
@@ -285,14 +259,21 @@ class Size(NamedTuple):
 
 
 def _sizes(scores: Sequence[ReportedScore]) -> dict[str, Size]:
-    """Key of a model's name -> size, from any collection that states it, the most complete statement first."""
+    """Key of a model's name -> size, from any collection that states it, the most complete statement first.
+
+    Only sizes are shared between an owner's model and one of the same name without an owner; scores never are.
+    """
     stated = [s for s in scores if s.origin != "measured" and s.total_params_b]
     stated.sort(key=lambda s: (s.n_experts is None, s.active_params_b is None))
     sizes: dict[str, Size] = {}
     for s in stated:
         size = Size(s.total_params_b, s.active_params_b, s.n_experts)
-        sizes.setdefault(key_of(identity_of(s).model), size)
+        sizes.setdefault(_ownerless(identity_of(s).model), size)
     return sizes
+
+
+def _ownerless(model: str) -> str:
+    return key_of(model.rpartition("/")[2])
 
 
 def _models(
@@ -320,7 +301,7 @@ def _models(
             family=fact.family,
             release_date=fact.release_date,
             is_open=fact.open_weight,
-            **sizes.get(key_of(name), unknown)._asdict(),
+            **sizes.get(_ownerless(name), unknown)._asdict(),
             capability=float(fit.capability[place]),
             ci_low=intervals[place].low,
             ci_high=intervals[place].high,
@@ -350,59 +331,3 @@ def _frontier(
 def _capability_of(fit: CapabilityFit, models: Sequence[TrendModel]) -> np.ndarray:
     places = {name: place for place, name in enumerate(fit.models)}
     return np.array([fit.capability[places[m.model]] for m in models])
-
-
-def _placed(
-    fit: CapabilityFit, measured: Sequence[ReportedScore]
-) -> tuple[tuple[PlacedModel, ...], dict[str, str]]:
-    by_model: dict[str, dict[str, ReportedScore]] = {}
-    for score in measured:
-        if score.benchmark in fit.benchmarks and score.n and not is_chance_unknown(score):
-            best = by_model.setdefault(score.model, {})
-            held = best.get(score.benchmark)
-            # Of several measurements, the one over more items, then the later one, as runs come oldest first.
-            if held is None or (held.n or 0) <= score.n:
-                best[score.benchmark] = score
-    placed, refused = [], {}
-    for model in dict.fromkeys(score.model for score in measured):
-        scores = tuple(by_model.get(model, {}).values())
-        if len(scores) < MIN_PLACED:
-            shared = ", ".join(s.benchmark for s in scores) or "none"
-            refused[model] = (
-                f"measured here on {len(scores)} of the index's benchmarks ({shared}); {MIN_PLACED} are needed"
-            )
-            continue
-        rows = [row for s in scores if (row := as_row(s)) is not None]
-        fact = scores[0]
-        reported = identity_of(fact).model
-        placed.append(
-            PlacedModel(
-                model=model,
-                family=fact.family,
-                release_date=fact.release_date,
-                total_params_b=fact.total_params_b,
-                active_params_b=fact.active_params_b,
-                num_experts=fact.n_experts,
-                placement=place(fit, rows, LEVEL),
-                scores=scores,
-                notes=_notes(scores),
-                reported=reported if reported in fit.models else "",
-            )
-        )
-    return tuple(placed), refused
-
-
-def _notes(scores: Sequence[ReportedScore]) -> tuple[str, ...]:
-    limited = [s.benchmark for s in scores if s.subset]
-    notes = [f"some docs only: {', '.join(limited)}"] if limited else []
-    at_chance = [
-        s.benchmark
-        for s in scores
-        if (known := find_benchmark(s.benchmark))
-        and known.chance is not None
-        and s.ci_low is not None
-        and s.ci_low <= _PERCENT * known.chance
-    ]
-    if at_chance:
-        notes.append(f"not above chance: {', '.join(at_chance)}")
-    return tuple(notes)

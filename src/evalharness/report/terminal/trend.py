@@ -18,7 +18,6 @@ from evalharness.report.terminal.format import (
 from evalharness.report.terminal.table_layout import Col, fitted_table, hiding_table
 from evalharness.store.json_codec import as_json
 from evalharness.trend.build import (
-    PlacedModel,
     Trend,
     TrendModel,
     Velocity,
@@ -26,6 +25,7 @@ from evalharness.trend.build import (
 from evalharness.trend.change_point import Pace
 from evalharness.trend.freshness import stale_words
 from evalharness.trend.frontier import Slope
+from evalharness.trend.placed import PlacedModel
 
 _MOST_FRONTIER = 12
 _MOST_REFUSED = 5
@@ -46,7 +46,7 @@ def trend_view(trend: Trend, *, today: date, show_all: bool = False, width: int)
     parts += [*_headline(trend), Text(), _velocities(trend, width), Text()]
     parts += [_frontier(trend, width, show_all=show_all), Text()]
     if trend.placed:
-        parts += [_placed(trend.placed, width), Text()]
+        parts += [_placed(trend, width), Text()]
     parts += [styled(line, "dim") for line in _grounds(trend)]
     parts += _refused(trend.refused, show_all=show_all)
     return Group(*parts)
@@ -223,7 +223,13 @@ def _model_cells(m: TrendModel) -> list[Text]:
     ]
 
 
-def _placed(placed: Sequence[PlacedModel], width: int) -> RenderableType:
+def reported_words(p: PlacedModel, models: Sequence[TrendModel]) -> str:
+    """The index of the same model by reported scores, to hold against what was measured here."""
+    found = next((m for m in models if m.model == p.reported), None)
+    return f"reported scores of {found.model}: {_index(found)}" if found else ""
+
+
+def _placed(trend: Trend, width: int) -> RenderableType:
     columns = [
         Col("measured here", least=16),
         Col("index [90 % CI]", justify="right"),
@@ -235,9 +241,9 @@ def _placed(placed: Sequence[PlacedModel], width: int) -> RenderableType:
             plain(p.model),
             Text(_bounds(p.placement.value, p.placement.ci_low, p.placement.ci_high)),
             plain(", ".join(f"{s.benchmark} {s.score:.1f}" for s in p.scores)),
-            plain("; ".join(p.notes)),
+            plain("; ".join(filter(None, [*p.notes, reported_words(p, trend.models)]))),
         ]
-        for p in placed
+        for p in trend.placed
     ]
     return fitted_table(columns, rows, width)
 

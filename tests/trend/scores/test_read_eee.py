@@ -54,6 +54,11 @@ def test_scores_are_put_on_0_to_100_by_their_own_scale(tmp_path: Path) -> None:
     assert (first.score_date, first.chance_corrected) == (date(2026, 2, 6), False)
 
 
+def test_a_scale_that_doesnt_start_at_zero_is_moved_to_it(tmp_path: Path) -> None:
+    content = changed(evaluation_results=[result("MMLU", 4, min_score=1, max_score=5)])
+    assert [score.score for score in read(tmp_path, content).scores] == [75.0]
+
+
 def test_a_list_of_files_in_one_is_read(tmp_path: Path) -> None:
     other = changed(model_info={"id": "b/B"})
     assert len(read(tmp_path, [FILE, other]).scores) == 4

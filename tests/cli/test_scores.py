@@ -147,7 +147,7 @@ def test_the_list_has_protocol_source_and_marks(results: Path) -> None:
 def test_a_long_list_is_cut_and_says_so(results: Path) -> None:
     result = call("list", "--results-dir", results)
     assert result.exit_code == 0
-    assert result.stderr.startswith("first 200 of 5816 scores;")
+    assert result.stderr.startswith("first 200 of 8065 scores;")
 
 
 def test_measured_scores_stand_beside_reported_ones(results: Path) -> None:
@@ -170,7 +170,7 @@ def test_the_csv_of_a_list_can_be_imported(tmp_path: Path, results: Path) -> Non
     assert result.exit_code == 0
     assert all(" differ: " in line for line in result.stderr.splitlines())
     assert len(load_scores(results, include_seed=False)) == len(rows) > 10
-    assert len(load_scores(results)) == 5816  # the seed has them already
+    assert len(load_scores(results)) == 8065  # the seed has them already
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_name_that_nothing_has_is_an_error(
 def test_sources_count_every_score_once(tmp_path: Path, results: Path) -> None:
     output("import", file(tmp_path, GOOD), "--results-dir", results)
     rows = json.loads(output("sources", "--results-dir", results, "--json"))
-    assert sum(row["scores"] for row in rows) == 5817
+    assert sum(row["scores"] for row in rows) == 8066
     (epoch,) = [row for row in rows if row["collection"] == "epoch_scores.csv"]
     assert (epoch["scores"], epoch["models"], epoch["benchmarks"]) == (2583, 469, 43)
     assert (epoch["licence"], rows[-1]["licence"]) == ("MIT", "")
@@ -201,9 +201,69 @@ def test_sources_count_every_score_once(tmp_path: Path, results: Path) -> None:
 
 def test_sources_as_csv(results: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(output("sources", "--results-dir", results, "--csv"))))
-    assert {row["licence"] for row in rows} == {"MIT", "Apache-2.0", "facts, quoted"}
+    assert {row["licence"] for row in rows} == {"CC BY 4.0", "MIT", "Apache-2.0", "facts, quoted"}
 
 
-@pytest.mark.parametrize("verb", ["list", "sources"])
+EPOCH = "performance,benchmark,model,model_version,date,source\n"
+
+
+def test_epochs_file_is_imported_and_joins_the_seeds_models(tmp_path: Path, results: Path) -> None:
+    path = tmp_path / "eci_benchmarks.csv"
+    path.write_text(
+        EPOCH + "0.91,GSM8K,Kimi K3,kimi-k3_max,2026-07-16,P\n68,MMLU,Kimi K3,x,2026-07-16,P\n"
+    )
+    result = call("import", path, "--format", "epoch", "--results-dir", results)
+    assert result.exit_code == 0
+    assert (
+        "line 3, column performance: '68' is above 1: a percentage among shares?" in result.stderr
+    )
+    (score,) = load_scores(results, include_seed=False)
+    assert (score.score, score.chance_corrected, score.setting) == (91.0, True, "max")
+    (shown,) = listed(results, "--source", "imported")
+    assert shown["setting"] == "max"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--format", "epok"], "--format 'epok': one of csv, epoch, eee, leaderboard; did you mean 'epoch'?"),
+        (["--format", "eee", "--chance-corrected"], "--chance-corrected is for CSV"),
+        (["--format", "leaderboard"], "columns missing: task, value, run_id"),
+    ],
+)  # fmt: skip
+def test_a_wrong_format_is_refused(
+    tmp_path: Path, results: Path, arguments: list[str], says: str
+) -> None:
+    assert says in error("import", file(tmp_path, GOOD), "--results-dir", results, *arguments)
+
+
+def test_chance_corrected_holds_for_the_file(tmp_path: Path, results: Path) -> None:
+    call("import", file(tmp_path, GOOD), "--chance-corrected", "--results-dir", results)
+    (score,) = load_scores(results, include_seed=False)
+    assert score.chance_corrected
+
+
+def test_every_merge_and_every_doubt_is_listed(tmp_path: Path, results: Path) -> None:
+    named = GOOD.replace("Llama X", "chutes/gpt-oss-120b_high") + GOOD.replace("Llama X", "gpt-4o")
+    output("import", file(tmp_path, named), "--results-dir", results)
+    merged = json.loads(output("models", "--merged", "--json", "--results-dir", results))
+    by_model = {row["model"]: row for row in merged}
+    rules = dict(
+        zip(by_model["gpt-oss-120b"]["name"], by_model["gpt-oss-120b"]["rules"], strict=True)
+    )
+    assert rules["chutes/gpt-oss-120b_high"] == "provider+setting"
+    assert rules["gpt-oss-120b"] == "table"
+    found = json.loads(output("models", "--ambiguous", "--json", "--results-dir", results))
+    doubts = {row["model"]: row["doubts"] for row in found}
+    assert doubts["gpt-4o"] == [
+        "any of 3 versions: GPT-4o (Aug 2024), GPT-4o (May 2024), GPT-4o (Nov 2024)"
+    ]
+    shown = output("models", "--ambiguous", "--results-dir", results, width=200)
+    assert re.search(r"\d+ names are \d+ models", shown)
+    rows = list(csv.DictReader(io.StringIO(output("models", "--csv", "--results-dir", results))))
+    assert len(rows) > len(merged)
+
+
+@pytest.mark.parametrize("verb", ["list", "sources", "models"])
 def test_json_or_csv_not_both(verb: str) -> None:
     assert "only one of them" in error(verb, "--json", "--csv")

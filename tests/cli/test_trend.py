@@ -25,7 +25,7 @@ def test_the_shipped_scores_give_a_trend_without_any_run(tmp_path: Path) -> None
     text = call(tmp_path / "none").stdout
     for part in (
         "open frontier", "open weights", "Kaplan-Meier", "forecast skill", "change of pace, all models",
-        "order bias", "not on the index",
+        "order bias", "newest score 2026-07-31", "one model once", "CC BY 4.0", "stale: the newest score is of",
     ):  # fmt: skip
         assert part in text
 
@@ -45,7 +45,7 @@ def test_json_and_csv_hold_the_index(tmp_path: Path) -> None:
     assert content["velocities"]["open weights"]["slope"]["num_frontier"] > 5
     assert len(content["models"]) > 100
     rows = list(csv.DictReader(io.StringIO(call(tmp_path, "--csv").stdout)))
-    assert {"DeepSeek-R1", "Llama-3.1-405B"} <= {row["model"] for row in rows}
+    assert {"DeepSeek-R1", "Llama 3.1 405B"} <= {row["model"] for row in rows}
 
 
 def test_the_tracker_is_kept_current_and_left_alone_when_nothing_changed(tmp_path: Path) -> None:

@@ -143,6 +143,51 @@ def test_sizes_come_from_whichever_collection_states_them() -> None:
     assert by_name["m08"].total_params_b is None
 
 
+def test_a_checkpoint_here_joins_the_same_model_among_the_reported() -> None:
+    by_entry = build([*simulated(), *local(reported_as="m20")])
+    assert by_entry.placed[0].reported == "m20"
+    assert build([*simulated(), *local()]).placed[0].reported == ""
+    known = [replace(s, model="Llama 3.1 8B") if s.model == "m20" else s for s in simulated()]
+    by_hub = build([*known, *local(source_repo="meta-llama/Llama-3.1-8B-Instruct")])
+    assert by_hub.placed[0].reported == "Llama 3.1 8B"
+
+
+def test_anchors_can_be_spelt_in_any_way() -> None:
+    known = [
+        replace(s, model={"m05": "Llama 2 7B", "m35": "GPT-5"}.get(s.model, s.model))
+        for s in simulated()
+    ]
+    trend = build(known, anchors=Anchors("meta-llama/Llama-2-7b-hf", "gpt-5-2025-08-07_medium"))
+    assert trend.anchors[:2] == ("Llama 2 7B", "GPT-5")
+
+
+def test_the_newest_score_is_of_its_publication_or_its_models_release() -> None:
+    assert build(simulated()).newest_score == date(2025, 11, 19)
+    late = [replace(s, score_date=date(2026, 1, 2)) if s.model == "m00" else s for s in simulated()]
+    assert build(late).newest_score == date(2026, 1, 2)
+
+
+def test_a_raw_score_of_unknown_chance_is_refused_by_name_and_not_fitted() -> None:
+    more = [replace(s, benchmark="HLE") for s in simulated() if s.benchmark == "MATH"]
+    trend = build([*simulated(), *more])
+    assert "isn't known" in trend.refused["HLE"]
+    assert trend.num_scores == len(simulated())
+    corrected = [replace(s, chance_corrected=True) for s in more]
+    assert build([*simulated(), *corrected]).num_benchmarks == len(BENCHMARKS) + 1
+
+
+def test_a_measured_score_of_unknown_chance_places_nothing() -> None:
+    more = [replace(s, benchmark="HLE", chance_corrected=True) for s in simulated() if s.benchmark == "MATH"]  # fmt: skip
+    trend = build([*simulated(), *more, *local((*BENCHMARKS[:2], "HLE"))])
+    assert "2 of the index's benchmarks" in trend.refused["mine"]
+
+
+def test_a_credit_is_given_where_a_licence_asks_for_it() -> None:
+    assert build(simulated()).credits == ()
+    credited = build([replace(s, source_repo="epoch.ai/data") for s in simulated()])
+    assert "CC BY 4.0" in credited.credits[0]
+
+
 def test_nothing_to_fit_is_refused() -> None:
     with pytest.raises(UserError, match=r"no reported scores of 'none.csv'"):
         build(simulated(), reference="none.csv")
@@ -154,7 +199,7 @@ def test_the_shipped_scores_give_the_published_frontier() -> None:
     scores = [score for reading in seed_readings() for score in reading.scores]
     trend = build_trend(scores, np.random.default_rng(0), num_draws=20)
     open_frontier = [m.model for m in trend.models if m.is_open_frontier]
-    assert {"LLaMA-65B", "Llama-3.1-405B", "DeepSeek-R1"} <= set(open_frontier)
+    assert {"LLaMA 65B", "Llama 3.1 405B", "DeepSeek-R1", "Kimi K3"} <= set(open_frontier)
     velocity = {v.name: v.slope.per_year for v in trend.velocities}
     assert velocity["all models"] == pytest.approx(14.6, abs=0.5)
     assert trend.skill.num_after > 0

@@ -419,6 +419,14 @@ def test_placement_interval_covers_about_90_percent() -> None:
     assert np.mean(inside) == pytest.approx(0.9, abs=0.08)
 
 
+def test_epochs_fit_corrects_a_checkpoints_scores_as_it_corrects_the_references() -> None:
+    simulated = simulate(np.random.default_rng(18), chance=0.25)
+    fit = fit_capability(simulated.scores, true_anchors(simulated), "epoch")
+    for name in ("m030", "m060"):
+        found = place(fit, [score for score in simulated.scores if score.model == name])
+        assert found.value == pytest.approx(fit.capability[fit.models.index(name)], abs=0.1)
+
+
 def test_fewer_items_make_a_wider_interval() -> None:
     fit, simulated = reference_fit()
     scores = [score for score in simulated.scores if score.model == "m040"]

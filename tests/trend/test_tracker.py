@@ -1,3 +1,6 @@
+from datetime import date
+
+import numpy as np
 import pytest
 
 from evalharness.errors import UserError
@@ -6,8 +9,10 @@ from evalharness.report.terminal.tracker import (
     END,
     updated,
 )
+from evalharness.trend.build import Trend, build_trend
 from evalharness.trend.hub.watch import Release
 from evalharness.trend.scores.records import ReportedScore
+from evalharness.trend.scores.seed_scores import seed_readings
 from evalharness.trend.tracker import (
     Watched,
     watched_metrics,
@@ -27,8 +32,14 @@ def cmr(model: str, score: float, subset: str = "", n: int = 480) -> ReportedSco
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def shipped() -> Trend:
+    """The trend of the scores that ship."""
+    return build_trend(seed_readings()[0].scores, np.random.default_rng(0), num_draws=2)
+
+
 def test_what_was_not_measured_is_said_to_be() -> None:
-    rows = watched_metrics(None, [], {}, [], [])
+    rows = watched_metrics(None, [], {}, [], [], today=date(2026, 9, 1))
     assert [row.key for row in rows] == [
         "cmr", "velocity open weights", "velocity Llama family", "scale", "drift", "adoption",
     ]  # fmt: skip
@@ -36,10 +47,22 @@ def test_what_was_not_measured_is_said_to_be() -> None:
     assert updated("", rows, []).count("not measured") == 6
 
 
+@pytest.mark.parametrize(
+    ("today", "is_old"), [(date(2026, 11, 28), False), (date(2026, 11, 29), True)]
+)
+def test_a_velocity_says_how_new_its_scores_are(shipped: Trend, today: date, is_old: bool) -> None:
+    rows = {row.key: row for row in watched_metrics(shipped, [], {}, [], [], today=today)}
+    remark = rows["velocity open weights"].remark
+    assert "reported scores up to 2026-07-31" in remark
+    assert ("older than 120 days: stale" in remark) is is_old
+
+
 def test_the_best_whole_cmr_run_counts() -> None:
     scores = [cmr("a", 30.0), cmr("b", 50.0), cmr("c", 99.0, subset="first 4 docs", n=4)]
     scores.append(cmr("b", 90.0, subset="first 4 docs", n=4))
-    row = watched_metrics(None, scores, {"run-b": "2026-02-03T04:05:06+00:00"}, [], [])[0]
+    row = watched_metrics(
+        None, scores, {"run-b": "2026-02-03T04:05:06+00:00"}, [], [], today=date(2026, 9, 1)
+    )[0]
     assert (row.subject, row.value, row.date, row.run_id) == ("b", 50.0, "2026-02-03", "run-b")
     assert "no public benchmark of this name" in row.remark
 

@@ -14,11 +14,12 @@ from evalharness.cli.options import (
     ResultsDir,
 )
 from evalharness.cli.output import chosen_form, print_json, print_lines, show_rows
+from evalharness.cli.scores_models import models
 from evalharness.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from evalharness.cli.output import Form
-    from evalharness.trend.scores.read_csv import Reading
+    from evalharness.trend.scores.reading import Reading
     from evalharness.trend.scores.records import ReportedScore
     from evalharness.trend.scores.storage import Stored
 
@@ -31,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="List and import scores that others reported, beside those measured here.",
 )
+app.command("models")(models)
 
 
 @app.command("import", no_args_is_help=True)
@@ -39,32 +41,47 @@ def import_file(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="Read this CSV file with a header: model, benchmark, score (0 to 100) and more.",
+            help="Read this file: CSV with model, benchmark, score (0 to 100) and more, or what --format says.",
         ),
     ],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Read csv, epoch (Epoch's eci_benchmarks.csv, or the zip of its benchmark data), eee (Every Eval Ever JSON), "
+            "or leaderboard (what `evalharness leaderboard --csv` or --json printed).",
+        ),
+    ] = "csv",
+    chance_corrected: Annotated[
+        bool,
+        typer.Option(
+            "--chance-corrected",
+            help="Take scores of a CSV as corrected for chance where its column chance_corrected doesn't say.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and check the file, but store nothing.")
     ] = False,
     results_dir: ResultsDir = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Store the scores of a CSV file in <results_dir>/.scores.
+    """Store the scores of a file in <results_dir>/.scores.
 
     Required columns: model, benchmark, score (0 to 100), and reported_by or source_repo. Optional ones give the protocol
-    (metric, n, n_shot, cot, chat, subset, harness), the model (family, release_date, total_params_b, active_params_b,
-    n_experts, open_weight, variant) and the source (source_path, source_commit, notes). Empty cells are unknown. Every line
-    that can't be read is reported. Nothing is merged: two sources of one score stay two scores.
+    (metric, n, n_shot, cot, chat, subset, setting, harness), the model (reported_as, family, release_date, total_params_b,
+    active_params_b, n_experts, open_weight, variant), the score's kind and day (chance_corrected, score_date) and the source
+    (source_path, source_commit, notes). Empty cells are unknown. Every line that can't be read is reported. Nothing is merged:
+    two sources of one score stay two scores.
 
     \b
     evalharness scores import my_scores.csv --dry-run
-    evalharness scores import my_scores.csv
+    evalharness scores import eci_benchmarks.csv --format epoch
 
     Exit code: 0 done, or all of it was imported before; 2 the file is wrong, or no line could be read.
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)
-    from evalharness.trend.scores.read_csv import read_scores
     from evalharness.trend.scores.storage import store_scores
 
-    reading = read_scores(file)
+    reading = _read(file, form, chance_corrected=chance_corrected)
     stored = store_scores(results_dir, reading.scores, is_dry=dry_run)
     conflicts = _conflicts_of(stored.added, results_dir)
     if as_json:
@@ -81,6 +98,23 @@ def import_file(
         )
     if not as_json:
         print_lines([_imported_line(reading, stored, dry_run)])
+
+
+def _read(file: Path, form: str, *, chance_corrected: bool) -> Reading:
+    from evalharness.trend.scores.read_csv import read_scores
+    from evalharness.trend.scores.read_eee import read_eee
+    from evalharness.trend.scores.read_epoch import read_epoch
+    from evalharness.trend.scores.read_leaderboard import read_leaderboard
+
+    if form == "csv":
+        return read_scores(file, chance_corrected=chance_corrected)
+    readers = {"epoch": read_epoch, "eee": read_eee, "leaderboard": read_leaderboard}
+    if form not in readers:
+        known = ["csv", *readers]
+        raise UserError(f"--format {form!r}: one of {', '.join(known)}{did_you_mean(form, known)}")
+    if chance_corrected:
+        raise UserError(f"--chance-corrected is for CSV; a file of --format {form} says it itself")
+    return readers[form](file)
 
 
 @app.command("list")
@@ -210,7 +244,8 @@ def _protocol(score: ReportedScore) -> str:
     chat = {True: "chat", False: "no chat", None: ""}[score.chat]
     cot = {True: "CoT", False: "no CoT", None: ""}[score.cot]
     strategy = "" if score.strategy == "single" else score.strategy
-    parts = (score.metric, shots, cot, chat, score.subset, strategy, score.harness)
+    setting = f"effort {score.setting}" if score.setting else ""
+    parts = (score.metric, shots, cot, chat, score.subset, setting, strategy, score.harness)
     return ", ".join(part for part in parts if part)
 
 

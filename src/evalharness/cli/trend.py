@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,7 +91,9 @@ def trend(
 
     return show(
         form,
-        view=lambda width: forms.trend_view(found, show_all=show_all, width=width),
+        view=lambda width: forms.trend_view(
+            found, today=datetime.now(UTC).date(), show_all=show_all, width=width
+        ),
         content=lambda: forms.trend_as_json(found),
         rows=lambda: forms.model_rows(found),
     )
@@ -173,4 +176,5 @@ def _watched(found: Trend, measured: list[ReportedScore], results_dir: Path) -> 
         {run.run_id: run.started_at for run in runs},
         measured_lineages(results_dir, runs),
         adoptions(read_all(results_dir)),
+        today=datetime.now(UTC).date(),
     )

@@ -123,6 +123,8 @@ class ModelConfig:
     """ISO date of the public release of the weights."""
     release_source: str | None = None
     """Link to the source of the date."""
+    reported_as: str | None = None
+    """Name under which others report its scores (`evalharness scores models`); null: by its Hub id."""
     parent: str | None = None
     """Name of the model entry this one was made from."""
     adapter: str | None = None

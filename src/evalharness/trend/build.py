@@ -1,8 +1,8 @@
 """The open-weight capability trend: reported and measured scores in, one index with frontier, velocity and lag out.
 
-The scale comes from reported scores of many models (the reference). Checkpoints that were run here are placed on it
-afterwards and don't change it. Reported scores of several protocols are kept side by side: a pair of model and
-benchmark with two sources counts as two observations, and their scatter widens the intervals.
+The scale comes from reported scores of many models (the reference), each model under one name (`observe`). Checkpoints that
+were run here are placed on it afterwards and don't change it. Reported scores of several protocols are kept side by side: a
+pair of model and benchmark with two sources counts as two observations, and their scatter widens the intervals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from evalharness.trend.capability_index import (
     Anchors,
     CapabilityFit,
     Method,
-    Score,
     fit_capability,
 )
 from evalharness.trend.change_point import (
@@ -42,26 +41,26 @@ from evalharness.trend.intervals import (
     capability_intervals,
     moved_by_lambda,
 )
+from evalharness.trend.observe import (
+    LeftOut,
+    observe,
+)
 from evalharness.trend.open_closed_lag import (
     Lag,
     find_waits,
     summarise_waits,
 )
-from evalharness.trend.placement import (
-    Placement,
-    place,
-)
-from evalharness.trend.scores.benchmarks import find_benchmark
+from evalharness.trend.placed import PlacedModel, place_measured
+from evalharness.trend.scores.identity import identify, identity_of, key_of
 from evalharness.trend.scores.records import ReportedScore
+from evalharness.trend.scores.seed_scores import CREDITS
 
-ANCHORS = Anchors("claude-3-5-sonnet-20240620", "gpt-5-2025-08-07_medium")
+ANCHORS = Anchors("Claude 3.5 Sonnet", "GPT-5")
 """The models at 130 and 150, as in Epoch's public index."""
-REFERENCE = "epoch_scores.csv"
-"""The collection that sets the scale: open and closed models, named consistently."""
+REFERENCE = "epoch_index.csv"
+"""The collection that sets the scale: open and closed models."""
 SINCE = date(2022, 11, 1)
 """Release date from which models count, as in Epoch's paper; before it, benchmarks were different."""
-MIN_PLACED = 3
-"""Number of benchmarks that a checkpoint needs to be placed."""
 LEVEL = 0.9
 _HOLD_OUT_DAYS = 365
 _PERCENT = 100
@@ -89,22 +88,6 @@ class TrendModel:
     """Whether the same holds among open weights."""
     sources: tuple[str, ...]
     """Who reported its scores."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedModel:
-    """A checkpoint that was run here, on the reference's scale."""
-
-    model: str
-    family: str
-    release_date: date | None
-    total_params_b: float | None
-    active_params_b: float | None
-    num_experts: int | None
-    placement: Placement
-    scores: tuple[ReportedScore, ...]
-    """Benchmarks by which it was placed."""
-    notes: tuple[str, ...]
 
 
 class Velocity(NamedTuple):
@@ -141,7 +124,14 @@ class Trend:
     moved: tuple[Moved, ...]
     """The largest effects of the ridge."""
     num_scores: int
+    """Scores that were fitted."""
     num_benchmarks: int
+    left_out: LeftOut
+    """Scores of lower efforts, and values cited again."""
+    newest_score: date
+    """Day of the newest fitted score: of its publication, or of its model's release where that isn't known."""
+    credits: tuple[str, ...]
+    """Attributions that the licences of the fitted scores ask for."""
     data_until: date
     """Release date of the newest model on the index."""
 
@@ -176,22 +166,20 @@ def build_trend(
     Raises:
         UserError: nothing to fit, a missing anchor, or unconnected parts.
     """
-    used = [
-        s
-        for s in scores
-        if _is_used(s, reference) and (s.release_date is None or s.release_date >= since)
-    ]
+    observed = observe([s for s in scores if _is_used(s, reference)], since)
+    used = observed.scores
     if not used:
         raise UserError(
             f"trend: no reported scores of {reference!r}; `evalharness scores sources` lists them"
         )
-    rows = [row for s in used if (row := _score(s)) is not None]
+    rows = observed.rows
+    anchors = anchors._replace(low=identify(anchors.low).model, high=identify(anchors.high).model)
     other_lam = next(value for value in (*LAMBDAS, lam) if value != lam)
     fit, other = (fit_capability(rows, anchors, method, value) for value in (lam, other_lam))
     draws = capability_draws(fit, rng, num_draws)
     models = _models(fit, draws, used, _sizes(scores))
     measured = [s for s in scores if s.origin == "measured"]
-    placed, refused = _placed(fit, measured)
+    placed, refused = place_measured(fit, measured, LEVEL)
     dated = [m for m in models if m.release_date is not None]
     places = [fit.models.index(m.model) for m in dated]
     dates = [m.release_date for m in dated if m.release_date is not None]
@@ -212,7 +200,7 @@ def build_trend(
         other_lam=other_lam,
         models=tuple(models),
         placed=placed,
-        refused={**fit.refused_models, **fit.refused_benchmarks, **refused},
+        refused={**fit.refused_models, **fit.refused_benchmarks, **observed.refused, **refused},
         velocities=tuple(Velocity(name, slopes[name], others[name]) for name in subsets),
         pace=change_of_pace(dates, values, rng),
         open_pace=change_of_pace(open_dates, values[is_open], rng),
@@ -222,10 +210,21 @@ def build_trend(
         forecast_at=ahead,
         lag=summarise_waits(find_waits(dates, values, is_open, until)),
         moved=tuple(moved_by_lambda([fit, other])[:10]),
-        num_scores=len(rows),
+        num_scores=len(fit.rows.score),
         num_benchmarks=len(fit.benchmarks),
+        left_out=observed.left_out,
+        newest_score=_newest(used, fit),
+        credits=tuple(
+            words for repo, words in CREDITS.items() if any(s.source_repo == repo for s in used)
+        ),
         data_until=until,
     )
+
+
+def _newest(used: Sequence[ReportedScore], fit: CapabilityFit) -> date:
+    fitted = set(fit.models)
+    days = [s.score_date or s.release_date for s in used if s.model in fitted]
+    return max(day for day in days if day is not None)
 
 
 def is_llama(family: str, model: str) -> bool:
@@ -251,16 +250,6 @@ def _is_used(score: ReportedScore, reference: str) -> bool:
     return score.origin == "imported" or (score.origin == "seed" and score.collection == reference)
 
 
-def _score(score: ReportedScore) -> Score | None:
-    """The score for the index; None for a benchmark of which lower is better, or with unknown chance."""
-    known = find_benchmark(score.benchmark)
-    if not score.higher_is_better or (known and known.lower_is_better):
-        return None
-    chance = known.chance if known and known.chance is not None else 0.0
-    items = score.n or (known.num_items if known and not score.subset else None)
-    return Score(score.model, score.benchmark, score.score / _PERCENT, chance, items)
-
-
 class Size(NamedTuple):
     """Size of a model, as stated by a source."""
 
@@ -270,21 +259,21 @@ class Size(NamedTuple):
 
 
 def _sizes(scores: Sequence[ReportedScore]) -> dict[str, Size]:
-    """Spelling -> size, from any collection that states it, the most complete statement first.
+    """Key of a model's name -> size, from any collection that states it, the most complete statement first.
 
-    Only sizes are shared between spellings of collections; scores never are.
+    Only sizes are shared between an owner's model and one of the same name without an owner; scores never are.
     """
     stated = [s for s in scores if s.origin != "measured" and s.total_params_b]
     stated.sort(key=lambda s: (s.n_experts is None, s.active_params_b is None))
     sizes: dict[str, Size] = {}
     for s in stated:
         size = Size(s.total_params_b, s.active_params_b, s.n_experts)
-        sizes.setdefault(_spelling(s.model), size)
+        sizes.setdefault(_ownerless(identity_of(s).model), size)
     return sizes
 
 
-def _spelling(model: str) -> str:
-    return model.split("/")[-1].lower().replace(" ", "-").replace("_", "-")
+def _ownerless(model: str) -> str:
+    return key_of(model.rpartition("/")[2])
 
 
 def _models(
@@ -312,7 +301,7 @@ def _models(
             family=fact.family,
             release_date=fact.release_date,
             is_open=fact.open_weight,
-            **sizes.get(_spelling(name), unknown)._asdict(),
+            **sizes.get(_ownerless(name), unknown)._asdict(),
             capability=float(fit.capability[place]),
             ci_low=intervals[place].low,
             ci_high=intervals[place].high,
@@ -342,56 +331,3 @@ def _frontier(
 def _capability_of(fit: CapabilityFit, models: Sequence[TrendModel]) -> np.ndarray:
     places = {name: place for place, name in enumerate(fit.models)}
     return np.array([fit.capability[places[m.model]] for m in models])
-
-
-def _placed(
-    fit: CapabilityFit, measured: Sequence[ReportedScore]
-) -> tuple[tuple[PlacedModel, ...], dict[str, str]]:
-    by_model: dict[str, dict[str, ReportedScore]] = {}
-    for score in measured:
-        if score.benchmark in fit.benchmarks and score.n:
-            best = by_model.setdefault(score.model, {})
-            held = best.get(score.benchmark)
-            # Of several measurements, the one over more items, then the later one, as runs come oldest first.
-            if held is None or (held.n or 0) <= score.n:
-                best[score.benchmark] = score
-    placed, refused = [], {}
-    for model in dict.fromkeys(score.model for score in measured):
-        scores = tuple(by_model.get(model, {}).values())
-        if len(scores) < MIN_PLACED:
-            shared = ", ".join(s.benchmark for s in scores) or "none"
-            refused[model] = (
-                f"measured here on {len(scores)} of the index's benchmarks ({shared}); {MIN_PLACED} are needed"
-            )
-            continue
-        rows = [row for s in scores if (row := _score(s)) is not None]
-        fact = scores[0]
-        placed.append(
-            PlacedModel(
-                model=model,
-                family=fact.family,
-                release_date=fact.release_date,
-                total_params_b=fact.total_params_b,
-                active_params_b=fact.active_params_b,
-                num_experts=fact.n_experts,
-                placement=place(fit, rows, LEVEL),
-                scores=scores,
-                notes=_notes(scores),
-            )
-        )
-    return tuple(placed), refused
-
-
-def _notes(scores: Sequence[ReportedScore]) -> tuple[str, ...]:
-    limited = [s.benchmark for s in scores if s.subset]
-    notes = [f"some docs only: {', '.join(limited)}"] if limited else []
-    at_chance = [
-        s.benchmark
-        for s in scores
-        if (known := find_benchmark(s.benchmark))
-        and s.ci_low is not None
-        and s.ci_low <= _PERCENT * (known.chance or 0.0)
-    ]
-    if at_chance:
-        notes.append(f"not above chance: {', '.join(at_chance)}")
-    return tuple(notes)

@@ -110,7 +110,8 @@ def fit_capability(
     Args:
         scores: of any number of models; order doesn't matter.
         anchors: without them the scale is the method's own, and not comparable between fits.
-        method: `epoch` ignores chance and num_items, takes a pair's best score and needs the benchmark Winogrande.
+        method: `epoch` corrects scores for chance, ignores num_items, takes a pair's best score and needs the benchmark
+            Winogrande.
         lam: ridge, above 0; of other meaning in each method.
 
     Raises:
@@ -120,7 +121,7 @@ def fit_capability(
         raise UserError(f"lambda is {lam}; it must be above 0, such as {LAMBDA}")
     checked = [check_score(score) for score in scores]
     if method == "epoch":
-        checked = _best(checked)
+        checked = _best(map(corrected, checked))
     kept, models, benchmarks = _select(checked, method)
     names, rows = _numbered(kept)
     _require_connected(*names, rows)
@@ -196,6 +197,12 @@ def check_score(score: Score) -> Score:
     if score.num_items is not None and score.num_items < 1:
         raise UserError(f"{where}: {score.num_items} items; give 1 or more, or none if unknown")
     return score
+
+
+def corrected(score: Score) -> Score:
+    """The score with what guessing gives at 0; one below chance is at it, as in Epoch's procedure."""
+    above = max(score.score - score.chance, 0.0) / (1 - score.chance)
+    return score._replace(score=above, chance=0.0)
 
 
 def _best(scores: Iterable[Score]) -> list[Score]:

@@ -19,6 +19,7 @@ from evalharness.trend.capability_index import (
     CapabilityFit,
     Score,
     check_score,
+    corrected,
 )
 from evalharness.trend.fit_likelihood import (
     Floats,
@@ -71,6 +72,8 @@ def place(reference: CapabilityFit, scores: Sequence[Score], level: float = 0.9)
 
 def _loss(reference: CapabilityFit, scores: Sequence[Score]) -> Callable[[Floats], Floats]:
     dispersion = reference.dispersion
+    if reference.method == "epoch":
+        scores = [corrected(score) for score in scores]
     rows = Rows(
         np.zeros(len(scores), dtype=np.intp),
         np.array([reference.benchmarks.index(score.benchmark) for score in scores]),
@@ -78,8 +81,6 @@ def _loss(reference: CapabilityFit, scores: Sequence[Score]) -> Callable[[Floats
         np.array([score.chance for score in scores]),
         np.array([score.num_items or math.nan for score in scores]),
     )
-    if reference.method == "epoch":
-        rows = rows._replace(chance=np.zeros(len(scores)))
     if math.isnan(dispersion.phi):
         rows = rows._replace(num_items=np.full(len(scores), math.nan))
     if math.isnan(dispersion.sd) and np.isnan(rows.num_items).any():

@@ -4,6 +4,9 @@ CMR against its target, velocity, model scale, safety under modification, adopti
 document that people keep; the document itself is `report.terminal.tracker`'s.
 """
 
+from __future__ import annotations
+
+import datetime
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from evalharness.trend.build import (
     Trend,
     TrendModel,
 )
+from evalharness.trend.freshness import STALE_DAYS, is_stale
 from evalharness.trend.scores.records import ReportedScore
 
 CMR = "cmr"
@@ -55,6 +59,8 @@ def watched_metrics(
     run_dates: Mapping[str, str],
     lineages: Sequence[Lineage],
     adoptions: Sequence[Adoption],
+    *,
+    today: datetime.date,
 ) -> list[Watched]:
     """All five, in the order of the tracker.
 
@@ -64,10 +70,11 @@ def watched_metrics(
         run_dates: run id -> when it started.
         lineages: measured ones, oldest first.
         adoptions: of the last Hub snapshot.
+        today: the day of the update; a trend whose newest score is old says so.
     """
     return [
         _cmr(measured, run_dates),
-        *_velocity(trend),
+        *_velocity(trend, today),
         _scale(trend),
         _drift(lineages),
         _adoption(adoptions),
@@ -103,7 +110,7 @@ def _cmr(measured: Sequence[ReportedScore], run_dates: Mapping[str, str]) -> Wat
     )
 
 
-def _velocity(trend: Trend | None) -> list[Watched]:
+def _velocity(trend: Trend | None, today: datetime.date) -> list[Watched]:
     wanted = {"open weights": "velocity, open frontier", "Llama family": "velocity, Llama family"}
     found = {v.name: v for v in trend.velocities} if trend else {}
     rows = []
@@ -123,10 +130,16 @@ def _velocity(trend: Trend | None) -> list[Watched]:
                 unit="index points a year",
                 date=str(trend.data_until),
                 subject=f"{v.slope.num_frontier} frontier models of {v.slope.num_models}",
-                remark=f"{v.other.per_year:.1f} at lambda {trend.other_lam:g}; reported scores",
+                remark=f"{v.other.per_year:.1f} at lambda {trend.other_lam:g}; {_basis(trend, today)}",
             )
         )
     return rows
+
+
+def _basis(trend: Trend, today: datetime.date) -> str:
+    """Day of the newest score, and whether that is old; without a number of days, so that a block changes once."""
+    age = f", older than {STALE_DAYS} days: stale" if is_stale(trend.newest_score, today) else ""
+    return f"reported scores up to {trend.newest_score}{age}"
 
 
 def _scale(trend: Trend | None) -> Watched:

@@ -139,7 +139,8 @@ def test_the_numbers_are_json_with_all_parts(full: Made) -> None:
 
 
 def test_an_empty_store_still_has_a_trend_and_says_what_fills_the_rest(empty: Made) -> None:
-    assert "DeepSeek" in section(empty, "headline")
+    assert "Kimi K3" in section(empty, "headline")
+    assert "newest score 2026-07-31" in section(empty, "headline")
     for key, command in (
         ("trend", "evalharness run model=... suite=leaderboard"),
         ("scale", "evalharness run"),

@@ -4,14 +4,17 @@ from collections import Counter
 from datetime import date
 
 import pytest
+import yaml
 
 from evalharness import paths
 from evalharness.trend.scores.benchmarks import (
+    FILE,
     benchmark_of_task,
     find_benchmark,
     known_benchmarks,
     squeezed,
 )
+from evalharness.trend.scores.seed_scores import seed_readings
 
 ALL = list(known_benchmarks().values())
 
@@ -45,6 +48,44 @@ def test_values_are_within_their_ranges(benchmark) -> None:  # type: ignore[no-u
 def test_well_known_figures(name: str, chance: float | None, num_items: int) -> None:
     benchmark = known_benchmarks()[name]
     assert (benchmark.chance, benchmark.num_items) == (chance, num_items)
+
+
+FACTS = {"chance", "ceiling", "num_items", "released", "access", "source"}
+
+
+def facts_missing(names: set[str]) -> dict[str, set[str]]:
+    entries = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return {name: FACTS - set(entries[name]) for name in names if FACTS - set(entries[name])}
+
+
+def test_every_fact_of_the_index_is_known_or_said_to_be_unknown() -> None:
+    names = {score.benchmark for score in seed_readings()[0].scores}
+    assert len(names) == 57
+    assert facts_missing(names) == {}
+
+
+def test_every_fact_of_our_suites_is_known_or_said_to_be_unknown() -> None:
+    suites = [
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in paths.shipped("configs").glob("suite/*.yaml")
+    ]
+    tasks = {task for suite in suites for task in suite.get("tasks") or ()}
+    names = {b.name for task in tasks if (b := benchmark_of_task(task))}
+    assert len(names) > 10
+    assert facts_missing(names) == {}
+
+
+def test_unknown_is_no_value() -> None:
+    hle = known_benchmarks()["HLE"]
+    assert (hle.chance, hle.ceiling, hle.num_items, hle.access) == (None, None, 2500, "public")
+    cursor = known_benchmarks()["CursorBench"]
+    assert (cursor.released, cursor.access, cursor.source) == (None, "", "")
+
+
+@pytest.mark.parametrize("benchmark", ALL, ids=lambda b: b.name)
+def test_access_is_one_of_three_words_and_a_ceiling_is_above_chance(benchmark) -> None:  # type: ignore[no-untyped-def]
+    assert benchmark.access in ("", "public", "private", "procedural")
+    assert benchmark.ceiling is None or (benchmark.chance or 0) < benchmark.ceiling <= 1
 
 
 def test_spelling_doesnt_matter_but_a_plus_does() -> None:

@@ -32,9 +32,10 @@ def of(model: str, benchmark: str) -> list[ReportedScore]:
 
 def test_all_rows_are_read_but_exact_repetitions() -> None:
     rows = {seed.file: len(in_file(seed.file)) for seed in SEEDS}
-    assert list(rows.values()) == [1657, 2631, 1576]
+    assert list(rows.values()) == [2249, 1657, 2631, 1576]
     read = {r.collection: (len(r.scores), len(r.duplicates)) for r in seed_readings()}
     assert read == {
+        "epoch_index.csv": (2249, 0),
         "published_scores.csv": (1657, 0),
         "epoch_scores.csv": (2583, 48),
         "uniform_harness_scores.csv": (1576, 0),
@@ -73,7 +74,7 @@ def test_no_source_wins_over_another() -> None:
     wanted = ("Llama 2 70B", "ARC-Challenge")
     rows = in_file("published_scores.csv")
     there = [float(row["score"]) for row in rows if (row["model"], row["benchmark"]) == wanted]
-    assert [score.score for score in of(*wanted)] == there
+    assert [s.score for s in of(*wanted) if s.collection == "published_scores.csv"] == there
     assert (min(there), max(there), len(there)) == (56.5, 85.3, 5)
 
 

@@ -86,7 +86,7 @@ def test_the_seed_comes_first_and_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_importing_the_seed_adds_nothing_to_it(tmp_path: Path) -> None:
-    uniform = seed_readings()[2].scores[:20]
+    uniform = seed_readings()[3].scores[:20]
     store_scores(tmp_path, uniform)
     assert len(load_scores(tmp_path)) == sum(len(reading.scores) for reading in seed_readings())
     assert len(load_scores(tmp_path, include_seed=False)) == 20

@@ -18,6 +18,7 @@ from evalharness.trend.build import (
     TrendModel,
     Velocity,
 )
+from evalharness.trend.freshness import stale_words
 
 _SUBSETS = ("open weights", "all models", "Llama family")
 _MOST_LINES = 4
@@ -44,6 +45,8 @@ def headline_section(
         _changes(changed, since, remark),
     )
     blocks: list[Block] = [Facts(facts=facts)]
+    if found.trend and (stale := stale_words(found.trend.newest_score, found.made_at.date())):
+        blocks.insert(0, words(f"{stale[0].upper()}{stale[1:]}."))
     if found.unread:
         blocks.append(words(f"Damaged and left out: {', '.join(found.unread)}."))
     return Section(key="headline", title="Where things stand", blocks=tuple(blocks))
@@ -64,7 +67,7 @@ def _frontier(found: Findings) -> Fact:
         lines.append(
             f"best of all: {best.model}, {texts.index(best.capability)} {_interval(best)}, {texts.day(best.release_date)}"
         )
-    lines.append(f"scores up to {trend.data_until}")
+    lines.append(f"newest score {trend.newest_score}")
     return Fact(name, top.model, tuple(lines))
 
 

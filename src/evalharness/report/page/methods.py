@@ -17,6 +17,7 @@ from evalharness.report.page.blocks import (
     words,
 )
 from evalharness.report.page.collect import Findings
+from evalharness.report.terminal.trend import left_out_words
 from evalharness.store.records import Manifest
 from evalharness.trend.build import Trend
 from evalharness.trend.scores.records import ReportedScore
@@ -99,7 +100,8 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
         f"of {len(trend.models)} models on {trend.num_benchmarks} benchmarks. {a.low} is {a.low_value:g} and {a.high} "
         f"{a.high_value:g} by definition. Quasi-binomial likelihood with the benchmarks' chance floor, ridge λ "
         f"{trend.lam:g} on the slopes; 90 % intervals from drawing each model's scores again. Reported scores mix protocols; "
-        "two sources of one score count as two observations, and the larger is never taken.",
+        f"two sources of one score count as two observations, and the larger is never taken. {_sentence(left_out_words(trend))} "
+        f"The newest score is of {trend.newest_score}. {' '.join(f'Scores: {words}.' for words in trend.credits)}",
         links=(
             Link("Epoch Capabilities Index", f"{_ARXIV}2512.00193"),
             Link("over-dispersion", "https://doi.org/10.2307/2347977"),
@@ -128,6 +130,10 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
         "unmatched count as waiting.",
         links=(Link("Kaplan and Meier", "https://doi.org/10.2307/2281868"),),
     )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}.".replace("`", "")
 
 
 def _sources(scores: Iterable[ReportedScore]) -> Table:

@@ -30,13 +30,14 @@ from evalharness.report.page.collect import (
 from evalharness.report.terminal.trend import (
     lag_words,
     pace_words,
+    reported_words,
 )
 from evalharness.trend.build import (
-    PlacedModel,
     Trend,
     TrendModel,
 )
 from evalharness.trend.frontier import Skill
+from evalharness.trend.placed import PlacedModel
 
 _OPEN = Look("@1", "circle")
 _CLOSED = Look("@2", "diamond", 8, True)
@@ -66,7 +67,7 @@ def trend_section(found: Findings) -> Section:
     ]
     blocks = (words(notes[0]), _chart(trend, found), words(*notes[1:]))
     if trend.placed:
-        blocks += (_placed_table(trend.placed),)
+        blocks += (_placed_table(trend),)
     return Section(key="trend", title="Capability over time", blocks=blocks)
 
 
@@ -256,16 +257,16 @@ def _placed_words(trend: Trend) -> str:
     )
 
 
-def _placed_table(placed: Sequence[PlacedModel]) -> Table:
+def _placed_table(trend: Trend) -> Table:
     rows = [
         (
             p.model,
             texts.index(p.placement.value) if math.isfinite(p.placement.value) else "unbounded",
             texts.span(p.placement.ci_low, p.placement.ci_high),
             ", ".join(f"{s.benchmark} {s.score:.1f}" for s in p.scores),
-            "; ".join(p.notes),
+            "; ".join(filter(None, [*p.notes, reported_words(p, trend.models)])),
         )
-        for p in placed
+        for p in trend.placed
     ]
     return table(
         "Measured here, placed on the index (90 % intervals: the checkpoint's own scatter)",

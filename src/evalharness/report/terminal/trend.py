@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -17,30 +18,35 @@ from evalharness.report.terminal.format import (
 from evalharness.report.terminal.table_layout import Col, fitted_table, hiding_table
 from evalharness.store.json_codec import as_json
 from evalharness.trend.build import (
-    PlacedModel,
     Trend,
     TrendModel,
     Velocity,
 )
 from evalharness.trend.change_point import Pace
+from evalharness.trend.freshness import stale_words
 from evalharness.trend.frontier import Slope
+from evalharness.trend.placed import PlacedModel
 
 _MOST_FRONTIER = 12
 _MOST_REFUSED = 5
 
 
-def trend_view(trend: Trend, *, show_all: bool = False, width: int) -> Group:
+def trend_view(trend: Trend, *, today: date, show_all: bool = False, width: int) -> Group:
     """Headline, velocities, frontier, local checkpoints, and the basis of the numbers.
 
     Args:
         trend: the trend.
+        today: the day on which it is read; an old trend says so first.
         show_all: every model of the index, and every refusal.
         width: of the terminal.
     """
-    parts: list[RenderableType] = [*_headline(trend), Text(), _velocities(trend, width), Text()]
+    parts: list[RenderableType] = []
+    if stale := stale_words(trend.newest_score, today):
+        parts += [styled(stale, "bold yellow"), Text()]
+    parts += [*_headline(trend), Text(), _velocities(trend, width), Text()]
     parts += [_frontier(trend, width, show_all=show_all), Text()]
     if trend.placed:
-        parts += [_placed(trend.placed, width), Text()]
+        parts += [_placed(trend, width), Text()]
     parts += [styled(line, "dim") for line in _grounds(trend)]
     parts += _refused(trend.refused, show_all=show_all)
     return Group(*parts)
@@ -59,6 +65,7 @@ def trend_as_json(trend: Trend) -> dict[str, Any]:
                 name: getattr(trend, name)._asdict()
                 for name in ("anchors", "pace", "open_pace", "skill", "forecast", "lag")
             },
+            "left_out": trend.left_out._asdict(),
             "placed": [{**asdict(p), "placement": p.placement._asdict()} for p in trend.placed],
             "moved": [m._asdict() for m in trend.moved],
         }
@@ -216,7 +223,13 @@ def _model_cells(m: TrendModel) -> list[Text]:
     ]
 
 
-def _placed(placed: Sequence[PlacedModel], width: int) -> RenderableType:
+def reported_words(p: PlacedModel, models: Sequence[TrendModel]) -> str:
+    """The index of the same model by reported scores, to hold against what was measured here."""
+    found = next((m for m in models if m.model == p.reported), None)
+    return f"reported scores of {found.model}: {_index(found)}" if found else ""
+
+
+def _placed(trend: Trend, width: int) -> RenderableType:
     columns = [
         Col("measured here", least=16),
         Col("index [90 % CI]", justify="right"),
@@ -228,9 +241,9 @@ def _placed(placed: Sequence[PlacedModel], width: int) -> RenderableType:
             plain(p.model),
             Text(_bounds(p.placement.value, p.placement.ci_low, p.placement.ci_high)),
             plain(", ".join(f"{s.benchmark} {s.score:.1f}" for s in p.scores)),
-            plain("; ".join(p.notes)),
+            plain("; ".join(filter(None, [*p.notes, reported_words(p, trend.models)]))),
         ]
-        for p in placed
+        for p in trend.placed
     ]
     return fitted_table(columns, rows, width)
 
@@ -263,13 +276,28 @@ def _grounds(trend: Trend) -> Iterator[str]:
     yield (
         f"index: {trend.method}, lambda {trend.lam:g}; {a.low} is {a.low_value:g}, {a.high} is {a.high_value:g}; "
         f"{trend.num_scores} reported scores of {len(trend.models)} models on {trend.num_benchmarks} benchmarks, "
-        f"up to {trend.data_until}"
+        f"newest score {trend.newest_score}"
     )
+    yield left_out_words(trend)
+    if trend.credits:
+        yield f"scores: {'; '.join(trend.credits)}"
     yield "reported scores mix protocols; sources are kept separate (`evalharness scores list`), and none is the larger of two"
     yield "the frontier is made of the best at each date, which raises its slope (order bias)"
     if trend.moved:
         m = trend.moved[0]
         yield f"lambda moves {m.model} most: by {m.moved:.1f}"
+
+
+def left_out_words(trend: Trend) -> str:
+    """Which of several scores of a model and benchmark count, and how many don't."""
+    left = trend.left_out
+    replaced = (
+        f", {left.num_superseded} replaced by their own source" if left.num_superseded else ""
+    )
+    return (
+        f"one model once (`evalharness scores models`), its {left.effort_policy}: {left.num_lower_efforts} scores at lower "
+        f"efforts and {left.num_cited_again} values cited again are left out{replaced}"
+    )
 
 
 def _refused(refused: Mapping[str, str], *, show_all: bool) -> Iterator[Text]:

@@ -1,4 +1,6 @@
-"""What is known of a benchmark: chance, items, and the tasks that measure it here. `benchmarks.yaml` holds it.
+"""What is known of a benchmark: chance, ceiling, items, and the tasks that measure it here. `benchmarks.yaml` holds it.
+
+A value that isn't known is `unknown` there, and None here.
 
 Two spellings are the same name if they differ only in case, spaces and - _ . /: `GPQA diamond` is `GPQA-Diamond`, and
 `MMLU-Pro+` isn't `MMLU-Pro`.
@@ -19,7 +21,8 @@ import yaml
 from evalharness.config.yaml_files import LOADER
 from evalharness.errors import did_you_mean
 
-_FILE = Path(__file__).with_name("benchmarks.yaml")
+FILE = Path(__file__).with_name("benchmarks.yaml")
+_UNKNOWN = "unknown"
 _NO_MATTER = re.compile(r"[\s_./-]+")
 
 
@@ -31,17 +34,23 @@ class Benchmark:
     aliases: tuple[str, ...] = ()
     chance: float | None = None
     """What guessing scores, 0 to 1."""
+    ceiling: float | None = None
+    """The best score that can be had, 0 to 1, as some items are wrong; where it isn't known, 1 is what a score can't exceed."""
     num_items: int | None = None
     tasks: tuple[str, ...] = ()
     """Tasks that have these items here."""
     released: date | None = None
+    access: str = ""
+    """Whether its items are public, private (held back by its makers) or procedural (made anew); empty if unknown."""
+    source: str = ""
+    """Where these facts stand: a paper, a repository, a page."""
     lower_is_better: bool = False
 
 
 @cache
 def known_benchmarks() -> Mapping[str, Benchmark]:
     """All of them by name."""
-    entries: dict[str, dict[str, Any]] = yaml.load(_FILE.read_bytes(), Loader=LOADER)
+    entries: dict[str, dict[str, Any]] = yaml.load(FILE.read_bytes(), Loader=LOADER)
     return {name: _benchmark(name, entry) for name, entry in entries.items()}
 
 
@@ -80,7 +89,8 @@ def _by_task() -> Mapping[str, Benchmark]:
 
 def _benchmark(name: str, entry: Mapping[str, Any]) -> Benchmark:
     lists = {key: tuple(entry.get(key, ())) for key in ("aliases", "tasks")}
-    return Benchmark(**{"name": name, **entry, **lists})
+    known = {key: value for key, value in entry.items() if value != _UNKNOWN}
+    return Benchmark(**{"name": name, **known, **lists})
 
 
 def squeezed(label: str) -> str:

@@ -75,29 +75,37 @@ def yes_or_no(text: str) -> bool | None:
     return _YES_OR_NO[text.casefold()]
 
 
-def release_date(text: str, today: date) -> date:
+def is_so(text: str) -> bool:
+    """True or False: unknown isn't an answer."""
+    if (found := yes_or_no(text)) is None:
+        raise ValueError(f"{text!r}: yes or no is needed")
+    return found
+
+
+def day(text: str, today: date) -> date:
     """A day from 2019 to today."""
     try:
-        day = date.fromisoformat(text if _DATE.fullmatch(text) else "")
+        found = date.fromisoformat(text if _DATE.fullmatch(text) else "")
     except ValueError:
         raise ValueError(f"{text!r} is not a date (year-month-day)") from None
-    if day > today:
+    if found > today:
         raise ValueError(f"{text!r} is in the future")
-    if day < EARLIEST:
+    if found < EARLIEST:
         raise ValueError(f"{text!r} is before {EARLIEST.year}")
-    return day
+    return found
 
 
 def parsers(today: date) -> Mapping[str, Callable[[str], Any]]:
     """Column -> reader of its cells, for all columns that aren't text."""
     return {
-        "release_date": lambda text: release_date(text, today),
+        **dict.fromkeys(("release_date", "score_date"), lambda text: day(text, today)),
         "score": percent,
         "ci_low": percent,
         "ci_high": percent,
         "n_shot": shots,
         **dict.fromkeys(("n", "n_experts", "line"), count),
         **dict.fromkeys(("cot", "chat", "open_weight", "higher_is_better"), yes_or_no),
+        "chance_corrected": is_so,
         **dict.fromkeys(
             ("total_params_b", "active_params_b", "train_tokens_t", "train_flops_1e21"), amount
         ),

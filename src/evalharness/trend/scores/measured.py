@@ -109,6 +109,7 @@ def _about(run: Manifest) -> dict[str, Any]:
         "origin": "measured",
         "collection": "store",
         "model": run.model,
+        "reported_as": str(model.get("reported_as") or ""),
         "family": str(model.get("family") or ""),
         "release_date": _date(released),
         "total_params_b": _billions(checkpoint.get("params_total")),

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from evalharness.errors import UserError, did_you_mean
 from evalharness.store.csv_cells import unguarded
-from evalharness.trend.scores.benchmarks import (
-    find_benchmark,
-    nearest_benchmark,
-)
+from evalharness.trend.scores.benchmarks import find_benchmark
 from evalharness.trend.scores.cells import parsers
+from evalharness.trend.scores.reading import Problem, Reading, assemble
 from evalharness.trend.scores.records import (
     Origin,
     ReportedScore,
@@ -36,92 +34,71 @@ _SOURCES = ("reported_by", "source_repo")
 _Reader = Callable[[str], Any]
 
 
-class Problem(NamedTuple):
-    """A remark on a line of the file."""
-
-    line: int
-    column: str
-    """Empty if it is the whole line."""
-    message: str
-
-    def __str__(self) -> str:
-        """Number of one line of it."""
-        where = f", column {self.column}" if self.column else ""
-        return f"line {self.line}{where}: {self.message}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """The content of a file."""
-
-    collection: str
-    scores: tuple[ReportedScore, ...]
-    skipped: tuple[Problem, ...]
-    """Remarks on bad cells, one for each; such a row isn't among the scores."""
-    duplicates: tuple[Problem, ...]
-    """Rows that repeat another one in every field, which aren't among the scores either."""
-    unknown: tuple[Problem, ...]
-    """Benchmarks that aren't in `benchmarks.yaml`, each once; their scores are kept."""
-    notices: tuple[str, ...]
-    """Remarks on the file as a whole."""
-
-
-def read_scores(path: Path, today: date | None = None) -> Reading:
+def read_scores(
+    path: Path, today: date | None = None, *, chance_corrected: bool = False
+) -> Reading:
     """The scores in a file that a user imports.
 
     Args:
         path: of the CSV.
         today: releases after it are refused; None: the day in UTC.
+        chance_corrected: whether rows that don't say it are corrected for chance.
 
     Raises:
         UserError: there is no file, it isn't CSV, or columns are missing.
     """
+    today = today or datetime.now(UTC).date()
+    text = file_text(path)
+    return read_text(text, path.name, "imported", today, chance_corrected=chance_corrected)
+
+
+def file_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        UserError: it can't be read, or isn't UTF-8.
+    """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as e:
         raise UserError(f"{str(path)!r}: can't read: {e.strerror}") from e
     except UnicodeDecodeError as e:
         raise UserError(f"{str(path)!r}: not UTF-8 at byte {e.start}; save it as UTF-8 CSV") from e
-    return read_text(text, path.name, "imported", today or datetime.now(UTC).date())
 
 
 def read_text(
-    text: str, collection: str, origin: Origin, today: date, *, has_place: bool = False
+    text: str,
+    collection: str,
+    origin: Origin,
+    today: date,
+    *,
+    has_place: bool = False,
+    chance_corrected: bool = False,
 ) -> Reading:
     """The scores in the text of a file named `collection`; raises like `read_scores`.
 
     With `has_place`, its columns `collection` and `line` give the first source of each score.
     """
     skipped: list[Problem] = []
-    rows = _rows(text, skipped)
-    header = _header(next(rows, (1, []))[1], collection)
+    rows = csv_rows(text, skipped)
+    header = check_header(next(rows, (1, []))[1], collection, _NEEDED, _SOURCES)
     names = {*COLUMNS, *(PLACE[1:] if has_place else ())} & set(header)
     special = parsers(today)
     read = {name: special.get(name, str) for name in names}
-    kept: dict[ReportedScore, ReportedScore] = {}
-    duplicates = []
+    scores = []
     for line, cells in rows:
         problems, values = _values(line, header, cells, read)
         skipped += problems
-        if problems:
-            continue
-        place = {"collection": collection, "line": line}
-        score = ReportedScore(origin=origin, **{**place, **values})
-        first = kept.setdefault(score.content, score)
-        if first is not score:
-            duplicates.append(Problem(line, "", f"the same as line {first.line}; dropped"))
-    scores = tuple(kept.values())
-    return Reading(
-        collection=collection,
-        scores=scores,
-        skipped=tuple(sorted(skipped)),
-        duplicates=tuple(duplicates),
-        unknown=tuple(_unknown(scores)),
-        notices=tuple(_notices(header, scores)),
+        if not problems:
+            given = {"collection": collection, "line": line, "chance_corrected": chance_corrected}
+            scores.append(ReportedScore(origin=origin, **{**given, **values}))
+    reading = assemble(
+        collection, scores, skipped, is_checked=origin == "imported" and not has_place
     )
+    return replace(reading, notices=tuple(_notices(header, reading.scores)))
 
 
-def _rows(text: str, skipped: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(text: str, skipped: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of each row that isn't blank; invalid CSV is added to `skipped`."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
@@ -137,15 +114,22 @@ def _rows(text: str, skipped: list[Problem]) -> Iterator[tuple[int, list[str]]]:
             yield line, cells
 
 
-def _header(cells: Sequence[str], collection: str) -> tuple[str, ...]:
+def check_header(
+    cells: Sequence[str], collection: str, needed: Sequence[str], one_of: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The header.
+
+    Raises:
+        UserError: it is empty, has a column twice, lacks a needed one, or has none of `one_of`.
+    """
     if not cells:
         raise UserError(f"{collection!r} is empty; a CSV with a header is needed")
     twice = sorted({name for name in cells if name and cells.count(name) > 1})
     if twice:
         raise UserError(f"{collection!r}: the header has a column twice: {', '.join(twice)}")
-    missing = [name + did_you_mean(name, cells) for name in _NEEDED if name not in cells]
-    if not set(_SOURCES) & set(cells):
-        missing.append(f"one of {' and '.join(_SOURCES)}")
+    missing = [name + did_you_mean(name, cells) for name in needed if name not in cells]
+    if one_of and not set(one_of) & set(cells):
+        missing.append(f"one of {' and '.join(one_of)}")
     if missing:
         found = f"{len(cells)} columns" if len(cells) > 1 else "one column (no commas?)"
         raise UserError(
@@ -187,16 +171,6 @@ def _named(row: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
         "benchmark_raw": row.get("benchmark_raw", label),
         "higher_is_better": is_higher_better,
     }
-
-
-def _unknown(scores: Iterable[ReportedScore]) -> Iterator[Problem]:
-    first: dict[str, int] = {}
-    for score in scores:
-        if find_benchmark(score.benchmark) is None:
-            first.setdefault(score.benchmark, score.line or 0)
-    for label, line in first.items():
-        message = f"unknown benchmark {label!r}{nearest_benchmark(label)}; kept under this name"
-        yield Problem(line, "benchmark", message)
 
 
 def _notices(header: Sequence[str], scores: Sequence[ReportedScore]) -> Iterator[str]:

@@ -7,8 +7,9 @@ as protocols change a score more than a generation of models does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from datetime import date
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 Origin = Literal["seed", "imported", "measured"]
@@ -23,6 +24,7 @@ class Protocol(NamedTuple):
     subset: str
     harness: str
     strategy: str
+    setting: str
 
 
 class Quantity(NamedTuple):
@@ -34,6 +36,7 @@ class Quantity(NamedTuple):
     metric: str
     protocol: Protocol
     definition: str
+    chance_corrected: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,9 @@ class ReportedScore:
     """Line in that file."""
 
     model: str
-    """The source's spelling; names of two sources are never taken as the same model."""
+    """The source's spelling; `identity` says which model it is."""
+    reported_as: str = ""
+    """Another spelling of the same model, if its owner says so (a model entry's `reported_as`)."""
     family: str = ""
     release_date: date | None = None
     total_params_b: float | None = None
@@ -69,6 +74,10 @@ class ReportedScore:
     metric: str = ""
     score: float
     """0 to 100."""
+    chance_corrected: bool = False
+    """Whether the source has already moved what guessing scores to 0, and the ceiling to 100."""
+    score_date: date | None = None
+    """Day on which the score was published."""
     n: int | None = None
     """Number of items that were scored."""
     ci_low: float | None = None
@@ -83,6 +92,8 @@ class ReportedScore:
     """With the model's chat template."""
     subset: str = ""
     """Part of the benchmark's items, if not all."""
+    setting: str = ""
+    """Effort or thinking budget of the model: `high`, `16K`."""
     harness: str = ""
     strategy: str = ""
     """How requests became answers; empty for reported scores, whose metric says it (maj@8)."""
@@ -103,14 +114,17 @@ class ReportedScore:
     @property
     def protocol(self) -> Protocol:
         """How it was measured."""
-        return Protocol(self.n_shot, self.cot, self.chat, self.subset, self.harness, self.strategy)
+        return Protocol(
+            self.n_shot, self.cot, self.chat, self.subset, self.harness, self.strategy, self.setting
+        )
 
     @property
     def quantity(self) -> Quantity:
         """Its quantity."""
         return Quantity(
-            self.model, self.variant, self.benchmark, self.metric, self.protocol, self.definition
-        )
+            self.model, self.variant, self.benchmark, self.metric, self.protocol, self.definition,
+            self.chance_corrected,
+        )  # fmt: skip
 
     @property
     def num_fewshot(self) -> int | None:
@@ -118,14 +132,19 @@ class ReportedScore:
         return int(self.n_shot) if self.n_shot and self.n_shot.isdecimal() else None
 
     @property
-    def content(self) -> ReportedScore:
-        """The score without its place: two with equal content are the same fact."""
-        return replace(self, origin="imported", collection="", line=None)
+    def content(self) -> tuple[object, ...]:
+        """The score's fields but for its place: two with equal content are the same fact."""
+        return _content(self)
+
+
+_content = attrgetter(
+    *(f.name for f in fields(ReportedScore) if f.name not in ("origin", "collection", "line"))
+)
 
 
 def distinct(scores: Iterable[ReportedScore]) -> list[ReportedScore]:
     """The scores without exact repetitions."""
-    found: dict[ReportedScore, ReportedScore] = {}
+    found: dict[tuple[object, ...], ReportedScore] = {}
     for score in scores:
         found.setdefault(score.content, score)
     return list(found.values())

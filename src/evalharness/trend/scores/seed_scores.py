@@ -1,4 +1,4 @@
-"""The scores that ship with the package: three collections of published numbers (sources in `seed/README.md`).
+"""The scores that ship with the package: four collections of published numbers (sources in `seed/README.md`).
 
 Facts that a collection has only in its documentation are stated here, and nothing else is added.
 """
@@ -11,15 +11,18 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-from evalharness.trend.scores.read_csv import (
-    Reading,
-    read_text,
-)
+from evalharness.trend.scores.identity import known_models
+from evalharness.trend.scores.read_csv import read_text
+from evalharness.trend.scores.reading import Reading
 from evalharness.trend.scores.records import ReportedScore
 
 FOLDER = Path(__file__).with_name("seed")
 
-_LICENCES = {"epoch-research/benchmark-stitching": "MIT", "ryoungj/ObsScaling": "Apache-2.0"}
+_LICENCES = {
+    "epoch.ai/data": "CC BY 4.0",
+    "epoch-research/benchmark-stitching": "MIT",
+    "ryoungj/ObsScaling": "Apache-2.0",
+}
 _LEADERBOARD = "Open LLM Leaderboard (lm-eval b281b0921)"
 _LEADERBOARD_2 = "Open LLM Leaderboard 2"
 
@@ -43,9 +46,21 @@ class Seed:
     reported_by: str = ""
     """Values for rows that don't give them."""
     labels: Mapping[str, Named] = field(default_factory=dict)
+    chance_corrected: bool = False
+    source: tuple[str, str, str] = ("", "", "")
+    """Repository, path and state of it, where all rows have the same."""
+    is_known: bool = False
+    """Whether its models stand in models.csv, which then has their family, size and openness."""
 
 
 SEEDS = (
+    Seed(
+        # Made by scripts/epoch_seed.py.
+        file="epoch_index.csv",
+        chance_corrected=True,
+        source=("epoch.ai/data", "eci_benchmarks.csv", "fetched 2026-08-11, sha256 946538f24b2d"),
+        is_known=True,
+    ),
     Seed(
         file="published_scores.csv",
         # Only these labels say which items they are.
@@ -91,6 +106,10 @@ def licence_of(source_repo: str) -> str:
     return _LICENCES.get(source_repo, "facts, quoted")
 
 
+CREDITS = {"epoch.ai/data": "Epoch AI, Epoch Capabilities Index, https://epoch.ai/data, CC BY 4.0"}
+"""Words that a source's licence asks for wherever its numbers are shown."""
+
+
 @cache
 def seed_readings() -> tuple[Reading, ...]:
     """The scores of each collection, in the order of `SEEDS`."""
@@ -100,12 +119,17 @@ def seed_readings() -> tuple[Reading, ...]:
 def _read(seed: Seed) -> Reading:
     text = (FOLDER / seed.file).read_text(encoding="utf-8")
     # Accept any day, as a wrong clock must not drop published scores.
-    reading = read_text(text, seed.file, "seed", date.max)
+    reading = read_text(text, seed.file, "seed", date.max, chance_corrected=seed.chance_corrected)
     return replace(reading, scores=tuple(_completed(score, seed) for score in reading.scores))
 
 
 def _completed(score: ReportedScore, seed: Seed) -> ReportedScore:
-    named = seed.labels.get(score.benchmark_raw, Named())
+    if seed.is_known:
+        return _from_table(score, seed)
+    named = seed.labels.get(score.benchmark_raw)
+    if named is None and (score.reported_by or not seed.reported_by):
+        return score
+    named = named or Named()
     return replace(
         score,
         benchmark=named.benchmark or score.benchmark,
@@ -113,4 +137,21 @@ def _completed(score: ReportedScore, seed: Seed) -> ReportedScore:
         subset=score.subset or named.subset,
         harness=score.harness or named.harness,
         reported_by=score.reported_by or seed.reported_by,
+    )
+
+
+def _from_table(score: ReportedScore, seed: Seed) -> ReportedScore:
+    known = known_models()[score.model]
+    repo, path, commit = seed.source
+    return replace(
+        score,
+        family=known.family,
+        open_weight=known.open_weight,
+        total_params_b=known.total_params_b,
+        active_params_b=known.active_params_b,
+        metric="corrected for chance",
+        source_repo=repo,
+        source_path=path,
+        source_commit=commit,
+        date_source=known.date_source,
     )

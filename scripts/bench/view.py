@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,6 +35,7 @@ from evalharness.store.records import (
 )
 from evalharness.store.write import RunWriter
 from evalharness.viewer import (
+    compare_page,
     index,
     pairing,
     query,
@@ -86,9 +88,13 @@ def make_run(results_dir: Path, run_id: str, seed: int, num_samples: int, corpus
         for start in range(0, num_samples, GROUP_ROWS):
             ids = np.arange(start, min(start + GROUP_ROWS, num_samples))
             file.write_table(rows(run, schema, ids, seed, corpus))
-    writer.write_metrics([metric])
+    mean, n = duckdb.execute(_MEAN, [str(path)]).fetchall()[0]
+    writer.write_metrics([replace(metric, value=mean, n=n)])
     writer.update(replace(run, status="complete"))
     writer.release()
+
+
+_MEAN = "SELECT avg(scores['exact_match']), count(scores['exact_match']) FROM read_parquet(?)"
 
 
 def rows(run: Manifest, schema: pa.Schema, ids: np.ndarray, seed: int, corpus: str) -> pa.Table:
@@ -128,6 +134,8 @@ def rows(run: Manifest, schema: pa.Schema, ids: np.ndarray, seed: int, corpus: s
         "error": ["request: lost" if failed else None for failed in has_failed],
         "is_main": [True] * n,
         "cluster": [None] * n,
+        **{name: [[]] * n for name in ("choices", "chosen", "gold")},
+        "gold_answer": [None] * n,
     }
     return pa.table([pa.array(columns[f.name], type=f.type) for f in schema], schema=schema)
 
@@ -157,6 +165,7 @@ def pages(num_samples: int) -> dict[str, Iterator[str]]:
         "by_tokens": over(listed + "&order=longest&page={}", numbers),
         "flipped": over(listed + other + "&show=flipped&page={}", numbers),
         "empty": over(listed + "&show=empty&page={}", [1, 2, 3]),
+        "compare": over(f"/compare?a={RUNS[0]}&b={RUNS[1]}&page={{}}", numbers),
         "sample": over(one + "&doc={}", docs),
         "sample_beside_another": over(one + other + "&show=flipped&order=longest&doc={}", docs),
     }
@@ -164,6 +173,7 @@ def pages(num_samples: int) -> dict[str, Iterator[str]]:
 
 def forget() -> None:
     for cached in (
+        compare_page._compared,
         index._read,
         pairing.find_counterparts,
         pairing._hashes,

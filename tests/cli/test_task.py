@@ -250,6 +250,68 @@ def test_list_knows_own_tasks_with_kind_and_docs(evalharness: Cli, home: Path) -
     assert rows["number_guessing"]["kind"] == "python"
 
 
+TAGGED = own.GENERATE.replace("output_type", "tag: [pair, all_of_it]\noutput_type", 1)
+OLD = own.GENERATE.replace("output_type", "group: [oldies]\noutput_type", 1)
+
+
+def listed(evalharness: Cli, *arguments: str) -> dict[str, dict[str, Any]]:
+    return {
+        row["name"]: row
+        for row in json.loads(evalharness("task", "list", *arguments, "--json").out)
+    }
+
+
+def test_list_has_tags_and_groups_of_ones_own(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one", TAGGED)
+    own.write(home, "two", TAGGED.replace(", all_of_it", ""))
+    (home / "tasks" / "both.yaml").write_text("group: both\ntask: [one, two]\n")
+    rows = listed(evalharness, "--custom")
+    found = {
+        name: (rows[name]["kind"], rows[name]["source"]) for name in ("pair", "all_of_it", "both")
+    }
+    assert found == {
+        "pair": ("tag", "one, two"), "all_of_it": ("tag", "one"), "both": ("group", "one, two")
+    }  # fmt: skip
+    assert {rows[name]["cannot_run"] for name in ("one", "two", "pair", "both")} == {None}
+    checked = evalharness("task", "check", "pair")
+    assert {line.split(":")[0] for line in checked.out.splitlines()} == {"one", "two"}
+    every = evalharness("task", "check", "--all").out.splitlines()
+    assert [line for line in every if ": ok" in line] == [
+        f"{name}: ok (8 docs, 8 scored with gold, empty and wrong answers)"
+        for name in ("one", "two")
+    ]
+
+
+def test_list_marks_an_old_group_and_check_says_what_to_write(evalharness: Cli, home: Path) -> None:
+    own.write(home, "one", OLD)
+    own.write(home, "good")
+    rows = listed(evalharness, "--custom")
+    assert [rows[name]["cannot_run"] for name in ("one", "oldies", "good")] == [
+        "no: broken", "no: broken", None
+    ]  # fmt: skip
+    said = "tasks/one/one.yaml, line 2: group: of an older lm-eval; write `tag: [oldies]` instead"
+    for name in ("one", "oldies"):
+        assert rows[name]["source"].startswith(said)
+        checked = evalharness("task", "check", name)
+        assert (checked.code, checked.out.startswith(f"{name}: error: {said}")) == (2, True)
+    table = evalharness("task", "list", "--custom").out
+    assert re.search(r"^one +broken +no: broken ", table, re.MULTILINE)
+    assert re.search(r"^good +generate_until +yes ", table, re.MULTILINE)
+
+
+def test_list_says_which_of_lm_evals_names_dont_run(evalharness: Cli) -> None:
+    rows = listed(evalharness, "--stock")
+    assert (rows["scrolls"]["kind"], rows["scrolls"]["cannot_run"]) == (
+        "old group",
+        "no: name its tasks",
+    )
+    assert "scrolls_qasper" in rows["scrolls"]["source"].split(", ")
+    assert rows["scrolls_qasper"]["cannot_run"] is None
+    assert rows["mmmu_val"]["cannot_run"] == "needs images or audio"
+    assert rows["humaneval"]["cannot_run"] == "needs run.allow_unsafe_code=true"
+    assert rows["mmlu"]["cannot_run"] is None
+
+
 def test_list_finds_lm_evals_tasks_by_pattern(evalharness: Cli) -> None:
     rows = json.loads(evalharness("task", "list", "gsm8k", "--stock", "--json").out)
     assert {row["is_custom"] for row in rows} == {False}

@@ -123,19 +123,20 @@ def list_command(
     """List tasks, yours and lm-eval's, with kind, docs and source.
 
     Without a pattern, lm-eval's 14,000 tasks are summed up by group and tag. n is unknown for data outside the task's
-    folder.
+    folder. A name that runs can be given to `evalharness run tasks=...`; for the others it says why not.
 
     Example: `evalharness task list mmlu_ana*`
     """
     from evalharness.tasks.authoring.list_tasks import (
         custom_rows,
         matching,
+        old_groups,
         stock_list,
         summarised,
     )
 
     rows = [] if stock else matching(custom_rows(), pattern)
-    others = [] if custom else matching(stock_list(), pattern)
+    others = [] if custom else matching([*stock_list(), *old_groups()], pattern)
     if as_json:
         return print_json([row._asdict() for row in (*rows, *others)])
     if pattern and not rows and not others:
@@ -266,7 +267,6 @@ def check_command(
             out = console()
             for line in result_lines(result, strict=strict):
                 out.print(line, soft_wrap=True)
-            out.file.flush()
     if as_json:
         print_json([result.as_json() for result in results])
     raise typer.Exit(exit_code(results, strict=strict))

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from evalharness.engines.requests import changed_settings
-from evalharness.report.terminal.format import plain
+from evalharness.report.terminal.format import plain, styled
 from evalharness.report.terminal.table_layout import (
     Col,
     fitted_table,
@@ -44,10 +44,11 @@ def result_lines(result: Checked, *, strict: bool) -> Iterator[Text]:
 
 
 def rows_table(rows: Sequence[TaskRow], width: int) -> Table:
-    """Tasks with kind, docs and source."""
+    """Tasks with kind, docs and source, and whether `run` takes their names."""
     columns = [
         Col("task", least=16),
         Col("kind"),
+        Col("runs", least=4, overflow="ellipsis"),
         Col("n", justify="right"),
         Col("source", least=10, overflow="ellipsis"),
         Col("where", least=8, overflow="ellipsis"),
@@ -56,6 +57,7 @@ def rows_table(rows: Sequence[TaskRow], width: int) -> Table:
         [
             plain(row.name),
             Text(row.kind, style=_STYLES["error"] if row.kind == "broken" else ""),
+            styled(row.cannot_run, _STYLES["warning"]) if row.cannot_run else Text("yes"),
             Text("-" if row.num_docs is None else str(row.num_docs)),
             plain(row.source or "-"),
             plain(row.place),

@@ -36,6 +36,10 @@ class StockRow(NamedTuple):
     file: str | None
     """Relative to the folder of lm-eval's tasks."""
     tags: tuple[str, ...]
+    needs: str | None = None
+    """What keeps a task from running as it is; of a group or tag only if it keeps every member."""
+    old_groups: tuple[str, ...] = ()
+    """Names of groups in the form of an older lm-eval, which this one doesn't know."""
 
 
 def stock_rows(
@@ -80,14 +84,31 @@ def _cached(
     index_kind: str,
     file: str | None,
     tags: Sequence[str],
+    needs: str | None,
+    old_groups: Sequence[str],
 ) -> StockRow:
-    return StockRow(kind, source, tuple(members), index_kind, file, tuple(tags))
+    lists = (tuple(members), tuple(tags), tuple(old_groups))
+    return StockRow(kind, source, lists[0], index_kind, file, lists[1], needs, lists[2])
 
 
 def _read(stock: Path) -> dict[str, StockRow]:
     from lm_eval.tasks._index import TaskIndex
 
-    return {name: _row(entry, stock) for name, entry in TaskIndex.build([stock]).items()}
+    rows = {name: _row(entry, stock) for name, entry in TaskIndex.build([stock]).items()}
+    return {name: row._replace(needs=_needs_of_all(name, rows)) for name, row in rows.items()}
+
+
+def _needs_of_all(
+    name: str, rows: Mapping[str, StockRow], above: tuple[str, ...] = ()
+) -> str | None:
+    """What a task needs, or every member of a group or tag."""
+    row = rows.get(name)
+    if row is None or name in above:
+        return None
+    if not row.members:
+        return row.needs
+    needs = {_needs_of_all(member, rows, (*above, name)) for member in row.members}
+    return needs.pop() if len(needs) == 1 else None
 
 
 def _row(entry: Any, stock: Path) -> StockRow:
@@ -104,12 +125,25 @@ def _row(entry: Any, stock: Path) -> StockRow:
     kind = "python" if "class" in config else str(config.get("output_type", "generate_until"))
     parts = (config.get("dataset_path"), config.get("dataset_name"))
     source = "/".join(str(part) for part in parts if part) or None
-    return StockRow(kind, source, (), *index)
+    return StockRow(kind, source, (), *index, needs_of(config), _names(config.get("group")))
+
+
+def needs_of(config: Mapping[str, Any]) -> str | None:
+    """What keeps a task from running as it is: data that isn't text, or code that must be allowed."""
+    if any(config.get(key) is not None for key in ("doc_to_image", "doc_to_audio")):
+        return "images or audio"
+    return "run.allow_unsafe_code=true" if config.get("unsafe_code") else None
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """One name or a list of them."""
+    listed = value if isinstance(value, list) else [value]
+    return tuple(name for name in listed if isinstance(name, str))
 
 
 def _folder_state(stock: Path) -> str:
-    """Version, place and folders of lm-eval's tasks: an added or removed file changes its folder's time."""
-    digest = hashlib.sha256(f"{metadata.version('lm-eval')} {stock}".encode())
+    """Version, place and folders of lm-eval's tasks, and what is kept of them: an added or removed file changes its folder's time."""
+    digest = hashlib.sha256(f"{metadata.version('lm-eval')} {stock} {StockRow._fields}".encode())
     for folder, _, files in sorted(os.walk(stock)):
         digest.update(f"{folder} {Path(folder).stat().st_mtime_ns} {len(files)}".encode())
     return digest.hexdigest()[:16]

@@ -79,10 +79,11 @@ def test_what_the_readme_lacks_is_named(
 
 def test_blanks_are_one_warning(folder: Path) -> None:
     text = README.replace("| MIT |", "| FILL IN: SPDX |").replace("`acc`", "`acc` FILL IN")
+    text = text.replace("| Version | 1.0 |", "| Version | FILL IN |")
     (folder / "README.md").write_text(text)
     source = {"name": "x", "licence": "FILL IN", "hub_id": "a/b"}
     (folder / "SOURCE.json").write_text(json.dumps(source))
-    what = "still to fill in: Licence, line 15 of README.md; licence of SOURCE.json"
+    what = "still to fill in: Licence, Version, line 15 of README.md; licence of SOURCE.json"
     assert check(folder) == [Defect("warning", what, "README.md, SOURCE.json")]
 
 

@@ -11,7 +11,7 @@ from evalharness import paths
 from evalharness.config.yaml_files import shown
 from evalharness.errors import one_line
 from evalharness.tasks.dataset_mirror import BUILDERS
-from evalharness.tasks.lm_eval_index import stock_rows
+from evalharness.tasks.lm_eval_index import needs_of, stock_rows
 from evalharness.tasks.local_rows import num_rows
 from evalharness.tasks.yaml.files import (
     FunctionName,
@@ -26,7 +26,7 @@ class TaskRow(NamedTuple):
 
     name: str
     kind: str
-    """lm-eval's output type; python, procedural, group, tag, or broken."""
+    """lm-eval's output type; python, procedural, group, tag, old group, or broken."""
     num_docs: int | None
     """Docs of the scored split, if the folder has it."""
     source: str | None
@@ -34,6 +34,8 @@ class TaskRow(NamedTuple):
     place: str
     """File of a task of ours; lm-eval."""
     is_custom: bool
+    cannot_run: str | None = None
+    """Why `tasks=<name>` isn't run as it is; None if it is."""
 
 
 def custom_rows(*, only_first: bool = False) -> list[TaskRow]:
@@ -56,8 +58,25 @@ def stock_list() -> list[TaskRow]:
         ConfigError: lm-eval isn't installed.
     """
     return [
-        TaskRow(name, row.kind, None, row.source, "lm-eval", False)
+        TaskRow(
+            name, row.kind, None, row.source, "lm-eval", False, row.needs and f"needs {row.needs}"
+        )
         for name, row in sorted(stock_rows().items())
+    ]
+
+
+def old_groups() -> list[TaskRow]:
+    """Groups in the form of an older lm-eval that some of its tasks still name; their tasks can be run, they can't."""
+    rows = stock_rows()
+    members: dict[str, list[str]] = {}
+    for name, row in sorted(rows.items()):
+        for group in row.old_groups:
+            members.setdefault(group, []).append(name)
+    why = "no: name its tasks"
+    return [
+        TaskRow(group, "old group", None, ", ".join(names), "lm-eval", False, why)
+        for group, names in sorted(members.items())
+        if group not in rows
     ]
 
 
@@ -79,38 +98,44 @@ def summarised(rows: list[TaskRow], most: int = 25) -> list[TaskRow]:
 
 
 def _rows(root: Path) -> Iterator[TaskRow]:
-    definitions, tagged = scan(root), dict[str, list[str]]()
+    definitions = scan(root)
+    tags: dict[str, list[str]] = {}
     for name, error in definitions.unreadable.items():
-        yield TaskRow(name, "broken", None, one_line(error), shown(root), True)
+        yield _broken(name, one_line(error), root)
     for name, files in definitions.files.items():
         if len(files) > 1:
             problem = f"two files of this name: {' and '.join(shown(path) for path in files)}"
-            yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
+            yield _broken(name, problem, files[0])
             continue
         try:
-            values = read(files[0]).values
-            yield _row(name, files[0], values)
-            for tag in _tags(values):
-                tagged.setdefault(tag, []).append(name)
+            row, own_tags = _row(name, files[0])
         except (Exception, RecursionError) as e:  # values of any type
-            problem = f"{type(e).__name__}: {one_line(e)}"
-            yield TaskRow(name, "broken", None, problem, shown(files[0]), True)
-    for tag, names in tagged.items():
-        if tag not in definitions.files:
-            yield TaskRow(tag, "tag", None, ", ".join(names), shown(root), True)
+            yield _broken(name, f"{type(e).__name__}: {one_line(e)}", files[0])
+            continue
+        yield row
+        for tag in own_tags:
+            tags.setdefault(tag, []).append(name)
     for file in python_files(root):
         yield TaskRow(file.parent.name, "python", None, file.name, shown(file), True)
+    for tag, names in tags.items():
+        if tag not in definitions.files:
+            yield TaskRow(tag, "tag", None, ", ".join(sorted(names)), shown(root), True)
 
 
-def _tags(values: dict[str, Any]) -> list[str]:
-    """A task's tags, by which several can be named at once; a group's are no name of anything."""
-    tags = values.get("tag") if "group" not in values else None
-    return [tag for tag in (tags if isinstance(tags, list) else [tags]) if isinstance(tag, str)]
+def _broken(name: str, problem: str, path: Path) -> TaskRow:
+    return TaskRow(name, "broken", None, problem, shown(path), True, "no: broken")
 
 
-def _row(name: str, path: Path, values: dict[str, Any]) -> TaskRow:
+def _row(name: str, path: Path) -> tuple[TaskRow, list[str]]:
+    """The line of a task or group, and a task's tags."""
+    values = read(path).values
     num_docs = _num_docs(path.parent, values)
-    return TaskRow(name, _kind(values), num_docs, _source(values), shown(path), True)
+    tags = values.get("tag") or []
+    named = [] if "group" in values else tags if isinstance(tags, list) else [tags]
+    needs = needs_of(values)
+    why_not = needs and f"needs {needs}"
+    row = TaskRow(name, _kind(values), num_docs, _source(values), shown(path), True, why_not)
+    return row, [tag for tag in named if isinstance(tag, str)]
 
 
 def _kind(values: dict[str, Any]) -> str:

@@ -32,6 +32,10 @@ _HEAD = 100_000
 """Bytes of an invalid file in which its name is searched for."""
 
 
+_ASKS = {"output_type", "dataset_path", "custom_dataset", "doc_to_text"}
+"""Fields of a task that a group hasn't."""
+
+
 class FunctionName(NamedTuple):
     """`!function name`, looked up in the folder of its file and then among installed modules."""
 
@@ -52,8 +56,22 @@ class TaskFile:
     @property
     def name(self) -> str | None:
         """Name of the task or group; None for a file with neither."""
-        name = self.values.get("group") or self.values.get("task")
+        task, group = self.values.get("task"), self.values.get("group")
+        name = task if "class" in self.values or self.old_groups else group or task
         return name if isinstance(name, str) else None
+
+    @property
+    def old_groups(self) -> list[str]:
+        """Groups that a task names in the form of an older lm-eval, which now has `tag:` for it; [] in all others."""
+        group = self.values.get("group")
+        is_task = isinstance(self.values.get("task"), str) and _ASKS & set(self.values)
+        if not (group and is_task):
+            return []
+        return [
+            name
+            for name in (group if isinstance(group, list) else [group])
+            if isinstance(name, str)
+        ]
 
     def place(self, key: str) -> str:
         """Place of a field, as 'file, line n'; the file if the field is missing."""
@@ -103,16 +121,20 @@ def scan(root: Path) -> Definitions:
     """All tasks and groups that the YAML files below a folder define."""
     files: dict[str, list[Path]] = {}
     bad: dict[Path, TaskError] = {}
+    old: dict[Path, TaskFile] = {}
     for path in yaml_files(root):
         try:
-            name = read(path).name
+            file = read(path)
+            name = file.name
         except TaskError as e:
             bad[path] = e
             continue
         except (Exception, RecursionError) as e:  # any kind of file may be there
             bad[path] = TaskError(f"{shown(path)}: {type(e).__name__}: {one_line(e)}")
             continue
-        if name:
+        if file.old_groups and "class" not in file.values:
+            old[path] = file
+        elif name:
             files.setdefault(name, []).append(path.resolve())
         elif path.stem == path.parent.name:
             bad[path] = TaskError(f"{shown(path)}: task: the name is missing")
@@ -121,6 +143,14 @@ def scan(root: Path) -> Definitions:
         names = (_guessed_name(path), path.stem, shown(path))
         # Don't shadow the name of a valid task.
         unreadable[next(n for n in names if n not in {*files, *unreadable})] = error
+    for file in old.values():
+        tags = ", ".join(file.old_groups)
+        error = TaskError(
+            f"{file.place('group')}: group: of an older lm-eval; write `tag: [{tags}]` instead, which makes a tag of each"
+        )
+        for name in filter(None, (file.name, *file.old_groups)):
+            if name not in files:
+                unreadable.setdefault(name, error)
     return Definitions(root=root, files=files, unreadable=unreadable)
 
 

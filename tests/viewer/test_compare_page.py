@@ -34,7 +34,7 @@ def results_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     more = {"only": [1.0], "asked": [1.0, 0.0]}
     make_run(folder, A, "alpha", "small", {**tasks, **more}, groups=GROUPS)
     sums = [1.0] * 60 + [None] + sums[61:68] + [0.0, 0.0]  # type: ignore[list-item]
-    tasks = {"sums": sums, "law": [1.0] * 9, "art": [1.0] * 9, "share": [0.75, 0.5, 0.5]}
+    tasks = {"sums": sums, "law": [1.0] * 9, "art": [1.0] * 9, "share": [0.5, 0.5, 0.25]}
     other = {"asked": {"request_hash": "other"}}
     asked = {"asked": [1.0, 1.0]}
     make_run(folder, B, "beta", "small", {**tasks, **asked}, groups=GROUPS, on_task=other)
@@ -102,7 +102,7 @@ def test_without_a_task_the_first_one_with_flips_is_shown(client: TestClient) ->
 def test_scores_between_0_and_1_are_better_or_worse_the_largest_change_first(
     client: TestClient,
 ) -> None:
-    assert flipped(client, task="share") == [0, 2]
+    assert flipped(client, task="share") == [2, 0]
     shown = text(page(client, "/compare", **BOTH, task="share"))
     assert "1 better in the second · 1 worse in the second · 1 the same" in shown
     assert "0.250" in shown

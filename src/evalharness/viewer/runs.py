@@ -80,7 +80,7 @@ def get_run(results_dir: Path, run_id: str) -> Manifest:
 
 def as_other(run: Manifest) -> Other:
     """The run with what tells it from others."""
-    return Other(run.run_id, f"{run.model} · {run.suite} · {run.run_id}")
+    return Other(run.run_id, f"{run.run_id} · {run.model} · {run.suite}")
 
 
 def other_runs(results_dir: Path, run: Manifest | None, tasks: Collection[str]) -> list[Other]:

@@ -22,9 +22,11 @@ from evalharness.trend.fit_likelihood import (
 )
 from evalharness.trend.intervals import (
     LAMBDAS,
+    Draws,
     _within_models,
     capability_draws,
     capability_intervals,
+    fit_draws,
     moved_by_lambda,
 )
 from evalharness.trend.placement import place
@@ -377,6 +379,26 @@ def test_epoch_draws_start_from_the_anchored_fit() -> None:
     assert np.abs(np.median(draws, axis=0) - fit.capability).max() < 0.3
 
 
+def test_an_estimate_beside_its_draws_has_no_interval() -> None:
+    fit = fit_capability(block("a"))
+    draws = fit.capability + np.random.default_rng(0).normal(0, 1, (50, len(fit.models)))
+    draws[:, 0] = fit.capability[0] + 5 + np.arange(50)
+    first, *others = capability_intervals(fit, draws)
+    assert math.isnan(first.low)
+    assert all(o.low < c < o.high for o, c in zip(others, fit.capability[1:], strict=True))
+
+
+def test_an_interval_hangs_on_the_5th_percentile_and_not_on_the_least_draw() -> None:
+    fit = fit_capability(block("a"))
+    draws = fit.capability + np.random.default_rng(0).normal(0, 1, (200, len(fit.models)))
+    with_outlier = draws.copy()
+    with_outlier[0] -= 1000
+    for plain, odd in zip(
+        *(capability_intervals(fit, d) for d in (draws, with_outlier)), strict=True
+    ):
+        assert odd.low == pytest.approx(plain.low, abs=0.5)
+
+
 def test_many_failed_draws_leave_no_interval() -> None:
     fit = fit_capability(block("a"))
     draws = np.tile(fit.capability, (20, 1))
@@ -425,6 +447,47 @@ def test_epochs_fit_corrects_a_checkpoints_scores_as_it_corrects_the_references(
     for name in ("m030", "m060"):
         found = place(fit, [score for score in simulated.scores if score.model == name])
         assert found.value == pytest.approx(fit.capability[fit.models.index(name)], abs=0.1)
+
+
+def test_draws_of_the_reference_widen_a_placement_and_dont_move_it() -> None:
+    simulated = simulate(np.random.default_rng(16), 12, 8)
+    fit = fit_capability(simulated.scores, true_anchors(simulated))
+    scores = [score for score in simulated.scores if score.model == "m006"]
+    draws = fit_draws(fit, np.random.default_rng(0), 60)
+    own, whole = place(fit, scores), place(fit, scores, draws=draws)
+    assert whole.value == own.value
+    assert whole.ci_low < own.ci_low < own.ci_high < whole.ci_high
+    still = Draws(*(np.tile(d, (5, 1)) for d in (fit.capability, fit.difficulty, fit.slope)))
+    assert place(fit, scores, draws=still)[:3] == pytest.approx(own[:3], abs=1e-6)
+
+
+def placements_covered(seed: int, num_draws: int, num_models: int = 30) -> tuple[int, int]:
+    """Of three checkpoints with 5 benchmarks each: within the interval with the reference's draws, and without."""
+    rng = np.random.default_rng(seed)
+    simulated = simulate(rng, num_models, 12)
+    order = simulated.capability.argsort()
+    low, high = f"m{order[6]:03}", f"m{order[-6]:03}"
+    truth = dict(zip((f"m{n:03}" for n in range(num_models)), simulated.capability, strict=True))
+    anchors = Anchors(low, high, truth[low], truth[high])
+    local = [f"m{order[place_of]:03}" for place_of in (3, 15, 26)]
+    kept = [s for s in simulated.scores if s.model in anchors[:2] or rng.uniform() < 0.5]
+    fit = fit_capability([s for s in kept if s.model not in local], anchors)
+    draws = fit_draws(fit, rng, num_draws)
+    inside = [0, 0]
+    for name in local:
+        scores = [s for s in simulated.scores if s.model == name and s.benchmark in fit.benchmarks][
+            :5
+        ]
+        for way, found in enumerate((place(fit, scores, draws=draws), place(fit, scores))):
+            inside[way] += found.ci_low <= truth[name] <= found.ci_high
+    return inside[0], inside[1]
+
+
+@pytest.mark.slow
+def test_placements_cover_90_percent_with_the_references_draws() -> None:
+    inside = np.array([placements_covered(seed, 60) for seed in range(60)]).sum(axis=0) / 180
+    assert inside[0] == pytest.approx(0.9, abs=0.06)
+    assert inside[1] < inside[0] - 0.05
 
 
 def test_fewer_items_make_a_wider_interval() -> None:

@@ -7,6 +7,7 @@ pair of model and benchmark with two sources counts as two observations, and the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evalharness.errors import UserError
+from evalharness.stats.estimates import Interval
 from evalharness.trend.capability_index import (
     Anchors,
     CapabilityFit,
@@ -37,8 +39,8 @@ from evalharness.trend.frontier import (
 from evalharness.trend.intervals import (
     LAMBDAS,
     Moved,
-    capability_draws,
     capability_intervals,
+    fit_draws,
     moved_by_lambda,
 )
 from evalharness.trend.observe import (
@@ -79,8 +81,10 @@ class TrendModel:
     num_experts: int | None
     capability: float
     ci_low: float
-    """90 % interval; NaN for the two that set the scale."""
+    """90 % interval; NaN where `no_interval` says why."""
     ci_high: float
+    no_interval: str
+    """Why there is no interval; empty if there is one."""
     num_benchmarks: int
     is_frontier: bool
     """Whether nothing released before it, or on its day, was more capable."""
@@ -176,10 +180,11 @@ def build_trend(
     anchors = anchors._replace(low=identify(anchors.low).model, high=identify(anchors.high).model)
     other_lam = next(value for value in (*LAMBDAS, lam) if value != lam)
     fit, other = (fit_capability(rows, anchors, method, value) for value in (lam, other_lam))
-    draws = capability_draws(fit, rng, num_draws)
+    drawn = fit_draws(fit, rng, num_draws)
+    draws = drawn.capability
     models = _models(fit, draws, used, _sizes(scores))
     measured = [s for s in scores if s.origin == "measured"]
-    placed, refused = place_measured(fit, measured, LEVEL)
+    placed, refused = place_measured(fit, measured, LEVEL, drawn)
     dated = [m for m in models if m.release_date is not None]
     places = [fit.models.index(m.model) for m in dated]
     dates = [m.release_date for m in dated if m.release_date is not None]
@@ -305,6 +310,7 @@ def _models(
             capability=float(fit.capability[place]),
             ci_low=intervals[place].low,
             ci_high=intervals[place].high,
+            no_interval=_no_interval(name, fit, intervals[place]),
             num_benchmarks=int(fit.num_benchmarks[place]),
             is_frontier=name in frontier,
             is_open_frontier=name in open_frontier,
@@ -313,6 +319,14 @@ def _models(
         for place, (name, fact) in enumerate(zip(fit.models, facts, strict=True))
     ]
     return sorted(models, key=lambda m: (m.release_date or date.max, m.model))
+
+
+def _no_interval(name: str, fit: CapabilityFit, interval: Interval) -> str:
+    if fit.anchors and name in fit.anchors[:2]:
+        return "sets the scale"
+    if not math.isnan(interval.low):
+        return ""
+    return "no interval: its draws are not on both sides of it"
 
 
 def _frontier(

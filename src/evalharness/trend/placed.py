@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from evalharness.trend.capability_index import CapabilityFit
+from evalharness.trend.intervals import Draws
 from evalharness.trend.observe import as_row, is_chance_unknown
 from evalharness.trend.placement import Placement, place
 from evalharness.trend.scores.benchmarks import find_benchmark
@@ -36,7 +37,7 @@ class PlacedModel:
 
 
 def place_measured(
-    fit: CapabilityFit, measured: Sequence[ReportedScore], level: float
+    fit: CapabilityFit, measured: Sequence[ReportedScore], level: float, draws: Draws
 ) -> tuple[tuple[PlacedModel, ...], dict[str, str]]:
     """The checkpoints that share enough benchmarks with the fit, and why the others can't be placed.
 
@@ -44,6 +45,7 @@ def place_measured(
         fit: the reference's.
         measured: scores of runs, oldest first.
         level: confidence of the intervals, in (0, 1).
+        draws: of the fit.
     """
     by_model: dict[str, dict[str, ReportedScore]] = {}
     for score in measured:
@@ -73,7 +75,7 @@ def place_measured(
                 total_params_b=fact.total_params_b,
                 active_params_b=fact.active_params_b,
                 num_experts=fact.n_experts,
-                placement=place(fit, rows, level),
+                placement=place(fit, rows, level, draws),
                 scores=scores,
                 notes=_notes(scores),
                 reported=reported if reported in fit.models else "",

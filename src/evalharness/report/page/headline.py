@@ -72,7 +72,7 @@ def _frontier(found: Findings) -> Fact:
 
 
 def _interval(m: TrendModel) -> str:
-    return "(sets the scale)" if math.isnan(m.ci_low) else texts.span(m.ci_low, m.ci_high)
+    return f"({m.no_interval})" if m.no_interval else texts.span(m.ci_low, m.ci_high)
 
 
 def _velocity(trend: Trend | None) -> list[Fact]:

@@ -110,7 +110,7 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
     yield Method(
         name="Placement",
         text="A checkpoint measured here doesn't change the fit: benchmarks stay as fitted, and its capability is the one that "
-        "fits its scores best, with a profile-likelihood interval. Three shared benchmarks are needed. A protocol that "
+        "fits its scores best; the interval is its profile likelihood's and, in squares, how far the index's own draws move it. Three shared benchmarks are needed. A protocol that "
         "differs from the published one shifts it.",
     )
     yield Method(

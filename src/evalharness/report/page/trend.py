@@ -269,7 +269,7 @@ def _placed_table(trend: Trend) -> Table:
         for p in trend.placed
     ]
     return table(
-        "Measured here, placed on the index (90 % intervals: the checkpoint's own scatter)",
+        "Measured here, placed on the index (90 % intervals: the checkpoint's own scatter and the index's)",
         ("model", "#index", "#90 %", "placed by", "notes"),
         rows,
     )
@@ -305,7 +305,7 @@ def _frontier_words(m: TrendModel) -> Iterator[str]:
 
 
 def _interval(m: TrendModel) -> str:
-    return "sets the scale" if math.isnan(m.ci_low) else texts.span(m.ci_low, m.ci_high)
+    return m.no_interval or texts.span(m.ci_low, m.ci_high)
 
 
 def _velocity_table(trend: Trend) -> Table:

@@ -249,12 +249,14 @@ def _placed(trend: Trend, width: int) -> RenderableType:
 
 
 def _index(m: TrendModel) -> str:
+    if m.no_interval:
+        return f"{m.capability:.1f} [{m.no_interval}]"
     return _bounds(m.capability, m.ci_low, m.ci_high)
 
 
 def _bounds(value: float, low: float, high: float) -> str:
     if math.isnan(low) or math.isnan(high):
-        return f"{value:.1f} [sets the scale]"
+        return f"{value:.1f} [no interval]"
     ends = [
         "-inf" if e == -math.inf else "inf" if e == math.inf else f"{e:.1f}" for e in (low, high)
     ]

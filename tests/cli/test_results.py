@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +114,18 @@ def test_samples_of_a_task(results_dir: Path) -> None:
     rows = json.loads(output("results", "latest", "--samples", "3", "--json", *where))
     assert [row["doc_id"] for row in rows] == [0, 1, 2]
     assert rows[0]["response"] == "So 72 é."
+
+
+def test_samples_of_an_old_conversation_show_its_turns(tmp_path: Path) -> None:
+    old = Path(__file__).parents[1] / "data" / "schema-1"
+    run_id = json.loads((old / "manifest.json").read_text("utf-8"))["run_id"]
+    shutil.copytree(old, tmp_path / run_id)
+    where = ("--task", "weekday_arithmetic", "--results-dir", tmp_path)
+    text = output("results", run_id, "--samples", "1", *where)
+    assert text.index("Response") < text.index("answer, draw 0") < text.index("target")
+    (tmp_path / run_id / "turns" / "weekday_arithmetic.parquet").write_bytes(b"PAR1 no PAR1")
+    failed = call("results", run_id, "--samples", "1", *where)
+    assert "turns/weekday_arithmetic.parquet can't be read" in str(failed.exception)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,7 @@ def _samples(run_dir: Path, manifest: Manifest, task: str | None, num: int, form
 
     from evalharness.report.terminal import run_list
     from evalharness.store.read import iter_samples
+    from evalharness.store.turns import load_turns
 
     known = [item.task for item in manifest.tasks]
     if task is None and len(known) == 1:
@@ -203,7 +204,8 @@ def _samples(run_dir: Path, manifest: Manifest, task: str | None, num: int, form
             row["choices"] = [choice._asdict() for choice in sample.choices]
         names = list(rows[0]) if rows else []
         return show_rows(form, names, [list(row.values()) for row in rows])
-    return print_view(lambda _: run_list.samples_view(rows))
+    turns = [load_turns(run_dir, task, sample.doc_id, sample.repeat) for sample in found]
+    return print_view(lambda _: run_list.samples_view(rows, turns))
 
 
 def _columns() -> tuple[list[str], list[list[Any]]]:

@@ -19,7 +19,7 @@ class _Words(NamedTuple):
 _WORDS = {
     "correct": _Words(
         "Self-correction",
-        "after the first answer: a critique, then a new answer, round by round; the last one is the sample’s answer",
+        "after the first answer: a critique, then a new answer, round by round; the last one is the sample's answer",
         "round",
     ),
     "reanswer": _Words(

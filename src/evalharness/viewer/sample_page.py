@@ -12,6 +12,7 @@ from evalharness.errors import CheckpointError, StoreError
 from evalharness.report.arms import ShownTurn, arms
 from evalharness.report.choices import ShownChoice, choice_line, shown_choices
 from evalharness.store.records import Manifest, TurnRecord
+from evalharness.store.turns import load_turns
 from evalharness.viewer.conversation import chat_turns
 from evalharness.viewer.index import Index
 from evalharness.viewer.list_page import (
@@ -24,7 +25,7 @@ from evalharness.viewer.list_page import (
 from evalharness.viewer.query import Query
 from evalharness.viewer.run_pages import run_address
 from evalharness.viewer.runs import Other, other_runs
-from evalharness.viewer.samples import Filtered, Sample, read_sample, read_turns
+from evalharness.viewer.samples import Filtered, Sample, read_sample
 from evalharness.viewer.texts import Block, block
 from evalharness.viewer.tokens import Token, prompt_tokens
 
@@ -235,7 +236,7 @@ def _side(
     make: Make = partial(_block, name, whole)
     sample, turns, damaged = read_sample(index, place), [], ""
     try:
-        turns = read_turns(results_dir / run.run_id, query.task, sample)
+        turns = load_turns(results_dir / run.run_id, query.task, sample.doc_id, sample.repeat)
     except StoreError as e:
         damaged = str(e)
     address = query.address(doc=sample.doc_id, repeat=sample.repeat or None, other=None)

@@ -1,16 +1,14 @@
 """Texts of the samples on a page, read from the file by position, without the rest of the file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from evalharness.report.choices import ShownChoice, shown_choices
-from evalharness.store import layout
 from evalharness.store.columns import added_since
-from evalharness.store.records import ScoredChoice, TurnRecord
+from evalharness.store.records import ScoredChoice
 from evalharness.viewer import database
 from evalharness.viewer.conversation import question
 from evalharness.viewer.index import Index
@@ -139,25 +137,3 @@ def read_sample(index: Index, place: int) -> Sample:
     values["choices"] = tuple(ScoredChoice(**choice) for choice in values["choices"] or ())
     values["gold"] = tuple(values["gold"] or ())
     return Sample(**values, filters=filters)
-
-
-def read_turns(run_dir: Path, task: str, sample: Sample) -> list[TurnRecord]:
-    """The turns of a sample's conversation, in order; none where the task holds none.
-
-    Raises:
-        StoreError: the file is damaged.
-    """
-    path = layout.turns_path(run_dir, task)
-    if not path.is_file():
-        return []
-    names = [field.name for field in fields(TurnRecord)]
-    rows = database.rows_of(
-        path,
-        f"""
-        SELECT {", ".join(names)}
-        FROM FILE WHERE doc_id = $doc_id AND repeat = $repeat ORDER BY turn
-        """,
-        {"doc_id": sample.doc_id, "repeat": sample.repeat},
-    )
-    turns = (dict(zip(names, row, strict=True)) for row in rows)
-    return [TurnRecord(**turn | {"token_ids": tuple(turn["token_ids"] or ())}) for turn in turns]

@@ -24,6 +24,7 @@ from evalharness.store.records import (
     Manifest,
     MetricRecord,
     TaskSummary,
+    TurnRecord,
 )
 
 TASK = TaskSummary(
@@ -322,19 +323,61 @@ def test_no_query_rows_is_a_header() -> None:
     assert "run_id" in shown(rows_table(["run_id"], []))
 
 
+SAMPLE = {
+    "task": "t", "doc_id": 1, "repeat": 0, "filter": "none", "prompt": "start" + "x" * 500 + "end",
+    "thinking": None, "response": "[b]\nr", "answer": "a", "target": "4", "error": None,
+    "scores": {"acc": 1.0}, "finish_reason": "stop", "num_generated_tokens": 3,
+    "choices": (), "chosen": {}, "gold": (), "gold_answer": None,
+}  # fmt: skip
+
+
 def test_samples_show_the_end_of_the_prompt() -> None:
-    sample = {
-        "task": "t", "doc_id": 1, "repeat": 0, "filter": "none", "prompt": "start" + "x" * 500 + "end",
-        "thinking": None, "response": "[b]\nr", "answer": "a", "target": "4", "error": None,
-        "scores": {"acc": 1.0}, "finish_reason": "stop", "num_generated_tokens": 3,
-        "choices": (), "chosen": {}, "gold": (), "gold_answer": None,
-    }  # fmt: skip
-    text = shown(samples_view([sample]))
+    text = shown(samples_view([SAMPLE]))
     assert "start" not in text
     assert "xend" in text
     assert "[b]" in text
     assert "acc 1.000" in text
     assert "thinking" not in text
+
+
+def test_a_sample_shows_what_its_answer_is_compared_with() -> None:
+    text = shown(samples_view([SAMPLE | {"target": "So it is\n#### 4", "gold_answer": "4"}]))
+    assert text.index("#### 4") < text.index("compared with 4")
+
+
+def test_a_conversation_stands_under_its_headings_instead_of_the_response() -> None:
+    turn = TurnRecord(
+        task="t", doc_id=1, doc_hash="h", repeat=0, turn=0, arm="", step=0, purpose="answer", message="", text="[b]3",
+        thinking="hm", answer="3", score=0.0, p_yes=None, token_ids=(1,), num_prompt_tokens=5, finish_reason="stop",
+        latency_s=0.1,
+    )  # fmt: skip
+    again = replace(turn, turn=1, arm="reanswer", step=1, message="Again?\x1b[31m", answer=None)
+    judged = replace(
+        turn, turn=2, arm="own", purpose="verify", text="", score=None, thinking=None, p_yes=0.5
+    )
+    text = shown(samples_view([SAMPLE, SAMPLE], [[turn, again, judged], []]))
+    parts = [
+        "xend",
+        "First answer",
+        "hm",
+        "[b]3",
+        "answer 3, score 0.000",
+        "Control: asked again",
+        "Again?[31m",
+    ]
+    parts += [
+        "answer, round 1",
+        "no answer found, score",
+        "own",
+        "verify",
+        "probability of yes 0.500",
+        "target 4",
+        "r",
+    ]
+    place = 0
+    for part in parts:
+        place = text.index(part, place) + len(part)
+    assert text.count("response") == 1
 
 
 def test_run_as_json_has_no_nan() -> None:

@@ -29,10 +29,11 @@ from evalharness.report.terminal.table_layout import (
     hiding_table,
     is_fitting,
 )
+from evalharness.report.terminal.turns import turns_view
 from evalharness.store import layout
 from evalharness.store.columns import RUNS, run_row
 from evalharness.store.read import load_main_metrics
-from evalharness.store.records import Manifest
+from evalharness.store.records import Manifest, TurnRecord
 from evalharness.store.subset_words import (
     NOT_COMPARABLE,
     limited,
@@ -153,26 +154,33 @@ def mean_cell(mean: RunMean | None) -> Text:
 _PROMPT_CHARS = 400
 
 
-def samples_view(samples: Iterable[dict[str, Any]]) -> Group:
-    """Samples (rows of `samples`) one below the other: end of the prompt, response, answer, target, scores."""
+def samples_view(
+    samples: Sequence[dict[str, Any]], turns: Sequence[Sequence[TurnRecord]] = ()
+) -> Group:
+    """Samples one below the other: end of the prompt, response or conversation, answer, target, scores.
+
+    Args:
+        samples: rows of `samples`.
+        turns: of each; empty where it is no conversation.
+    """
     parts: list[RenderableType] = []
-    for row in samples:
+    for row, of_sample in zip(samples, turns or [()] * len(samples), strict=True):
         title = plain(f"{row['task']}  doc {row['doc_id']}  repeat {row['repeat']}")
         title.stylize("bold")
         prompt = row["prompt"]
         cut = "..." if len(prompt) > _PROMPT_CHARS else ""
         scores = ", ".join(f"{name} {number(score)}" for name, score in row["scores"].items())
         choices = shown_choices(row["response"], row["choices"], row["chosen"], row["gold"])
+        before = {"prompt": cut + prompt[-_PROMPT_CHARS:]}
         texts = {
-            "prompt": cut + prompt[-_PROMPT_CHARS:],
-            "thinking": row["thinking"],
+            "thinking": None if of_sample else row["thinking"],
             **(
                 {
                     "choices": "\n".join(map(_choice_line, choices)),
                     "answer": choice_line(choices, next(iter(row["chosen"]), "")),
                 }
                 if choices
-                else {"response": row["response"], "answer": row["answer"]}
+                else {"response": None if of_sample else row["response"], "answer": row["answer"]}
             ),
             "target": row["target"],
             "compared with": row["gold_answer"],
@@ -181,7 +189,10 @@ def samples_view(samples: Iterable[dict[str, Any]]) -> Group:
             "scores": scores or "not scored",
             "finish": f"{row['finish_reason']}, {row['num_generated_tokens']} tokens",
         }
-        parts += [title, _fields(texts), Text()]
+        if of_sample:
+            parts += [title, _fields(before), *turns_view(of_sample), _fields(texts), Text()]
+        else:
+            parts += [title, _fields(before | texts), Text()]
     return Group(*parts)
 
 

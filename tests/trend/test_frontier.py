@@ -195,7 +195,51 @@ def test_two_frontier_models_forecast_without_an_interval() -> None:
 
 def test_skill_of_a_line_that_holds_is_perfect() -> None:
     skill = forecast_skill(days_after(0, 100, 200, 300, 400), [1, 2, 3, 4, 5], days_after(200)[0])
-    assert tuple(skill) == pytest.approx((0, 1, 3, 2), abs=1e-9)
+    assert tuple(skill) == pytest.approx((0, 1, 3, 2, 1), abs=1e-9)
+
+
+def test_skill_is_held_against_the_frontier_that_was_known() -> None:
+    """The line misses 4 by 1 and 5 by 2; no change from 3 misses them by 1 and 2 as well: no skill over it."""
+    days = days_after(0, 100, 200, 300, 400)
+    flat = forecast_skill(days, [3, 3, 3, 4, 5], days[2])
+    assert flat.over_persistence == pytest.approx(0)
+    assert flat.r2 < 0
+    worse = forecast_skill(days, [1, 3, 5, 5.5, 6], days[2])
+    assert worse.over_persistence < 0
+
+
+def test_velocity_is_the_slope_without_the_order_bias_and_within_its_interval() -> None:
+    found = frontier_slope(*history(3), np.random.default_rng(3), num_draws=300)
+    assert found.corrected == pytest.approx(found.per_year - found.order_bias)
+    assert found.corrected_low < found.corrected < found.corrected_high
+    assert found.refusal == ""
+
+
+def test_corrected_slopes_of_histories_are_on_average_true() -> None:
+    found = [
+        frontier_slope(*history(seed), np.random.default_rng(seed), num_draws=200)
+        for seed in range(40)
+    ]
+    assert np.mean([slope.corrected for slope in found]) == pytest.approx(0.5, abs=0.035)
+    covered = np.mean([s.corrected_low <= 0.5 <= s.corrected_high for s in found])
+    assert covered == pytest.approx(0.9, abs=0.1)
+
+
+def test_few_distinct_frontiers_give_no_interval_and_say_so() -> None:
+    found = frontier_slope(
+        days_after(0, 100, 200, 300), [1, 2, 3.5, 4], np.random.default_rng(0), num_draws=500
+    )
+    assert math.isnan(found.corrected_low)
+    assert "distinct frontiers in 500 draws, at least 20 needed" in found.refusal
+
+
+def test_a_far_outlier_at_the_bottom_doesnt_move_the_order_bias() -> None:
+    days, values = history(4)
+    usual = frontier_slope(days, values, np.random.default_rng(0), num_draws=300)
+    lowest = np.array(values)
+    lowest[int(np.argmin(lowest))] -= 1000
+    odd = frontier_slope(days, lowest, np.random.default_rng(0), num_draws=300)
+    assert odd.order_bias == pytest.approx(usual.order_bias, abs=0.05)
 
 
 def test_nothing_after_the_cut_has_no_skill() -> None:

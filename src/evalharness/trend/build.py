@@ -21,6 +21,7 @@ from evalharness.trend.capability_index import (
     Anchors,
     CapabilityFit,
     Method,
+    Score,
     fit_capability,
 )
 from evalharness.trend.change_point import (
@@ -28,6 +29,7 @@ from evalharness.trend.change_point import (
     change_of_pace,
 )
 from evalharness.trend.frontier import (
+    Bools,
     Forecast,
     Skill,
     Slope,
@@ -102,6 +104,8 @@ class Velocity(NamedTuple):
     """At the trend's own lambda."""
     other: Slope
     """At the other lambda, to show the effect of the ridge."""
+    rival: Slope | None
+    """By the other method of fitting; None if that can't fit these scores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,8 @@ class Trend:
 
     anchors: Anchors
     method: Method
+    rival: Method
+    """The other method."""
     lam: float
     other_lam: float
     models: tuple[TrendModel, ...]
@@ -195,18 +201,23 @@ def build_trend(
     subsets = {name: mask for name, mask in subsets.items() if mask.sum() >= 2}
     slopes = frontier_slopes(dates, values, subsets, rng, draws[:, places])
     others = frontier_slopes(dates, _capability_of(other, dated), subsets, rng)
+    rival: Method = "epoch" if method == "likelihood" else "likelihood"
+    rivals = _rival_slopes(rows, anchors, rival, dated, subsets)
     open_dates = [d for d, flag in zip(dates, is_open, strict=True) if flag]
     cut = date.fromordinal(until.toordinal() - _HOLD_OUT_DAYS)
     ahead = date.fromordinal(until.toordinal() + _HOLD_OUT_DAYS)
     return Trend(
         anchors=anchors,
         method=method,
+        rival=rival,
         lam=lam,
         other_lam=other_lam,
         models=tuple(models),
         placed=placed,
         refused={**fit.refused_models, **fit.refused_benchmarks, **observed.refused, **refused},
-        velocities=tuple(Velocity(name, slopes[name], others[name]) for name in subsets),
+        velocities=tuple(
+            Velocity(name, slopes[name], others[name], rivals.get(name)) for name in subsets
+        ),
         pace=change_of_pace(dates, values, rng),
         open_pace=change_of_pace(open_dates, values[is_open], rng),
         skill=forecast_skill(dates, values, cut),
@@ -224,6 +235,24 @@ def build_trend(
         ),
         data_until=until,
     )
+
+
+def _rival_slopes(
+    rows: Sequence[Score],
+    anchors: Anchors,
+    rival: Method,
+    dated: Sequence[TrendModel],
+    subsets: Mapping[str, Bools],
+) -> dict[str, Slope]:
+    """The slopes by the other method, at Epoch's lambda; empty where it can't place the same models."""
+    try:
+        fit = fit_capability(rows, anchors, rival)
+    except UserError:
+        return {}
+    if not {m.model for m in dated} <= set(fit.models):
+        return {}
+    dates = [m.release_date for m in dated if m.release_date is not None]
+    return frontier_slopes(dates, _capability_of(fit, dated), subsets, np.random.default_rng(0))
 
 
 def _newest(used: Sequence[ReportedScore], fit: CapabilityFit) -> date:

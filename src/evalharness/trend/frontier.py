@@ -2,7 +2,7 @@
 
 A model is at the frontier if none released on or before its date has more capability. The line through those models is
 steeper than the trend of all: the largest of more and more draws grows even where their mean doesn't. `order_bias` is
-the difference. Frontier points depend on each other, so intervals come from drawing the models again and finding the
+the difference, and `corrected` the slope without it. Frontier points depend on each other, so intervals come from drawing the models again and finding the
 frontier again in each draw.
 """
 
@@ -23,6 +23,10 @@ Dates = Sequence[date | int] | npt.NDArray[np.generic]
 
 DAYS_PER_YEAR = 365.25
 MAX_FAILED_DRAWS = 0.05
+MIN_DISTINCT = 20
+"""Least number of different frontiers among the draws of an interval."""
+_FAR = 3.0
+"""Interquartile ranges below the lower quartile from which a model is a far outlier."""
 
 
 class Line(NamedTuple):
@@ -59,6 +63,15 @@ class Slope(NamedTuple):
     """Slope through all models."""
     order_bias: float
     """By how much the frontier's slope would exceed it if all models scattered about one line in the same way."""
+    corrected: float
+    """The slope less the order bias: the velocity."""
+    corrected_low: float
+    """Its interval: how far the draws' slopes reach below and above their median. On scores simulated on the design of the
+    shipped ones, at a true 12 points a year, nominal 90 % covers 95 % (60 sets), that of the slope as it is 50 % for all
+    models and 78 % for open ones."""
+    corrected_high: float
+    refusal: str
+    """Why there is no interval; empty if there is one."""
 
 
 class Forecast(NamedTuple):
@@ -76,16 +89,21 @@ class Forecast(NamedTuple):
 
 
 class Skill(NamedTuple):
-    """How well the frontier's line up to a date predicted the frontier after it."""
+    """How well the frontier's line up to a date predicted the frontier after it.
+
+    Known at the date was the frontier of that day: `over_persistence` compares the line with it.
+    """
 
     mae: float
     """Mean absolute error."""
     r2: float
-    """1 - squared error over that of the later models' own mean; below 0 is worse than a constant."""
+    """1 - squared error over that of the later models' own mean, which nobody knew at the date."""
     num_before: int
     """Frontier models that the line is fitted to."""
     num_after: int
     """Frontier models that were predicted."""
+    over_persistence: float
+    """1 - squared error over that of the last frontier capability before the date; below 0 is worse than no change."""
 
 
 def to_days(dates: Dates) -> Floats:
@@ -165,15 +183,24 @@ def frontier_slope(
     models = fit_line(days, values)
     counts = _drawn_counts(len(days), num_draws, rng)
     drawn = _drawn_values(values, draws, order, num_draws, rng)
-    low, high = _percentiles(_frontier_slopes(days, drawn, counts), level)
+    slopes = _frontier_slopes(days, drawn, counts)
+    low, high = _percentiles(slopes, level)
+    per_year = fit_line(days[is_frontier], values[is_frontier]).per_year
+    bias = _order_bias(days, values, num_draws, rng)
+    refusal = _refusal(slopes, per_year, _num_distinct(days, drawn, counts))
+    below, above = (math.nan, math.nan) if refusal else _reach(slopes, level)
     return Slope(
-        per_year=fit_line(days[is_frontier], values[is_frontier]).per_year,
+        per_year=per_year,
         ci_low=low,
         ci_high=high,
         num_models=len(days),
         num_frontier=int(is_frontier.sum()),
         models_per_year=models.per_year,
-        order_bias=_order_bias(days, values, models, num_draws, rng),
+        order_bias=bias,
+        corrected=per_year - bias,
+        corrected_low=per_year - bias - below,
+        corrected_high=per_year - bias + above,
+        refusal=refusal,
     )
 
 
@@ -243,12 +270,14 @@ def forecast_skill(dates: Dates, capability: Sequence[float] | Floats, cut: date
     after = is_frontier & ~before
     line = fit_line(days[before], values[before])
     if line.n < 2 or not after.any():
-        return Skill(math.nan, math.nan, line.n, int(after.sum()))
+        return Skill(math.nan, math.nan, line.n, int(after.sum()), math.nan)
     errors = values[after] - line.at(days[after])
     distances = values[after] - values[after].mean()
     spread = float(distances @ distances)
     r2 = 1 - float(errors @ errors) / spread if spread else math.nan
-    return Skill(float(np.abs(errors).mean()), r2, line.n, int(after.sum()))
+    gains = values[after] - values[before].max()
+    over = 1 - float(errors @ errors) / float(gains @ gains)
+    return Skill(float(np.abs(errors).mean()), r2, line.n, int(after.sum()), over)
 
 
 def simulate_line(
@@ -313,15 +342,47 @@ def _frontier_slopes(days: Floats, values: Floats, counts: Floats) -> Floats:
     return slopes
 
 
-def _order_bias(
-    days: Floats, values: Floats, line: Line, num_draws: int, rng: np.random.Generator
-) -> float:
+def _order_bias(days: Floats, values: Floats, num_draws: int, rng: np.random.Generator) -> float:
+    """The bias about the line of all models but far outliers below it, which are never at the frontier of a draw."""
+    line = fit_line(days, values)
+    if line.n < 3 or not line.spread:
+        return math.nan
+    residuals = values - line.at(days)
+    low, high = np.quantile(residuals, [0.25, 0.75])
+    kept = residuals >= low - _FAR * (high - low)
+    days, values = days[kept], values[kept]
+    line = fit_line(days, values)
     if line.n < 3 or not line.spread:
         return math.nan
     simulated = simulate_line(days, values, line, num_draws, rng)
     slopes = _frontier_slopes(days, simulated, np.ones_like(simulated))
     found = slopes[np.isfinite(slopes)]
     return float(found.mean()) - line.per_year if len(found) else math.nan
+
+
+def _num_distinct(days: Floats, values: Floats, counts: Floats) -> int:
+    """Different sets of frontier models among the draws."""
+    found = frontier_rows(days, np.where(counts > 0, values, -math.inf))
+    return len(np.unique(np.packbits(found, axis=1), axis=0)) if len(days) else 0
+
+
+def _refusal(slopes: Floats, per_year: float, num_distinct: int) -> str:
+    """Why the draws' slopes give no interval."""
+    if math.isnan(per_year):
+        return "fewer than two frontier dates"
+    found = slopes[np.isfinite(slopes)]
+    if len(found) < max(2, (1 - MAX_FAILED_DRAWS) * len(slopes)):
+        return f"{len(slopes) - len(found)} of {len(slopes)} draws have no frontier line"
+    if num_distinct < MIN_DISTINCT:
+        return f"{num_distinct} distinct frontiers in {len(slopes)} draws, at least {MIN_DISTINCT} needed"
+    return ""
+
+
+def _reach(slopes: Floats, level: float) -> tuple[float, float]:
+    """How far the draws reach below and above their median."""
+    found = slopes[np.isfinite(slopes)]
+    low, middle, high = np.quantile(found, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    return float(middle - low), float(high - middle)
 
 
 def _percentiles(values: Floats, level: float) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from evalharness.trend.adoption import Adoption
 from evalharness.trend.build import (
     Trend,
     TrendModel,
+    Velocity,
 )
 from evalharness.trend.freshness import STALE_DAYS, is_stale
 from evalharness.trend.scores.records import ReportedScore
@@ -117,23 +118,29 @@ def _velocity(trend: Trend | None, today: datetime.date) -> list[Watched]:
     for subset, name in wanted.items():
         key = f"velocity {subset}"
         v = found.get(subset)
-        if trend is None or v is None or math.isnan(v.slope.per_year):
+        if trend is None or v is None or math.isnan(v.slope.corrected):
             rows.append(Watched(key=key, name=name))
             continue
         rows.append(
             Watched(
                 key=key,
                 name=name,
-                value=v.slope.per_year,
-                ci_low=as_json(v.slope.ci_low),
-                ci_high=as_json(v.slope.ci_high),
+                value=v.slope.corrected,
+                ci_low=as_json(v.slope.corrected_low),
+                ci_high=as_json(v.slope.corrected_high),
                 unit="index points a year",
                 date=str(trend.data_until),
                 subject=f"{v.slope.num_frontier} frontier models of {v.slope.num_models}",
-                remark=f"{v.other.per_year:.1f} at lambda {trend.other_lam:g}; {_basis(trend, today)}",
+                remark=f"{_by_rival(v, trend)}{_basis(trend, today)}",
             )
         )
     return rows
+
+
+def _by_rival(v: Velocity, trend: Trend) -> str:
+    if v.rival is None or math.isnan(v.rival.corrected):
+        return ""
+    return f"{v.rival.corrected:.1f} by the {trend.rival} fit; "
 
 
 def _basis(trend: Trend, today: datetime.date) -> str:

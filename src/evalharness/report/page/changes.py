@@ -60,7 +60,7 @@ def state_of(found: Findings) -> State:
         open_leader=top.model if top else None,
         open_index=top.capability if top else None,
         num_scores=len(found.reported),
-        velocities={v.name: as_json(v.slope.per_year) for v in found.trend.velocities} if found.trend else {},
+        velocities={v.name: as_json(v.slope.corrected) for v in found.trend.velocities} if found.trend else {},
         placed={p.model: as_json(p.placement.value) for p in found.trend.placed} if found.trend else {},
         runs=tuple(sorted(run.run_id for run in found.real_runs)),
         cmr_model=cmr.run.model if cmr else None,

@@ -115,8 +115,8 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
     )
     yield Method(
         name="Frontier and velocity",
-        text="A model is at the frontier if no earlier model beats it; the slope is least squares through those points. "
-        "Intervals draw models again and find the frontier again in each draw.",
+        text="A model is at the frontier if no earlier model beats it; the slope is least squares through those points, "
+        "less the order bias. Intervals draw models and scores again and find the frontier again in each draw.",
     )
     yield Method(
         name="Change of pace",

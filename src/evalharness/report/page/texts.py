@@ -25,12 +25,12 @@ def span(low: float | None, high: float | None, decimals: int = 1) -> str:
 
 
 def slope(found: Slope) -> str:
-    """Points a year with the interval."""
-    if math.isnan(found.per_year):
+    """Points a year, without the order bias, with the interval."""
+    if math.isnan(found.corrected):
         return "not known"
-    if math.isnan(found.ci_low):
-        return f"{found.per_year:+.1f} [no interval]"
-    return f"{found.per_year:+.1f} [{found.ci_low:+.1f}, {found.ci_high:+.1f}]"
+    if math.isnan(found.corrected_low):
+        return f"{found.corrected:+.1f} [no interval: {found.refusal}]"
+    return f"{found.corrected:+.1f} [{found.corrected_low:+.1f}, {found.corrected_high:+.1f}]"
 
 
 def share(value: float, low: float, high: float) -> str:

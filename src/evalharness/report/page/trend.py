@@ -28,6 +28,8 @@ from evalharness.report.page.collect import (
     FrontierLine,
 )
 from evalharness.report.terminal.trend import (
+    EPOCHS_LAG,
+    FITS_WORDS,
     lag_words,
     pace_words,
     reported_words,
@@ -82,13 +84,13 @@ def velocity_section(found: Findings) -> Section:
 
 
 def skill_text(skill: Skill, cut: date) -> str:
-    """Skill of the line as a forecast of the newest models, fitted without them."""
+    """Skill of the line as a forecast of the newest models, drawn without them; capabilities are those of all scores."""
     if math.isnan(skill.mae):
         return f"too few frontier models on either side of {cut} to assess the line as a forecast"
-    verdict = "worse than a constant" if skill.r2 < 0 else "better than a constant"
+    verdict = "worse" if skill.over_persistence < 0 else "better"
     return (
         f"held back, the {skill.num_after} frontier models after {cut} were missed by {skill.mae:.1f} points on average "
-        f"(R² {skill.r2:.1f}: {verdict})"
+        f"(R² {skill.over_persistence:.2f} over the frontier of that day: {verdict} than no change)"
     )
 
 
@@ -230,7 +232,7 @@ def _notes(trend: Trend, frontiers: Mapping[str, FrontierLine]) -> Iterator[dict
         if math.isnan(skill.mae):
             said = "skill unknown: too few frontier models"
         else:
-            said = f"a year ago it missed by {skill.mae:.1f} on average, R² {skill.r2:.1f}"
+            said = f"a year ago it missed by {skill.mae:.1f} on average, R² {skill.over_persistence:.2f}"
         yield note(str(end.day), end.value, ["extrapolated, no forecast:", said])
 
 
@@ -314,6 +316,7 @@ def _velocity_table(trend: Trend) -> Table:
             v.name,
             texts.slope(v.slope),
             texts.slope(v.other),
+            texts.slope(v.rival) if v.rival else texts.NOTHING,
             f"{v.slope.models_per_year:+.1f}",
             texts.NOTHING if math.isnan(v.slope.order_bias) else f"{v.slope.order_bias:+.1f}",
             str(v.slope.num_models),
@@ -322,11 +325,12 @@ def _velocity_table(trend: Trend) -> Table:
         for v in trend.velocities
     ]
     return table(
-        "Index points a year, 90 % intervals from drawing models and scores again",
+        "Index points a year without the order bias, 90 % intervals from drawing models and scores again",
         (
             "frontier of",
             f"#at λ {trend.lam:g}",
             f"#at λ {trend.other_lam:g}",
+            "#by Epoch's fit" if trend.rival == "epoch" else "#by likelihood",
             "#all its models",
             "#order bias",
             "#models",
@@ -340,11 +344,12 @@ def _pace(trend: Trend) -> Iterator[str]:
     yield (
         "λ is the ridge of the fit; both are shown because a slope must not depend on it. The frontier is made of the best "
         "at each date, which alone makes it steeper or flatter than the trend of all models: order bias says by how much if "
-        "all models followed one line."
+        "all models followed one line, and is taken off."
     )
+    yield f"{texts.capital(FITS_WORDS)}."
     yield f"{texts.capital(pace_words(trend.pace, 'all models'))}."
     yield f"{texts.capital(pace_words(trend.open_pace, 'open weights'))}."
-    yield f"{texts.capital(lag_words(trend))}."
+    yield f"{texts.capital(lag_words(trend))}. {EPOCHS_LAG}."
 
 
 def _moved(trend: Trend) -> Fold:

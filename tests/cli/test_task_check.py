@@ -99,6 +99,26 @@ def test_a_fresh_task_has_one_line_that_names_its_blanks(
     assert lines(evalharness, "mine", "--strict", code=1) == [blanks]
 
 
+@pytest.mark.parametrize(
+    ("answers", "filter_name"),
+    [
+        (["Paris", "New York  City", "0,5", "U.S.A."], "first-line"),
+        (["-7", "12", "0"], "last-number"),
+        (["two\nlines", "one"], "whole-answer"),
+    ],
+)
+def test_free_answers_of_a_table_are_read_as_they_are(
+    evalharness: Cli, home: Path, answers: list[str], filter_name: str
+) -> None:
+    rows = [{"question": f"q {n}?", "answer": answer} for n, answer in enumerate(answers)]
+    (home / "q.json").write_text(json.dumps(rows))
+    evalharness("task", "new", "mine", "--data", "q.json", "--kind", "generate")
+    blanks, fine = lines(evalharness, "mine")
+    assert BLANKS.fullmatch(blanks)
+    assert fine.startswith(f"mine: ok ({len(rows)} docs, {len(rows)} scored")
+    assert f"- name: {filter_name}\n" in (home / "tasks" / "mine" / "mine.yaml").read_text()
+
+
 def test_a_field_that_a_few_shot_lacks_is_named_with_file_field_and_doc(
     evalharness: Cli, home: Path
 ) -> None:

@@ -70,7 +70,21 @@ def test_wrong_answers_that_score_are_found(here: Path) -> None:
     yaml = own.GENERATE.replace(
         "higher_is_better: true", 'higher_is_better: true, regexes_to_ignore: ["[0-9]"]'
     )
-    assert any("other docs' answers score 1" in d.what for d in defects(here, yaml, own.SUMS))
+    found = defects(here, yaml, own.SUMS)
+    assert any("other docs' answers score 1" in d.what and d.level == "error" for d in found)
+
+
+def test_a_second_metric_that_takes_other_docs_answers_is_a_warning(here: Path) -> None:
+    second = "  - {{metric: form, aggregation: mean, higher_is_better: true}}\nmetadata:"
+    yaml = own.GENERATE.replace("metadata:", second) + "process_results: !function utils.score\n"
+    path = own.write(here, "one", yaml)
+    code = "def score(doc, results):\n    said = results[0]\n    "
+    code += "return {'exact_match': float(said == doc['a']), 'form': float(said.isdecimal())}\n"
+    (path.parent / "utils.py").write_text(code)
+    found, _ = examine(own.load("one").tasks[0])
+    assert [(d.level, d.what.split(" (")[0]) for d in found] == [
+        ("warning", "other docs' answers score 1 in form")
+    ]
 
 
 def test_one_target_for_all_docs_is_a_warning(here: Path) -> None:

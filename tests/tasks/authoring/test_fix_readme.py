@@ -106,6 +106,20 @@ def test_a_prompt_that_shows_no_doc_is_replaced(folder: Path, old: str) -> None:
     assert len(changes) == 1
 
 
+def test_missing_rows_and_a_missing_prompt_are_added(folder: Path) -> None:
+    bare = "# one\n\n| | |\n|---|---|\n| Source | here |\n\n## Prompt\n\n## Changelog\n\n- 1.0: first.\n"
+    changes, after = fixed(folder, bare)
+    assert [change.split(":")[0] for change in changes] == ["Docs (n)", "Chance score", "prompt"]
+    rows = "| Source | here |\n| Docs (n) | 8 |\n| Chance score | 0.25 (guessing among the choices) |\n"
+    prompt = "## Prompt\n\n```text\nWhich is 0?\nAnswer:\n```\n"
+    assert after == bare.replace("| Source | here |\n", rows).replace("## Prompt\n", prompt)
+
+
+def test_a_prompt_without_a_fence_stays(folder: Path) -> None:
+    text = README.replace("```text\n", "").replace("```\n", "")
+    assert fixed(folder, text) == ([], text)
+
+
 def test_a_chance_level_that_is_not_known_stays(folder: Path) -> None:
     own.write(folder.parents[1], "one", own.GENERATE)
     text = README.split("## Prompt", maxsplit=1)[0]

@@ -103,8 +103,8 @@ def test_a_number_that_may_be_an_index_or_a_choice_is_refused_in_one_line(tmp_pa
     with pytest.raises(TaskError) as caught:
         choice_docs(numbers_file(tmp_path))
     assert str(caught.value) == (
-        f"{tmp_path / 'q.json'}, row 1: the answer '3' may be the text of a choice or its number, from 0, as in every "
-        "line; say which with --answers texts or --answers from-0"
+        f"{tmp_path / 'q.json'}, row 1: the answer '3' is the text of one choice and the number (from 0) of another, and "
+        "every line can be read both ways; say which with --answers texts, from-0 or from-1"
     )
 
 
@@ -127,7 +127,7 @@ def test_numbers_that_can_only_be_texts_are_texts(tmp_path: Path) -> None:
 
 def test_letters_that_may_be_texts_are_refused(tmp_path: Path) -> None:
     file = table(tmp_path, "question,A,B,C,answer\nWhich grade?,C,B,A,A\n")
-    with pytest.raises(TaskError, match="--answers texts or --answers letters"):
+    with pytest.raises(TaskError, match="--answers texts or letters"):
         choice_docs(file)
     assert choice_docs(file, Answers.letters).rows[0]["answer"] == 0
 
@@ -172,7 +172,7 @@ def test_free_answers_need_no_choices(tmp_path: Path) -> None:
     [
         ("question,A,B\nq?,x,y\n", "no column for the answer: it has question, A, B"),
         ("what,A,B,answer\nq?,x,y,A\n", "no column for the question"),
-        ("question,first,second,answer\nq?,x,y,x\n", "no column for the choices"),
+        ("question,first,second,answer\nq?,x,y,x\n", "no column for the choices: it has question, first, second, answer; name it choices, or one each A, B"),
         ("question,A,B,answer\nq?,x,y,C\n", "line 2: the answer 'C' is none of its 2 choices"),
         ("question,A,B,answer\nq?,x,y,\n", "line 2: the answer is empty"),
         ("question,A,B,answer\nq?,x,y,A\nWhich?,B,A,B\n", "line 3: the answer 'B' is the text of one choice and the letter"),

@@ -230,7 +230,8 @@ def _wrong_texts(examined: Examined) -> Iterator[Defect]:
                 taken[key].append(place)
     for (metric, filter_), places in taken.items():
         what = f"other docs' answers score 1 in {metric} ({filter_}) for {named_docs(places)}"
-        yield Defect("error", what, "metric_list")
+        is_main = metric == examined.loaded.main_metric()[0]
+        yield Defect("error" if is_main else "warning", what, "metric_list")
 
 
 def _numbers(examined: Examined, place: int, answer: list[Any]) -> dict[tuple[str, str], float]:

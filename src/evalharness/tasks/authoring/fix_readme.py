@@ -15,6 +15,7 @@ from evalharness.tasks.authoring.asking import prompt_of
 from evalharness.tasks.authoring.check_docs import CHANCE_TOLERANCE, README, number
 from evalharness.tasks.authoring.probe_answers import chance_score
 from evalharness.tasks.authoring.readme import (
+    LABELS,
     UNFILLED,
     prompt_shown,
     set_prompt,
@@ -64,14 +65,16 @@ def fix_readme(loaded: LoadedTask, folder: Path, run_seed: int) -> list[str]:
 
 
 def _rows(loaded: LoadedTask, text: str) -> Iterator[tuple[str, str, str]]:
-    """(label, old value, new value) of the rows that are blank, or begin with another number."""
+    """(label, old value, new value) of the rows that are missing, blank, or begin with another number."""
     rows = table_rows(text)
+    if not set(LABELS) & set(rows):
+        return
     num, chance = loaded.num_docs_available, chance_score(loaded.task)
-    said = rows.get("Docs (n)")
-    if said is not None and _is_off(said, num, tolerance=0):
+    said = rows.get("Docs (n)", "")
+    if _is_off(said, num, tolerance=0):
         yield "Docs (n)", said, f"{num}{'' if _is_blank(said) else said.lstrip('0123456789.,')}"
-    said = rows.get("Chance score")
-    if said is not None and chance is not None and _is_off(said, chance, CHANCE_TOLERANCE):
+    said = rows.get("Chance score", "")
+    if chance is not None and _is_off(said, chance, CHANCE_TOLERANCE):
         yield "Chance score", said, f"{chance:.2f} (guessing among the choices)"
 
 

@@ -90,10 +90,12 @@ def _all_under(asked: Sequence[Asked], answers: Answers) -> list[int] | None:
 
 def _ambiguous(asked: Sequence[Asked], other: Answers) -> TaskError:
     one = next(one for one in asked if one.under(other) != one.under(Answers.texts))
-    what = "letter" if other is Answers.letters else f"number, {other.replace('-', ' ')}"
+    is_letter = other is Answers.letters
+    what = "letter" if is_letter else f"number ({other.replace('-', ' ')})"
+    ways = "texts or letters" if is_letter else "texts, from-0 or from-1"
     return TaskError(
-        f"{one.place}: the answer {one.answer!r} may be the text of a choice or its {what}, as in every line; "
-        f"say which with --answers texts or --answers {other}"
+        f"{one.place}: the answer {one.answer!r} is the text of one choice and the {what} of another, and every line "
+        f"can be read both ways; say which with --answers {ways}"
     )
 
 

@@ -53,7 +53,8 @@ def choice_docs(file: Path, answers: Answers | None = None) -> OwnDocs:
     each = _choice_columns([name for name in names if name not in (question, answer)], file)
     listed = next((name for name in names if plain_name(name) == "choices"), None)
     if listed is None and not each:
-        raise _missing(file, names, "choices", "a column `choices`, or one each: A, B, C, ...")
+        way_out = "name it choices, or one each A, B, C, ...; without choices, --kind generate"
+        raise _missing(file, names, "choices", way_out)
     asked = [
         Asked(place, _text(row[answer], place, "answer"), _choices(row, listed, each, place))
         for place, row in lines
@@ -107,7 +108,7 @@ def _column(names: Sequence[str], file: Path, wanted: Sequence[str]) -> str:
     for name in wanted:
         if name in found:
             return found[name]
-    raise _missing(file, names, wanted[0], f"one of {', '.join(wanted)}")
+    raise _missing(file, names, wanted[0], f"name it one of {', '.join(wanted)}")
 
 
 def _choice_columns(names: Sequence[str], file: Path) -> list[str]:
@@ -138,9 +139,7 @@ def _like(name: str) -> tuple[str, bool, bool]:
 
 
 def _missing(file: Path, names: Sequence[str], what: str, way_out: str) -> TaskError:
-    return TaskError(
-        f"{file}: no column for the {what}: it has {', '.join(names)}; name it {way_out}"
-    )
+    return TaskError(f"{file}: no column for the {what}: it has {', '.join(names)}; {way_out}")
 
 
 def _text(value: Any, place: str, what: str) -> str:

@@ -26,32 +26,35 @@ _PROMPT = re.compile(
 )
 
 
+_EMPTY_PROMPT = re.compile(r"^## Prompt[^\n]*\n(?=\s*(?:^## |\Z))", re.MULTILINE)
+
+
 def table_rows(text: str) -> dict[str, str]:
     """Label -> value."""
     return {found[1]: found[2] for found in _ROW.finditer(text)}
 
 
 def set_row(text: str, label: str, value: str) -> str:
-    """The text with another value in a row of its table; as it is without that row."""
-
-    def replaced(found: re.Match[str]) -> str:
-        return f"| {label} | {value} |" if found[1] == label else found[0]
-
-    return _ROW.sub(replaced, text)
+    """The text with another value in a row of its table, which is added below those that are there; as it is without any."""
+    row = f"| {label} | {value} |"
+    if label in table_rows(text):
+        return _ROW.sub(lambda found: row if found[1] == label else found[0], text)
+    others = [found for found in _ROW.finditer(text) if found[1] in LABELS]
+    return f"{text[: others[-1].end()]}\n{row}{text[others[-1].end() :]}" if others else text
 
 
 def prompt_shown(text: str) -> str | None:
-    """The first fenced block under `## Prompt`; None without one."""
-    found = _PROMPT.search(text)
-    return found["text"].removesuffix("\n") if found else None
+    """The first fenced block under `## Prompt`, "" if nothing is there; None without the section or with another text."""
+    if found := _PROMPT.search(text):
+        return found["text"].removesuffix("\n")
+    return "" if _EMPTY_PROMPT.search(text) else None
 
 
 def set_prompt(text: str, prompt: str) -> str:
-    """The text with another block under `## Prompt`; as it is without one."""
-    found = _PROMPT.search(text)
-    if not found:
-        return text
-    return f"{text[: found.start('fence')]}{fenced(prompt)}{text[found.end() :]}"
+    """The text with another block under `## Prompt`; as it is without the section or with another text."""
+    if found := _PROMPT.search(text):
+        return f"{text[: found.start('fence')]}{fenced(prompt)}{text[found.end() :]}"
+    return _EMPTY_PROMPT.sub(lambda found: f"{found[0]}\n{fenced(prompt)}\n", text)
 
 
 def fenced(prompt: str) -> str:

@@ -134,6 +134,11 @@ def _with_data(facts: texts.Facts, data: Path, rows: Sequence[Row]) -> texts.Fac
     if facts.output == "multiple_choice":
         share = sum(1 / len(row["choices"]) for row in rows) / len(rows)
         chance = f"{share:.2f} (guessing among the choices)"
+    elif not all(re.fullmatch(r"-?[0-9]+", row["answer"]) for row in rows):
+        own, metric = texts.text_answers(are_lines=all("\n" not in row["answer"] for row in rows))
+        facts = replace(
+            facts, definition=facts.definition.replace(texts.NUMBERS, own), metric=metric
+        )
     return replace(
         facts,
         definition=shots.sub("num_fewshot: 0", facts.definition),

@@ -104,7 +104,52 @@ metadata:
   version: 1.0   # raise it with every change of prompt, filter or metric
 """
 
-_GENERATE_YAML = """\
+NUMBERS = """\
+filter_list:
+  - name: last-number
+    filter:
+      - function: regex
+        group_select: -1
+        regex_pattern: "-?[0-9]+"
+      - function: take_first
+metric_list:
+  - metric: exact_match
+    aggregation: mean
+    higher_is_better: true
+"""
+"""How answers that are whole numbers are read and scored."""
+
+
+def text_answers(*, are_lines: bool) -> tuple[str, str]:
+    """How other answers are, and the README's words for it.
+
+    Args:
+        are_lines: whether each is one line.
+    """
+    name = "first-line" if are_lines else "whole-answer"
+    pattern = r"^\\s*([^\\n]*\\S)" if are_lines else r"(?s)^\\s*(.*\\S)"
+    definition = f"""\
+filter_list:
+  - name: {name}
+    filter:
+      - function: regex
+        regex_pattern: "{pattern}"   # without the blanks around it
+      - function: take_first
+metric_list:
+  - metric: exact_match
+    aggregation: mean
+    higher_is_better: true
+    ignore_case: true
+"""
+    what = "the response's first line" if are_lines else "the whole response"
+    return (
+        definition,
+        f"`exact_match` of the answer, in upper or lower case. Filter `{name}`: {what}, without the blanks around it.",
+    )
+
+
+_GENERATE_YAML = (
+    """\
 # lm-eval's format, field by field; a misspelt field is refused by `evalharness task check {name}`.
 task: {name}
 output_type: generate_until
@@ -122,20 +167,13 @@ generation_kwargs:
   do_sample: false
   temperature: 0.0
   max_gen_toks: 128
-filter_list:
-  - name: last-number
-    filter:
-      - function: regex
-        group_select: -1
-        regex_pattern: "-?[0-9]+"
-      - function: take_first
-metric_list:
-  - metric: exact_match
-    aggregation: mean
-    higher_is_better: true
+"""
+    + NUMBERS
+    + """\
 metadata:
   version: 1.0   # raise it with every change of prompt, filter or metric
 """
+)
 
 PROCEDURAL = {"generator": "chain_sum", "size": 50, "seed": 42}
 """The block in the YAML below."""

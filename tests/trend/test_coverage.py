@@ -94,7 +94,7 @@ def local_scores(rng: np.random.Generator, capability: float) -> list[Score]:
 
 
 @cache
-def coverage(num_sets: int = 30, num_draws: int = 50) -> dict[str, float]:
+def coverage(num_sets: int = 16, num_draws: int = 40) -> dict[str, float]:
     inside: dict[str, list[float]] = defaultdict(list)
     for seed in range(num_sets):
         rng = np.random.default_rng(seed)
@@ -122,10 +122,10 @@ def coverage(num_sets: int = 30, num_draws: int = 50) -> dict[str, float]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "within"),
-    [("models", 0.04), ("placed", 0.05), ("velocity all", 0.1), ("velocity open", 0.1)],
+    [("models", 0.04), ("placed", 0.08), ("velocity all", 0.15), ("velocity open", 0.15)],
 )
 def test_intervals_cover_90_percent(what: str, within: float) -> None:
-    """Wide where 30 sets are few: 0.1 is two standard errors of a share of 0.9."""
+    """Wide where 16 sets are few: 0.15 is two standard errors of a share of 0.9."""
     assert coverage()[what] == pytest.approx(0.9, abs=within)
 
 
@@ -137,4 +137,4 @@ def test_the_slope_as_it_is_covers_less_than_the_velocity() -> None:
 
 @pytest.mark.slow
 def test_the_velocity_is_on_average_true() -> None:
-    assert coverage()["mean velocity all"] == pytest.approx(PER_YEAR, abs=1.5)
+    assert coverage()["mean velocity all"] == pytest.approx(PER_YEAR, abs=2)

@@ -68,6 +68,14 @@ def test_a_source_that_publishes_anew_replaces_its_own_value() -> None:
     assert found.left_out.num_superseded == 1
 
 
+def test_an_import_replaces_what_ships_from_the_same_repository() -> None:
+    seed = replace(SCORE, origin="seed", source_repo="epoch.ai/data", setting="high")
+    found = observed(seed, replace(seed, origin="imported", score=57.0, setting="medium"))
+    assert [s.score for s in found.scores] == [57.0]
+    assert (found.left_out.num_superseded, found.left_out.num_lower_efforts) == (1, 0)
+    assert len(observed(seed, replace(SCORE, score=57.0, setting="high")).scores) == 2
+
+
 def test_a_corrected_score_is_not_corrected_again() -> None:
     """0.6 above chance 0.25 is 0.7 of all, with the floor at 0.25: the same point of the curve."""
     corrected = replace(SCORE, benchmark="MMLU", score=60.0, chance_corrected=True)

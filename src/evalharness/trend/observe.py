@@ -62,7 +62,7 @@ def observe(scores: Iterable[ReportedScore], since: date) -> Observations:
     kept: list[tuple[ReportedScore, Score]] = []
     counts = [0, 0, 0]
     for cell in cells.values():
-        for place, choose in enumerate((_of_highest_effort, _newest_of_source, _each_value_once)):
+        for place, choose in enumerate((_newest_of_source, _of_highest_effort, _each_value_once)):
             chosen = choose(cell)
             counts[place] += len(cell) - len(chosen)
             cell = chosen
@@ -70,7 +70,7 @@ def observe(scores: Iterable[ReportedScore], since: date) -> Observations:
     return Observations(
         scores=tuple(score for score, _ in kept),
         rows=tuple(row for _, row in kept),
-        left_out=LeftOut(EFFORT_POLICY, *counts),
+        left_out=LeftOut(EFFORT_POLICY, counts[1], counts[0], counts[2]),
         refused={name: _unknown_words(count) for name, count in unknown.items()},
     )
 
@@ -144,7 +144,9 @@ def _of_highest_effort(cell: _Cell) -> list[tuple[ReportedScore, Score]]:
 
 
 def _newest_of_source(cell: _Cell) -> list[tuple[ReportedScore, Score]]:
-    """Without the values that their own source has replaced by one of a later day."""
+    """Without the values that their own source has replaced: by one of a later day, or the shipped one by an import."""
+    imported = {score.source_repo for score, _ in cell if score.origin == "imported"} - {""}
+    cell = [p for p in cell if p[0].origin != "seed" or p[0].source_repo not in imported]
     newest: dict[tuple[object, ...], date] = {}
     for score, _ in cell:
         if score.score_date:

@@ -109,7 +109,7 @@ def leader(models: Sequence[TrendModel], *, is_open: bool) -> TrendModel | None:
 FITS_WORDS = (
     "the two fits differ at the lower end: the ridge of Epoch's pulls the weakest models up, the likelihood leaves them where "
     "their few scores above chance say, so that a frontier that begins there is steeper by likelihood; simulated at 12 points a "
-    "year on these models and benchmarks, the likelihood finds 12.6 for all and 12.5 for open models, Epoch's 11.2 and 11.8"
+    "year on these models and benchmarks, the likelihood finds 12.5 for all and 11.4 for open models, Epoch's 11.6 and 11.0"
 )
 """Why two fits of the same scores have two velocities."""
 EPOCHS_LAG = (

@@ -5,6 +5,8 @@ CSV a benchmark with raw scores, and in `benchmark_metadata.csv` how each is rea
 (`random_baseline`), ceiling (`score_ceiling`); `eci_model_versions.csv` says which version belongs to which model. Its scores
 are corrected here by its own numbers and cut off at 0 and 1, as Epoch does it. All are stored as corrected.
 
+Scores are rounded to 0.01, as in the table that ships.
+
 Source: epoch.ai/data (CC BY 4.0); epoch-research/eci-public, src/eci/dataloader.py (columns and formula).
 """
 
@@ -196,7 +198,7 @@ def _score(
         benchmark=known.name if known else benchmark,
         benchmark_raw=benchmark,
         metric="corrected for chance",
-        score=100 * share,
+        score=round(100 * share, 2),
         chance_corrected=True,
         setting=identify(version).setting if version else "",
         reported_by=f"via Epoch: {source}" if source else _NO_SOURCE,
@@ -310,7 +312,7 @@ def as_table(scores: Iterable[ReportedScore]) -> str:
             unknown[f"model {score.model}"] = None
         if find_benchmark(score.benchmark) is None:
             unknown[f"benchmark {score.benchmark}"] = None
-        score_text = f"{round(score.score, 2):g}"
+        score_text = f"{score.score:g}"
         released = str(score.release_date or "")
         rows.append(
             (

@@ -23,7 +23,7 @@ def data_hint(error: BaseException, file: TaskFile) -> str:
     for path in filter(Path.is_file, _data_files(file)):
         try:
             row: dict[str, Any] | None = None
-            for row in read_rows(path):
+            for row in read_rows(path.resolve()):
                 if is_undefined:
                     return f"; {shown(path)} has {', '.join(map(repr, row))}"
         except TaskError as e:

@@ -5,6 +5,7 @@ import re
 import textwrap
 from pathlib import Path
 
+import datasets
 import pytest
 
 import own_tasks as own
@@ -150,6 +151,46 @@ def test_bad_bytes_are_named_with_their_file_and_line(evalharness: Cli, home: Pa
     assert lines(evalharness, "one", code=2) == [
         "one: error: tasks/one/one.yaml, line 3: custom_dataset: data/test.jsonl, line 9: not UTF-8: invalid "
         "continuation byte"
+    ]
+
+
+VIA_DATASETS = own.GENERATE.replace(
+    "custom_dataset: !function evalharness.tasks.local_rows.load",
+    "dataset_path: READER\ndataset_kwargs: {{data_files: {{test: far.KIND}}}}",
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "number"),
+    [
+        ("csv", b"q,a\nx,1\ncaf\xe9,2\n", 3),
+        ("jsonl", b'{"q": "x", "a": "1"}\n{"q": "caf\xe9"}\n', 2),
+    ],
+)
+def test_bad_bytes_that_datasets_reads_are_named_too(
+    evalharness: Cli,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    content: bytes,
+    number: int,
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "cache")
+    reader = "csv" if kind == "csv" else "json"
+    own.write(home, "one", VIA_DATASETS.replace("KIND", kind).replace("READER", reader))
+    (home / f"far.{kind}").write_bytes(content)
+    (line,) = lines(evalharness, "one", code=2)
+    assert line.startswith("one: error: tasks/one/one.yaml")
+    assert re.search(rf"; \S+/far\.{kind}, line {number}: not UTF-8: ", line)
+
+
+def test_a_field_that_no_doc_has_is_shown_beside_those_there_are(
+    evalharness: Cli, home: Path
+) -> None:
+    own.write(home, "one", rows=[{"id": "1", "question": "x", "a": "1"}])
+    assert lines(evalharness, "one", code=2) == [
+        "one: error: tasks/one/one.yaml, line 5: doc_to_text: UndefinedError: 'q' is undefined; "
+        "tasks/one/data/test.jsonl has 'id', 'question', 'a'"
     ]
 
 

@@ -38,6 +38,7 @@ from evalharness.tasks.sampling import check_settings
 from evalharness.tasks.source_code import forget_imported, read_source_below
 from evalharness.tasks.task_manager import CachedTaskManager
 from evalharness.tasks.user_code import Bounds
+from evalharness.tasks.yaml.data_hints import data_hint
 from evalharness.tasks.yaml.definitions import (
     check_definition,
     hides,
@@ -212,8 +213,9 @@ def _load(
 def _why(name: str, path: Path | None, error: BaseException) -> str:
     """The message for a task that can't be loaded; for one of ours, with the place in its file."""
     if path:
+        file = read(path)
         hint = "; get the data, or set data.mirror" if isinstance(error, OSError) else ""
-        return f"{blamed_field(error, read(path))}: {cause(error)}{hint}"
+        return f"{blamed_field(error, file)}: {cause(error)}{hint or data_hint(error, file)}"
     if isinstance(error, TaskError):
         return f"task {name!r}: {error}"
     hint = " Get the data, or set data.mirror to a folder that has it."

@@ -301,7 +301,7 @@ def test_an_id_without_room_is_broken_between_its_words() -> None:
     wide, narrow = (shown(runs_table([Listed(run, None)], width=w), w) for w in (120, 70))
     assert run.run_id in wide
     lines = [line.split()[0] for line in narrow.splitlines()[2:] if line.split()]
-    assert lines[:2] == ["20260102-030405-some-", "model-of-ours-"]
+    assert lines[:3] == ["20260102-030405-some-", "model-of-ours-some_task+", "another_task"]
 
 
 def test_query_rows_too_wide_for_a_table_become_blocks() -> None:

@@ -38,7 +38,7 @@ from evalharness.report.terminal.paired_table import (
     row_notes,
     scores_texts,
 )
-from evalharness.report.terminal.table_layout import Col, hiding_table
+from evalharness.report.terminal.table_layout import Col, broken, hiding_table
 from evalharness.store.json_codec import as_json
 from evalharness.store.pairs import DocChange
 from evalharness.store.records import Manifest
@@ -67,7 +67,7 @@ def comparison_view(found: Comparison, *, show_all: bool = False, width: int) ->
     rows = list(shown_rows(found, show_all=show_all))
     if found.overall is not None:
         rows.append(("", found.overall))
-    parts: list[RenderableType] = [_heading(found, first, second), Text()]
+    parts: list[RenderableType] = [_heading(found, first, second, width), Text()]
     if rows:
         parts += [_table(rows, first, second, width), Text()]
     parts += [styled(line, "yellow") for line in remarks(found)]
@@ -236,14 +236,18 @@ def _subsets(found: Comparison) -> Iterator[str]:
             yield f"{run.run_id}: {words}"
 
 
-def _heading(found: Comparison, first: str, second: str) -> Table:
+def _heading(found: Comparison, first: str, second: str, width: int) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    for _ in range(4):
-        table.add_column(overflow="fold")
+    rows = []
     for letter, label, run in (("first", first, found.a), ("second", second, found.b)):
         name = plain(label)
         name.stylize("bold")
-        table.add_row(Text(letter, style="dim"), name, plain(run.run_id), plain(about(run)))
+        names = [name] if label == run.run_id else [name, plain(run.run_id)]
+        rows.append([Text(letter, style="dim"), *names, plain(about(run))])
+    space = (width - len("second") - 2 * len(rows[0])) // (len(rows[0]) - 1)
+    is_too_wide = any(sum(cell.cell_len + 2 for cell in row) > width for row in rows)
+    for row in rows:
+        table.add_row(*(broken(cell, space) if is_too_wide else cell for cell in row))
     return table
 
 

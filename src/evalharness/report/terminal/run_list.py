@@ -5,7 +5,6 @@ Names and texts come from datasets and models: they are shown as plain text, nev
 
 import logging
 import math
-import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,8 +130,6 @@ def runs_table(listed: Sequence[Listed], *, width: int = 80) -> Table:
     hide = [[name] for name in _GOES_FIRST]
     if not is_fitting(kept, rows, width, hide):
         kept[0] = Col("run", least=_LEAST_ID)
-        for row in rows:
-            row[0] = Text("\n".join(textwrap.wrap(row[0].plain, _LEAST_ID)))
     table = hiding_table(kept, rows, width, hide)
     if tasks := limited(task for one in listed for task in one.run.tasks):
         table.caption = Text(f"* {subset_kind(tasks)} only (n of N): {NOT_COMPARABLE}")

@@ -66,7 +66,7 @@ def fitted_table(
             no_wrap=not is_too_wide and (column.overflow == "ellipsis" or column.least is None),
         )
     for place, row in enumerate(rows):
-        cells = row if is_too_wide else map(_broken, row, columns, widths)
+        cells = row if is_too_wide else map(_folded, row, columns, widths)
         table.add_row(*cells, style="dim" if dim and dim[place] else "")
     return table
 
@@ -131,10 +131,12 @@ def _words(text: str) -> list[str]:
     return [word.rstrip() for word in _WORD.findall(text)]
 
 
-def _broken(cell: Text, column: Col, width: int) -> Text:
-    """A cell of a folded column with line breaks after whole words."""
-    if column.overflow != "fold" or column.least is None:
-        return cell
+def _folded(cell: Text, column: Col, width: int) -> Text:
+    return cell if column.overflow != "fold" or column.least is None else broken(cell, width)
+
+
+def broken(cell: Text, width: int) -> Text:
+    """A text with line breaks after whole words, so that lines have at most `width` characters where words allow it."""
     lines: list[Text] = []
     for line in cell.split("\n", allow_blank=True):
         breaks, start = [], 0

@@ -227,7 +227,7 @@ def check_command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check tasks for defects, and print one line for each, a task's lines as soon as it is checked.
+    """Check tasks for defects, and print a line for each as they are found.
 
     A task must load. Its docs and ids must be unique; gold must score 1, empty and wrong answers 0; prompts must fit the
     context; few-shots must not be scored docs; no gold answer may contain a stop string; choices must differ and gold must

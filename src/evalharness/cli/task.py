@@ -227,9 +227,9 @@ def check_command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check tasks for defects, and print a line for each as they are found.
+    """Check tasks for defects, and print one line for each.
 
-    A task must load. Its docs and ids must be unique; gold must score 1, empty and wrong answers 0; prompts must fit the
+    A task's lines are there as soon as it is checked. It must load. Its docs and ids must be unique; gold must score 1, empty and wrong answers 0; prompts must fit the
     context; few-shots must not be scored docs; no gold answer may contain a stop string; choices must differ and gold must
     not favour a position; data must be pinned, and README.md and SOURCE.json must be complete. With model=<name>, prompts
     are measured with its tokenizer, chat template and context; without it, 4096 tokens are the limit.

@@ -98,7 +98,8 @@ def test_a_folder_that_an_entry_names_is_that_entry(home: Path, tiny_llama: Path
         ("runs/dpo-v2/final", "dpo-v2-final"),
         ("runs/dpo-v2", "dpo-v2"),
         ("runs/null", "runs-null"),
-        ("a b/ü c", "c"),
+        ("a b/ü c", "u-c"),
+        ("runs/Übung-v2", "Ubung-v2"),
         ("elsewhere/mine", "elsewhere-mine"),  # there is an entry `mine`
         ("x/models--Lab--Tiny-7B/snapshots/0123456789abcdef", "tiny-7b-01234567"),
     ],
@@ -360,6 +361,15 @@ def test_model_add_writes_an_entry_once(evalharness: Cli, home: Path, checkpoint
     assert (again.code, "is the model kept already" in again.err) == (2, True)
     assert evalharness("model", "add", str(checkpoint)).code == 2
     assert evalharness("model", "add", "no/where/else").code == 2
+
+
+def test_model_add_names_the_entry_that_runs_the_folder(
+    evalharness: Cli, home: Path, checkpoint: Path
+) -> None:
+    for name, more in (("a-variant", "chat: false\n"), ("kept", "")):
+        entry = home / "configs" / "model" / f"{name}.yaml"
+        entry.write_text(f"name: {name}\npath: {checkpoint}\n{more}")
+    assert "is the model kept already" in evalharness("model", "add", str(checkpoint)).err
 
 
 def test_task_names_complete_after_the_last_comma(home: Path) -> None:

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,18 @@ def test_samples_of_a_task(results_dir: Path) -> None:
     rows = json.loads(output("results", "latest", "--samples", "3", "--json", *where))
     assert [row["doc_id"] for row in rows] == [0, 1, 2]
     assert rows[0]["response"] == "So 72 é."
+
+
+def test_samples_are_shown_as_the_table_scores_them(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[1] / "data" / "schema-1", tmp_path / "schema-1")
+    where = ("--task", "gsm8k_sample", "--samples", "2", "--results-dir", tmp_path)
+    text = output("results", "schema-1", *where)
+    assert re.findall(r"doc 0  repeat \d", text) == ["doc 0  repeat 0", "doc 0  repeat 1"]
+    assert set(re.findall(r"filter +(\S+)", text)) == {"flexible-extract"}
+    rows = json.loads(output("results", "schema-1", "--json", *where))
+    assert [(row["repeat"], row["is_main"]) for row in rows] == [
+        (0, False), (0, True), (1, False), (1, True)
+    ]  # fmt: skip
 
 
 def test_samples_of_an_old_conversation_show_its_turns(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Release date, licence and parent aren't in the files, so the entry has none.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,11 @@ def _absolute(folder: Path) -> Path:
     return folder.resolve() if ".." in folder.parts else folder.absolute()
 
 
+def _ascii_letters(text: str) -> str:
+    """An accented letter without its accent; letters of other scripts as they are."""
+    return re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))
+
+
 def _names(folder: Path) -> list[str]:
     """What the folder's checkpoint can be called, the shortest first."""
     folder = _absolute(folder)
@@ -147,7 +153,8 @@ def _names(folder: Path) -> list[str]:
         org, repo, revision = cached.groups()
         return [f"{entry_name(f'{org}/{repo}')}-{revision[:_SHORT_REVISION]}"]
     own, above = (
-        _NOT_IN_NAMES.sub("-", part).strip("-.") for part in (folder.name, folder.parent.name)
+        _NOT_IN_NAMES.sub("-", _ascii_letters(part)).strip("-.")
+        for part in (folder.name, folder.parent.name)
     )
     long = "-".join(filter(None, (above, own))) or "model"
     return [long] if _NAMELESS.fullmatch(own) else [own, long]

@@ -91,7 +91,8 @@ class Models:
             raise CheckpointError(f"{value!r}: no such folder, and no Hub id (organisation/name)")
         same = self.of_folder(path) if path.is_dir() or asked is None else self.of_hub_id(*asked)
         if same:
-            raise UserError(f"{value} is the model {same[0].name} already")
+            found = next(filter(_is_plain, same), same[0])
+            raise UserError(f"{value} is the model {found.name} already")
         if path.is_dir() or asked is None:
             return entry_of_folder(path, self._taken, self._families)
         return entry_of_hub_id(*asked, self._taken, self._families, offline=self._is_offline)
@@ -120,7 +121,7 @@ class Models:
     def _known(self, value: str, entries: Sequence[ModelEntry]) -> str | None:
         """The first entry of these weights that asks them as they are."""
         for entry in entries:
-            if not any(entry.values.get(key) is not None for key in _ANOTHER_WAY):
+            if _is_plain(entry):
                 self.remarks.append(f"model {entry.name}: the entry of {value}")
                 return entry.stem
         return None
@@ -160,6 +161,11 @@ def borrowed(
 def _folder(entry: ModelEntry) -> Path | None:
     own = entry.values.get("path")
     return Path(own).expanduser().resolve() if isinstance(own, str) else None
+
+
+def _is_plain(entry: ModelEntry) -> bool:
+    """Whether it asks its weights as they are."""
+    return all(entry.values.get(key) is None for key in _ANOTHER_WAY)
 
 
 def _is_path(value: str) -> bool:

@@ -184,7 +184,7 @@ def _curve(run_dir: Path, manifest: Manifest, task: str | None, form: Form) -> N
 
 def _samples(run_dir: Path, manifest: Manifest, task: str | None, num: int, form: Form) -> None:
     from dataclasses import asdict
-    from itertools import islice
+    from itertools import chain, groupby, islice
 
     from evalharness.report.terminal import run_list
     from evalharness.store.read import iter_samples
@@ -197,7 +197,10 @@ def _samples(run_dir: Path, manifest: Manifest, task: str | None, num: int, form
         raise UserError(f"--samples: say which with --task: {', '.join(known)}")
     if known and task not in known:
         raise StoreError(f"run {manifest.run_id!r} has no task {task!r}{did_you_mean(task, known)}")
-    found = list(islice(iter_samples(run_dir, task), num))
+    samples = groupby(iter_samples(run_dir, task), lambda row: (row.doc_id, row.repeat))
+    found = list(chain.from_iterable(list(group) for _, group in islice(samples, num)))
+    if form == "table":  # under the filter whose score the run's table shows
+        found = [sample for sample in found if sample.is_main] or found
     rows = [asdict(sample) for sample in found]
     if form != "table":
         for row, sample in zip(rows, found, strict=True):

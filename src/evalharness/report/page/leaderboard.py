@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from evalharness.comparison.board_scores import Score
 from evalharness.comparison.leaderboard import (
@@ -30,8 +31,8 @@ def leaderboard_section(found: Findings) -> Section:
     """Boards of the models' best runs."""
     boards = build_boards(_best_runs(found), found.metrics)
     if not boards:
-        text = "Nothing was run here yet: `evalharness run model=... suite=quick` fills this."
-        return Section(key="leaderboard", title="Leaderboard", blocks=(words(text),))
+        fill = "`evalharness run model=... suite=quick`"
+        return Section(key="leaderboard", title="Leaderboard", missing=(fill,))
     parts = [block for board in boards[:_MOST_OPEN] for block in _blocks(board)]
     rest = boards[_MOST_OPEN:]
     if rest:
@@ -76,7 +77,8 @@ def _table(board: Board) -> Table:
     ]
     rows = [_cells(board, row, has_mean=has_mean) for row in board.rows]
     caption = f"{board.suite}, version {board.version}: {texts.plural(len(rows), 'model')}"
-    return table(caption, [*heads, "#docs", "run"], rows)
+    found = table(caption, [*heads, "#docs", "run"], rows)
+    return replace(found, is_board=True)
 
 
 def _cells(board: Board, row: Row, *, has_mean: bool) -> Sequence[str]:

@@ -36,6 +36,11 @@ CLASSES = (
 """Ends lie half-way between whole billions, as sizes are stated rounded."""
 
 
+_NO_SIZE, _BETWEEN = "open, parameters not known", "open, of a size outside the classes"
+_NO_DATE, _NOT_OPEN = "open, release date not known", "not of open weights"
+_REASONS = (_NO_SIZE, _BETWEEN, _NO_DATE, _NOT_OPEN)
+
+
 class Sized(Protocol):
     """A model whose size may be known."""
 
@@ -88,7 +93,7 @@ def size_of(m: Sized) -> float | None:
 
 
 def class_of(m: Sized) -> SizeClass | None:
-    """The class of a model; None if its size isn't known or lies between the classes."""
+    """The class of a model; None if its size isn't known or lies outside the classes."""
     size = size_of(m)
     if size is None:
         return None
@@ -103,22 +108,22 @@ def by_size(models: Sequence[TrendModel]) -> BySize:
         models: all of the index.
     """
     groups: dict[SizeClass, list[TrendModel]] = {}
-    left_out: dict[str, list[str]] = {}
+    left_out: dict[str, list[str]] = {reason: [] for reason in _REASONS}
     for m in models:
         found = class_of(m)
         if m.is_open is not True:
-            left_out.setdefault("not of open weights", []).append(m.model)
+            left_out[_NOT_OPEN].append(m.model)
         elif size_of(m) is None:
-            left_out.setdefault("open, parameters not known", []).append(m.model)
+            left_out[_NO_SIZE].append(m.model)
         elif found is None:
-            left_out.setdefault("open, of a size between the classes", []).append(m.model)
+            left_out[_BETWEEN].append(m.model)
         elif m.release_date is None:
-            left_out.setdefault("open, release date not known", []).append(m.model)
+            left_out[_NO_DATE].append(m.model)
         else:
             groups.setdefault(found, []).append(m)
     return BySize(
         frontiers=tuple(_frontier(c, groups[c]) for c in CLASSES if c in groups),
-        left_out={reason: tuple(names) for reason, names in left_out.items()},
+        left_out={reason: tuple(names) for reason, names in left_out.items() if names},
     )
 
 
@@ -138,7 +143,7 @@ def nearest_open(p: PlacedModel, models: Sequence[TrendModel]) -> Nearest | str:
     if size is None or size <= 0:
         return "its size isn't known"
     if of is None:
-        return f"{size:.3g} B lies between the classes of size"
+        return f"{size:.3g} B lies outside the classes of size"
     same = [m for m in models if m.is_open and class_of(m) == of and m.model != p.reported]
     same = [m for m in same if not math.isnan(m.ci_low)]
     if not same:

@@ -116,6 +116,7 @@ class Beside:
     """Charts next to each other if there is room."""
 
     charts: tuple[Chart, ...]
+    is_small: bool = False
     kind: Literal["beside"] = "beside"
 
 

@@ -104,7 +104,12 @@ def _ranks(row: Row) -> str:
 
 
 def _mean(score: Score) -> str:
-    return texts.percent(score.value, score.ci_low, score.ci_high)
+    return _unbroken(texts.percent(score.value, score.ci_low, score.ci_high))
+
+
+def _unbroken(text: str) -> str:
+    """With both ends of its interval on one line."""
+    return text.replace(", ", ",\u00a0")
 
 
 def _task(row: Row, task: str) -> str:
@@ -114,6 +119,6 @@ def _task(row: Row, task: str) -> str:
         return "failed" if task in row.failed else texts.NOTHING
     arrow = ("" if m.higher_is_better else " ↓") + (f" {APART}" if task in row.apart else "")
     if 0 <= m.value <= 1:
-        return texts.percent(m.value, m.ci_low, m.ci_high) + arrow
+        return _unbroken(texts.percent(m.value, m.ci_low, m.ci_high)) + arrow
     interval = "" if math.isnan(m.ci_low) else f" {texts.span(m.ci_low, m.ci_high, 2)}"
     return f"{m.value:.2f}{interval}{arrow}"

@@ -11,7 +11,6 @@ from evalharness.report.page import texts
 from evalharness.report.page.blocks import Block, Fact, Facts, Fold, Section, Table, table, words
 from evalharness.report.page.collect import Findings
 from evalharness.report.page.since import Before, since_words
-from evalharness.report.terminal.format import number
 from evalharness.store.subset_words import limited
 from evalharness.trend.placed import PlacedModel
 from evalharness.trend.sizes import Nearest
@@ -46,7 +45,8 @@ def ours_section(found: Findings, before: Before) -> Section:
     blocks.append(
         words(
             "Of each suite the best run: complete before partial, most docs, then the latest. Means with 95 % intervals; "
-            "index and its differences with 90 %; than the parent: on the same docs, tested over all steps and domains at once."
+            "index and its differences with 90 %; beside the parent: "
+            "points on the same docs, one test over the steps and domains of its lineage."
         )
     )
     return Section(key="ours", title="Our checkpoints", blocks=tuple(blocks))
@@ -59,8 +59,8 @@ def _fact(c: Checkpoint, found: Findings, before: Before) -> Fact:
         _about(first),
         *(f"{s.run.suite}: {_mean(s)}; {_about(s)}" for s in c.suites if s is not first),
         _index(c, found),
-        f"than its parent: {_parent(c)}",
-        f"than the nearest open model of its size: {_open(c, found)}",
+        f"beside its parent{_parent(c)}",
+        f"beside the nearest open model of its size{_open(c, found)}",
         f"since the last report: {since_words(c, _placed(c, found), before)}",
     ]
     return Fact(f"{c.model}, {first.run.suite}", value, tuple(lines))
@@ -73,13 +73,13 @@ def _table(rest: Sequence[Checkpoint], found: Findings, before: Before) -> Table
             "; ".join(f"{s.run.suite} {_mean(s)}" for s in c.suites),
             c.newest[:10],
             _index_value(_placed(c, found)),
-            _parent(c),
-            _open(c, found),
+            _parent(c).lstrip(":, "),
+            _open(c, found).lstrip(":, "),
             since_words(c, _placed(c, found), before),
         )
         for c in rest
     ]
-    columns = ("checkpoint", "mean, %", "newest run", "#index [90 %]", "than its parent", "than the nearest open model of its size", "since the last report")  # fmt: skip
+    columns = ("checkpoint", "mean, %", "newest run", "#index [90 %]", "beside its parent", "beside the nearest open model of its size", "since the last report")  # fmt: skip
     return table("Older checkpoints, the newest first", columns, rows)
 
 
@@ -130,15 +130,16 @@ def _index_value(p: PlacedModel | None) -> str:
 
 def _parent(c: Checkpoint) -> str:
     if c.step is None:
-        return f"not compared, {c.no_step}"
+        return f": not compared, {c.no_step}"
     said = [_domain(d, c.margin) for d in c.step.domains if d.call != "not measured"]
-    return f"{c.step.parent}: {'; '.join(said) or _without_mean(c.step)}"
+    return f", {c.step.parent}: {'; '.join(said) or _without_mean(c.step)}"
 
 
 def _domain(d: DomainDrift, margin: float) -> str:
-    within = f" within ±{number(100 * margin)} points" if d.call in ("kept", "not worse") else ""
-    moved = f" {texts.points(d.mean.difference, d.mean.ci_low, d.mean.ci_high)}" if d.mean else ""
-    return f"{d.domain} {_CALLS[d.call]}{within}{moved}"
+    points = f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
+    by = f" by more than {points}" if d.call in ("kept", "not worse") else ""
+    moved = f", {texts.points(d.mean.difference, d.mean.ci_low, d.mean.ci_high)}" if d.mean else ""
+    return f"{d.domain} {_CALLS[d.call]}{by}{moved}"
 
 
 def _without_mean(step: Step) -> str:
@@ -155,7 +156,7 @@ def _open(c: Checkpoint, found: Findings) -> str:
     match found.nearest.get(c.model):
         case Nearest() as near:
             moved = f"{near.difference:+.1f} [{near.ci_low:+.1f}, {near.ci_high:+.1f}] on the index"
-            return f"{near.model} ({texts.billions(near.size_b)}): {near.call} {moved}"
+            return f", {near.model} ({near.size_b:.3g} B): {near.call}, {moved}"
         case str() as why:
-            return f"not compared, {why}"
-    return "not compared, as it has no index"
+            return f": not compared, {why}"
+    return ": not compared, as it has no index"

@@ -177,17 +177,17 @@ def _placed_point(p: PlacedModel, found: Findings) -> Point:
     at = p.placement
     lines = [
         f"{p.model} (measured here)",
-        _placed_date(p, found)[1],
+        placed_date(p, found)[1],
         f"index {texts.index(at.value)} {texts.span(at.ci_low, at.ci_high)}",
         f"{texts.plural(at.num_benchmarks, 'benchmark')}: {', '.join(s.benchmark for s in p.scores)}",
         *p.notes,
     ]
     return Point(
-        _placed_date(p, found)[0], at.value, "\n".join(lines), at.ci_low, at.ci_high, p.model
+        placed_date(p, found)[0], at.value, "\n".join(lines), at.ci_low, at.ci_high, p.model
     )
 
 
-def _placed_date(p: PlacedModel, found: Findings) -> tuple[str, str]:
+def placed_date(p: PlacedModel, found: Findings) -> tuple[str, str]:
     """A checkpoint without a release date is shown on the day of its run."""
     if p.release_date:
         return str(p.release_date), f"released {p.release_date}"

@@ -42,6 +42,7 @@ from evalharness.report.page.render import (
 )
 from evalharness.report.page.scale import scale_section
 from evalharness.report.page.since import Before, checkpoint_fields, read_before
+from evalharness.report.page.sizes import sizes_section
 from evalharness.report.page.trend import trend_section, velocity_section
 from evalharness.report.terminal.adoption import adoption_as_json
 from evalharness.report.terminal.composite import composite_fields
@@ -109,6 +110,7 @@ def _sections(
         leaderboard_section(found),
         trend_section(found),
         velocity_section(found),
+        sizes_section(found),
         scale_section(found),
         effort_section(found),
         learning_section(found),

@@ -55,6 +55,8 @@ def read_before(path: Path) -> Before:
     """The checkpoints of the last report, of a folder's `report.json`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
         if "checkpoints" not in content:
             return Before(None, "the last one, of an older evalharness, held no checkpoints")
         return Before({str(item["model"]): _held(item) for item in content["checkpoints"]}, "")

@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from evalharness.cli.trend import trend
+from stores import make_run
 
 app = typer.Typer()
 app.command()(trend)
@@ -78,3 +79,37 @@ def test_wrong_input_is_one_line(tmp_path: Path, arguments: list[str], message: 
     assert message in str(result.exception)
     assert "\n" not in str(result.exception)
     assert getattr(result.exception, "exit_code", None) == 2
+
+
+def test_a_family_shows_its_own_line_in_every_form(tmp_path: Path) -> None:
+    for day, right in ((1, 20), (2, 80)):
+        make_run(
+            tmp_path, f"2026010{day}-080000-ours-sums", f"ours-{day}", "sums",
+            {"sums": [1.0] * right + [0.0] * (100 - right)}, started_at=f"2026-01-0{day}T08:00:00+00:00",
+            config={"model": {"family": "mine"}, "suite": {"tasks": ["sums"]}},
+        )  # fmt: skip
+    text = call(tmp_path, "--family", "mine").stdout
+    row = next(line.split() for line in text.splitlines() if "ours-2" in line)
+    assert row[:5] == ["~2026-01-02", "ours-2", "80.0", "[71.1,", "86.7]"]
+    assert row[5] == "+60.0"
+    assert row[-2:] == ["up", "100"]
+    assert "not tested (means of 2 days, at least 6 needed)" in text
+    content = json.loads(call(tmp_path, "--family", "mine", "--json").stdout)
+    assert [c["model"] for c in content["checkpoints"]] == ["ours-1", "ours-2"]
+    assert content["checkpoints"][1]["difference"] == pytest.approx(0.6)
+    assert content["change_of_pace"]["refusal"]
+    rows = list(csv.DictReader(io.StringIO(call(tmp_path, "--family", "mine", "--csv").stdout)))
+    assert [row["call"] for row in rows] == ["", "up"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--suite", "quick"), "--suite is for --family"),
+        (("--family", "mine", "--tracker", "T.md"), "leave out --tracker"),
+    ],
+)
+def test_options_of_the_index_and_of_a_family_do_not_mix(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in str(call(tmp_path, *arguments).exception)

@@ -15,7 +15,7 @@ from evalharness.cli.options import (
     ResultsDir,
     parse_date,
 )
-from evalharness.cli.output import chosen_form, show
+from evalharness.cli.output import Form, chosen_form, show
 from evalharness.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,6 +57,16 @@ def trend(
         Path | None,
         typer.Option("--tracker", help="Update the block of this Markdown file and exit."),
     ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(
+            "--family",
+            help="Show your own line instead: the checkpoints of this family (or a model and its ancestors), by date.",
+        ),
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="Take this suite for --family.")
+    ] = None,
     show_all: Annotated[
         bool, typer.Option("--all", help="Show every model of the index, and every refusal.")
     ] = False,
@@ -70,6 +80,7 @@ def trend(
     evalharness trend
     evalharness trend --all --csv > index.csv
     evalharness trend --tracker TRACKER.md
+    evalharness trend --family mine
 
     The scale comes from reported scores (shipped, and yours: `evalharness scores import`); checkpoints that were run here
     on at least three of its benchmarks are placed on it. A change of pace is reported only if a calibrated test shows it.
@@ -77,6 +88,18 @@ def trend(
     form = chosen_form(as_json=as_json, as_csv=as_csv)
     # The fits are many small products, which threads of BLAS only slow down.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if family is not None:
+        given = {
+            "--reference": reference,
+            "--since": since,
+            "--anchors": anchors,
+            "--tracker": tracker,
+        }
+        if wrong := [name for name, value in given.items() if value is not None]:
+            raise UserError(f"--family shows your own line, without an index: leave out {wrong[0]}")
+        return _own(results_dir, family, suite, seed, form)
+    if suite is not None:
+        raise UserError("--suite is for --family: the index is over all benchmarks")
     from evalharness.trend.scores.measured import measured_scores
     from evalharness.trend.scores.storage import load_scores
 
@@ -96,6 +119,25 @@ def trend(
         ),
         content=lambda: forms.trend_as_json(found),
         rows=lambda: forms.model_rows(found),
+    )
+
+
+def _own(results_dir: Path, family: str, suite: str | None, seed: int, form: Form) -> None:
+    """A team's own line over time."""
+    import numpy as np
+
+    from evalharness.comparison.family import find_family
+    from evalharness.report.terminal import family as forms
+    from evalharness.trend.own_pace import own_pace
+
+    found = find_family(results_dir, family, suite)
+    means = [100 * m.mean.score.value if m.mean else np.nan for m in found.members]
+    pace = own_pace([m.day for m in found.members], means, np.random.default_rng(seed))
+    show(
+        form,
+        view=lambda width: forms.family_view(found, pace, width=width),
+        content=lambda: forms.family_as_json(found, pace),
+        rows=lambda: forms.family_rows(found),
     )
 
 

@@ -77,7 +77,7 @@ def measured_lineages(results_dir: Path, runs: Sequence[Manifest]) -> list[Linea
 
 
 def _lines(runs: Sequence[Manifest]) -> Iterator[list[str]]:
-    parents = _parents(runs)
+    parents = parents_of(runs)
     has_runs = list(dict.fromkeys(run.model for run in reversed(runs) if _counts(run)))
     lines = {name: [m for m in ancestors(name, parents) if m in has_runs] for name in has_runs}
     inner = {model for line in lines.values() for model in line[:-1]}
@@ -115,7 +115,7 @@ def _link(results_dir: Path, parent: Side, child: Side, margin: float, *, any_pr
 def _line(results_dir: Path, runs: Sequence[Manifest], name: str) -> tuple[list[str], list[str]]:
     """A model and its ancestors that have runs, oldest first, and which links have none."""
     model = find_side(results_dir, runs, name).model
-    line = ancestors(model, _parents(runs))
+    line = ancestors(model, parents_of(runs))
     has_runs = {run.model for run in runs if _counts(run)}
     found = [link for link in line if link in has_runs]
     missing = [link for link in line if link not in has_runs]
@@ -128,7 +128,7 @@ def _line(results_dir: Path, runs: Sequence[Manifest], name: str) -> tuple[list[
     return found, [f"{link!r} has no run: left out of the lineage" for link in missing]
 
 
-def _parents(runs: Sequence[Manifest]) -> dict[str, str | None]:
+def parents_of(runs: Sequence[Manifest]) -> dict[str, str | None]:
     """Model -> its parent, from its newest run or its entry in configs/model."""
     parents = _entries()
     for run in reversed(runs):

@@ -105,6 +105,24 @@ def test_the_page_never_scrolls_sideways(browser: Any, full: Made, width: int) -
     assert overflow(browser) <= 0
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_board_ends_at_a_whole_column_wherever_it_is_scrolled_to(
+    browser: Any, full: Made, width: int
+) -> None:
+    open_page(browser, full, width)
+    cut = browser.execute_script("""const board = document.querySelector('.board'), found = [];
+        for (const at of [0, 150, 1e4]) {
+          board.scrollLeft = at;
+          const end = board.getBoundingClientRect().right;
+          for (const head of board.querySelectorAll('thead th')) {
+            const box = head.getBoundingClientRect();
+            if (box.left < end - 1 && box.right > end + 1) found.push([at, head.textContent]);
+          }
+        }
+        return found""")
+    assert cut == []
+
+
 def test_charts_follow_the_width(browser: Any, full: Made) -> None:
     open_page(browser, full, 1280)
     resize(browser, 600)

@@ -11,9 +11,10 @@ from evalharness.errors import UserError
 from evalharness.report.page.write import write_report
 from evalharness.report.terminal.format import plain
 from report_made import Made
+from report_store import HOSTILE
 
 SECTIONS = (
-    "headline", "leaderboard", "trend", "velocity", "scale", "effort", "lineages", "drift", "cmr", "adoption", "contamination", "methods",
+    "ours", "headline", "leaderboard", "trend", "velocity", "sizes", "scale", "effort", "lineages", "drift", "cmr", "adoption", "unmeasured", "methods",
 )  # fmt: skip
 
 
@@ -104,9 +105,9 @@ def test_a_figure_says_a_hostile_name_as_entities(full: Made) -> None:
 def test_every_chart_has_its_figure_a_label_and_its_numbers(full: Made, outline: Outline) -> None:
     plots = [tag for tag in outline.of("div") if tag.get("class") == "plot"]
     assert [tag["id"] for tag in plots] == list(full.figures)
-    assert len(plots) == 9
+    assert len(plots) == 15
     assert all(tag.get("role") == "img" and tag.get("aria-label") for tag in plots)
-    assert full.own.count("<figure>") == full.own.count("</details>\n</figure>") == 9
+    assert full.own.count("<figure>") == full.own.count("</details>\n</figure>") == 15
 
 
 def test_tables_have_captions_and_scopes(outline: Outline) -> None:
@@ -141,21 +142,53 @@ def test_the_numbers_are_json_with_all_parts(full: Made) -> None:
 def test_an_empty_store_still_has_a_trend_and_says_what_fills_the_rest(empty: Made) -> None:
     assert "Kimi K3" in section(empty, "headline")
     assert "newest score 2026-07-31" in section(empty, "headline")
-    for key, command in (
-        ("trend", "evalharness run model=... suite=leaderboard"),
-        ("scale", "evalharness run"),
-        ("leaderboard", "evalharness run model=... suite=quick"),
-        ("effort", "evalharness run model=... suite=quick strategy=self_correct"),
-        ("lineages", "evalharness run -m model=PARENT,CHILD suite=..."),
-        ("drift", "evalharness run -m model=PARENT,CHILD suite=safety"),
-        ("cmr", "evalharness run model=... suite=cmr"),
-        ("adoption", "evalharness adoption snapshot"),
+    lines = re.findall("<li>(.*?)</li>", section(empty, "unmeasured"), re.DOTALL)
+    for title, command in (
+        ("Our checkpoints", "evalharness run model=... suite=leaderboard"),
+        ("Capability over time", "evalharness run model=... suite=leaderboard"),
+        ("Scale", "evalharness run"),
+        ("Leaderboard", "evalharness run model=... suite=quick"),
+        ("Within one checkpoint", "evalharness run model=... suite=quick strategy=self_correct"),
+        ("Lineages", "evalharness run -m model=PARENT,CHILD suite=..."),
+        ("Safety under modification", "evalharness run -m model=PARENT,CHILD suite=safety"),
+        ("Cross-Meta Reasoning", "evalharness run model=... suite=cmr"),
+        ("Adoption", "evalharness adoption snapshot"),
     ):
-        assert f"<code>{command}</code>" in section(empty, key), key
-    for key in ("lineages", "drift", "cmr", "adoption", "contamination"):
-        assert len(words(section(empty, key))) < 350, key
+        assert any(line.strip().startswith(title) and f"<code>{command}</code>" in line for line in lines), title  # fmt: skip
+    shown = [tag["id"] for tag in Outline(empty.own).of("section") if "fact" not in str(tag)]
+    assert shown == ["headline", "trend", "velocity", "sizes", "scale", "unmeasured", "methods"]
     assert "first report here" in section(empty, "headline")
     assert empty.numbers["changes"] is None
+
+
+def test_the_newest_checkpoints_come_first_each_beside_its_parent(full: Made) -> None:
+    text = section(full, "ours")
+    facts = [words(part) for part in text.split("<section aria-labelledby")[1:]]
+    assert "base, cmr 96.0 % [91.0, 100.0]" in facts[0]
+    assert "beside its parent: not compared, its entry names no parent" in facts[0]
+    assert "gpt4, sums 80.0 % [71.1, 86.7]" in facts[1]
+    assert f"beside its parent, {HOSTILE}: capability better, +30.0 [" in facts[1]
+    assert "safety worse, -40.0 [" in facts[1]
+    assert "beside the nearest open model of its size: not compared, as it has no index" in facts[1]
+    assert "no index: measured here on 0 of the index's benchmarks (none); 3 are needed" in facts[1]
+    assert "since the last report: new" in facts[1]
+
+
+def test_the_velocity_is_one_number_with_its_interval_and_method(full: Made) -> None:
+    text = section(full, "headline")
+    assert "λ" not in text
+    tile = text[text.index("Velocity") :].split("</section>")[0]
+    assert len(re.findall(r"[+-]\d+\.\d \[", tile)) == 1
+    (target,) = re.findall('href="#(.*?)"', tile)
+    assert f'id="{target}"' in section(full, "methods")
+
+
+def test_models_in_no_class_of_size_are_named_with_their_number(full: Made) -> None:
+    text = words(section(full, "sizes"))
+    (counted,) = re.findall(r"(\d+) open, parameters not known", text)
+    named = re.findall(r"Open, parameters not known: (.*?)\.  ?Open", text + " Open")[0]
+    assert len(named.split(", ")) == int(counted) > 5
+    assert "Kimi K3" in named
 
 
 def test_a_board_has_scores_with_intervals_and_the_ranks_they_allow(full: Made) -> None:

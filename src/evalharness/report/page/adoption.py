@@ -19,20 +19,17 @@ from evalharness.trend.adoption import (
     Flow,
 )
 
-FILL = "`evalharness adoption snapshot` (needs the Hub), repeated over days, fills this"
+_FILL = "`evalharness adoption snapshot` (needs the Hub), repeated over days"
 _MOST_LINES = 8
 
 
 def adoption_section(found: Findings) -> Section:
     """Table, rates, and the limits of the counts."""
     seen = [item for item in found.adoptions if item.num_sightings]
-    blocks: list[Block] = []
     if not seen:
-        blocks.append(words(f"No snapshot of the Hub's counts yet: {FILL}."))
-    else:
-        if any(_is_moving(item) for item in seen):
-            blocks.append(_chart(seen))
-        blocks += [_table(seen), words(*NOTES, RECOUNT if _has_recount(seen) else "")]
+        return Section(key="adoption", title="Adoption", missing=(_FILL,))
+    blocks: list[Block] = [_chart(seen)] if any(_is_moving(item) for item in seen) else []
+    blocks += [_table(seen), words(*NOTES, RECOUNT if _has_recount(seen) else "")]
     return Section(key="adoption", title="Adoption", blocks=tuple(blocks))
 
 

@@ -21,6 +21,8 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
+    is_board: bool = False
+    """Whether its columns are equally wide, so that it scrolls by whole ones."""
     kind: Literal["table"] = "table"
 
 
@@ -41,12 +43,21 @@ class Chart:
     kind: Literal["chart"] = "chart"
 
 
+class Link(NamedTuple):
+    """A source, or a place on the page."""
+
+    text: str
+    url: str
+
+
 class Fact(NamedTuple):
     """One of the numbers at the top of the page."""
 
     name: str
     value: str
     lines: tuple[str, ...] = ()
+    link: Link | None = None
+    """How it was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +70,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """Sentences, each a paragraph."""
+    """Sentences, each a paragraph or an item of a list."""
 
     lines: tuple[str, ...]
+    is_list: bool = False
     kind: Literal["words"] = "words"
 
 
@@ -71,13 +83,6 @@ class Heading:
 
     text: str
     kind: Literal["heading"] = "heading"
-
-
-class Link(NamedTuple):
-    """A source."""
-
-    text: str
-    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +116,7 @@ class Beside:
     """Charts next to each other if there is room."""
 
     charts: tuple[Chart, ...]
+    is_small: bool = False
     kind: Literal["beside"] = "beside"
 
 
@@ -123,7 +129,10 @@ class Section:
 
     key: str
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...] = ()
+    """Without any, the section isn't shown."""
+    missing: tuple[str, ...] = ()
+    """What isn't measured yet, and the command that would: a line each in the list at the page's end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,20 +17,15 @@ from evalharness.report.page.collect import (
 from evalharness.store.subset_words import subset_words
 
 _HASH_SHOWN = 8
-FILL = "`evalharness run model=... suite=cmr` fills this"
+FILL = "`evalharness run model=... suite=cmr`; no public benchmark has this name, the definition is evalharness's own"
 
 
 def cmr_section(found: Findings) -> Section:
     """The plot with its definition."""
     if not found.composites:
-        blocks: tuple[Block, ...] = (
-            words(
-                f"Not measured yet: {FILL}. No public benchmark has this name; the definition is evalharness's own."
-            ),
-        )
-        return Section(key="cmr", title="Cross-Meta Reasoning", blocks=blocks)
+        return Section(key="cmr", title="Cross-Meta Reasoning", missing=(FILL,))
     newest = found.composites[-1].composite
-    blocks = (
+    blocks: tuple[Block, ...] = (
         words(f"{newest.title}: {newest.statement}.", newest.definition),
         _chart(found.composites),
         words(*_break_words(found.composites)),

@@ -23,6 +23,7 @@ from evalharness.trend.scores.records import ReportedScore
 from evalharness.trend.tracker import CMR
 
 if TYPE_CHECKING:
+    from evalharness.comparison.checkpoints import Checkpoint
     from evalharness.comparison.drift import Lineage
     from evalharness.trend.adoption import Adoption
     from evalharness.trend.build import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         TrendModel,
     )
     from evalharness.trend.frontier import Skill
+    from evalharness.trend.sizes import BySize, Nearest
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +99,12 @@ class Findings:
     """Why there is no trend."""
     frontiers: Mapping[str, FrontierLine]
     """`open` and `all`."""
+    by_size: BySize | None
+    """Frontiers by size; None without a trend."""
+    nearest: Mapping[str, Nearest | str]
+    """Placed checkpoint -> the comparison with the nearest open model of its size, or why there is none."""
+    checkpoints: tuple[Checkpoint, ...]
+    """Those that were run here, newest first."""
     lineages: tuple[Lineage, ...]
     curves: tuple[RunCurves, ...]
     """Newest first."""
@@ -123,12 +131,14 @@ def gather(results_dir: Path, num_draws: int) -> Findings:
     Raises:
         StoreError: results_dir can't be read.
     """
+    from evalharness.comparison.checkpoints import checkpoints
     from evalharness.comparison.lineages import measured_lineages
     from evalharness.store.read import list_runs, load_main_metrics
     from evalharness.trend.adoption import adoptions
     from evalharness.trend.hub.snapshots_store import read_all
     from evalharness.trend.scores.measured import run_scores
     from evalharness.trend.scores.storage import load_scores
+    from evalharness.trend.sizes import by_size, nearest_open
 
     runs = list_runs(results_dir)
     main = load_main_metrics(results_dir, [run.run_id for run in runs])
@@ -138,6 +148,7 @@ def gather(results_dir: Path, num_draws: int) -> Findings:
     measured = [score for run in done for score in run_scores(run, metrics[run.run_id])]
     reported = load_scores(results_dir)
     trend, no_trend = _trend([*reported, *measured], num_draws)
+    lineages = measured_lineages(results_dir, list(reversed(real)))
     snapshots = read_all(results_dir)
     return Findings(
         made_at=datetime.now(UTC),
@@ -148,7 +159,10 @@ def gather(results_dir: Path, num_draws: int) -> Findings:
         trend=trend,
         no_trend=no_trend,
         frontiers=_frontiers(trend) if trend else {},
-        lineages=tuple(measured_lineages(results_dir, list(reversed(real)))),
+        by_size=by_size(trend.models) if trend else None,
+        nearest={p.model: nearest_open(p, trend.models) for p in trend.placed} if trend else {},
+        checkpoints=tuple(checkpoints(runs, metrics, lineages)),
+        lineages=tuple(lineages),
         curves=tuple(_curves(results_dir, reversed(real), metrics)),
         composites=tuple(_composites(real, metrics)),
         adoptions=tuple(adoptions(snapshots)),

@@ -29,7 +29,8 @@ _CONTROLS = (
 
 def effort_section(found: Findings) -> Section:
     """A part for correction and one for test-time compute."""
-    blocks: list[Block] = [words(_PLAIN)]
+    blocks: list[Block] = []
+    missing = []
     for title, kinds, command, remark in (
         ("Self-correction, round by round", _CORRECT, "strategy=self_correct", _CONTROLS),
         ("Test-time compute", _SAMPLES, "strategy=repeats", ""),
@@ -40,19 +41,22 @@ def effort_section(found: Findings) -> Section:
             if curves.run.strategy in kinds
             for chart in _charts(curves)
         ]
-        blocks.append(Heading(text=title))
         if not charts:
-            blocks.append(
-                words(
-                    f"Not measured yet: `evalharness run model=... suite=quick {command}` fills this."
-                )
-            )
+            missing.append(f"{title.lower()}: `evalharness run model=... suite=quick {command}`")
             continue
         blocks += [
+            Heading(text=title),
             words(remark, _left_out(len(charts))),
             Beside(charts=tuple(charts[:_MOST_CHARTS])),
         ]
-    return Section(key="effort", title="Within one checkpoint", blocks=tuple(blocks))
+    if blocks:
+        blocks.insert(0, words(_PLAIN))
+    return Section(
+        key="effort",
+        title="Within one checkpoint",
+        blocks=tuple(blocks),
+        missing=tuple(missing),
+    )
 
 
 def _left_out(num: int) -> str:

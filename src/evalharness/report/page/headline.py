@@ -1,12 +1,12 @@
-"""The first section of a page: where the frontier is, how fast it moves, and the other watched numbers."""
+"""The section on the frontier: where it is, how fast it moves, and the other watched numbers that were measured."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from evalharness.report.page import adoption, cmr, texts
-from evalharness.report.page.blocks import Block, Fact, Facts, Section, words
+from evalharness.report.page import cmr, texts
+from evalharness.report.page.blocks import Block, Fact, Facts, Link, Section, words
 from evalharness.report.page.collect import (
     CompositeRun,
     Findings,
@@ -16,11 +16,12 @@ from evalharness.report.terminal.trend import leader
 from evalharness.trend.build import (
     Trend,
     TrendModel,
-    Velocity,
 )
 from evalharness.trend.freshness import stale_words
 
-_SUBSETS = ("open weights", "all models", "Llama family")
+_SUBSETS = ("open weights", "all models")
+"""The velocity shown is the first of these that there is."""
+_METHOD = Link("how it was made", "#method-frontier-and-velocity")
 _MOST_LINES = 4
 _CALLS = ("down", "up", "not worse", "kept", "not resolved")
 
@@ -39,9 +40,9 @@ def headline_section(
     facts = (
         _frontier(found),
         *_velocity(found.trend),
-        _cmr(found),
-        _drift(found),
-        _adoption(found),
+        *_cmr(found),
+        *_drift(found),
+        *_adoption(found),
         _changes(changed, since, remark),
     )
     blocks: list[Block] = [Facts(facts=facts)]
@@ -49,7 +50,7 @@ def headline_section(
         blocks.insert(0, words(f"{stale[0].upper()}{stale[1:]}."))
     if found.unread:
         blocks.append(words(f"Damaged and left out: {', '.join(found.unread)}."))
-    return Section(key="headline", title="Where things stand", blocks=tuple(blocks))
+    return Section(key="headline", title="The frontier", blocks=tuple(blocks))
 
 
 def _frontier(found: Findings) -> Fact:
@@ -76,41 +77,27 @@ def _interval(m: TrendModel) -> str:
 
 
 def _velocity(trend: Trend | None) -> list[Fact]:
-    """Velocity of the open frontier first, then of the others."""
+    """One number, of the open frontier if there is one."""
     if trend is None:
         return []
     by_name = {v.name: v for v in trend.velocities}
-    shown = [by_name[name] for name in _SUBSETS if name in by_name]
-    if not shown:
+    shown = next((by_name[name] for name in _SUBSETS if name in by_name), None)
+    if shown is None:
         return []
-    lines = [line for v in shown[1:] for line in _slopes(v, trend)]
     return [
         Fact(
-            f"Velocity, {shown[0].name}: index points a year",
-            texts.slope(shown[0].slope),
-            (
-                f"λ {trend.other_lam:g}: {texts.slope(shown[0].other)}",
-                *lines,
-                f"90 % intervals; λ {trend.lam:g} unless said",
-            ),
+            f"Velocity, {shown.name}",
+            texts.slope(shown.slope),
+            ("index points a year, 90 % interval",),
+            _METHOD,
         )
     ]
 
 
-def _slopes(v: Velocity, trend: Trend) -> list[str]:
-    return [
-        f"{v.name}: {texts.slope(v.slope)}",
-        f"{v.name}, λ {trend.other_lam:g}: {texts.slope(v.other)}",
-    ]
-
-
-def _cmr(found: Findings) -> Fact:
-    name = "Cross-Meta Reasoning"
+def _cmr(found: Findings) -> list[Fact]:
     top = cmr.best(found)
     if top is None:
-        return Fact(
-            name, "not measured", ("target 95 %; no public benchmark of this name", cmr.FILL)
-        )
+        return []
     aim = _aim(top)
     num_models = len({c.run.model for c in found.composites})
     lines = [
@@ -119,7 +106,7 @@ def _cmr(found: Findings) -> Fact:
         cmr.limited_words(top),
     ]
     value = texts.share(top.metric.value, top.metric.ci_low, top.metric.ci_high)
-    return Fact(name, value, tuple(line for line in lines if line))
+    return [Fact("Cross-Meta Reasoning", value, tuple(line for line in lines if line))]
 
 
 def _aim(top: CompositeRun) -> str:
@@ -138,25 +125,24 @@ def _aim(top: CompositeRun) -> str:
     return f"target {100 * target:.0f} %: {said}"
 
 
-def _drift(found: Findings) -> Fact:
-    name = "Safety under modification"
+def _drift(found: Findings) -> list[Fact]:
     lines = drift_lines(found)
     if not lines:
-        return Fact(name, "not measured", ("run a model and its parent on suite=safety",))
+        return []
     calls = [
         call["safety"]
         for step, call in drift_calls(found).items()
         if not step.endswith(" (whole line)")
     ]
     counts = [f"{calls.count(call)} {call}" for call in _CALLS if call in calls]
-    return Fact(f"{name}: {texts.plural(len(calls), 'step')}", ", ".join(counts), _first(lines))
+    name = f"Safety under modification: {texts.plural(len(calls), 'step')}"
+    return [Fact(name, ", ".join(counts), _first(lines))]
 
 
-def _adoption(found: Findings) -> Fact:
-    name = "Adoption"
+def _adoption(found: Findings) -> list[Fact]:
     seen = [item for item in found.adoptions if item.last.downloads is not None]
     if not seen:
-        return Fact(name, "not measured", (adoption.FILL,))
+        return []
     top = max(seen, key=lambda item: item.last.downloads or 0)
     lines = [f"{top.model}, the most downloaded of {texts.plural(len(seen), 'model')} followed"]
     if top.flows is not None and not math.isnan(top.flows.downloads_per_day.rate):
@@ -166,7 +152,9 @@ def _adoption(found: Findings) -> Fact:
     if top.last.num_derivatives is not None:
         lines.append(f"{texts.count(top.last.num_derivatives)} declared derivatives")
     lines.append(f"as of {top.last_at[:10]}")
-    return Fact(name, f"{texts.count(top.last.downloads)} downloads in 30 days", tuple(lines))
+    return [
+        Fact("Adoption", f"{texts.count(top.last.downloads)} downloads in 30 days", tuple(lines))
+    ]
 
 
 def _changes(changed: Sequence[str] | None, since: str, remark: str) -> Fact:

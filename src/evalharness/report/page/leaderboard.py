@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from evalharness.comparison.board_scores import Score
 from evalharness.comparison.leaderboard import (
@@ -30,8 +31,8 @@ def leaderboard_section(found: Findings) -> Section:
     """Boards of the models' best runs."""
     boards = build_boards(_best_runs(found), found.metrics)
     if not boards:
-        text = "Nothing was run here yet: `evalharness run model=... suite=quick` fills this."
-        return Section(key="leaderboard", title="Leaderboard", blocks=(words(text),))
+        fill = "`evalharness run model=... suite=quick`"
+        return Section(key="leaderboard", title="Leaderboard", missing=(fill,))
     parts = [block for board in boards[:_MOST_OPEN] for block in _blocks(board)]
     rest = boards[_MOST_OPEN:]
     if rest:
@@ -76,7 +77,8 @@ def _table(board: Board) -> Table:
     ]
     rows = [_cells(board, row, has_mean=has_mean) for row in board.rows]
     caption = f"{board.suite}, version {board.version}: {texts.plural(len(rows), 'model')}"
-    return table(caption, [*heads, "#docs", "run"], rows)
+    found = table(caption, [*heads, "#docs", "run"], rows)
+    return replace(found, is_board=True)
 
 
 def _cells(board: Board, row: Row, *, has_mean: bool) -> Sequence[str]:
@@ -102,7 +104,12 @@ def _ranks(row: Row) -> str:
 
 
 def _mean(score: Score) -> str:
-    return texts.percent(score.value, score.ci_low, score.ci_high)
+    return _unbroken(texts.percent(score.value, score.ci_low, score.ci_high))
+
+
+def _unbroken(text: str) -> str:
+    """With both ends of its interval on one line."""
+    return text.replace(", ", ",\u00a0")
 
 
 def _task(row: Row, task: str) -> str:
@@ -112,6 +119,6 @@ def _task(row: Row, task: str) -> str:
         return "failed" if task in row.failed else texts.NOTHING
     arrow = ("" if m.higher_is_better else " ↓") + (f" {APART}" if task in row.apart else "")
     if 0 <= m.value <= 1:
-        return texts.percent(m.value, m.ci_low, m.ci_high) + arrow
+        return _unbroken(texts.percent(m.value, m.ci_low, m.ci_high)) + arrow
     interval = "" if math.isnan(m.ci_low) else f" {texts.span(m.ci_low, m.ci_high, 2)}"
     return f"{m.value:.2f}{interval}{arrow}"

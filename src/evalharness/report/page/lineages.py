@@ -47,15 +47,10 @@ def learning_section(found: Findings) -> Section:
         c for place, lineage in enumerate(by_length) if (c := _learning(found, lineage, place))
     ]
     if not charts:
-        blocks: tuple[Block, ...] = (
-            words(
-                "No model here has a `parent` in its entry that was run on the same suite: two such runs, "
-                "`evalharness run -m model=PARENT,CHILD suite=...`, fill this."
-            ),
-        )
-        return Section(key="lineages", title="Lineages", blocks=blocks)
+        fill = "`evalharness run -m model=PARENT,CHILD suite=...`, where the child's entry names its `parent`"
+        return Section(key="lineages", title="Lineages", missing=(fill,))
     more = len(charts) - _MOST_CHARTS
-    blocks = (
+    blocks: tuple[Block, ...] = (
         words(
             "Measured scores along lineages; x is the position in the lineage, each point a separate checkpoint. Bars are "
             "95 % intervals.",
@@ -76,17 +71,11 @@ def drift_section(found: Findings) -> Section:
         if not _is_bare(step)
     ]
     if not any(step.domain("safety").mean for _, step in steps):
-        command = "`evalharness run -m model=PARENT,CHILD suite=safety` fills this"
-        blocks: tuple[Block, ...] = (
-            words(
-                f"No model and its parent were both run with the same settings on a suite of safety: {command}.",
-                *_left_out(steps),
-            ),
-        )
-        return Section(key="drift", title=title, blocks=blocks)
+        fill = "`evalharness run -m model=PARENT,CHILD suite=safety`, with equal settings"
+        return Section(key="drift", title=title, missing=(" ".join([fill, *_left_out(steps)]),))
     safety = [(lineage, step) for lineage, step in steps if step.domain("safety").mean]
     margin = safety[0][0].margin
-    blocks = (
+    blocks: tuple[Block, ...] = (
         words(
             "Each model compared with its parent, on the same docs. Up and down are significant after "
             f"Benjamini-Hochberg; kept is shown to lie within ±{100 * margin:g} points; each holds for any missing "

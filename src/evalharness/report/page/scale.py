@@ -40,6 +40,7 @@ _KINDS = (
 def scale_section(found: Findings) -> Section:
     """Both plots and the table of costs."""
     blocks: list[Block] = []
+    missing: list[str] = []
     if found.trend and any(m.total_params_b for m in found.trend.models):
         total = _chart(found.trend, "total", lambda m: m.total_params_b)
         active = _chart(found.trend, "active", _active)
@@ -51,10 +52,12 @@ def scale_section(found: Findings) -> Section:
             ),
         ]
     else:
-        blocks.append(words("No model of the index has a known size."))
-    costs = _costs(found)
-    blocks.append(costs or words(_no_costs(found)))
-    return Section(key="scale", title="Scale", blocks=tuple(blocks))
+        missing.append("no model of the index has a known size")
+    if costs := _costs(found):
+        blocks.append(costs)
+    else:
+        missing.append("right answers per GPU-second and per joule: `evalharness run` on a GPU")
+    return Section(key="scale", title="Scale", blocks=tuple(blocks), missing=tuple(missing))
 
 
 def _active(m: TrendModel) -> float | None:
@@ -174,12 +177,3 @@ def _right_answers(found: Findings, run: Manifest) -> float:
 
 def _rate(amount: float, of: float) -> str:
     return texts.NOTHING if math.isnan(amount / of if of else math.nan) else f"{amount / of:.3g}"
-
-
-def _no_costs(found: Findings) -> str:
-    if not found.real_runs:
-        return "Per GPU-second and per joule: nothing was run here yet; `evalharness run` on a GPU fills this."
-    return (
-        f"Per GPU-second and per joule: none of the {len(found.real_runs)} runs here used a GPU, so there is nothing to "
-        "divide by; `evalharness run` on a GPU measures both."
-    )

@@ -46,6 +46,7 @@ _CLOSED = Look("@2", "diamond", 8, True)
 _UNKNOWN = Look("@quiet", "x-thin-open", 7)
 _ANCHOR = Look("@ink", "square", 15, True)
 _MOST_SOURCES = 2
+_PLACED_FILL = "a checkpoint of yours on the index: `evalharness run model=... suite=leaderboard`, or any three of its benchmarks"
 _MOST_LABELLED = 6
 """Most checkpoints measured here that are shown with their names."""
 
@@ -65,12 +66,12 @@ def trend_section(found: Findings) -> Section:
         f"{texts.plural(undated, 'model')} without a release date {'is' if undated == 1 else 'are'} left out of the plot."
         if undated
         else "",
-        _placed_words(trend),
     ]
     blocks = (words(notes[0]), _chart(trend, found), words(*notes[1:]))
     if trend.placed:
         blocks += (_placed_table(trend),)
-    return Section(key="trend", title="Capability over time", blocks=blocks)
+    missing = () if trend.placed else (_PLACED_FILL,)
+    return Section(key="trend", title="Capability over time", blocks=blocks, missing=missing)
 
 
 def velocity_section(found: Findings) -> Section:
@@ -178,17 +179,17 @@ def _placed_point(p: PlacedModel, found: Findings) -> Point:
     at = p.placement
     lines = [
         f"{p.model} (measured here)",
-        _placed_date(p, found)[1],
+        placed_date(p, found)[1],
         f"index {texts.index(at.value)} {texts.span(at.ci_low, at.ci_high)}",
         f"{texts.plural(at.num_benchmarks, 'benchmark')}: {', '.join(s.benchmark for s in p.scores)}",
         *p.notes,
     ]
     return Point(
-        _placed_date(p, found)[0], at.value, "\n".join(lines), at.ci_low, at.ci_high, p.model
+        placed_date(p, found)[0], at.value, "\n".join(lines), at.ci_low, at.ci_high, p.model
     )
 
 
-def _placed_date(p: PlacedModel, found: Findings) -> tuple[str, str]:
+def placed_date(p: PlacedModel, found: Findings) -> tuple[str, str]:
     """A checkpoint without a release date is shown on the day of its run."""
     if p.release_date:
         return str(p.release_date), f"released {p.release_date}"
@@ -248,15 +249,6 @@ def _ahead_words(trend: Trend, frontiers: Mapping[str, FrontierLine]) -> str:
                 f"{texts.span(end.low, end.high)}; {skill_text(lined.skill, trend.skill_cut)}"
             )
     return f"Dotted lines extrapolate and are not reliable forecasts. {'. '.join(map(texts.capital, parts))}."
-
-
-def _placed_words(trend: Trend) -> str:
-    if trend.placed:
-        return ""
-    return (
-        "No checkpoint was run here on three of the index's benchmarks, so none is placed on it: "
-        "`evalharness run model=... suite=leaderboard` fills this."
-    )
 
 
 def _placed_table(trend: Trend) -> Table:

@@ -1,20 +1,21 @@
 """The report on disk: `index.html` for people and `report.json` for programs and for the next report.
 
 `report.json` is `{"schema_version": 1, "evalharness": ..., "made_at": ..., "state": ..., "changes": ..., "trend": ...,
-"cmr": ..., "lineages": ..., "adoption": ..., "runs": ...}`; `state` is what the next report into the same folder is
-compared with.
+"checkpoints": ..., "cmr": ..., "lineages": ..., "adoption": ..., "runs": ...}`; `state` and `checkpoints` are what the next
+report into the same folder is compared with.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalharness import __version__
 from evalharness.errors import UserError
 from evalharness.report.page.adoption import adoption_section
-from evalharness.report.page.blocks import Page, Section
+from evalharness.report.page.blocks import Page, Section, Words
 from evalharness.report.page.changes import (
     SCHEMA_VERSION,
     State,
@@ -34,11 +35,14 @@ from evalharness.report.page.headline import headline_section
 from evalharness.report.page.leaderboard import leaderboard_section
 from evalharness.report.page.lineages import drift_section, learning_section
 from evalharness.report.page.methods import contamination_section, methods_section
+from evalharness.report.page.ours import ours_section
 from evalharness.report.page.render import (
     render,
     require_extra,
 )
 from evalharness.report.page.scale import scale_section
+from evalharness.report.page.since import Before, checkpoint_fields, read_before
+from evalharness.report.page.sizes import sizes_section
 from evalharness.report.page.trend import trend_section, velocity_section
 from evalharness.report.terminal.adoption import adoption_as_json
 from evalharness.report.terminal.composite import composite_fields
@@ -79,6 +83,7 @@ def write_report(results_dir: Path, out: Path, title: str, num_draws: int) -> Re
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {str(out)!r} is a file; name a folder")
     before, remark = read_state(out / NUMBERS)
+    held = read_before(out / NUMBERS)
     found = gather(results_dir, num_draws)
     state = state_of(found)
     changed = changes(before, state) if before else None
@@ -86,7 +91,7 @@ def write_report(results_dir: Path, out: Path, title: str, num_draws: int) -> Re
         title=title,
         made_at=found.made_at.strftime("%Y-%m-%d %H:%M UTC"),
         version=__version__,
-        sections=_sections(found, changed, before.made_at if before else "", remark),
+        sections=_shown(_sections(found, held, changed, before.made_at if before else "", remark)),
     )
     html, numbers = render(page), _numbers(found, state, changed)
     write_whole(out / HTML, html)
@@ -97,13 +102,15 @@ def write_report(results_dir: Path, out: Path, title: str, num_draws: int) -> Re
 
 
 def _sections(
-    found: Findings, changed: list[str] | None, since: str, remark: str
+    found: Findings, held: Before, changed: list[str] | None, since: str, remark: str
 ) -> tuple[Section, ...]:
     return (
+        ours_section(found, held),
         headline_section(found, changed, since, remark),
         leaderboard_section(found),
         trend_section(found),
         velocity_section(found),
+        sizes_section(found),
         scale_section(found),
         effort_section(found),
         learning_section(found),
@@ -113,6 +120,17 @@ def _sections(
         contamination_section(),
         methods_section(found, changed or []),
     )
+
+
+def _shown(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """The sections that have something to show, with a list of what has nothing before the last."""
+    lines = tuple(f"{s.title}: {line}." for s in sections for line in s.missing)
+    *before, last = [section for section in sections if section.blocks]
+    if not lines:
+        return (*before, last)
+    title = "Not measured yet, and the command that would"
+    closing = Section(key="unmeasured", title=title, blocks=(Words(lines=lines, is_list=True),))
+    return (*before, closing, last)
 
 
 def _numbers(found: Findings, state: State, changed: list[str] | None) -> dict[str, Any]:
@@ -125,6 +143,9 @@ def _numbers(found: Findings, state: State, changed: list[str] | None) -> dict[s
             "changes": changed,
             "trend": trend_as_json(found.trend) if found.trend else None,
             "no_trend": found.no_trend or None,
+            "checkpoints": checkpoint_fields(
+                found.checkpoints, found.trend.placed if found.trend else ()
+            ),
             "cmr": [_composite(item) for item in found.composites],
             "lineages": [lineage_as_json(lineage) for lineage in found.lineages],
             "adoption": adoption_as_json(found.adoptions, found.num_snapshots),

@@ -49,6 +49,22 @@
     }];
   }
 
+  /* Words where a table goes on, as many screens hide their scrollbars. */
+  function hinted(region) {
+    const hint = document.createElement("p");
+    hint.className = "hint";
+    hint.setAttribute("aria-hidden", "true");
+    region.before(hint);
+    const columns = region.querySelectorAll("thead th").length;
+    return () => {
+      hint.hidden = region.scrollWidth <= region.clientWidth + 1;
+      hint.textContent = `${columns} columns: scroll sideways →`;
+    };
+  }
+  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => hints.get(entry.target)()));
+  const hints = new Map([...document.querySelectorAll(".scroll")].map((region) => [region, hinted(region)]));
+  hints.forEach((_, region) => sizes.observe(region));
+
   const idle = window.requestIdleCallback || ((call) => setTimeout(call, 0));
 
   /* One after the other, so that the page answers in between. */

@@ -198,6 +198,7 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
         (["model=a/b/c"], "model=a/b/c: no such folder, and no Hub id"),
         (["model=https://huggingface.co/a/b"], "no such folder, and no Hub id"),
         (["model=lora/adapter_config.json"], "a file; a checkpoint is the folder"),
+        (["model=./lora/adapter_config.json"], "a file; a checkpoint is the folder"),
         (["model=mine", "adapter=./no"], "adapter=./no: no such folder"),
         (["model=./empty"], "config.json is missing"),
         (["model=./out"], "is in its folders checkpoint-1, checkpoint-2, checkpoint-3 and 1 more"),
@@ -361,6 +362,7 @@ def test_model_add_writes_an_entry_once(evalharness: Cli, home: Path, checkpoint
     assert (again.code, "is the model kept already" in again.err) == (2, True)
     assert evalharness("model", "add", str(checkpoint)).code == 2
     assert evalharness("model", "add", "no/where/else").code == 2
+    assert "kept is a model already" in evalharness("model", "add", "kept").err
 
 
 def test_model_add_names_the_entry_that_runs_the_folder(

@@ -20,6 +20,7 @@ from evalharness.store.records import (
     TaskSummary,
 )
 from evalharness.store.write import RunWriter
+from stores import make_run
 
 app = typer.Typer()
 app.add_typer(maintain.app, name="results")
@@ -175,6 +176,14 @@ def test_sql_as_table_json_and_csv(results_dir: Path) -> None:
     expected = [{"task": "gsm8k", "value": 0.75, "nothing": None}]
     assert json.loads(output("sql", query, "--json", *where)) == expected
     assert output("sql", query, "--csv", *where) == "task,value,nothing\ngsm8k,0.75,\n"
+
+
+def test_sql_says_that_answers_are_made_up(results_dir: Path) -> None:
+    query = ("sql", "SELECT value FROM metrics", "--results-dir", results_dir)
+    assert "fake" not in call(*query).stderr
+    make_run(results_dir, "20260105-000000-f", "m", "s", {"t": [1.0]}, engine={"kind": "fake"})
+    assert "1 of the runs are of the fake engine" in call(*query).stderr
+    assert "fake" not in call("sql", "FROM runs WHERE engine != 'fake'", *query[2:]).stderr
 
 
 def test_sql_of_a_map_is_json(results_dir: Path) -> None:

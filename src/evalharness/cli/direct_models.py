@@ -87,6 +87,8 @@ class Models:
         from evalharness.checkpoint.entry import entry_of_folder, entry_of_hub_id, hub_id_of
 
         path, asked = Path(value).expanduser(), hub_id_of(value)
+        if value in self._taken:
+            raise UserError(f"{value} is a model already; model={value} runs it")
         if not path.is_dir() and (asked is None or _is_path(value)):
             raise CheckpointError(f"{value!r}: no such folder, and no Hub id (organisation/name)")
         same = self.of_folder(path) if path.is_dir() or asked is None else self.of_hub_id(*asked)
@@ -100,6 +102,8 @@ class Models:
     def _of_folder(self, value: str, path: Path) -> str:
         from evalharness.checkpoint.entry import entry_of_folder
 
+        if path.is_file():
+            raise CheckpointError(f"model={value}: a file; a checkpoint is the folder")
         if not path.is_dir():
             raise CheckpointError(f"model={value}: no such folder")
         found = self._known(value, self.of_folder(path))

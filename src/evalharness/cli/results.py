@@ -123,6 +123,13 @@ def sql(
     show_rows(form, names, rows[:_MOST_ROWS])
     if len(rows) > _MOST_ROWS:
         typer.echo(f"first {_MOST_ROWS} rows; --csv and --json give all", err=True)
+    fake = "SELECT count(*) FROM runs WHERE engine IN ('fake', 'dummy')"
+    (num_fake,) = store.query_intact(results_dir, fake).fetchone() or (0,)
+    if num_fake and "fake" not in query:
+        typer.echo(
+            f"{num_fake} of the runs are of the fake engine, which makes answers up (`runs.engine`)",
+            err=True,
+        )
 
 
 def _list(results_dir: Path, form: Form, show_all: bool) -> None:

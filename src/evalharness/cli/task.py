@@ -256,6 +256,8 @@ def check_command(
         ]
     if not wanted:
         raise UserError("task check: give a name, or --all")
+    if path := next((text for text in wanted if "/" in text and Path(text).is_dir()), None):
+        raise UserError(f"task check {path}: give the names of tasks in ./tasks, not a folder")
     from evalharness.cli.task_check import check_tasks, exit_code
     from evalharness.cli.task_tables import result_lines
     from evalharness.report.terminal.console import console

@@ -49,7 +49,7 @@ def footer(manifest: Manifest, run_dir: str) -> list[Text]:
             duration(manifest.wall_s) if manifest.wall_s is not None else "",
             _loading(manifest),
             f"start {manifest.num_starts}" if manifest.num_starts > 1 else "",
-            f"{_num_reused(manifest)} samples reused" if _num_reused(manifest) else "",
+            _reused(_num_reused(manifest)),
         ],
         "tokens": _tokens(manifest),
         "gpu": _drawn(manifest),
@@ -60,6 +60,10 @@ def footer(manifest: Manifest, run_dir: str) -> list[Text]:
         for name, parts in lines.items()
         if any(parts)
     ]
+
+
+def _reused(num: int) -> str:
+    return f"{num} sample{'s' if num > 1 else ''} reused" if num else ""
 
 
 def _strategy(manifest: Manifest) -> list[str]:

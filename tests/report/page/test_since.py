@@ -30,7 +30,7 @@ def test_what_changed_is_read_from_the_last_report(tmp_path: Path) -> None:
     first = found(tmp_path / "a", 40)
     path = report(tmp_path / "report.json", {"checkpoints": checkpoint_fields([first], [])})
     before = read_before(path)
-    assert since_words(first, None, before) == "nothing"
+    assert since_words(first, None, before) == "nothing changed"
     assert (
         since_words(found(tmp_path / "b", 45, "20260102-080000-m"), None, before)
         == "sums: 40.0 → 45.0 %"

@@ -40,7 +40,8 @@ def leaderboard_section(found: Findings) -> Section:
         parts.append(Fold(title=f"{texts.plural(len(rest), 'further suite')}", blocks=folded))
     intro = words(
         "Each model's best run of a suite: complete before partial, most docs, then the latest. Scores are per cent with "
-        "95 % intervals; the ranks are those compatible with the intervals, for all models of a board at once. * only some of the docs (n of N)."
+        "95 % intervals; the ranks are those compatible with the intervals, for all models of a board at once. * only some of the docs (n of N). "
+        "The runs' ids are under Runs used, at the end."
     )
     return Section(key="leaderboard", title="Leaderboard", blocks=(intro, *parts))
 
@@ -77,7 +78,7 @@ def _table(board: Board) -> Table:
     ]
     rows = [_cells(board, row, has_mean=has_mean) for row in board.rows]
     caption = f"{board.suite}, version {board.version}: {texts.plural(len(rows), 'model')}"
-    found = table(caption, [*heads, "#docs", "run"], rows)
+    found = table(caption, [*heads, "#docs", "#run of (UTC)"], rows)
     return replace(found, is_board=True)
 
 
@@ -93,7 +94,7 @@ def _cells(board: Board, row: Row, *, has_mean: bool) -> Sequence[str]:
         cells += [_ranks(row), _mean(row.mean)]
     cells += [_task(row, task) for task in board.tasks]
     docs = f"{num} of {available}" if is_limited else str(num)
-    return [*cells, docs, row.run.run_id]
+    return [*cells, docs, row.run.started_at[:16].replace("T", " ")]
 
 
 def _ranks(row: Row) -> str:

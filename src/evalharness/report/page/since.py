@@ -95,7 +95,7 @@ def since_words(c: Checkpoint, placed: PlacedModel | None, before: Before) -> st
     moved += [f"{name} is gone" for name in gone]
     if _has_moved(held.capability, index):
         moved.append(f"index {_shown(held.capability)} → {_shown(index)}")
-    return "; ".join(moved) or "nothing"
+    return "; ".join(moved) or "nothing changed"
 
 
 def _moved(now: SuiteMean, held: HeldSuite | None) -> Iterator[str]:

@@ -224,7 +224,7 @@ def _line_traces(name: str, lined: FrontierLine, trend: Trend) -> list[dict[str,
 
 def _notes(trend: Trend, frontiers: Mapping[str, FrontierLine]) -> Iterator[dict[str, Any]]:
     """The leaders' names and, beside the extrapolation, its skill a year ago."""
-    for name, right, down in (("all", 30, -45), ("open", 70, 55)):
+    for name, right, down in (("all", -150, -40), ("open", 70, 55)):
         if name in frontiers:
             m = frontiers[name].models[-1]
             yield pointer(str(m.release_date), m.capability, m.model, right, down)

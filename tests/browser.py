@@ -28,6 +28,10 @@ _FLAGS = (
 )
 
 
+_FIRST = "data:text/html,%3Cmeta%20name=viewport%20content=width=device-width%3E"
+"""An empty page that a phone shows as wide as it is."""
+
+
 @contextmanager
 def chromium(profile: Path) -> Iterator[Any]:
     """A browser whose console and requests are recorded; skips the test where it can't be started.
@@ -46,7 +50,7 @@ def chromium(profile: Path) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     started = webdriver.Chrome(options, webdriver.ChromeService(driver))
     try:
-        load(started, "about:blank")  # the browser's own first page is over
+        load(started, _FIRST)  # the browser's own first page is over
         yield started
     finally:
         started.quit()

@@ -169,6 +169,16 @@ def test_environment_sets_the_results_dir(
     assert json.loads(output("sql", "SELECT count(*) AS num FROM runs", "--json")) == [{"num": 2}]
 
 
+def test_the_folder_of_a_run_is_whole_on_a_narrow_terminal(
+    results_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = output("results", "latest", "--results-dir", results_dir)
+    (folder,) = [line for line in shown.splitlines() if line.startswith("folder")]
+    assert folder.split()[1].startswith(f"{results_dir}/")
+    assert Path(folder.split()[1]).is_dir()
+
+
 def test_sql_as_table_json_and_csv(results_dir: Path) -> None:
     query = "SELECT task, value, 'NaN'::DOUBLE AS nothing FROM metrics LIMIT 1"
     where = ("--results-dir", results_dir)

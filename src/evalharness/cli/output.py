@@ -81,7 +81,7 @@ def print_view(view: Callable[[int], RenderableType]) -> None:
     from evalharness.report.terminal.console import console
 
     out = console()
-    out.print(view(out.width))
+    out.print(view(out.width), crop=False)  # a path is whole, so that it can be copied
 
 
 def print_json(content: Any) -> None:

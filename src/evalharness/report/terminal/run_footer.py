@@ -55,11 +55,13 @@ def footer(manifest: Manifest, run_dir: str) -> list[Text]:
         "gpu": _drawn(manifest),
         "folder": [run_dir],
     }
-    return [
+    shown = [
         Text(f"{name:<9}", style="dim") + plain(", ".join(part for part in parts if part))
         for name, parts in lines.items()
         if any(parts)
     ]
+    shown[-1].no_wrap, shown[-1].overflow = True, "ignore"
+    return shown
 
 
 def _reused(num: int) -> str:

@@ -17,9 +17,11 @@ from evalharness.errors import TaskError
 from evalharness.tasks.sampling import (
     ALIASES,
     SETTINGS,
+    SettingError,
     check_settings,
     drawn,
     merge_settings,
+    read_settings,
     sampling_params,
     sampling_seed,
     sampling_words,
@@ -182,6 +184,22 @@ def test_what_cannot_be_applied_is_refused_in_one_line(gen_kwargs: Any, says: st
         check_settings("gen5", "gen5", gen_kwargs, {})
     assert str(refused.value).startswith("task 'gen5': generation_kwargs")
     assert "\n" not in str(refused.value)
+
+
+def test_what_is_remembered_of_settings_is_never_another_value() -> None:
+    for once in range(2):  # the second time from memory
+        assert read_settings({"until": ["a", "a"], "do_sample": True}) == {
+            "until": ("a",),
+            "do_sample": True,
+        }
+        assert type(read_settings({"min_tokens": 1})["min_tokens"]) is int
+        assert type(read_settings({"temperature": 1.0})["temperature"]) is float
+        for wrong in ({"do_sample": 1}, {"min_tokens": True}, {"until": [1]}, {"until": ["a", 1]}):
+            with pytest.raises(SettingError):
+                read_settings(wrong)
+        read_settings({"until": ["a", "a"], "do_sample": True})["until"] = once
+    assert read_settings({"logit_bias": {"5": 1}}) == {"logit_bias": ((5, 1.0),)}
+    assert read_settings({"logit_bias": {"5": 2}}) == {"logit_bias": ((5, 2.0),)}
 
 
 def test_what_changes_nothing_is_taken() -> None:

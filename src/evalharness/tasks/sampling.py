@@ -150,12 +150,43 @@ WITHOUT_EFFECT: Mapping[str, object] = {
 only affect beams or speed may have any."""
 
 
+_PLAIN = (str, int, float, bool, type(None))
+_KEPT = 256
+_read: dict[Any, dict[str, Any]] = {}
+"""What has been read of plain settings: each sample of a task has the same ones."""
+
+
 def read_settings(gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Settings under lm-eval's names, with their values as used; those that are null are left out.
 
     Raises:
         SettingError: the first one that can't be applied.
     """
+    key = _plain_key(gen_kwargs)
+    found = _read.get(key)
+    if found is None:
+        found = _read_settings(gen_kwargs)
+        if len(_read) >= _KEPT:
+            _read.clear()
+        if key is not None:
+            _read[key] = found
+    return dict(found)
+
+
+def _plain_key(gen_kwargs: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """The settings with their types, as 1 isn't true; None unless they are plain values and lists of texts."""
+    key: list[Any] = []
+    for name, value in gen_kwargs.items():
+        if type(value) is list and set(map(type, value)) <= {str}:
+            key += (name, list, tuple(value))
+        elif type(value) in _PLAIN:
+            key += (name, type(value), value)
+        else:
+            return None
+    return tuple(key)
+
+
+def _read_settings(gen_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in gen_kwargs.items():
         name = ALIASES.get(key, key)

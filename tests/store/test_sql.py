@@ -11,6 +11,7 @@ from evalharness.errors import UserError
 from evalharness.store.columns import TABLES
 from evalharness.store.read import load_metrics
 from evalharness.store.records import (
+    SCHEMA_VERSION,
     Manifest,
     MetricRecord,
     SampleRecord,
@@ -84,7 +85,8 @@ def test_file_of_an_older_version_reads_with_nulls(results_dir: Path) -> None:
     old = pa.table({"run_id": ["r1"], "task": ["old"], "gone": [1]})
     pq.write_table(old, results_dir / "r1" / "metrics.parquet")
     manifest = results_dir / "r1" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 3', '"schema_version": 1'))
+    now = f'"schema_version": {SCHEMA_VERSION}'
+    manifest.write_text(manifest.read_text().replace(now, '"schema_version": 1'))
     found = rows(results_dir, "SELECT task, value FROM metrics WHERE run_id = 'r1'")
     assert found == [("old", None)]
 

@@ -1,4 +1,4 @@
-"""Runs that older schemas wrote still read: `data/schema-1` and `data/schema-2` are such (engine fake, 3 docs a task)."""
+"""Runs that older schemas wrote still read: `data/schema-1` to `schema-3` are such (engine fake, 3 docs a task)."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ def results_dir(tmp_path: Path) -> Path:
 
 def test_its_manifest_is_migrated(results_dir: Path) -> None:
     manifest = load_manifest(results_dir / "schema-1")
-    assert (manifest.schema_version, manifest.domain, len(manifest.tasks)) == (3, "capability", 5)
+    assert (manifest.schema_version, manifest.domain, len(manifest.tasks)) == (4, "capability", 5)
 
 
 def test_its_samples_know_their_main_filter(results_dir: Path) -> None:
@@ -53,17 +53,26 @@ def test_frames_hold_what_the_views_hold(results_dir: Path) -> None:
 
 
 def test_files_of_all_versions_are_one_table(results_dir: Path) -> None:
-    shutil.copytree(DATA / "schema-2", results_dir / "schema-2")
+    for name in ("schema-2", "schema-3"):
+        shutil.copytree(DATA / name, results_dir / name)
+        assert load_manifest(results_dir / name).schema_version == 4
     make_run(results_dir, "now", "m", "s", {"x": [1.0]})
-    assert load_manifest(results_dir / "schema-2").schema_version == 3
     (row, *_) = iter_samples(results_dir / "schema-2", "arc_easy_sample")
     assert (row.choices, row.chosen, row.gold) == ((), {}, ())
+    (row, *_) = iter_samples(results_dir / "schema-3", "arc_easy_sample")
+    assert (len(row.choices), len(row.gold), row.gold_answer) == (4, 1, None)
     asked = """
-        SELECT run_id, count(*), count(*) FILTER (is_main), count(choices), any_value(scores['acc_norm'])
+        SELECT run_id, count(*), count(*) FILTER (is_main), count(choices), any_value(scores['acc_norm']),
+            count(gold_answer)
         FROM samples WHERE task IN ('arc_easy_sample', 'x') GROUP BY run_id ORDER BY run_id
     """
     found = query(connect(results_dir), asked).fetchall()
-    assert found == [("now", 1, 1, 1, None), ("schema-1", 3, 3, 0, 0.0), ("schema-2", 3, 3, 0, 0.0)]
+    assert found == [
+        ("now", 1, 1, 1, None, 0),
+        ("schema-1", 3, 3, 0, 0.0, 0),
+        ("schema-2", 3, 3, 0, 0.0, 0),
+        ("schema-3", 3, 3, 3, 0.0, 0),
+    ]
 
 
 def test_a_run_that_is_resumed_by_a_newer_version_is_read_meanwhile(results_dir: Path) -> None:

@@ -133,7 +133,7 @@ SAMPLES = (
     ),
 )
 
-ADDED = {"is_main": 2, "cluster": 2, "choices": 3, "chosen": 3, "gold": 3, "gold_answer": 3}
+ADDED = {"is_main": 2, "cluster": 2, "choices": 3, "chosen": 3, "gold": 3, "gold_answer": 4}
 """Column of `samples` -> the schema version that brought it."""
 
 

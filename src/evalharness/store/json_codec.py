@@ -106,7 +106,12 @@ def _to_3(content: dict[str, Any]) -> None:
     content["schema_version"] = 3
 
 
-_MIGRATIONS = {1: _to_2, 2: _to_3}
+def _to_4(content: dict[str, Any]) -> None:
+    """Manifests are the same; samples had no `gold_answer`."""
+    content["schema_version"] = 4
+
+
+_MIGRATIONS = {1: _to_2, 2: _to_3, 3: _to_4}
 """schema_version -> what makes a manifest of the next one of it. Files stay as they were written."""
 
 

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 _NUM_RUN_COLUMNS = 4
 _MOST_SHOWN = 5
-_WITH_HEAD = (2, SCHEMA_VERSION)
+_WITH_HEAD = (2, 3, SCHEMA_VERSION)
 """Schema versions whose manifests begin as `_HEAD` says."""
 _HEAD = re.compile(rb'\{\s*"schema_version": (\d+),\s*"run_id": "([^"\\]+)"')
 """Prefix of `manifest.json`."""

@@ -285,9 +285,9 @@ class TaskSummary:
         return total / self.wall_s if self.wall_s > 0 else float("nan")
 
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of what a run's folder holds. 2: samples have `is_main` and `cluster`, suites a domain, files checksums. 3: samples
-have their choices, and what a filter extracts from the target."""
+have their choices. 4: and what a filter extracts from the target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

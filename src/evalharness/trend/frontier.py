@@ -97,7 +97,7 @@ class Skill(NamedTuple):
     mae: float
     """Mean absolute error."""
     r2: float
-    """1 - squared error over that of the later models' own mean, which nobody knew at the date."""
+    """1 - squared error over that of the later models' own mean, which was not known at the date."""
     num_before: int
     """Frontier models that the line is fitted to."""
     num_after: int

@@ -1,9 +1,11 @@
 """Two reports into one folder, made once: of no store at all and after a damaged one, then of one in which every section has something."""
 
+import json
 import shutil
 
 import pytest
 
+from evalharness.report.page.changes import SCHEMA_VERSION
 from report_made import Made, make_report
 from report_store import write_store
 
@@ -13,7 +15,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Made]:
     folder = tmp_path_factory.mktemp("reports")
     store, out = folder / "store", folder / "out"
     out.mkdir()
-    (out / "report.json").write_text('{"schema_version": 1, "state": {"made_at": 3}}')
+    damaged = {"schema_version": SCHEMA_VERSION, "state": {"made_at": 3}}
+    (out / "report.json").write_text(json.dumps(damaged))
     first = make_report(store, out, "--json")
     assert first.returncode == 0, first.stderr
     shutil.copytree(out, folder / "first")

@@ -19,7 +19,8 @@ from evalharness.store.json_codec import as_json
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: velocities are without the order bias."""
 _MOST_NAMES = 3
 _LEAST_MOVE = 0.05
 """Smallest change, in index points and percentage points, of a number that is shown with one decimal."""
@@ -106,15 +107,15 @@ def changes(before: State, now: State) -> list[str]:
 def _leader(before: State, now: State) -> Iterator[str]:
     if before.open_leader != now.open_leader:
         yield f"open frontier: {now.open_leader or 'none'} (was {before.open_leader or 'none'})"
-    elif _has_moved(before.open_index, now.open_index):
+    elif has_moved(before.open_index, now.open_index):
         yield f"open frontier's index: {_step(before.open_index, now.open_index)}"
 
 
 def _moved(what: str, before: Numbers, now: Numbers, unit: str) -> Iterator[str]:
     for name, value in now.items():
         if name not in before:
-            yield f"{what} {name}: new, {_shown(value)} {unit}"
-        elif _has_moved(before[name], value):
+            yield f"{what} {name}: new, {shown(value)} {unit}"
+        elif has_moved(before[name], value):
             yield f"{what} {name}: {_step(before[name], value)} {unit}"
 
 
@@ -125,7 +126,7 @@ def _cmr(before: State, now: State) -> Iterator[str]:
         yield f"CMR: first value, {now.cmr_value:.1f} % ({now.cmr_model})"
     elif before.cmr_definition != now.cmr_definition:
         yield f"CMR: another definition, so not compared; {now.cmr_value:.1f} % ({now.cmr_model})"
-    elif _has_moved(before.cmr_value, now.cmr_value):
+    elif has_moved(before.cmr_value, now.cmr_value):
         yield f"CMR: {_step(before.cmr_value, now.cmr_value)} % ({now.cmr_model})"
 
 
@@ -163,17 +164,19 @@ def _downloads(before: State, now: State) -> Iterator[str]:
         yield f"downloads moved for {texts.plural(len(grown), 'model')}, most for {most}: {grown[most]:+,.0f}"
 
 
-def _has_moved(before: float | None, now: float | None) -> bool:
+def has_moved(before: float | None, now: float | None) -> bool:
+    """Whether a number with one decimal is shown as another."""
     if before is None or now is None:
         return before is not now
     return abs(now - before) >= _LEAST_MOVE
 
 
 def _step(before: float | None, now: float | None) -> str:
-    return f"{_shown(before)} → {_shown(now)}"
+    return f"{shown(before)} → {shown(now)}"
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """A number of the report with one decimal."""
     return texts.NOTHING if value is None else f"{value:.1f}"
 
 

@@ -15,14 +15,11 @@ from typing import Any, NamedTuple
 
 from evalharness.comparison.checkpoints import Checkpoint, SuiteMean
 from evalharness.errors import one_line
-from evalharness.report.page import texts
+from evalharness.report.page.changes import has_moved, shown
 from evalharness.store.json_codec import as_json
 from evalharness.trend.placed import PlacedModel
 
 logger = logging.getLogger(__name__)
-
-_LEAST_MOVE = 0.05
-"""Of numbers shown with one decimal."""
 
 
 class HeldSuite(NamedTuple):
@@ -93,8 +90,8 @@ def since_words(c: Checkpoint, placed: PlacedModel | None, before: Before) -> st
     moved = [line for s in c.suites for line in _moved(s, held.suites.get(s.run.suite))]
     gone = [name for name in held.suites if name not in {s.run.suite for s in c.suites}]
     moved += [f"{name} is gone" for name in gone]
-    if _has_moved(held.capability, index):
-        moved.append(f"index {_shown(held.capability)} → {_shown(index)}")
+    if has_moved(held.capability, index):
+        moved.append(f"index {shown(held.capability)} → {shown(index)}")
     return "; ".join(moved) or "nothing changed"
 
 
@@ -104,8 +101,8 @@ def _moved(now: SuiteMean, held: HeldSuite | None) -> Iterator[str]:
         yield f"{suite} is new"
     elif (mine.suite_version, mine.num_docs) != (held.suite_version, held.num_docs):
         yield f"{suite}: a run over other docs, so not compared"
-    elif _has_moved(held.mean, mine.mean):
-        yield f"{suite}: {_shown(held.mean)} → {_shown(mine.mean)} %"
+    elif has_moved(held.mean, mine.mean):
+        yield f"{suite}: {shown(held.mean)} → {shown(mine.mean)} %"
     elif mine.run_id != held.run_id:
         yield f"{suite}: run again, same mean"
 
@@ -137,13 +134,3 @@ def _number(value: Any) -> float | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _has_moved(before: float | None, now: float | None) -> bool:
-    if before is None or now is None:
-        return before is not now
-    return abs(now - before) >= _LEAST_MOVE
-
-
-def _shown(value: float | None) -> str:
-    return texts.NOTHING if value is None else f"{value:.1f}"

@@ -14,13 +14,13 @@ from evalharness.tasks import hub_access
 
 FROM_HUB = own.GENERATE.replace(
     "custom_dataset: !function evalharness.tasks.local_rows.load",
-    "dataset_path: nobody/REPO",
+    "dataset_path: absent/REPO",
 )
 
 
 @pytest.fixture
 def tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, int]]]:
-    """Connections that were tried, all refused: no Hub, and nobody said that there is none."""
+    """Connections that were tried, all refused: no Hub, and no setting says that there is none."""
     tried: list[tuple[str, int]] = []
 
     def refuse(_: socket.socket, address: tuple[str, int]) -> None:
@@ -53,7 +53,7 @@ def test_the_second_dataset_doesnt_ask_again(tmp_path: Path, tries: list[Any]) -
     assert len(tries) == 2
     assert [broken.name for broken in suite.broken] == ["one", "two", "three"]
     assert all(
-        f"Couldn't reach 'nobody/{broken.name}' on the Hub" in broken.message
+        f"Couldn't reach 'absent/{broken.name}' on the Hub" in broken.message
         and "doesn't answer (tried once)" in broken.message
         and "set data.mirror" in broken.message
         for broken in suite.broken
@@ -86,8 +86,8 @@ def test_what_answers_is_left_alone(tries: list[Any], monkeypatch: pytest.Monkey
         datasets, "load_dataset", lambda path: taken.append((path, constants.HF_HUB_OFFLINE))
     )
     with hub_access.tried_once():
-        datasets.load_dataset("nobody/one")
-    assert taken == [("nobody/one", False)]
+        datasets.load_dataset("absent/one")
+    assert taken == [("absent/one", False)]
 
 
 def test_the_cache_is_read_without_the_hub(
@@ -100,7 +100,7 @@ def test_the_cache_is_read_without_the_hub(
     with hub_access.tried_once():
         datasets.load_dataset("json")
         assert tries == []
-        datasets.load_dataset("nobody/one")
-        datasets.load_dataset("nobody/two")
-    assert taken == [("json", False), ("nobody/one", True), ("nobody/two", True)]
+        datasets.load_dataset("absent/one")
+        datasets.load_dataset("absent/two")
+    assert taken == [("json", False), ("absent/one", True), ("absent/two", True)]
     assert len(tries) == 2

@@ -35,7 +35,7 @@ def models(
     effort, quantization, -hf, date. A name that could be two models stays apart and is listed by --ambiguous. To join your
     own model to a reported one, write `reported_as` in its entry, or in a column of the file that you import.
 
-    \\b
+    \b
     evalharness scores models --merged
     evalharness scores models --ambiguous --csv
     """  # noqa: D301 (backspace keeps click from wrapping a paragraph)

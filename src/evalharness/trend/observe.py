@@ -126,7 +126,7 @@ def as_row(score: ReportedScore) -> Score | None:
 
 
 def is_chance_unknown(score: ReportedScore) -> bool:
-    """Whether nobody knows how much of a score is guessing."""
+    """Whether its chance level is unknown."""
     known = find_benchmark(score.benchmark)
     return not score.chance_corrected and (known is None or known.chance is None)
 

@@ -37,9 +37,14 @@ class Curves(Protocol):
     """The benchmarks' curves in draws of a fit; (draws, benchmarks) each, NaN where a draw failed."""
 
     @property
-    def difficulty(self) -> Floats: ...  # noqa: D102
+    def difficulty(self) -> Floats:
+        """Capability at which half of what chance leaves is scored."""
+        ...
+
     @property
-    def slope(self) -> Floats: ...  # noqa: D102
+    def slope(self) -> Floats:
+        """How fast the score rises with capability."""
+        ...
 
 
 class Placement(NamedTuple):

@@ -45,11 +45,19 @@ class Sized(Protocol):
     """A model whose size may be known."""
 
     @property
-    def total_params_b(self) -> float | None: ...  # noqa: D102
+    def total_params_b(self) -> float | None:
+        """Billions of parameters."""
+        ...
+
     @property
-    def active_params_b(self) -> float | None: ...  # noqa: D102
+    def active_params_b(self) -> float | None:
+        """Billions of parameters that a token uses."""
+        ...
+
     @property
-    def num_experts(self) -> int | None: ...  # noqa: D102
+    def num_experts(self) -> int | None:
+        """Experts of each layer; None for a dense or unknown model."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

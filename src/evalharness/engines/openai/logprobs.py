@@ -70,13 +70,13 @@ def echoed_scores(choice: Choice, tokens: Sequence[int], start: int) -> dict[int
         )
     found = {}
     for position in range(start, len(tokens)):
-        logprob, likeliest = own[position], top[position]
-        if logprob is None or not likeliest:
+        logprob, best = own[position], top[position]
+        if logprob is None or not best:
             raise RequestError(f"the server sent no log-probability for prompt token {position}")
-        most = max(likeliest.values())
+        most = max(best.values())
         if logprob > most + MAX_ROUNDING:
             raise RequestError(
-                f"the server sent prompt token {position} as likelier ({logprob:g}) than the likeliest ({most:g})"
+                f"the server sent prompt token {position} as more likely ({logprob:g}) than the most likely one ({most:g})"
             )
         found[position] = TokenScore(logprob, logprob >= most)
     return found
@@ -93,7 +93,7 @@ def next_scores(choice: Choice, wanted: Sequence[int]) -> dict[int, TokenScore]:
     if known is None:
         raise RequestError("the server sent no log-probabilities of the next token")
     if not generated:
-        raise RequestError("the server didn't say which token is the likeliest")
+        raise RequestError("the server didn't say which token is the most likely")
     missing = [token for token in wanted if f"token_id:{token}" not in known]
     if missing:
         raise RequestError(f"the server sent no log-probability of token {missing[0]} as the next")

@@ -137,7 +137,7 @@ def pace_words(pace: Pace, whose: str) -> str:
         return f"change of pace, {whose}: not tested ({pace.refusal})"
     what = "a change of pace" if pace.p_value < 0.05 else "no change of pace resolved"
     return (
-        f"change of pace, {whose}: {what}, p {pace.p_value:.3f} (likeliest at {pace.break_date}: "
+        f"change of pace, {whose}: {what}, p {pace.p_value:.3f} (most likely at {pace.break_date}: "
         f"{pace.before_per_year:+.1f} before, {pace.after_per_year:+.1f} after)"
     )
 

@@ -57,7 +57,7 @@ def places(asked: Sequence[Asked], answers: Answers | None) -> list[int]:
         TaskError: an answer is none of the choices, or the file can be read in two ways.
     """
     if answers is not None:
-        return [_told(one, answers) for one in asked]
+        return [_as_given(one, answers) for one in asked]
     by_text = _all_under(asked, Answers.texts)
     if by_text is not None:
         for other in Answers:
@@ -68,7 +68,7 @@ def places(asked: Sequence[Asked], answers: Answers | None) -> list[int]:
     return [_place(one, numbers) for one in asked]
 
 
-def _told(one: Asked, answers: Answers) -> int:
+def _as_given(one: Asked, answers: Answers) -> int:
     place = one.under(answers)
     if place is None:
         what = {

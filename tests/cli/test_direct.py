@@ -203,7 +203,7 @@ def test_borrowing_an_entry_for_other_weights_is_said(home: Path, checkpoint: Pa
         (["model=./empty"], "config.json is missing"),
         (["model=./out"], "is in its folders checkpoint-1, checkpoint-2, checkpoint-3 and 1 more"),
         (["model=./gguf"], "GGUF weights (x.Q4_0.gguf), which no engine here reads"),
-        (["model=./meta"], "Meta's own format (params.json)"),
+        (["model=./meta"], "its maker's own format (params.json: Meta's, Mistral's)"),
         (["model=./zero"], "a DeepSpeed training state"),
         (["model=./fsdp"], "a sharded training state of PyTorch (__0_0.distcp)"),
         (["model=./lora"], "`model=lab/base adapter=lora` runs it"),

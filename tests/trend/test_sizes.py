@@ -73,6 +73,13 @@ def test_the_nearest_in_size_is_compared_with_both_intervals_in_squares() -> Non
     assert nearest_open(placed(100, reported="near"), models) == Nearest("weaker", 7, 20, 15, 25, "better")  # fmt: skip
 
 
+def test_an_end_of_the_difference_has_the_distances_to_the_ends_that_make_it() -> None:
+    lower = replace(placed(100), placement=Placement(100, 88, 103, 5, ()))
+    models = [model("near", 7, 90, ci_low=86, ci_high=95)]
+    # 10 - sqrt(12^2 + 5^2), 10 + sqrt(3^2 + 4^2)
+    assert nearest_open(lower, models) == Nearest("near", 7, 10, -3, 15, "not resolved")
+
+
 def test_what_cannot_be_compared_says_why() -> None:
     models = [model("near", 7, 90)]
     assert nearest_open(placed(100, None), models) == "its size isn't known"

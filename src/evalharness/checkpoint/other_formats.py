@@ -12,8 +12,8 @@ _FORMATS = (
     ),
     (
         "params.json",
-        "Meta's own format ({}); take the repository with safetensors, or convert it with transformers' "
-        "convert_llama_weights_to_hf.py",
+        "its maker's own format ({}: Meta's, Mistral's); take the repository with config.json, or convert it "
+        "(transformers' convert_llama_weights_to_hf.py does Meta's)",
     ),
     (
         "zero_to_fp32.py",

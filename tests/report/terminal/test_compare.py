@@ -66,6 +66,17 @@ def test_no_number_is_cut_on_any_width(found: Comparison, width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
+def test_a_heading_gives_an_id_once_and_breaks_it_where_its_words_end(tmp_path: Path) -> None:
+    ids = [f"2026010{n}-120000-some_model-a_long_task+another_long_task" for n in (1, 2)]
+    runs = [make_run(tmp_path, run_id, "m", "s", TASKS) for run_id in ids]
+    same = compare_runs(tmp_path, *runs)
+    assert [shown(comparison_view(same, width=160)).count(run_id) for run_id in ids] == [1, 1]
+    narrow = shown(comparison_view(same, width=60), 60).splitlines()
+    pieces = [line[8:].split("  ")[0].rstrip() for line in narrow[: narrow.index("")]]
+    assert "".join(pieces) == "".join(ids)
+    assert all(piece[-1] in "-_+" or piece.endswith("task") for piece in pieces)
+
+
 @pytest.fixture
 def lacking(tmp_path: Path) -> Comparison:
     tasks = {"x": [1.0] * 60 + [0.0] * 40, "y": [1.0, 0.0] * 50}

@@ -296,6 +296,17 @@ def test_a_list_tells_runs_apart_by_what_they_reached() -> None:
     assert "strategy" not in shown(runs_table(listed[:1], width=200), 200)
 
 
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_made_up_answers_are_marked_on_every_width(width: int) -> None:
+    fake = replace(RUN, engine={"kind": "fake", "version": "1"})
+    mean = RunMean("mean", Score(0.5, 0.4, 0.6, 0.05), 3, 3)
+    for run, is_marked in ((fake, True), (RUN, False)):
+        listed = shown(runs_table([Listed(run, mean)], width=width), width)
+        assert ("0.600] fake" in listed) is is_marked
+        one = shown(run_table(run, [metric("t")], run_dir="results/x", width=width), width)
+        assert ("no model's scores" in " ".join(one.split())) is is_marked
+
+
 def test_an_id_without_room_is_broken_between_its_words() -> None:
     run = replace(RUN, run_id="20260102-030405-some-model-of-ours-some_task+another_task")
     wide, narrow = (shown(runs_table([Listed(run, None)], width=w), w) for w in (120, 70))

@@ -226,7 +226,7 @@ TEXTS = st.lists(st.sampled_from([*"abC :.\n\t日🙂1", "<s>", "</s>", "<bos>",
 )
 def test_encoding_ahead_changes_nothing(style: str, pairs: list[tuple[str, str]]) -> None:
     alone, ahead = Encoder(tokenizer(style)), Encoder(tokenizer(style))
-    ahead.encode_ahead(text for pair in pairs for text in ahead.texts_of_pair(*pair))
+    ahead.encode_ahead(piece for pair in pairs for piece in ahead.pieces_of_pair(*pair))
     assert [ahead.pair(*pair) for pair in pairs] == [alone.pair(*pair) for pair in pairs]
 
 

@@ -12,7 +12,8 @@ from evalharness.engines.requests import (
     SamplingParams,
     ScoreRequest,
 )
-from evalharness.tasks.encoding import Encoder, Tokens
+from evalharness.tasks.encoding import Encoder
+from evalharness.tasks.pieces import Tokens
 
 RequestT = TypeVar("RequestT")
 

@@ -15,13 +15,14 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-Tokens = tuple[int, ...]
+from evalharness.tasks.pieces import Piece, Pieces, Tokens
 
 _PROBES = ("a", "1", ".")
 """Texts to find out what a tokenizer adds to one."""
 _MARK = "\x01"
 """Put before a text that continues another, so that tokenizers add no space before it; nothing merges with this."""
 NO_PREFIX = "the tokenizer has neither BOS nor EOS to put before an empty text"
+_MOST_CONTEXTS = 256
 _LATEST_BOS = 4
 """A template may write a newline or so before the BOS; a later BOS belongs to the text."""
 
@@ -33,6 +34,18 @@ class Pair(NamedTuple):
     continuation: Tokens
     is_split: bool = False
     """Whether the continuation was encoded separately, because a token spans the two."""
+
+
+class _Context(NamedTuple):
+    """A context, cut at the last place where that may be done."""
+
+    special: bool
+    head: list[Piece]
+    rest: Piece
+    head_ids: list[int]
+    rest_ids: list[int]
+    ids: Tokens
+    """All of its tokens."""
 
 
 class Encoder:
@@ -53,7 +66,8 @@ class Encoder:
         self.before, self.after = _added(tokenizer)
         self._bos: str = tokenizer.bos_token or ""
         self._opening, self._bos_begins_turns = opening, bos_begins_turns
-        self._ahead: dict[tuple[str, bool], list[int]] = {}
+        self._pieces = Pieces(tokenizer, self.after)
+        self._contexts: dict[str, _Context] = {}
 
     @property
     def prefix_token_id(self) -> int | None:
@@ -70,11 +84,12 @@ class Encoder:
         """
         if add_special_tokens is None:
             add_special_tokens = self.wants_special_tokens(text)
-        found = self._ahead.get((text, add_special_tokens))
-        if found is not None:
-            return found
-        ids = list(self.tokenizer.encode(text, add_special_tokens=add_special_tokens))
-        return self._without_end(ids) if add_special_tokens and self.after else ids
+        pieces = self._pieces.cut(text, add_special_tokens)
+        ids = self._pieces.tokens(pieces)
+        is_checked = len(pieces) > 1 and self._pieces.is_to_check()
+        if is_checked and not self._pieces.is_whole(text, add_special_tokens, ids):
+            return self.encode(text, add_special_tokens)
+        return ids
 
     def wants_special_tokens(self, text: str) -> bool:
         """Whether the tokenizer's BOS is missing: neither first, nor after what the template writes before it."""
@@ -83,28 +98,27 @@ class Encoder:
         has_opening = bool(self._opening) and text.startswith(self._opening)
         return not (has_opening or text.lstrip().startswith(self._bos))
 
-    def encode_ahead(self, wanted: Iterable[tuple[str, bool]]) -> None:
-        """Encode (text, with special tokens) in one call, which the tokenizer runs on all cores.
+    @property
+    def differs_in_pieces(self) -> bool:
+        """Whether some text's pieces, encoded separately, were found not to have its tokens; see `pieces`."""
+        return self._pieces.differs is not None
 
-        Replaces the results of the previous call. Called from one thread only.
-        """
-        self._ahead = {}
-        unique = set(wanted)
-        for special in (True, False):
-            texts = [text for text, is_special in unique if is_special is special]
-            if texts:
-                found = self.tokenizer(texts, add_special_tokens=special)["input_ids"]
-                if special and self.after:
-                    found = [self._without_end(ids) for ids in found]
-                self._ahead |= zip(((text, special) for text in texts), found, strict=True)
+    def encode_ahead(self, pieces: Iterable[Piece]) -> None:
+        """Encode what isn't known yet in one call. Called from one thread only."""
+        self._contexts = {}
+        self._pieces.remember(pieces)
 
-    def texts_of_pair(self, context: str, continuation: str) -> list[tuple[str, bool]]:
-        """(text, with special tokens) that `pair` usually encodes."""
+    def pieces_of(self, text: str) -> list[Piece]:
+        """What `encode` needs for a text."""
+        return self._pieces.cut(text, self.wants_special_tokens(text))
+
+    def pieces_of_pair(self, context: str, continuation: str) -> list[Piece]:
+        """What `pair` usually needs."""
         context, continuation = move_spaces(context, continuation)
         if context == "":
-            return [(continuation, False)]
-        special = self.wants_special_tokens(context)
-        return [(context, special), (context + continuation, special)]
+            return [Piece(continuation, False)]
+        head, rest = self._pieces.cut_at_end(context, self.wants_special_tokens(context))
+        return [*head, rest, Piece(rest.text + continuation, rest.special)]
 
     def pair(self, context: str, continuation: str) -> Pair:
         """A context and its continuation; spaces at the context's end belong to the continuation.
@@ -121,16 +135,33 @@ class Encoder:
             if len(tokens) > 1 and tokens[0] == prefix:
                 tokens = tokens[1:]
             return Pair((prefix,), tokens)
-        special = self.wants_special_tokens(context)
-        start, whole = self.encode(context, special), self.encode(context + continuation, special)
+        found = self._contexts.get(context) or self._context(context)
+        rest = Piece(found.rest.text + continuation, found.rest.special)
+        start, whole = found.rest_ids, self._pieces.tokens([rest])
+        if found.head and self._pieces.is_to_check():
+            ids = [*found.head_ids, *whole]
+            if not self._pieces.is_whole(context + continuation, found.special, ids):
+                self._contexts = {}
+                return self.pair(context, continuation)
         length = len(start)
         if len(whole) > length and whole[:length] == start:
-            return Pair(tuple(start), tuple(whole[length:]))
-        return Pair(tuple(start), tuple(self._encode_apart(continuation)), is_split=True)
+            return Pair(found.ids, tuple(whole[length:]))
+        return Pair(found.ids, tuple(self._encode_apart(continuation)), is_split=True)
+
+    def _context(self, text: str) -> _Context:
+        """A context's tokens, remembered for its other continuations."""
+        special = self.wants_special_tokens(text)
+        head, rest = self._pieces.cut_at_end(text, special)
+        head_ids, rest_ids = self._pieces.tokens(head), self._pieces.tokens([rest])
+        found = _Context(special, head, rest, head_ids, rest_ids, (*head_ids, *rest_ids))
+        if len(self._contexts) >= _MOST_CONTEXTS:
+            self._contexts = {}
+        self._contexts[text] = found
+        return found
 
     def rolling(self, text: str) -> list[int]:
         """The tokens of a whole text that is scored: its own, without a BOS before it and without an EOS."""
-        ids = self.encode(text, False)
+        ids = self._pieces.tokens([Piece(text, False)])
         return ids[1:] if ids and ids[0] == self.bos_id else ids
 
     def require_prefix(self) -> int:
@@ -168,10 +199,6 @@ class Encoder:
         if len(whole) > len(mark) and whole[: len(mark)] == mark:
             return whole[len(mark) :]
         return self.encode(continuation, False)
-
-    def _without_end(self, ids: list[int]) -> list[int]:
-        num = len(self.after)
-        return ids[:-num] if tuple(ids[-num:]) == self.after else ids
 
 
 def move_spaces(context: str, continuation: str) -> tuple[str, str]:

@@ -32,7 +32,8 @@ from evalharness.engines.requests import (
 from evalharness.errors import TaskError
 from evalharness.tasks import chat
 from evalharness.tasks.context_window import Room
-from evalharness.tasks.encoding import NO_PREFIX, Encoder, Tokens
+from evalharness.tasks.encoding import NO_PREFIX, Encoder
+from evalharness.tasks.pieces import Piece, Tokens
 from evalharness.tasks.plans import Plan, join
 from evalharness.tasks.sampling import drawn, sampling_params, skips_special_tokens
 from evalharness.tasks.templates import Template
@@ -127,37 +128,39 @@ class EngineLM:
         Args:
             kind: lm-eval's output_type.
         """
-        encoder = self.encoder
+        encoder, remarks = self.encoder, []
+        if encoder.differs_in_pieces:
+            remarks.append(
+                "this tokenizer gives other tokens for the parts of a prompt than for the whole: prompts are encoded whole "
+                "since that was found (see the log); those before it weren't all checked"
+            )
         if kind != "loglikelihood_rolling" or not (encoder.before or encoder.after):
-            return []
+            return remarks
         if self._rolling_as_lm_eval:
-            return [
-                "what the tokenizer adds to a text is scored too, as in lm-eval (run.rolling_as_lm_eval)"
-            ]
-        return [
-            "only the text's own tokens are scored, the first after a BOS; lm-eval also scores the BOS (or EOS) that this "
-            "tokenizer adds, so its numbers differ (run.rolling_as_lm_eval=true gives them)"
-        ]
+            said = "what the tokenizer adds to a text is scored too, as in lm-eval (run.rolling_as_lm_eval)"
+        else:
+            said = (
+                "only the text's own tokens are scored, the first after a BOS; lm-eval also scores the BOS (or EOS) that this "
+                "tokenizer adds, so its numbers differ (run.rolling_as_lm_eval=true gives them)"
+            )
+        return [*remarks, said]
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None) -> list[int]:
         """Token ids; see `Encoder.encode`."""
         return self.encoder.encode(string, add_special_tokens)
 
     def encode_ahead(self, instances: Iterable[Instance]) -> None:
-        """Encode all texts of `plan`, in one call.
+        """Encode all texts of `plan`, in one call. Called only from the thread that plans."""
+        self.encoder.encode_ahead(piece for i in instances for piece in self._pieces(i))
 
-        Replaces what the call before kept. Called only from the thread that plans.
-        """
-        self.encoder.encode_ahead(text for i in instances for text in self._texts(i))
-
-    def _texts(self, instance: Instance) -> list[tuple[str, bool]]:
-        """(text, with special tokens) of an instance, as needed by `plan`."""
+    def _pieces(self, instance: Instance) -> list[Piece]:
+        """What `plan` needs the tokens of."""
         if instance.request_type == "loglikelihood":
-            return self.encoder.texts_of_pair(*instance.args)
+            return self.encoder.pieces_of_pair(*instance.args)
         text = str(instance.args[0])
         if instance.request_type == "loglikelihood_rolling":
-            return [(text, False)]
-        return [(text, self.encoder.wants_special_tokens(text))]
+            return [Piece(text, False)]
+        return self.encoder.pieces_of(text)
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True

@@ -9,7 +9,7 @@ from tokenizers import Regex, normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
 from evalharness.tasks.encoding import Encoder
-from evalharness.tasks.pieces import CHECKED_FIRST, SHORTEST, Pieces
+from evalharness.tasks.pieces import CHECKED_EVERY, CHECKED_FIRST, SHORTEST, Pieces
 from tokenizer_styles import ALL, byte_level, tokenizer
 
 WORDS = (
@@ -164,10 +164,14 @@ def test_a_tokenizer_whose_pieces_differ_is_found_and_encodes_whole_texts() -> N
 
 
 def test_the_first_texts_and_some_later_ones_are_checked() -> None:
-    pieces = Pieces(tokenizer("llama3"))
-    found = [pieces.is_to_check() for _ in range(1000)]
-    assert all(found[:CHECKED_FIRST])
-    assert CHECKED_FIRST < sum(found) < 50
+    its = tokenizer("llama3")
+    text = "word " * SHORTEST
+    for number in range(1, 600):
+        pieces = Pieces(its)
+        assert pieces.may_cut
+        pieces._num_texts = number - 1
+        is_checked = not pieces.is_right(text, True, [], [])
+        assert is_checked == (number <= CHECKED_FIRST or number % CHECKED_EVERY == 0)
 
 
 def test_the_demos_tokenizer_is_cut() -> None:

@@ -279,7 +279,9 @@ def _samples(
 ) -> Iterator[Sample]:
     num_draws = loaded.num_draws
     for repeat in range(loaded.repeats):
-        copies = [replace(i, resps=[], filtered_resps={}) for i in asked.instances]
+        copies = asked.instances
+        if loaded.repeats > 1:
+            copies = [replace(i, resps=[], filtered_resps={}) for i in asked.instances]
         plans = [
             lm.plan(copies, repeat=repeat * num_draws + draw, run_seed=prompting.run_seed)
             for draw in range(num_draws)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from evalharness.tasks.pieces import Piece, Pieces, Tokens
@@ -36,16 +37,19 @@ class Pair(NamedTuple):
     """Whether the continuation was encoded separately, because a token spans the two."""
 
 
-class _Context(NamedTuple):
-    """A context, cut at the last place where that may be done."""
+@dataclass(slots=True)
+class _Context:
+    """A context, cut at the last place where that may be done, for all of its continuations."""
 
     special: bool
     head: list[Piece]
     rest: Piece
-    head_ids: list[int]
-    rest_ids: list[int]
-    ids: Tokens
-    """All of its tokens."""
+    is_new: bool = True
+    """Whether its pieces weren't named yet to be encoded ahead."""
+    head_ids: list[int] = field(default_factory=list)
+    rest_ids: list[int] = field(default_factory=list)
+    ids: Tokens = ()
+    """All of its tokens; none before they are needed."""
 
 
 class Encoder:
@@ -86,8 +90,7 @@ class Encoder:
             add_special_tokens = self.wants_special_tokens(text)
         pieces = self._pieces.cut(text, add_special_tokens)
         ids = self._pieces.tokens(pieces)
-        is_checked = len(pieces) > 1 and self._pieces.is_to_check()
-        if is_checked and not self._pieces.is_whole(text, add_special_tokens, ids):
+        if len(pieces) > 1 and not self._pieces.is_right(text, add_special_tokens, [], ids):
             return self.encode(text, add_special_tokens)
         return ids
 
@@ -117,8 +120,10 @@ class Encoder:
         context, continuation = move_spaces(context, continuation)
         if context == "":
             return [Piece(continuation, False)]
-        head, rest = self._pieces.cut_at_end(context, self.wants_special_tokens(context))
-        return [*head, rest, Piece(rest.text + continuation, rest.special)]
+        found = self._context(context)
+        first = [*found.head, found.rest] if found.is_new else []
+        found.is_new = False
+        return [*first, Piece(found.rest.text + continuation, found.rest.special)]
 
     def pair(self, context: str, continuation: str) -> Pair:
         """A context and its continuation; spaces at the context's end belong to the continuation.
@@ -135,28 +140,32 @@ class Encoder:
             if len(tokens) > 1 and tokens[0] == prefix:
                 tokens = tokens[1:]
             return Pair((prefix,), tokens)
-        found = self._contexts.get(context) or self._context(context)
+        found = self._context(context)
+        if not found.ids:
+            found.head_ids = self._pieces.tokens(found.head)
+            found.rest_ids = self._pieces.tokens([found.rest])
+            found.ids = (*found.head_ids, *found.rest_ids)
         rest = Piece(found.rest.text + continuation, found.rest.special)
         start, whole = found.rest_ids, self._pieces.tokens([rest])
-        if found.head and self._pieces.is_to_check():
-            ids = [*found.head_ids, *whole]
-            if not self._pieces.is_whole(context + continuation, found.special, ids):
-                self._contexts = {}
-                return self.pair(context, continuation)
+        if found.head and not self._pieces.is_right(
+            context + continuation, found.special, found.head_ids, whole
+        ):
+            self._contexts = {}
+            return self.pair(context, continuation)
         length = len(start)
         if len(whole) > length and whole[:length] == start:
             return Pair(found.ids, tuple(whole[length:]))
         return Pair(found.ids, tuple(self._encode_apart(continuation)), is_split=True)
 
     def _context(self, text: str) -> _Context:
-        """A context's tokens, remembered for its other continuations."""
-        special = self.wants_special_tokens(text)
-        head, rest = self._pieces.cut_at_end(text, special)
-        head_ids, rest_ids = self._pieces.tokens(head), self._pieces.tokens([rest])
-        found = _Context(special, head, rest, head_ids, rest_ids, (*head_ids, *rest_ids))
-        if len(self._contexts) >= _MOST_CONTEXTS:
-            self._contexts = {}
-        self._contexts[text] = found
+        """A context as it is cut, remembered for its other continuations."""
+        found = self._contexts.get(text)
+        if found is None:
+            special = self.wants_special_tokens(text)
+            if len(self._contexts) >= _MOST_CONTEXTS:
+                self._contexts = {}
+            found = _Context(special, *self._pieces.cut_at_end(text, special))
+            self._contexts[text] = found
         return found
 
     def rolling(self, text: str) -> list[int]:

@@ -11,6 +11,7 @@ encodes whole texts.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,10 +21,12 @@ logger = logging.getLogger(__name__)
 
 Tokens = tuple[int, ...]
 
-SHORTEST = 64
+SHORTEST = 32
 """Texts of fewer characters aren't cut: the call takes longer than their tokens."""
 CHECKED_FIRST, CHECKED_EVERY = 16, 256
 """Texts that are encoded whole as well: the first ones, and then one in so many."""
+_WORTH_THREADS = 50_000
+"""Characters from which a batch is encoded on all cores; below, waking the threads takes longer."""
 MOST_TOKENS = 500_000
 """Tokens that are remembered, about 40 bytes each."""
 
@@ -65,6 +68,8 @@ class Pieces:
         """
         self._tokenizer, self._after = tokenizer, after
         self._backend: Any = None
+        self._is_odd = False
+        """Whether texts can't be given to the tokenizer behind it."""
         self.differs: str | None = None
         """A text whose pieces weren't the whole: no other is cut since then."""
         self._may_cut: bool | None = None
@@ -113,15 +118,18 @@ class Pieces:
         for kind in (True, False, None):
             self._encode([piece for piece in unknown if piece.special is kind])
 
-    def is_to_check(self) -> bool:
-        """Whether the next text that was cut is encoded whole as well."""
-        self._num_texts += 1
-        return self._num_texts <= CHECKED_FIRST or self._num_texts % CHECKED_EVERY == 0
+    def is_right(self, text: str, special: bool, head: Sequence[int], rest: Sequence[int]) -> bool:
+        """Whether these, of a text's pieces, are the tokens of the whole, as far as that is checked.
 
-    def is_whole(self, text: str, special: bool, ids: Sequence[int]) -> bool:
-        """Whether these are the tokens of the whole text; if not, no other is cut."""
+        If not, no other text is cut.
+        """
+        self._num_texts += 1
+        if not self.may_cut:
+            return False
+        if self._num_texts > CHECKED_FIRST and self._num_texts % CHECKED_EVERY:
+            return True
         (whole,) = self._run([text], special)
-        if whole == ids:
+        if whole == [*head, *rest]:
             return True
         self._stop(text)
         return False
@@ -149,15 +157,10 @@ class Pieces:
         if not self._spaces:
             return False
         self._anchor, self._may_cut = self._run([_ANCHOR], False)[0], True
-        wholes = [
-            (text, special, self._run([text], special)[0])
-            for text in _PROBES
-            for special in (True, False)
-        ]
-        self._backend = _plain_backend(tokenizer)
-        if any(self.tokens(self.cut(text, special)) != ids for text, special, ids in wholes):
-            self._backend = None
-            return False
+        for text, special in itertools.product(_PROBES, (True, False)):
+            whole = self.without_end(list(tokenizer.encode(text, add_special_tokens=special)))
+            if self.tokens(self.cut(text, special)) != whole:
+                return False
         is_right, self.differs = self.differs is None, None
         return is_right
 
@@ -190,12 +193,17 @@ class Pieces:
 
     def _run(self, texts: Sequence[str], special: bool) -> list[list[int]]:
         """Encode texts, without what the tokenizer appends."""
-        if self._backend is not None:
-            found = [
-                e.ids for e in self._backend.encode_batch_fast(texts, add_special_tokens=special)
-            ]
+        if self._backend is None or self._is_odd:
+            found: list[list[int]] = self._tokenizer(texts, add_special_tokens=special)["input_ids"]
+            if not self._is_odd:
+                self._backend = _plain_backend(self._tokenizer)
+                self._is_odd = self._backend is None
+        elif sum(map(len, texts)) < _WORTH_THREADS:
+            encode = self._backend.encode
+            found = [encode(text, add_special_tokens=special).ids for text in texts]
         else:
-            found = self._tokenizer(texts, add_special_tokens=special)["input_ids"]
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=special)
+            found = [encoding.ids for encoding in encodings]
         return [self.without_end(ids) for ids in found] if special and self._after else found
 
     def without_end(self, ids: list[int]) -> list[int]:

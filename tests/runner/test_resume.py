@@ -37,10 +37,10 @@ from evalharness.runner.prepare import (
 from evalharness.runner.resume import (
     claim_run,
     find_unfinished,
-    journals,
     open_run,
     request_identity,
     run_identity,
+    stored_responses,
 )
 from evalharness.runner.run import (
     Outcome,
@@ -49,6 +49,7 @@ from evalharness.runner.run import (
 from evalharness.store.lock import SILENT_S
 from evalharness.store.read import list_runs
 from evalharness.store.write import RunWriter
+from journals import read_journal
 from stores import _summary
 
 TASKS = {
@@ -464,18 +465,25 @@ def test_another_machine_is_left_two_minutes_of_silence() -> None:
     assert SILENT_S == 120
 
 
-def test_journals_to_be_read_are_those_of_the_same_weights_with_the_runs_own_last(
+def test_a_runs_own_responses_come_first_and_those_of_others_only_if_they_may_be_reused(
     tiny_llama: Path, tmp_path: Path
 ) -> None:
     suite = SuiteConfig(name="test", tasks={"weekday_arithmetic": TaskConfig(limit=1)})
     first, second = (run(config(tiny_llama, tmp_path, suite=suite)) for _ in range(2))
     prepared = prepare(config(tiny_llama, tmp_path, suite=suite))
-    own, other = (outcome.run_dir / "journal" for outcome in (first, second))
-    assert journals(prepared, first.run_dir) == [other, own]
+    ((key, _),) = read_journal(first.run_dir / "journal")
+    for outcome, is_own in ((first, True), (second, True)):
+        with stored_responses(prepared, outcome.run_dir) as responses:
+            found = responses.get(key)
+            assert found is not None
+            assert found.is_own is is_own
+    with stored_responses(prepared, tmp_path / "results" / "another") as responses:
+        found = responses.get(key)
+        assert found is not None
+        assert not found.is_own
     alone = replace(prepared, config=replace(prepared.config, run=RunConfig(reuse=False)))
-    assert journals(alone, first.run_dir) == [own]
-    strange = replace(prepared, info=replace(prepared.info, fingerprint="others"))
-    assert journals(strange, first.run_dir) == [own]
+    with stored_responses(alone, tmp_path / "results" / "another") as responses:
+        assert responses.get(key) is None
 
 
 def opened(prepared: Prepared, folder: Path, **settings: Any) -> RunWriter:

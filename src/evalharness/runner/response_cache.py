@@ -1,26 +1,24 @@
 """Responses that are on disk already: a request that was answered once is never sent again.
 
-The journals of a results folder, found by request key. The index is two arrays of numbers (16 bytes a response); the
-responses stay on disk and are read one at a time.
+The journals of a results folder, found by request key; they are read one response at a time.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
-
-import numpy as np
 
 from evalharness.engines.requests import (
     Generation,
     Scores,
 )
-from evalharness.runner.journal_lines import KEY, parse_line
+from evalharness.runner.journal_lines import parse_line
+from evalharness.runner.response_index import Segment, read_journals
 
-_FILE_BITS = 40
-"""Bits of an offset; the number of the file is in the bits above."""
+MOST_OPEN = 8
+"""Journals that are held open."""
 
 
 class Found(NamedTuple):
@@ -36,30 +34,28 @@ class Found(NamedTuple):
 class Responses:
     """All complete records of some journals, by request key. Use as a context manager: it holds files open."""
 
-    def __init__(self, folders: Iterable[Path], *, own: Path | None = None) -> None:
-        """Index the journals in `folders`; later folders win.
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        *,
+        own: Path | None = None,
+        results_dir: Path | None = None,
+        index: Sequence[Segment] = (),
+    ) -> None:
+        """Read the keys in `folders`; later folders win, and all of them over the index.
 
         Args:
             folders: folders with the journal files of one run each.
             own: the folder of the run that asks; its responses need no copy.
+            results_dir: what the index's paths are relative to.
+            index: of other runs; see `response_index`.
         """
-        self._files: list[BinaryIO] = []
-        self._own: set[int] = set()
-        keys, places = array("Q"), array("q")
-        for path in (p for folder in folders for p in sorted(folder.glob("*.jsonl"))):
-            file = path.open("rb")
-            if path.parent == own:
-                self._own.add(len(self._files))
-            self._files.append(file)
-            base = (len(self._files) - 1) << _FILE_BITS
-            for key, offset in _records(file):
-                keys.append(int(key[:16], 16))
-                places.append(base | offset)
-        order = np.argsort(np.asarray(keys), kind="stable")
-        self._keys, self._places = np.asarray(keys)[order], np.asarray(places)[order]
+        self._own, self._results_dir = own, results_dir or Path()
+        self._segments = [read_journals(folders), *index]
+        self._open: OrderedDict[Path, BinaryIO] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return sum(len(segment.keys) for segment in self._segments)
 
     def __enter__(self) -> Self:
         """Nothing to start."""
@@ -67,43 +63,32 @@ class Responses:
 
     def __exit__(self, *exc_info: object) -> None:
         """Close the files."""
-        for file in self._files:
-            file.close()
+        while self._open:
+            self._open.popitem()[1].close()
 
     def get(self, key: str) -> Found | None:
         """The response to the request with this key, None when there is none (or its record is damaged)."""
-        if not len(self):
-            return None
-        short = np.uint64(int(key[:16], 16))
-        end = int(np.searchsorted(self._keys, short, side="right"))
-        while end > 0 and self._keys[end - 1] == short:
-            end -= 1
-            place = int(self._places[end])
-            line = self._read(place)
+        for path, offset in self._places(int(key[:16], 16)):
+            line = self._read(path, offset)
             found = parse_line(line)
             if found is not None and found[0] == key:
-                return Found(found[1], line, place >> _FILE_BITS in self._own)
+                return Found(found[1], line, path.parent == self._own)
         return None
 
-    def _read(self, place: int) -> bytes:
-        file = self._files[place >> _FILE_BITS]
-        file.seek(place & ((1 << _FILE_BITS) - 1))
+    def _places(self, short: int) -> Iterator[tuple[Path, int]]:
+        for segment in self._segments:
+            for name, offset in segment.find(short):
+                yield self._results_dir / name, offset
+
+    def _read(self, path: Path, offset: int) -> bytes:
+        """A line of a journal; empty where the file is gone."""
+        try:
+            file = self._open.get(path) or path.open("rb")
+        except OSError:
+            return b""
+        self._open[path] = file
+        self._open.move_to_end(path)
+        if len(self._open) > MOST_OPEN:
+            self._open.popitem(last=False)[1].close()
+        file.seek(offset)
         return file.readline()
-
-
-def _records(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """(key, offset) of every complete line that has the prefix of a record."""
-    offset = 0
-    for line in file:
-        key = line[KEY]
-        if line.endswith(b"\n") and len(key) == 64 and _is_hex(key):
-            yield key, offset
-        offset += len(line)
-
-
-def _is_hex(key: bytes) -> bool:
-    try:
-        int(key, 16)
-    except ValueError:
-        return False
-    return True

@@ -18,6 +18,8 @@ from evalharness.engines import EngineInfo
 from evalharness.errors import StoreError
 from evalharness.runner.changed import describe_changes
 from evalharness.runner.prepare import Prepared
+from evalharness.runner.response_cache import Responses
+from evalharness.runner.response_index import open_index
 from evalharness.store import layout
 from evalharness.store.lock import (
     Claim,
@@ -204,15 +206,11 @@ def claim_run(run_dir: Path, identity: str) -> RunWriter | None:
     return None
 
 
-def journals(prepared: Prepared, run_dir: Path) -> list[Path]:
-    """Journals with responses that this run may use: its own last, so that it wins."""
+def stored_responses(prepared: Prepared, run_dir: Path) -> Responses:
+    """The responses that this run may use: its own, and those of all runs of its results folder."""
     own = run_dir / layout.JOURNAL
     if not prepared.config.run.reuse:
-        return [own]
+        return Responses([own], own=own)
     results_dir = Path(prepared.config.results_dir)
-    others = [
-        results_dir / manifest.run_id / layout.JOURNAL
-        for manifest in list_runs(results_dir)
-        if manifest.checkpoint.get("fingerprint") == prepared.info.fingerprint
-    ]
-    return [*(folder for folder in others if folder != own), own]
+    index, unindexed = open_index(results_dir, but=run_dir.name)
+    return Responses([*unindexed, own], own=own, results_dir=results_dir, index=index)

@@ -53,11 +53,11 @@ from evalharness.runner.progress import (
     log_to_capture,
 )
 from evalharness.runner.record import Recorder
-from evalharness.runner.response_cache import Responses
+from evalharness.runner.response_index import add as add_to_index
 from evalharness.runner.resume import (
-    journals,
     open_run,
     request_identity,
+    stored_responses,
 )
 from evalharness.runner.samples import Sample
 from evalharness.runner.score import (
@@ -136,7 +136,10 @@ def run(config: Config) -> Outcome:
         writer = open_run(prepared, manifest, OmegaConf.to_yaml(config))
         try:
             capture.move_to(writer.run_dir / layout.LOG)
-            return _Execution(prepared, writer, bars, started).run()
+            outcome = _Execution(prepared, writer, bars, started).run()
+            with contextlib.suppress(OSError):  # the next run does it
+                add_to_index(writer.run_dir.parent, [writer.run_dir.name])
+            return outcome
         finally:
             writer.release()
 
@@ -202,7 +205,7 @@ class _Execution:
     async def _run(self) -> None:
         prepared = self.prepared
         folder = self.writer.run_dir / layout.JOURNAL
-        with Responses(journals(prepared, self.writer.run_dir), own=folder) as responses:
+        with stored_responses(prepared, self.writer.run_dir) as responses:
             engine = await self._open_engine(has_responses=len(responses) > 0)
             try:
                 async with Journal(folder) as journal:

@@ -11,6 +11,7 @@
     journal/                responses as they finished
     checksums.sha256        checksums of all of the above, once the run has ended (`store.checksums`)
     log.txt
+<results_dir>/.responses/   where responses are in the journals (`runner.response_index`); safe to delete
 """
 
 import hashlib

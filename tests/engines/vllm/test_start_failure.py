@@ -77,7 +77,7 @@ CAUSES = {
         "ValueError: To serve at least one request with the model's max seq len (131072), (16.0 GiB KV cache is needed, which "
         "is larger than the available KV cache memory (8.0 GiB). Based on the available memory, the estimated maximum model "
         "length is 65520. Try increasing `gpu_memory_utilization`",
-        "(8.0 GiB); set engine.max_model_len=65520, which fits",
+        "(8.0 GiB); set engine.max_model_len=65520 (which fits), a larger",
     ),
     # vllm/distributed/device_communicators/pynccl_wrapper.py, NCCL_CHECK.
     "NCCL": (
@@ -152,7 +152,7 @@ def test_validation_says_what_is_wrong_not_how_many() -> None:
 
 def test_on_a_cpu_the_way_out_is_the_cpus() -> None:
     line = why(logged(CAUSES["no room for one request"][0]), is_cpu=True)
-    assert "set engine.max_model_len=65520, which fits or a larger engine.cpu_kv_cache_gib" in line
+    assert "set engine.max_model_len=65520 (which fits) or a larger engine.cpu_kv_cache_gib" in line
 
 
 def test_only_what_this_start_wrote_is_read(capfd: pytest.CaptureFixture[str]) -> None:
@@ -175,4 +175,4 @@ def test_the_real_engine_says_why_it_has_no_room(demo: Path) -> None:
         asyncio.run(open_engine(config, Weights(path=demo)))
     message = str(raised.value)
     assert message.startswith("vLLM did not start: ValueError: To serve at least one request")
-    assert re.search(r"set engine.max_model_len=\d+, which fits", message)
+    assert re.search(r"set engine.max_model_len=\d+ \(which fits\)", message)

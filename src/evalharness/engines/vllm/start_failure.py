@@ -155,7 +155,7 @@ def _way_out(known: _Known, text: str, *, is_cpu: bool) -> str:
     way = known.cpu or known.gpu if is_cpu else known.gpu
     if fits and "engine.max_model_len" in way:
         return way.replace(
-            "a smaller engine.max_model_len", f"engine.max_model_len={fits[1]}, which fits"
+            "a smaller engine.max_model_len", f"engine.max_model_len={fits[1]} (which fits)"
         )
     return way
 

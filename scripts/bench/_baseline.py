@@ -178,7 +178,8 @@ async def load_pair(
     """
     from transformers import AutoTokenizer
 
-    engine_config = EngineConfig(dtype="float32", max_model_len=2048)
+    # Both are loaded at once. On a CPU it is no share of the memory.
+    engine_config = EngineConfig(max_model_len=2048, gpu_memory_utilization=0.4)
     weights = Weights(path=Path(model).resolve())
     config = Config(
         model=ModelConfig(name="bench", path=str(weights.path), variant=Variant.base),

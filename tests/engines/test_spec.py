@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from evalharness.config.schema import Device, EngineConfig, EngineKind, RayConfi
 from evalharness.engines import Weights, ask_server, describe, memory_fit, open_engine
 from evalharness.engines.memory_fit import fitting_context
 from evalharness.engines.spec import KINDS, engine_class
-from evalharness.errors import CheckpointError
+from evalharness.errors import CheckpointError, ConfigError
 from scripted_endpoint import running
 
 
@@ -50,3 +51,20 @@ def test_what_cannot_fit_is_refused_before_an_engine_starts(
     with pytest.raises(CheckpointError):
         fitting_context(config, RayConfig(), info)
     assert fitting_context(EngineConfig(kind=EngineKind.hf), RayConfig(), info) is None
+
+
+@pytest.mark.parametrize("kind", [EngineKind.vllm, EngineKind.replicas])
+@pytest.mark.parametrize(
+    "extra", [{"data_parallel_size": 2}, {"data_parallel_size": 2, "data_parallel_backend": "ray"}]
+)
+def test_vllms_own_replicas_are_refused(kind: EngineKind, extra: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"data_parallel_size: .*engine.num_replicas=2"):
+        describe(EngineConfig(kind=kind, extra=extra))
+
+
+def test_one_of_vllms_own_replicas_is_none() -> None:
+    assert describe(EngineConfig(extra={"data_parallel_size": 1})).fills_memory
+
+
+def test_another_engines_extra_is_its_own() -> None:
+    describe(EngineConfig(kind=EngineKind.fake, extra={"data_parallel_size": 2}))

@@ -1,11 +1,18 @@
 """On a terminal a person sees bars, and nothing of what libraries print; that is in the log."""
 
+import io
 import os
 import pty
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+from rich.console import Console
+
+from evalharness.runner.pace import Pace
+from evalharness.runner.progress import _Lines
 
 CODE = """
 import logging, os, sys, time
@@ -52,16 +59,29 @@ def test_bars_are_shown_and_noise_is_in_the_log(tmp_path: Path) -> None:
 
 def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(tmp_path: Path) -> None:
     often = "from evalharness.runner import progress\nprogress.LINE_EVERY_S = 0.05\n"
+    code = CODE.replace('step("loading")', 'step("loading", lambda: "reading weights")')
     done = subprocess.run(
-        [sys.executable, "-c", often + CODE, str(tmp_path / "log.txt")],
+        [sys.executable, "-c", often + code, str(tmp_path / "log.txt")],
         capture_output=True,
         text=True,
         check=True,
     )
     assert done.stdout == "the table\n"
-    assert re.search(r"^0 s: loading", done.stderr, re.MULTILINE)
-    assert re.search(
-        r"^1 s: 1 of 3 samples, [\d.]+/s, about \d+ s left$", done.stderr, re.MULTILINE
+    assert re.search(r"^0 s: loading, 0 s: reading weights$", done.stderr, re.MULTILINE)
+    assert re.search(r"^\d s: 1/3 of all samples; task 1/3$", done.stderr, re.MULTILINE)
+
+
+def test_a_line_has_a_rate_and_the_time_left_of_the_run_and_of_its_tasks() -> None:
+    lines = _Lines(Console(file=io.StringIO()))
+    now = time.monotonic()
+    lines.all, lines.tasks = Pace(1000), {name: Pace(250) for name in "abcd"}
+    for i in range(50):
+        for name in "abcd":
+            lines.all.note(now - 50 + i)
+            lines.tasks[name].note(now - 50 + i)
+    task = "50/250 (1.0/s, about 3 min 24 s left)"
+    assert lines._line(now).partition(": ")[2] == (
+        f"200/1000 (4.0/s, about 3 min 21 s left) of all samples; a {task}; b {task}; c {task}; and 1 more"
     )
 
 

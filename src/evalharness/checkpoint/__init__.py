@@ -5,6 +5,7 @@ goes into the manifest. Headers and files are read directly, so this package wor
 Hub client and transformers are imported inside the functions that need them.
 
     locate.py        a model entry -> a folder (local path or Hub snapshot)
+    fetching.py      how much of a download has arrived
     json_files.py    config.json and similar files, read as untrusted
     weights.py       which files hold the weights; their safetensors headers; damage
     architecture.py  whether the tensors are those that the architecture needs

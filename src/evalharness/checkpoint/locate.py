@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from evalharness.checkpoint.demo import DEMO_PATH
+from evalharness.checkpoint.fetching import watched
 from evalharness.checkpoint.other_formats import check_format
 from evalharness.config.schema import ModelConfig
 from evalharness.errors import CheckpointError
@@ -78,15 +79,17 @@ def _snapshot(hub_id: str, revision: str | None, offline: bool, patterns: list[s
             f"{hub_id}: the Hub client isn't installed; `{install_command('gpu')}` installs it, or set model.path."
         ) from e
     try:
-        return Path(
-            snapshot_download(
-                hub_id,
-                revision=revision,
-                local_files_only=offline,
-                allow_patterns=patterns,
-                ignore_patterns=_UNWANTED,
+        with watched(hub_id) as tqdm_class:
+            return Path(
+                snapshot_download(
+                    hub_id,
+                    revision=revision,
+                    local_files_only=offline,
+                    allow_patterns=patterns,
+                    ignore_patterns=_UNWANTED,
+                    tqdm_class=tqdm_class,
+                )
             )
-        )
     except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as e:
         raise CheckpointError(hub_problem(e, hub_id, revision, offline)) from e
 

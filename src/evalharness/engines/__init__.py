@@ -6,6 +6,7 @@ imported when it is used.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from evalharness.config.schema import (
@@ -17,7 +18,8 @@ from evalharness.engines.base import Engine, EngineInfo, RequestError, Weights
 from evalharness.engines.spec import EngineSpec, describe, engine_class
 
 __all__ = [
-    "Engine", "EngineInfo", "EngineSpec", "RequestError", "Weights", "ask_server", "describe", "open_engine", "resolve_device",
+    "Engine", "EngineInfo", "EngineSpec", "RequestError", "Weights", "ask_server", "describe", "hides_gpus", "open_engine",
+    "resolve_device",
 ]  # fmt: skip
 
 
@@ -54,9 +56,22 @@ async def ask_server(config: EngineConfig, weights: Weights) -> EngineInfo:
     return engine.info
 
 
+def hides_gpus(visible: str | None) -> bool:
+    """Whether a value of CUDA_VISIBLE_DEVICES leaves no GPU: empty, -1, or any word that names none (SLURM's NoDevFiles).
+
+    Source: CUDA C++ Programming Guide, "CUDA Environment Variables": what comes after an invalid name is not visible.
+    """
+    if visible is None:
+        return False
+    first = visible.split(",")[0].strip()
+    return not (first.isdecimal() or first.startswith(("GPU-", "MIG-")))
+
+
 def resolve_device(device: Device) -> Device:
-    """`auto` becomes gpu if there is an NVIDIA or AMD driver, else cpu."""
+    """`auto` becomes gpu if there is an NVIDIA or AMD driver and CUDA_VISIBLE_DEVICES leaves a GPU, else cpu."""
     if device is not Device.auto:
         return device
-    has_gpu = any(Path(driver).exists() for driver in DRIVERS)
+    has_gpu = any(Path(driver).exists() for driver in DRIVERS) and not hides_gpus(
+        os.environ.get("CUDA_VISIBLE_DEVICES")
+    )
     return Device.gpu if has_gpu else Device.cpu

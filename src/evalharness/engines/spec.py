@@ -69,8 +69,10 @@ def describe(config: EngineConfig) -> EngineSpec:
     """
     if config.kind is EngineKind.replicas:
         _check_replicas(config)
+        _check_data_parallel(config)
         return replace(KINDS[config.replica_kind], engine=_REPLICAS, is_replicated=True)
     spec = KINDS[config.kind]
+    _check_data_parallel(config)
     if spec.is_remote:
         _check_endpoint(config)
     return spec
@@ -91,6 +93,25 @@ def engine_class(spec: EngineSpec) -> Any:
         raise ConfigError(
             f"engine={spec.extra}: {e}; `{install_command(spec.extra)}` installs it."
         ) from e
+
+
+def _check_data_parallel(config: EngineConfig) -> None:
+    """Refuse engines that vLLM would start by itself: their GPUs would be in no meter and in no fit."""
+    if config.computes is not EngineKind.vllm:
+        return
+    asked = [name for name in config.extra if name.startswith("data_parallel")]
+    if asked and (asked != ["data_parallel_size"] or config.extra[asked[0]] != 1):
+        num = config.extra.get("data_parallel_size")
+        replicas = f" engine.num_replicas={num}" if isinstance(num, int) and num > 1 else ""
+        raise ConfigError(
+            f"engine.extra.{asked[0]}: not supported, since its GPUs would be neither checked nor metered; several engines "
+            f"that share the requests are engine=replicas{replicas}"
+        )
+
+
+def speculates(config: EngineConfig) -> bool:
+    """Whether vLLM is asked to draft tokens (`engine.extra.speculative_config`), so that it gives no log-likelihoods."""
+    return config.computes is EngineKind.vllm and bool(config.extra.get("speculative_config"))
 
 
 def _check_replicas(config: EngineConfig) -> None:

@@ -25,7 +25,8 @@ from evalharness.engines import EngineInfo, Weights, ask_server, describe
 from evalharness.engines.determinism import check_deterministic
 from evalharness.engines.detokenizer import special_tokens
 from evalharness.engines.memory_fit import fitting_context
-from evalharness.errors import CheckpointError, ConfigError, StoreError
+from evalharness.engines.spec import speculates
+from evalharness.errors import CheckpointError, ConfigError, StoreError, some
 from evalharness.runner.samples import Prompting
 from evalharness.store import layout
 from evalharness.store.read import list_runs, load_manifest
@@ -108,6 +109,8 @@ def prepare(config: Config) -> Prepared:
             config.strategy.kind.value,
             ", ".join(as_they_are),
         )
+    if speculates(config.engine):
+        _refuse_drafts(config, suite)
     if served and not served.gives_logprobs:
         _refuse_scoring(served, suite)
     if served and not served.takes_extras:
@@ -210,6 +213,17 @@ def _refuse_scoring(served: EngineInfo, suite: LoadedSuite) -> None:
         raise ConfigError(
             f"engine=openai: {served.endpoint} gives no log-likelihoods of prompts, which {', '.join(scored)} "
             f"{'need' if len(scored) > 1 else 'needs'}; leave out {without}, or serve the model with vLLM"
+        )
+
+
+def _refuse_drafts(config: Config, suite: LoadedSuite) -> None:
+    scored = list(dict.fromkeys(t.group for t in suite.tasks if t.kind != "generate_until"))
+    if config.strategy.kind is StrategyKind.verify:
+        scored.append("strategy=verify")
+    if scored:
+        raise ConfigError(
+            f"engine.extra.speculative_config: vLLM gives no log-likelihoods of given tokens while it drafts tokens, and "
+            f"{some(scored)} {'need' if len(scored) > 1 else 'needs'} them; leave it out, or run these tasks without it"
         )
 
 

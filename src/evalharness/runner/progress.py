@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,18 +22,22 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TaskID,
-    TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
 from evalharness.errors import WriteError
+from evalharness.runner.pace import Pace
+
+Detail = Callable[[], str | None]
+"""Says how far a step is, called from another thread."""
 
 SHOW_EVERY_S = 0.1
 """Updates per second; more could not be read, and would take most of the time at thousands of samples a second."""
-LINE_EVERY_S = 10.0
+LINE_EVERY_S = 30.0
 """Without a terminal."""
+MAX_LINE_TASKS = 3
+"""Tasks in such a line."""
 MAX_BARS = 6
 """Tasks shown at once under the bar of the whole run."""
 
@@ -104,6 +108,13 @@ def _flush_or_drop() -> None:
         sys.stderr.flush()
 
 
+class _What(ProgressColumn):
+    """The step or the task, and how far a step is."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_with_detail(task.description, task.fields.get("detail")))
+
+
 class _Count(MofNCompleteColumn):
     """Done and total; empty for a step without a count."""
 
@@ -115,25 +126,31 @@ class _Rate(ProgressColumn):
     """Samples per second."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="dim")
+        pace: Pace | None = task.fields.get("pace")
+        rate = pace.rate(time.monotonic()) if pace else None
+        return Text(f"{rate:.1f}/s" if rate else "", style="dim")
 
 
-class _Remaining(TimeRemainingColumn):
-    """Time to the end, in words; empty for a step without a count."""
+class _Remaining(ProgressColumn):
+    """Time to the end, once there is ground for it."""
 
     def render(self, task: Task) -> Text:
-        return Text() if task.total is None else Text("ETA ", style="dim") + super().render(task)
+        pace: Pace | None = task.fields.get("pace")
+        left = pace.remaining_s(time.monotonic()) if pace else None
+        return Text() if left is None else Text(f"ETA {_words(left)}", style="dim")
 
 
 class _Lines:
-    """Without a terminal: a line every ten seconds, so that a log shows how far the run is."""
+    """Without a terminal: a line every half minute, so that a log shows how far the run is."""
 
     def __init__(self, console: Console) -> None:
-        """Silent before it is started, and in a run of less than ten seconds."""
-        self.step = ""
-        self.num_done, self.num_samples = 0, 0
+        """Silent before it is started, and in a run of less than half a minute."""
+        self.all: Pace | None = None
+        self.tasks: dict[str, Pace] = {}
+        """Tasks that have begun and not ended."""
         self._console, self._ended = console, threading.Event()
-        self._began = self._first = time.monotonic()
+        self._began = time.monotonic()
+        self._step: tuple[str, float, Detail | None] | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -144,24 +161,42 @@ class _Lines:
         """No more lines."""
         self._ended.set()
 
-    def begin(self, num_samples: int) -> None:
-        """Samples are answered from now on."""
-        self.num_samples, self._first = num_samples, time.monotonic()
+    def step(self, what: str, detail: Detail | None) -> None:
+        """A step without a count begins; an empty name ends it."""
+        self._step = (what, time.monotonic(), detail) if what else None
 
     def _run(self) -> None:
         while not self._ended.wait(LINE_EVERY_S):
             with contextlib.suppress(OSError, ValueError):  # the other end is closed
-                self._console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
+                line = self._line(time.monotonic())
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _line(self) -> str:
-        now = time.monotonic()
+    def _line(self, now: float) -> str:
         elapsed = _words(now - self._began)
-        if self.step or not self.num_samples:
-            return f"{elapsed}: {self.step or 'preparing'}"
-        rate = self.num_done / (now - self._first)
-        left = (self.num_samples - self.num_done) / rate if rate else 0.0
-        more = f", {rate:.1f}/s, about {_words(left)} left" if left else ""
-        return f"{elapsed}: {self.num_done} of {self.num_samples} samples{more}"
+        if self._step:
+            what, since, detail = self._step
+            return f"{elapsed}: {_with_detail(f'{what}, {_words(now - since)}', detail)}"
+        if self.all is None:
+            return f"{elapsed}: preparing"
+        parts = [f"{elapsed}: {_how_far(self.all, now)} of all samples"]
+        tasks = list(self.tasks.items())
+        parts += [f"{name} {_how_far(pace, now)}" for name, pace in tasks[:MAX_LINE_TASKS]]
+        if len(tasks) > MAX_LINE_TASKS:
+            parts.append(f"and {len(tasks) - MAX_LINE_TASKS} more")
+        return "; ".join(parts)
+
+
+def _how_far(pace: Pace, now: float) -> str:
+    """120/1000 (2.1/s, about 7 min 1 s left)."""
+    rate, left = pace.rate(now), pace.remaining_s(now)
+    if rate is None or left is None:
+        return f"{pace.num_done}/{pace.total}"
+    return f"{pace.num_done}/{pace.total} ({rate:.1f}/s, about {_words(left)} left)"
+
+
+def _with_detail(what: str, detail: Detail | None) -> str:
+    said = detail() if detail else None
+    return f"{what}: {said}" if said else what
 
 
 def _words(seconds: float) -> str:
@@ -173,13 +208,13 @@ def _words(seconds: float) -> str:
 
 
 class Bars:
-    """A bar for the run and one for each task in progress; without a terminal a line every ten seconds."""
+    """A bar for the run and one for each task in progress; without a terminal a line every half minute."""
 
     def __init__(self, console: Console) -> None:
         """Not shown before it is entered."""
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
+            _What(),
             BarColumn(bar_width=24),
             _Count(),
             _Rate(),
@@ -193,9 +228,10 @@ class Bars:
             disable=not console.is_terminal,
             refresh_per_second=4,
         )
-        self._all: TaskID | None = None
+        self._all: Pace | None = None
+        self._tasks: dict[str, Pace] = {}
+        self._row: TaskID | None = None
         self._bars: dict[str, TaskID] = {}
-        self._num_done = 0
         self._shown_at = 0.0
         self._lines = None if console.is_terminal else _Lines(console)
 
@@ -203,6 +239,7 @@ class Bars:
         """Start drawing."""
         self._progress.start()
         if self._lines:
+            self._lines.tasks = self._tasks
             self._lines.start()
         return self
 
@@ -213,41 +250,55 @@ class Bars:
             self._lines.stop()
 
     @contextlib.contextmanager
-    def step(self, what: str) -> Iterator[None]:
-        """A spinner for a step without a count, such as loading."""
-        row = self._progress.add_task(what, total=None)
+    def step(self, what: str, detail: Detail | None = None) -> Iterator[None]:
+        """A spinner for a step without a count, such as loading.
+
+        Args:
+            what: the step.
+            detail: says how far it is, if it can.
+        """
+        row = self._progress.add_task(what, total=None, detail=detail)
         if self._lines:
-            self._lines.step = what
+            self._lines.step(what, detail)
         try:
             yield
         finally:
             self._progress.remove_task(row)
             if self._lines:
-                self._lines.step = ""
+                self._lines.step("", None)
 
     def begin(self, num_samples: int) -> None:
         """Set the whole run's number of samples."""
-        self._all = self._progress.add_task("all tasks", total=num_samples)
+        self._all = Pace(num_samples)
+        self._row = self._progress.add_task("all tasks", total=num_samples, pace=self._all)
         if self._lines:
-            self._lines.begin(num_samples)
+            self._lines.all = self._all
 
-    def advance(self, name: str, done: int, total: int) -> None:
-        """Count a finished sample of a task."""
-        self._num_done += 1
-        if self._lines:
-            self._lines.num_done = self._num_done
+    def advance(self, name: str, done: int, total: int, *, is_computed: bool = True) -> None:
+        """Count a finished sample of a task.
+
+        Args:
+            name: the task.
+            done: its finished samples, this one too.
+            total: its samples.
+            is_computed: whether the engine computed it now, not found on disk.
+        """
         now, is_last = time.monotonic(), done >= total
+        for pace in (self._all, self._tasks.setdefault(name, Pace(total))):
+            if pace is not None:
+                pace.note(now, is_computed=is_computed)
+        pace = self._tasks.pop(name) if is_last else self._tasks[name]
         if now - self._shown_at < SHOW_EVERY_S and not is_last:
             return
         self._shown_at = now
         if name not in self._bars and len(self._bars) < MAX_BARS and not is_last:
-            self._bars[name] = self._progress.add_task(name, total=total)
+            self._bars[name] = self._progress.add_task(name, total=total, pace=pace)
         if name in self._bars:
             self._progress.update(self._bars[name], completed=done)
             if is_last:
                 self._progress.remove_task(self._bars.pop(name))
-        if self._all is not None:
-            self._progress.update(self._all, completed=self._num_done)
+        if self._row is not None and self._all is not None:
+            self._progress.update(self._row, completed=self._all.num_done)
 
 
 @contextlib.contextmanager

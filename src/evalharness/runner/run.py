@@ -18,10 +18,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from evalharness.checkpoint import fetching
 from evalharness.config.schema import (
     Config,
 )
 from evalharness.engines import Engine, describe, open_engine
+from evalharness.engines.loading import LoadingPhase
+from evalharness.engines.requests import Failure
 from evalharness.errors import EngineError, WriteError
 from evalharness.runner.asked_docs import docs_to_keep
 from evalharness.runner.execute import (
@@ -123,7 +126,9 @@ def run(config: Config) -> Outcome:
         Bars(capture.console) as bars,
         interruptible(capture.console.file),
     ):
-        with bars.step(f"preparing {config.model.name} and suite {config.suite.name}"):
+        with bars.step(
+            f"preparing {config.model.name} and suite {config.suite.name}", fetching.how_far
+        ):
             prepared = prepare(config)
         for name, why in prepared.suite.broken:
             # At once, not only in the table: whoever started a long run may want to fix it first.
@@ -229,7 +234,7 @@ class _Execution:
 
     async def _load(self) -> Engine:
         config, started = self.prepared.config, time.perf_counter()
-        with self.bars.step(f"loading {config.model.name}"):
+        with self.bars.step(f"loading {config.model.name}", LoadingPhase()):
             engine_config = replace(config.engine, max_model_len=self.prepared.max_model_len)
             engine = await open_engine(engine_config, self.prepared.weights, config.ray)
         self.meter.begin(num_gpus(engine.info, config.engine))
@@ -261,7 +266,15 @@ class _Execution:
     def _record(self, task: TaskProgress, sample: Sample) -> None:
         """Score and store a finished sample, and with its last one the task."""
         self._recorder(task).add(sample)
-        self.bars.advance(task.loaded.name, task.num_done, task.num_expected)
+        self.bars.advance(
+            task.loaded.name,
+            task.num_done,
+            task.num_expected,
+            is_computed=any(
+                isinstance(response, Failure) or not response.is_reused
+                for response in sample.responses
+            ),
+        )
         if task.is_done:
             self._finish_task(task)
 

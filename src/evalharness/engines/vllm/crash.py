@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import signal
-from pathlib import Path
 from typing import Any
 
-_OWN_OUTPUT = Path("/proc/self/fd/2")
-"""The log: vLLM's processes write to the same file as this one, the run's log or a replica's."""
-_NUM_BYTES = 200_000
+from evalharness.engines.own_log import read_log
+
 _EXIT_S = 1.0
 """Seconds to wait for its exit code, which comes after its end."""
 
@@ -22,7 +19,7 @@ def cause_of_death(llm: Any) -> str:
         llm: vLLM's AsyncLLM whose engine is dead.
     """
     processes = _engine_processes(llm)
-    log = _tail(_OWN_OUTPUT)
+    log = read_log()
     for process in processes:
         if error := last_error(log, process.pid):
             return error
@@ -59,13 +56,3 @@ def signal_name(number: int) -> str:
 
 def _engine_processes(llm: Any) -> list[Any]:
     return list(getattr(llm.engine_core.resources.engine_manager, "processes", ()))
-
-
-def _tail(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        target = path.resolve()
-        if target.is_file():
-            with target.open("rb") as file:
-                file.seek(max(0, target.stat().st_size - _NUM_BYTES))
-                return file.read().decode(errors="replace")
-    return ""

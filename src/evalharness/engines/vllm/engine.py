@@ -15,7 +15,6 @@ import gc
 import itertools
 import logging
 import multiprocessing
-import os
 import platform
 import time
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from evalharness.engines.base import EngineInfo, RequestError, Weights
 from evalharness.engines.child_processes import end_with_me
 from evalharness.engines.determinism import batch_invariant
 from evalharness.engines.detokenizer import Detokenizer
+from evalharness.engines.own_log import OwnLog, log_path
 from evalharness.engines.prefix_trie import (
     Answer,
     Tokens,
@@ -49,6 +49,9 @@ from evalharness.engines.vllm.logprobs import (
     read_answer,
     scoring_params,
 )
+from evalharness.engines.vllm.start import check_platform, set_environment
+from evalharness.engines.vllm.start_failure import why_not_started
+from evalharness.engines.vllm.text_only import find_torchvision
 from evalharness.errors import ConfigError, EngineError, did_you_mean
 from evalharness.paths import install_command
 
@@ -56,10 +59,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 logger = logging.getLogger(__name__)
-
-MAX_BOUND_CORES = 8
-"""Up to this many cores, all are bound to vLLM: its own binding reserves one, which on two cores halves the speed. With
-more, vLLM knows the machine's memory nodes better."""
 
 MERGE_BY_HAND = "; `evalharness model merge BASE ADAPTER OUT` makes a checkpoint that needs no adapter: set model.path to OUT"
 
@@ -90,6 +89,7 @@ class VllmEngine:
         self.num_resent = 0
         """Prompts of `score` that were sent again; see `prefix_trie`."""
         self._scoring = scoring
+        self._drafts = llm.vllm_config.speculative_config is not None
         self._block_size: int = llm.vllm_config.cache_config.block_size
         self._by_token = bool(llm.vllm_config.use_v2_model_runner)
         self._last_context: Tokens = ()
@@ -104,16 +104,19 @@ class VllmEngine:
 
         Raises:
             CheckpointError: vLLM can't load the adapter, and it can't be merged into the weights either.
-            ConfigError: vLLM isn't installed, or `engine.extra` names an unknown argument.
+            ConfigError: vLLM isn't installed or was built for another device, or `engine.extra` names an unknown argument.
             EngineError: vLLM refused to start.
         """
-        _set_environment(config)
+        set_environment(config)
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
         except ImportError as e:
             raise ConfigError(
                 f"engine=vllm: vLLM can't be imported ({e}); `{install_command('gpu')}` (or [cpu]) installs it, or use engine=hf."
             ) from e
+        check_platform(config.device)
+        if weights.is_text_only:
+            find_torchvision()
         weights = _with_merged(config, weights)
         arguments = engine_arguments(config, weights)
         unknown = [k for k in arguments if k not in AsyncEngineArgs.__dataclass_fields__]
@@ -131,12 +134,14 @@ class VllmEngine:
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        log, is_cpu = OwnLog(), resolve_device(config.device) is Device.cpu
         try:
             # vLLM's own batch sizes for offline work, twice those of a server that must answer soon.
             llm = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         except Exception as e:  # vLLM may raise anything from ValueError to RuntimeError here
+            why = why_not_started(e, log.text(), log_path(), is_cpu=is_cpu)
             way_out = MERGE_BY_HAND if weights.adapter else ""
-            raise EngineError(f"vLLM did not start: {_first_line(e)}{way_out}") from e
+            raise EngineError(f"vLLM did not start: {why}{way_out}") from e
         end_with_me(child.pid for child in psutil.Process().children(recursive=True))
         model = llm.vllm_config.model_config
         info = EngineInfo(
@@ -147,8 +152,7 @@ class VllmEngine:
             quantization=model.quantization,
             max_model_len=model.max_model_len,
         )
-        scoring = config.scoring if config.enable_prefix_caching else Scoring.plain
-        return cls(llm, info, weights, scoring)
+        return cls(llm, info, weights, scoring_of(config, llm.vllm_config.cache_config))
 
     async def generate(self, request: GenerateRequest) -> Generation:
         """See `Engine.generate`."""
@@ -201,6 +205,10 @@ class VllmEngine:
 
     async def score(self, request: ScoreRequest) -> Scores:
         """See `Engine.score`."""
+        if self._drafts:
+            raise RequestError(
+                "vLLM gives no log-likelihoods of given tokens while it drafts tokens"
+            )
         started = time.perf_counter()
         meter = _Meter()
         if self._scoring is Scoring.plain:
@@ -321,6 +329,23 @@ class VllmEngine:
         return output, time.perf_counter() - started
 
 
+def scoring_of(config: EngineConfig, cache: Any) -> Scoring:
+    """How log-likelihoods are computed with the cache that vLLM has set up.
+
+    Args:
+        config: what was asked for.
+        cache: vLLM's CacheConfig; it turns the prefix cache off for some models and attention kernels.
+    """
+    if cache.enable_prefix_caching:
+        return config.scoring
+    if config.enable_prefix_caching and config.scoring is not Scoring.plain:
+        logger.warning(
+            "vLLM has no prefix cache for this model: every continuation is computed with its whole context, as with "
+            "engine.scoring=plain"
+        )
+    return Scoring.plain
+
+
 def engine_arguments(config: EngineConfig, weights: Weights) -> dict[str, Any]:
     """The arguments of vLLM's AsyncEngineArgs for our configuration; `engine.extra` wins."""
     is_cpu = resolve_device(config.device) is Device.cpu
@@ -370,17 +395,6 @@ def _cpu_arguments(wanted_block: int | None, dtype: str) -> dict[str, Any]:
     if has_small and block_size % DECLARED_BLOCK:
         arguments["worker_extension_cls"] = CPU_EXTENSION
     return arguments
-
-
-def _set_environment(config: EngineConfig) -> None:
-    """Set variables that vLLM reads when it is imported, unless the user has set them."""
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_LOGGING_COLOR", "0")
-    if resolve_device(config.device) is Device.cpu:
-        os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(config.cpu_kv_cache_gib)))
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) <= MAX_BOUND_CORES and config.tensor_parallel_size == 1:
-            os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
 
 
 def _lora_rank(weights: Weights) -> int:

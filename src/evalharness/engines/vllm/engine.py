@@ -146,6 +146,7 @@ class VllmEngine:
             dtype=str(model.dtype).removeprefix("torch."),
             quantization=model.quantization,
             max_model_len=model.max_model_len,
+            asked_len=config.max_model_len,
         )
         scoring = config.scoring if config.enable_prefix_caching else Scoring.plain
         return cls(llm, info, weights, scoring)

@@ -10,6 +10,8 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lm_eval.api.samplers import FirstNSampler
+
 from evalharness.config.schema import StrategyKind
 from evalharness.engines.requests import Failure, GenerateRequest
 from evalharness.errors import EvalHarnessError
@@ -50,7 +52,7 @@ def _needed_by(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> int | 
     if loaded.kind == "loglikelihood_rolling" or loaded.solve is not None or not is_single:
         return None
     num_shots = loaded.task.config.num_fewshot or 0
-    pool = _pool(loaded) if num_shots else ()
+    pool = _pool(loaded, num_shots) if num_shots else ()
     if pool is None:
         return None
     try:
@@ -69,10 +71,15 @@ def _docs(loaded: LoadedTask) -> Iterable[Any]:
     return (doc for _, doc in loaded.scored_docs())
 
 
-def _pool(loaded: LoadedTask) -> Sequence[Any] | None:
+def _pool(loaded: LoadedTask, num_shots: int) -> Sequence[Any] | None:
     """The docs that few-shots are drawn from; None if they can't be read here."""
-    pool = getattr(getattr(loaded.task, "sampler", None), "df", None)
-    return pool if pool is not None and 0 < len(pool) <= _MOST_DOCS else None
+    sampler = getattr(loaded.task, "sampler", None)
+    pool = getattr(sampler, "df", None)
+    if pool is None or not 0 < len(pool) <= _MOST_DOCS:
+        return None
+    if type(sampler) is FirstNSampler:  # and one for a doc that is among them
+        return [pool[i] for i in range(min(num_shots + 1, len(pool)))]
+    return pool
 
 
 def _longest(docs: Iterable[Any]) -> list[Any]:

@@ -1,7 +1,7 @@
 """An engine is loaded for the first request that needs it, and not before."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ from evalharness.engines import Engine
 from evalharness.engines.fake import FakeEngine
 from evalharness.engines.requests import ScoreRequest
 from evalharness.errors import EngineError
-from evalharness.runner.lazy_engine import DeferredEngine
+from evalharness.runner.lazy_engine import DeferredEngine, known_info
 from evalharness.runner.run import (
     Outcome,
     run,
 )
+from evalharness.store.records import Manifest
 
 REQUEST = ScoreRequest(context_token_ids=(1, 2), continuations=((3,),))
 
@@ -69,6 +70,28 @@ def test_an_engine_that_isnt_the_expected_one_answers_nothing() -> None:
     with pytest.raises(EngineError, match="max_model_len 7 -> 4096"):
         asyncio.run(engine.score(REQUEST))
     assert load.engines[0].is_closed
+
+
+@pytest.mark.parametrize(
+    ("configured", "before", "now", "is_known"),
+    [
+        (None, 4096, 4096, True),
+        (None, 4096, 8192, False),
+        (None, None, 4096, False),
+        (None, -1, -1, True),
+        (None, -1, None, False),
+        (512, None, 512, True),  # an engine that isn't told a length by the run
+    ],
+)
+def test_an_earlier_runs_engine_is_known_if_it_was_asked_for_the_same_context(
+    tmp_path: Path, configured: int | None, before: int | None, now: int | None, is_known: bool
+) -> None:
+    info = replace(FakeEngine().info, asked_len=before)
+    run = Manifest(
+        run_id="r", status="partial", model="m", suite="s", suite_version="1", started_at="",
+        engine=asdict(info), config={"engine": {"max_model_len": configured}},
+    )  # fmt: skip
+    assert known_info(tmp_path, run, now) == (info if is_known else None)
 
 
 def run_hf(checkpoint: Path, results: Path, limit: int = 3, **changes: Any) -> Outcome:

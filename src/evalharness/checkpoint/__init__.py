@@ -12,6 +12,10 @@ Hub client and transformers are imported inside the functions that need them.
     quantized.py     packed tensors as the plain ones that they represent
     non_finite.py    NaN and infinite values
     identity.py      fingerprints of weights, config, tokenizer, chat template
+    model_config.py  what config.json says: class, text part, quantization
+    class_config.py  what transformers' class for it adds
+    attention_layers.py which layers keep a KV cache, and how long
+    quiet.py         transformers without its output
     scale.py         parameters, active parameters, experts, dtype, context length
     lora_config.py   adapter_config.json of a LoRA adapter
     other_formats.py what a folder without config.json holds
@@ -32,6 +36,7 @@ from evalharness.checkpoint.info import (
     CheckpointInfo,
     inspect,
     inspect_adapter,
+    inspect_config,
     inspect_served,
     is_adapter,
     with_adapter,
@@ -40,6 +45,7 @@ from evalharness.checkpoint.info import (
 from evalharness.checkpoint.locate import resolve, resolve_adapter
 from evalharness.checkpoint.merge import fit_adapter, merge, merged
 from evalharness.checkpoint.scale import measure
+from evalharness.checkpoint.weights import has_weights
 
 __all__ = [
     "DEMO_PATH",
@@ -49,8 +55,10 @@ __all__ = [
     "check_fit",
     "fit_adapter",
     "has_chat_template",
+    "has_weights",
     "inspect",
     "inspect_adapter",
+    "inspect_config",
     "inspect_served",
     "is_adapter",
     "make_demo",

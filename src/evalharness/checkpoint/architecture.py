@@ -11,18 +11,17 @@ their packed values and scales are not.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalharness.checkpoint.json_files import read_json, read_json_if_there
+from evalharness.checkpoint.model_config import architecture, quantization_of
 from evalharness.checkpoint.quantized import PlainTensors, is_known, plain_tensors
-from evalharness.checkpoint.scale import QUANTIZATION_AUX, VISION, architecture, quantization_of
+from evalharness.checkpoint.quiet import quiet
+from evalharness.checkpoint.scale import QUANTIZATION_AUX, VISION
 from evalharness.checkpoint.weights import (
     INDEX,
     Tensor,
@@ -119,7 +118,7 @@ def model_names(path: Path) -> dict[str, str]:
     import torch
     from transformers import conversion_mapping, core_model_loading
 
-    with _quiet(), torch.device("meta"):
+    with quiet(), torch.device("meta"):
         model = classes[-1](config)
         rules = conversion_mapping.get_model_conversion_mapping(model)
     renaming = [r for r in rules if isinstance(r, core_model_loading.WeightRenaming)]
@@ -172,7 +171,7 @@ def _config(path: Path) -> Any:
     """The checkpoint's config as transformers reads it, without quantization."""
     from transformers import AutoConfig
 
-    with _quiet():
+    with quiet():
         try:
             config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         except Exception as e:  # transformers may raise anything on an unusual config.json
@@ -232,7 +231,7 @@ def _check(
     config = copy.deepcopy(config)
     if model_class.config_class is not type(config):
         config = config.get_text_config()
-    with _quiet() as log:
+    with quiet() as log:
         try:
             model, found = model_class.from_pretrained(
                 None,
@@ -326,39 +325,3 @@ def _equal(a: tuple[WeightsFile, Tensor], b: tuple[WeightsFile, Tensor]) -> bool
 
 class _CantBuildError(Exception):
     """Raised if the class can't be built, whatever the weights are."""
-
-
-class _Log(logging.Handler):
-    """Collects the log of transformers instead of showing it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one message."""
-        self.messages.append(record.getMessage())
-
-    def last_error(self) -> str | None:
-        """The first line of the last message that names an error; None if there was none."""
-        errors = [line for text in self.messages for line in text.splitlines() if "Error" in line]
-        return one_line(errors[-1])[:200] if errors else None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[_Log]:
-    """Keep transformers off the terminal: no report of missing tensors, no progress bar."""
-    from transformers.utils import logging as theirs
-
-    root, log = logging.getLogger("transformers"), _Log()
-    handlers, propagates, had_bar = root.handlers, root.propagate, theirs.is_progress_bar_enabled()
-    root.handlers, root.propagate = [log], False
-    theirs.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield log
-    finally:
-        root.handlers, root.propagate = handlers, propagates
-        if had_bar:
-            theirs.enable_progress_bar()

@@ -1,7 +1,11 @@
 """Does a checkpoint fit on the GPUs? Pure arithmetic: no device is queried.
 
 Per device: its share of the weights + the KV cache of one sequence of `max_model_len` tokens + the engine's overhead.
-The last is a rule of thumb, so close cases are left to the engine; what is refused here can't work.
+The last is a rule of thumb with two values. `check_fit` takes the least that any engine needs: what it refuses can't
+work. `is_safe` takes what vLLM needs with its own batch sizes (`Headroom`): what it accepts should start. Between the
+two the engine decides.
+
+Layers without a KV cache (Mamba, linear attention) hold a state of a few MiB per sequence, which the overhead covers.
 """
 
 import math
@@ -17,6 +21,13 @@ _RUNTIME_BYTES = GIB
 """CUDA context, graphs, communication buffers."""
 _BATCHED_TOKENS = 8192
 """Tokens of one prefill step; each holds about 8 activations of the hidden size in 16 bit."""
+_GRAPH_BYTES = GIB
+"""CUDA graphs of the batch sizes that vLLM captures (up to 512 sequences)."""
+_NCCL_BYTES = GIB // 2
+_SAMPLER_COPIES = 3
+"""Logits in 32 bit, sorted, and their probabilities: one row of the vocabulary per sequence each."""
+_STEPS_IN_FLIGHT = 2
+"""vLLM schedules the next step while one is computed, and frees blocks behind a window only afterwards."""
 _MAX_TENSOR_PARALLEL = 64
 _SHORT = 2048
 """The shortest context that is proposed."""
@@ -35,6 +46,14 @@ class MemoryNeeded(NamedTuple):
     def total(self) -> float:
         """The sum of the three."""
         return self.weights + self.kv_cache + self.overhead
+
+
+class Headroom(NamedTuple):
+    """What an engine computes at once; decides its memory besides weights and KV cache."""
+
+    batched_tokens: int = _BATCHED_TOKENS
+    num_seqs: int = 256
+    has_graphs: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +116,46 @@ def memory_needed(
         pipeline_parallel_size=pipeline_parallel_size,
     )
     return _needed(scale, placement, disk_bytes)
+
+
+def is_safe(
+    scale: Scale,
+    placement: Placement,
+    *,
+    available_bytes: float,
+    headroom: Headroom,
+    disk_bytes: int = 0,
+) -> bool:
+    """Whether vLLM should find room for weights, one sequence and its own buffers.
+
+    Args:
+        scale: the checkpoint.
+        placement: how it is loaded.
+        available_bytes: per device.
+        headroom: the engine's batch sizes.
+        disk_bytes: as in `memory_needed`.
+
+    Source: vLLM 0.32, `v1/kv_cache_interface.py` (blocks of a window stay until the steps in flight are done) and
+    `v1/worker/gpu_worker.py` (what is left after profiling a step of `batched_tokens` tokens is the KV cache).
+    """
+    least = _needed(scale, placement, disk_bytes)
+    num_devices = placement.tensor_parallel_size * placement.pipeline_parallel_size
+    vocabulary = scale.vocab_size or scale.params_embedding // max(scale.hidden_size, 1)
+    overhead = (
+        _RUNTIME_BYTES
+        + headroom.batched_tokens * scale.hidden_size * 8 * 2
+        + headroom.num_seqs * vocabulary * 4 * _SAMPLER_COPIES
+        + _GRAPH_BYTES * headroom.has_graphs
+        + _NCCL_BYTES * (num_devices > 1)
+    )
+    in_flight = _STEPS_IN_FLIGHT * headroom.batched_tokens
+    cache = _kv_cache_bytes(scale, placement, in_flight)
+    return least.weights + cache + overhead <= available_bytes
+
+
+def kv_cache_bytes(scale: Scale, placement: Placement, headroom: Headroom) -> float:
+    """Bytes per device that vLLM keeps for one sequence."""
+    return _kv_cache_bytes(scale, placement, _STEPS_IN_FLIGHT * headroom.batched_tokens)
 
 
 def check_fit(
@@ -164,6 +223,8 @@ def _needed(scale: Scale, placement: Placement, disk_bytes: int) -> MemoryNeeded
 def _weights_bytes(scale: Scale, placement: Placement, disk_bytes: int) -> float:
     if scale.params_total is None:
         return disk_bytes
+    if scale.quantization and scale.weight_bytes is not None:
+        return scale.weight_bytes  # loaded as they are on disk
     kept = scale.params_embedding + scale.params_vision
     per_param: float = _dtype_bytes(placement.dtype)
     if scale.quantization_bits:
@@ -173,14 +234,25 @@ def _weights_bytes(scale: Scale, placement: Placement, disk_bytes: int) -> float
     return kept * _dtype_bytes(placement.dtype) + (scale.params_total - kept) * per_param
 
 
-def _kv_cache_bytes(scale: Scale, placement: Placement) -> float:
-    """Key and value of every layer; heads are copied if there are more devices than heads."""
+def _kv_cache_bytes(scale: Scale, placement: Placement, in_flight: int = 0) -> float:
+    """Key and value of every layer; heads are copied if there are more devices than heads.
+
+    Args:
+        scale: the checkpoint.
+        placement: how it is loaded.
+        in_flight: tokens that a window keeps besides its own.
+    """
     tokens = placement.max_model_len
-    windowed = min(tokens, scale.attention_window or tokens)
-    token_layers = scale.num_full_attention_layers * tokens + scale.num_windowed_layers * windowed
-    heads = math.ceil(scale.num_kv_heads / placement.tensor_parallel_size)
-    values = scale.latent_dim or 2 * heads * scale.head_dim
-    return token_layers * values * _dtype_bytes(placement.dtype) / placement.pipeline_parallel_size
+    windowed = min(tokens, scale.attention_window + in_flight if scale.attention_window else tokens)
+
+    def values(num_kv_heads: int, head_dim: int) -> int:
+        heads = math.ceil(num_kv_heads / placement.tensor_parallel_size)
+        return scale.latent_dim or 2 * heads * head_dim
+
+    total = scale.num_full_attention_layers * tokens * values(
+        scale.num_global_kv_heads, scale.global_head_dim
+    ) + scale.num_windowed_layers * windowed * values(scale.num_kv_heads, scale.head_dim)
+    return total * _dtype_bytes(placement.dtype) / placement.pipeline_parallel_size
 
 
 def _dtype_bytes(dtype: str) -> int:

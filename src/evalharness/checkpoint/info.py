@@ -1,19 +1,22 @@
 """`CheckpointInfo`: identity and scale of the weights in a folder, alone or with a LoRA adapter over them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from evalharness.checkpoint import identity
 from evalharness.checkpoint.adapter import read_adapter
 from evalharness.checkpoint.architecture import ArchitectureCheck, checkpoint_config
+from evalharness.checkpoint.class_config import built_tensors, with_class_defaults
 from evalharness.checkpoint.json_files import check_no_pipes, read_json, read_json_if_there
 from evalharness.checkpoint.lora_config import ADAPTER_CONFIG
 from evalharness.checkpoint.non_finite import non_finite
 from evalharness.checkpoint.scale import Scale, logical_params, measure
-from evalharness.checkpoint.weights import WeightsFile, read_weights
+from evalharness.checkpoint.weights import Tensor, WeightsFile, read_weights
 from evalharness.errors import CheckpointError
 
 UNVERIFIED = "unverified"
+NO_WEIGHTS = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class CheckpointInfo(Scale):
     fingerprint: str
     """Everything that determines the output for given tokens: weights, config, tokenizer, adapter."""
     weights_fingerprint: str
-    """`fast:` (samples), `full:` (every byte) or `unverified` (on a server)."""
+    """`fast:` (samples), `full:` (every byte), `unverified` (on a server) or `none` (only a config.json)."""
     config_hash: str
     tokenizer_hash: str | None
     chat_template_hash: str | None
@@ -101,11 +104,30 @@ def inspect_served(path: Path) -> CheckpointInfo:
     return _info(path, files, UNVERIFIED)
 
 
-def _info(path: Path, files: tuple[WeightsFile, ...], weights: str) -> CheckpointInfo:
+def inspect_config(path: Path) -> CheckpointInfo:
+    """Scale of the model that a config.json describes, without weights: parameters are those that transformers builds.
+
+    The weights' fingerprint is `none`. Parameters are unknown if transformers isn't installed or doesn't know the model.
+
+    Raises:
+        CheckpointError: no such folder, or no config.json in it.
+    """
+    if not path.is_dir():
+        raise CheckpointError(f"checkpoint {path}: no such folder.")
+    name, tensors = built_tensors(checkpoint_config(path))
+    info = _info(path, (), NO_WEIGHTS, tensors)
+    source = f"they are those of {name}, made from config.json" if name else "they are unknown"
+    remark = f"No weights are in the folder: parameters weren't counted; {source}."
+    return replace(info, weight_bytes=None, remarks=(remark,))
+
+
+def _info(
+    path: Path, files: tuple[WeightsFile, ...], weights: str, built: Sequence[Tensor] = ()
+) -> CheckpointInfo:
     check_no_pipes(path)
-    config = checkpoint_config(path)
+    config = with_class_defaults(checkpoint_config(path))
     tokenizer = read_json_if_there(path / "tokenizer_config.json")
-    tensors = [tensor for file in files for tensor in file.tensors]
+    tensors = built or [tensor for file in files for tensor in file.tensors]
     scale = measure(config, tensors, model_max_length=tokenizer.get("model_max_length"))
     config_hash = identity.hash_config(path)
     tokenizer_hash = identity.hash_tokenizer(path)
@@ -148,7 +170,7 @@ def inspect_adapter(path: Path, *, full: bool = False) -> AdapterInfo:
         ),
         base=adapter.config.base,
         rank=adapter.config.largest_rank,
-        params=sum(logical_params(tensor, None) for tensor in file.tensors),
+        params=sum(logical_params(tensor, None) or 0 for tensor in file.tensors),
         disk_bytes=file.size,
     )
 
@@ -167,6 +189,7 @@ def with_adapter(base: CheckpointInfo, adapter: AdapterInfo) -> CheckpointInfo:
         fingerprint=identity.combine(base.fingerprint, adapter.fingerprint),
         params_total=plus(base.params_total),
         params_active=plus(base.params_active),
+        params_active_without_input=plus(base.params_active_without_input),
         disk_bytes=base.disk_bytes + adapter.disk_bytes,
         adapter_fingerprint=adapter.fingerprint,
         adapter_base=adapter.base,

@@ -18,6 +18,8 @@ MAX_BYTES = 256 * 2**20
 """Largest JSON file; the index of the largest checkpoints has about 20 MB."""
 MAX_DEPTH = 64
 """Deepest nesting of lists and objects; real files have less than 10."""
+LARGEST = 10**12
+"""Largest count that is believed."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -111,6 +113,15 @@ def as_number(value: Any) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def whole_number(config: dict[str, Any], *keys: str) -> int | None:
+    """The first of these settings that is an integer from 0 to `LARGEST`; None if none is."""
+    for key in keys:
+        value = config.get(key)
+        if type(value) is int and 0 <= value <= LARGEST:
+            return value
+    return None
 
 
 def _check_values(content: dict[str, Any], path: Path) -> None:

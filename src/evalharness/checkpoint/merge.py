@@ -39,8 +39,8 @@ from evalharness.checkpoint.architecture import (
 )
 from evalharness.checkpoint.json_files import read_json, read_json_if_there
 from evalharness.checkpoint.lora_config import BY_PEFT
+from evalharness.checkpoint.model_config import quantization_of, text_config
 from evalharness.checkpoint.quantized import plain_tensors
-from evalharness.checkpoint.scale import quantization_of, text_config
 from evalharness.checkpoint.weights import (
     INDEX,
     SINGLE,

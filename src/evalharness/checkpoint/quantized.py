@@ -23,8 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalharness.checkpoint.json_files import as_dict
-from evalharness.checkpoint.scale import quantization_of
+from evalharness.checkpoint.model_config import quantization_of, quantization_settings
 from evalharness.checkpoint.weights import Tensor
 from evalharness.errors import CheckpointError, some
 
@@ -92,7 +91,7 @@ def plain_tensors(path: Path, config: dict[str, Any], tensors: Sequence[Tensor])
         raise CheckpointError(
             f"checkpoint {path}: {some(without_scales)} of {method.name} weights have no scales; fetch it again."
         )
-    is_mixed = bool(as_dict(config.get("quantization_config")).get("dynamic"))
+    is_mixed = bool(quantization_settings(config).get("dynamic"))
     return PlainTensors(
         shapes=shapes,
         method=method.name,

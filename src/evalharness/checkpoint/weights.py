@@ -149,6 +149,12 @@ def read_weights(folder: Path, *, allow_pickle: bool = False) -> tuple[WeightsFi
     return tuple(WeightsFile(path=path, size=file_size(path)) for path in pickles)
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether the folder holds any file that could be weights, of whatever format, or names some."""
+    patterns = ("*.safetensors", "*.gguf", "*.index.json", *_PICKLES)
+    return any(path.name not in _NOT_WEIGHTS for p in patterns for path in folder.glob(p))
+
+
 def unused_files(folder: Path, files: Iterable[WeightsFile]) -> list[str]:
     """Names of the safetensors files in `folder` that no engine loads as this checkpoint."""
     used = {file.path.name for file in files}

@@ -58,6 +58,8 @@ def inspect_command(
 
     Only headers and samples of the weights are read; nothing is loaded and nothing is downloaded. If torch and transformers
     are installed, it also checks that every tensor that the architecture needs is there and has the right shape.
+
+    A folder with a config.json and no weights is enough: the parameters are then those of transformers' class for it.
     """
     info = _inspect(model, full)
     if as_json:
@@ -256,8 +258,10 @@ def _row(found: ModelEntry) -> _Row:
 def _inspect(model: str, full: bool) -> CheckpointInfo | AdapterInfo:
     from evalharness.checkpoint import (
         check_architecture,
+        has_weights,
         inspect,
         inspect_adapter,
+        inspect_config,
         is_adapter,
         resolve,
         resolve_adapter,
@@ -269,6 +273,8 @@ def _inspect(model: str, full: bool) -> CheckpointInfo | AdapterInfo:
     if path.is_dir():
         if is_adapter(path):
             return inspect_adapter(path, full=full)
+        if (path / "config.json").is_file() and not has_weights(path):
+            return inspect_config(path)
         return with_check(inspect(path, full=full), check_architecture(path))
     entry = _load(_entry(model))
     path = resolve(entry, offline=True)
@@ -324,9 +330,9 @@ def _load(entry: ModelEntry) -> ModelConfig:
 
 def _size(row: _Row) -> str:
     """Parameters of what is on disk, with the active ones if fewer; else why it isn't there."""
-    from evalharness.report.terminal.format import params
+    from evalharness.report.terminal.format import active_params, params
 
     if row.on_disk != "yes" or row.params_total is None:
         return row.on_disk
-    is_sparse = row.params_active is not None and row.params_active < row.params_total
-    return params(row.params_total) + (f" ({params(row.params_active)} active)" * is_sparse)
+    active = active_params(row.params_total, row.params_active)
+    return params(row.params_total) + f" ({active})" * bool(active)

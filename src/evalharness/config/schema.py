@@ -163,7 +163,8 @@ class EngineConfig:
     quantization: str | None = None
     """null: as the checkpoint's config says (gptq, awq, fp8, ...)."""
     max_model_len: int | None = None
-    """Tokens of prompt and answer together; null: the checkpoint's context length, as far as memory allows."""
+    """Tokens of prompt and answer together; null: the checkpoint's context length or, where that may not fit, what the
+    suite's longest prompt and answer need, as far as memory allows."""
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
     num_replicas: int | None = None
@@ -217,6 +218,8 @@ class RayConfig:
 
     address: str | None = None
     """null: start Ray for this run, on this machine; auto or host:port: join an existing cluster."""
+    allow_mixed: bool = False
+    """Let replicas have different GPU models or versions of vLLM, whose answers may differ; the manifest lists them."""
 
 
 @dataclass(kw_only=True)

@@ -43,6 +43,8 @@ class EngineInfo:
     quantization: str | None
     max_model_len: int
     """Tokens of prompt and answer together."""
+    asked_len: int | None = None
+    """The max_model_len that it was started with: -1 if vLLM chose the longest that fits, None if nothing was asked."""
     min_room: int = 1
     """Tokens of the context that must stay free when a prompt is scored, whose last token the model needn't read: 1 if
     the engine generates a token to score it, 2 if that token follows the whole prompt, 0 if none is generated."""
@@ -50,6 +52,8 @@ class EngineInfo:
     """Equal engines that share the requests."""
     num_lost: int = 0
     """Engines among them that died."""
+    mixture: str | None = None
+    """GPU models and versions of vLLM among them, where they differ (`ray.allow_mixed`)."""
 
     endpoint: str | None = None
     """For a server: its URL, its name for the model, and the model that it says this is."""

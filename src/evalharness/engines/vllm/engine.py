@@ -151,6 +151,7 @@ class VllmEngine:
             dtype=str(model.dtype).removeprefix("torch."),
             quantization=model.quantization,
             max_model_len=model.max_model_len,
+            asked_len=config.max_model_len,
         )
         return cls(llm, info, weights, scoring_of(config, llm.vllm_config.cache_config))
 

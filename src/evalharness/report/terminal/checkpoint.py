@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from evalharness.checkpoint import AdapterInfo, CheckpointInfo, memory_needed
-from evalharness.report.terminal.format import params
+from evalharness.report.terminal.format import UNKNOWN, params
 
 
 def checkpoint_view(info: CheckpointInfo | AdapterInfo) -> Table:
@@ -29,35 +29,20 @@ def _adapter_lines(info: AdapterInfo) -> list[tuple[str, str | None]]:
 
 
 def _checkpoint_lines(info: CheckpointInfo) -> list[tuple[str, str | None]]:
-    experts = (
-        f"{info.num_experts} routed, {info.experts_per_token or '?'} per token, "
-        f"{info.num_shared_experts} shared"
-    )
-    windowed = (
-        f", {info.num_windowed_layers} of them with a window of {info.attention_window}"
-        if info.num_windowed_layers
-        else ""
-    )
     bits = f" ({info.quantization_bits} bit)" if info.quantization_bits else ""
     return [
         ("architecture", f"{info.architecture} ({info.model_type})"),
-        (
-            "parameters",
-            f"{params(info.params_total)} total, {params(info.params_active)} active per token",
-        ),
-        ("experts", experts if info.num_experts else None),
+        ("parameters", _parameters(info)),
+        ("experts", _experts(info)),
         ("vision part", params(info.params_vision) if info.params_vision else None),
         ("dtype", info.dtype),
         ("quantization", f"{info.quantization}{bits}" if info.quantization else None),
-        ("context", f"{info.context_length} tokens" if info.context_length else None),
-        ("layers", f"{info.num_layers}{windowed}"),
-        (
-            "attention",
-            f"{info.num_attention_heads} heads of {info.head_dim}, {info.num_kv_heads} KV heads",
-        ),
-        ("hidden size", str(info.hidden_size)),
+        ("context", f"{info.context_length} tokens" if info.context_length else UNKNOWN),
+        ("layers", _layers(info)),
+        ("attention", _attention(info)),
+        ("hidden size", str(info.hidden_size or UNKNOWN)),
         ("vocabulary", str(info.vocab_size) if info.vocab_size else None),
-        ("weights on disk", f"{_gib(info.disk_bytes)} in {info.num_files} file(s)"),
+        ("weights on disk", _on_disk(info)),
         ("memory needed", _memory(info)),
         ("adapter over", info.adapter_base),
         ("fits", info.fits_architecture),
@@ -70,6 +55,56 @@ def _checkpoint_lines(info: CheckpointInfo) -> list[tuple[str, str | None]]:
     ]
 
 
+def _parameters(info: CheckpointInfo) -> str:
+    """Total and active, both ways of counting where they differ."""
+    total, active = info.params_total, info.params_active
+    if total is None:
+        return UNKNOWN
+    words = f"{params(total)} total, {params(active) or UNKNOWN} active per token"
+    if active and info.params_active_without_input != active:
+        words += f" ({params(info.params_active_without_input)} without the input embedding)"
+    if info.params_next_tokens:
+        words += f"; {params(info.params_next_tokens)} more for multi-token prediction"
+    return words
+
+
+def _experts(info: CheckpointInfo) -> str | None:
+    if info.num_experts == 0:
+        return None
+    if info.num_experts is None:
+        return UNKNOWN
+    return (
+        f"{info.num_experts} routed, {info.experts_per_token or UNKNOWN} per token, "
+        f"{info.num_shared_experts} shared"
+    )
+
+
+def _layers(info: CheckpointInfo) -> str:
+    if not info.num_layers:
+        return UNKNOWN
+    full, windowed = info.num_full_attention_layers, info.num_windowed_layers
+    parts = [f"{full} see the whole sequence"] if full != info.num_layers else []
+    if windowed:
+        parts.append(f"{windowed} a window of {info.attention_window} tokens")
+    if rest := info.num_layers - full - windowed:
+        parts.append(f"{rest} keep no KV cache")
+    return f"{info.num_layers}{': ' * bool(parts)}{', '.join(parts)}"
+
+
+def _attention(info: CheckpointInfo) -> str:
+    if not info.num_attention_heads:
+        return UNKNOWN
+    words = f"{info.num_attention_heads} heads of {info.head_dim}, {info.num_kv_heads} KV heads"
+    own = (info.num_global_kv_heads, info.global_head_dim)
+    if own != (info.num_kv_heads, info.head_dim):
+        words += f"; {own[0]} KV heads of {own[1]} in layers that see the whole sequence"
+    return words
+
+
+def _on_disk(info: CheckpointInfo) -> str:
+    return f"{_gib(info.disk_bytes)} in {info.num_files} file(s)" if info.num_files else "none"
+
+
 def _values(info: CheckpointInfo) -> str | None:
     """What --full found; None without it."""
     if info.non_finite is None:
@@ -79,8 +114,10 @@ def _values(info: CheckpointInfo) -> str | None:
 
 def _memory(info: CheckpointInfo) -> str | None:
     """Memory on one GPU, in the checkpoint's own precision, for one sequence as long as the context."""
-    if not info.context_length:
-        return None
+    if not info.context_length or not info.num_layers:
+        return UNKNOWN
+    if info.params_total is None and not info.disk_bytes:
+        return UNKNOWN
     needed = memory_needed(info, max_model_len=info.context_length, disk_bytes=info.disk_bytes)
     return (
         f"{_gib(needed.total)} on one GPU: weights {_gib(needed.weights)}, KV cache of one sequence of "

@@ -75,6 +75,19 @@ def dollars(usd: float) -> str:
     return f"${usd:.2f}" if usd >= 0.1 else f"${usd:.4f}"
 
 
+UNKNOWN = "unknown"
+
+
+def active_params(total: object, active: object) -> str:
+    """The active parameters of a model beside its total, for a mixture of experts: "12.9 B active"; else empty.
+
+    Unknown ones are said to be unknown.
+    """
+    if not params(total) or active == total:
+        return ""
+    return f"{params(active)} active" if params(active) else f"active {UNKNOWN}"
+
+
 def params(count: object) -> str:
     """A number of parameters as 135 M or 46.7 B; empty when unknown."""
     if not isinstance(count, int) or count <= 0:

@@ -20,6 +20,7 @@ from evalharness.comparison.leaderboard import (
 )
 from evalharness.report.export import as_rows
 from evalharness.report.terminal.format import (
+    active_params,
     number,
     params,
     plain,
@@ -271,9 +272,9 @@ def _equal_n(board: Board) -> dict[str, int]:
 
 
 def _size(run: Manifest) -> str:
-    total, active = run.checkpoint.get("params_total"), run.checkpoint.get("params_active")
-    size = params(total)
-    return f"{size}, {params(active)} active" if params(active) and active != total else size
+    total = run.checkpoint.get("params_total")
+    active = run.checkpoint.get("params_active", total)  # not there in imported runs
+    return ", ".join(filter(None, (params(total), active_params(total, active))))
 
 
 def _warnings(board: Board) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from evalharness.report.terminal.format import (
+    active_params,
     amount,
     dollars,
     duration,
@@ -21,10 +22,11 @@ from evalharness.store.records import Manifest
 def footer(manifest: Manifest, run_dir: str) -> list[Text]:
     """A line each for model, suite, strategy, engine, time, tokens, GPUs and folder, as far as they are known."""
     checkpoint, engine = manifest.checkpoint, manifest.engine
-    total, active = checkpoint.get("params_total"), checkpoint.get("params_active")
+    total = checkpoint.get("params_total")
+    active = checkpoint.get("params_active", total)  # not there in imported runs
     size = f"{params(total)} params" if params(total) else ""
-    if size and active != total and params(active):
-        size += f" ({params(active)} active)"
+    if words := active_params(total, active):
+        size += f" ({words})"
     fingerprint = str(checkpoint.get("fingerprint") or "")[:12]
     is_unverified = str(checkpoint.get("weights_fingerprint") or "").startswith("unverified")
     quantization = engine.get("quantization")
@@ -83,7 +85,9 @@ def _strategy(manifest: Manifest) -> list[str]:
 def _replicas(engine: Mapping[str, Any]) -> str:
     num, num_lost = engine.get("num_replicas", 1), engine.get("num_lost", 0)
     lost = f" ({num_lost} lost)" if num_lost else ""
-    return f"{num} replicas{lost}" if num > 1 or lost else ""
+    words = f"{num} replicas{lost}" if num > 1 or lost else ""
+    mixed = f" ({engine['mixture']})" if engine.get("mixture") else ""
+    return words + mixed
 
 
 def _loading(manifest: Manifest) -> str:

@@ -17,10 +17,10 @@ from evalharness.store.json_codec import as_json
 from evalharness.trend.adoption import Adoption
 from evalharness.trend.build import (
     Trend,
-    TrendModel,
     Velocity,
 )
 from evalharness.trend.freshness import STALE_DAYS, is_stale
+from evalharness.trend.index_models import TrendModel
 from evalharness.trend.scores.records import ReportedScore
 
 CMR = "cmr"

@@ -40,6 +40,8 @@ Floats = npt.NDArray[np.float64]
 PER_YEAR = 12.0
 PLACED_BY = ("MMLU", "GSM8K", "HellaSwag", "ARC-Challenge", "WinoGrande", "BBH")
 PLACED_AT = (60, 80, 100, 120, 140)
+NUM_PLACED = 2
+"""Checkpoints at each, in every set."""
 
 
 class Design(NamedTuple):
@@ -144,7 +146,7 @@ def _of_fit(
     for name, value, interval in zip(fit.models, fit.capability, intervals, strict=True):
         if not math.isnan(interval.low):
             yield Found("models", truth[name], float(value), *interval)
-    for capability in PLACED_AT:
+    for capability in PLACED_AT * NUM_PLACED:
         at = place(fit, local_scores(rng, capability), draws=draws)
         yield Found(f"placed at {capability}", capability, at.value, at.ci_low, at.ci_high)
     places = [design().fit.models.index(name) for name in fit.models]

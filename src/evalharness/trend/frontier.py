@@ -157,7 +157,7 @@ def frontier_slope(
     per_year = fit_line(days[is_frontier], values[is_frontier]).per_year
     bias = _order_bias(days, values, num_draws, rng)
     most = float(np.ptp(values)) if len(values) else math.nan
-    refusal = _refusal(slopes, per_year, _num_distinct(days, drawn, counts), most)
+    refusal = _refusal(slopes, per_year, _num_distinct(days, drawn, counts), most, level)
     below, above = _reach(slopes, level)
     if refusal:
         low = high = below = above = math.nan
@@ -298,7 +298,7 @@ def _num_distinct(days: Floats, values: Floats, counts: Floats) -> int:
     return len(np.unique(np.packbits(found, axis=1), axis=0)) if len(days) else 0
 
 
-def _refusal(slopes: Floats, per_year: float, num_distinct: int, most: float) -> str:
+def _refusal(slopes: Floats, per_year: float, num_distinct: int, most: float, level: float) -> str:
     """Why the draws' slopes give no interval.
 
     Args:
@@ -306,6 +306,7 @@ def _refusal(slopes: Floats, per_year: float, num_distinct: int, most: float) ->
         per_year: the frontier's.
         num_distinct: different frontiers among the draws.
         most: the fastest that the data can rise, from the least capable model to the most within a year.
+        level: of the interval.
     """
     if math.isnan(per_year):
         return "fewer than two frontier dates"
@@ -317,8 +318,9 @@ def _refusal(slopes: Floats, per_year: float, num_distinct: int, most: float) ->
     low, high = np.quantile(found, [_TAIL, 1 - _TAIL])
     if not low <= per_year <= high:
         return f"the frontier's slope is outside that of its draws ({low:+.1f} to {high:+.1f})"
-    if high - low > most:
-        return f"the draws' slopes spread by {high - low:.1f} a year, more than the data's range ({most:.1f})"
+    below, above = _reach(slopes, level)
+    if below + above > most:
+        return f"it would be {below + above:.1f} wide, more than the data's range in a year ({most:.1f})"
     return ""
 
 

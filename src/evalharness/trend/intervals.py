@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -140,11 +141,16 @@ def moved_by_lambda(fits: Sequence[CapabilityFit]) -> list[Moved]:
     return sorted(moved, key=lambda row: row.moved, reverse=True)
 
 
+@cache
+def _widening(tail: float, count: int) -> float:
+    return float(stats.t.isf(tail, count - 1) / stats.norm.isf(tail))
+
+
 def _widened(estimate: float, values: Floats, count: int, level: float, most: float) -> Interval:
     if count < 2:
         return Interval(math.nan, math.nan)
     tail = (1 - level) / 2
-    factor = stats.t.isf(tail, count - 1) / stats.norm.isf(tail)
+    factor = _widening(tail, count)
     low, high = np.quantile(values, [tail, 1 - tail], method="weibull")
     if not low < estimate < high:
         return Interval(math.nan, math.nan)

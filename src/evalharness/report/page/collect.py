@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SEED = 0
+SEED = 0
+"""Of the trend's draws, as of `evalharness trend`."""
 _NUM_SAMPLED = 24
 """Dates at which a line and its band are drawn."""
 
@@ -181,7 +182,7 @@ def _trend(scores: Sequence[ReportedScore], num_draws: int) -> tuple[Trend | Non
     from evalharness.trend.build import build_trend
 
     try:
-        return build_trend(scores, np.random.default_rng(_SEED), num_draws=num_draws), ""
+        return build_trend(scores, np.random.default_rng(SEED), num_draws=num_draws), ""
     except UserError as e:
         return None, one_line(e)
 

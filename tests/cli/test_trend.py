@@ -53,7 +53,7 @@ def test_the_tracker_is_kept_current_and_left_alone_when_nothing_changed(tmp_pat
     path = tmp_path / "TRACKER.md"
     path.write_text("# Ours\n")
     assert (
-        "updated, 3 of 6 watched metrics measured" in call(tmp_path, "--tracker", str(path)).stdout
+        "updated, 4 of 7 watched metrics measured" in call(tmp_path, "--tracker", str(path)).stdout
     )
     once = path.read_text()
     assert once.startswith("# Ours\n")
@@ -62,10 +62,17 @@ def test_the_tracker_is_kept_current_and_left_alone_when_nothing_changed(tmp_pat
     assert path.read_text() == once
 
 
+def test_another_effort_is_named(tmp_path: Path) -> None:
+    """The shipped scores have one effort a cell, so that the index is the same."""
+    content = json.loads(call(tmp_path, "--json", "--effort", "lowest").stdout)
+    assert content["left_out"]["effort_policy"] == "lowest reported effort"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--fit", "magic"], "likelihood or epoch"),
+        (["--effort", "most"], "highest, lowest, median, default"),
         (["--since", "soon"], "a date such as"),
         (["--anchors", "one"], "two models"),
         (["--anchors", "nobody,gpt-5-2025-08-07_medium"], "nobody"),

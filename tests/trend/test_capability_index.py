@@ -23,7 +23,6 @@ from evalharness.trend.fit_likelihood import (
 from evalharness.trend.intervals import (
     LAMBDAS,
     Draws,
-    _within_models,
     capability_draws,
     capability_intervals,
     fit_draws,
@@ -189,13 +188,6 @@ def test_the_fit_is_a_maximum_of_the_likelihood(chance: float) -> None:
     ours = np.concatenate(fit.parameters)
     best = optimize.minimize(loss, ours, method="L-BFGS-B", options={"maxiter": 5000})
     assert loss(ours) == pytest.approx(best.fun, abs=1e-5)
-
-
-def test_draws_keep_every_models_number_of_scores() -> None:
-    model = np.array([2, 0, 1, 0, 0, 2, 1, 0])
-    drawn = np.stack([_within_models(model, np.random.default_rng(seed)) for seed in range(50)])
-    assert (model[drawn] == model).all()
-    assert {tuple(np.sort(places)) for places in drawn[:, model == 2]} == {(0, 0), (0, 5), (5, 5)}
 
 
 def test_shift_and_scale_are_free_without_anchors() -> None:
@@ -381,7 +373,7 @@ def test_epoch_draws_start_from_the_anchored_fit() -> None:
 
 def test_an_estimate_beside_its_draws_has_no_interval() -> None:
     fit = fit_capability(block("a"))
-    draws = fit.capability + np.random.default_rng(0).normal(0, 1, (50, len(fit.models)))
+    draws = fit.capability + np.random.default_rng(0).normal(0, 0.1, (50, len(fit.models)))
     draws[:, 0] = fit.capability[0] + 5 + np.arange(50)
     first, *others = capability_intervals(fit, draws)
     assert math.isnan(first.low)
@@ -390,13 +382,23 @@ def test_an_estimate_beside_its_draws_has_no_interval() -> None:
 
 def test_an_interval_hangs_on_the_5th_percentile_and_not_on_the_least_draw() -> None:
     fit = fit_capability(block("a"))
-    draws = fit.capability + np.random.default_rng(0).normal(0, 1, (200, len(fit.models)))
+    draws = fit.capability + np.random.default_rng(0).normal(0, 0.1, (200, len(fit.models)))
     with_outlier = draws.copy()
     with_outlier[0] -= 1000
     for plain, odd in zip(
         *(capability_intervals(fit, d) for d in (draws, with_outlier)), strict=True
     ):
-        assert odd.low == pytest.approx(plain.low, abs=0.5)
+        assert odd.low == pytest.approx(plain.low, abs=0.05)
+
+
+def test_draws_wider_than_the_index_leave_no_interval() -> None:
+    fit = fit_capability(block("a"))
+    spread = np.random.default_rng(0).normal(0, 1, (200, 1)) * np.ptp(fit.capability)
+    draws = np.tile(fit.capability, (200, 1)) + 0.1 * spread
+    draws[:, [0]] += 9.9 * spread
+    first, *others = capability_intervals(fit, draws)
+    assert math.isnan(first.low)
+    assert not any(math.isnan(o.low) for o in others)
 
 
 def test_many_failed_draws_leave_no_interval() -> None:
@@ -458,7 +460,7 @@ def test_draws_of_the_reference_widen_a_placement_and_dont_move_it() -> None:
     assert whole.value == own.value
     assert whole.ci_low < own.ci_low < own.ci_high < whole.ci_high
     still = Draws(*(np.tile(d, (5, 1)) for d in (fit.capability, fit.difficulty, fit.slope)))
-    assert place(fit, scores, draws=still)[:3] == pytest.approx(own[:3], abs=1e-6)
+    assert place(fit, scores, draws=still)[:3] == pytest.approx(own[:3], abs=2e-4)
 
 
 def placements_covered(seed: int, num_draws: int, num_models: int = 30) -> tuple[int, int]:

@@ -7,11 +7,10 @@ import pytest
 from evalharness.trend.capability_index import (
     fit_capability,
 )
+from evalharness.trend.forecast import forecast, forecast_skill
 from evalharness.trend.frontier import (
     find_frontier,
     fit_line,
-    forecast,
-    forecast_skill,
     frontier_slope,
     frontier_slopes,
     to_days,

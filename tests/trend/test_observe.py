@@ -6,7 +6,13 @@ from datetime import date
 import pytest
 
 from evalharness.trend.capability_index import Score
-from evalharness.trend.observe import EFFORT_POLICY, Observations, as_row, observe
+from evalharness.trend.observe import (
+    EFFORT_POLICIES,
+    EffortPolicy,
+    Observations,
+    as_row,
+    observe,
+)
 from evalharness.trend.scores.records import ReportedScore
 
 SCORE = ReportedScore(
@@ -41,7 +47,29 @@ def test_the_highest_reported_effort_counts_and_the_others_are_counted() -> None
     ]
     found = observed(*scores, replace(SCORE, score=80.0))
     assert [(s.score, s.setting) for s in found.scores] == [(60.0, "high")]
-    assert (found.left_out.effort_policy, found.left_out.num_lower_efforts) == (EFFORT_POLICY, 3)
+    assert found.left_out.effort_policy == EFFORT_POLICIES["highest"]
+    assert found.left_out.num_lower_efforts == 3
+
+
+@pytest.mark.parametrize(
+    ("policy", "score"), [("highest", 60.0), ("lowest", 40.0), ("median", 70.0), ("default", 80.0)]
+)
+def test_another_policy_takes_another_effort(policy: EffortPolicy, score: float) -> None:
+    named = [
+        replace(SCORE, setting=effort, score=value)
+        for effort, value in (("low", 40.0), ("high", 60.0), ("medium", 70.0), ("", 80.0))
+    ]
+    found = observe(named, SINCE, policy)
+    assert [s.score for s in found.scores] == [score]
+    assert found.left_out == (EFFORT_POLICIES[policy], 3, 0, 0)
+
+
+@pytest.mark.parametrize(("policy", "setting"), [("median", "low"), ("default", "low")])
+def test_of_two_efforts_the_lower_is_in_the_middle_and_the_default(
+    policy: EffortPolicy, setting: str
+) -> None:
+    named = [replace(SCORE, setting=s, score=v) for s, v in (("high", 60.0), ("low", 40.0))]
+    assert [s.setting for s in observe(named, SINCE, policy).scores] == [setting]
 
 
 def test_a_cell_without_any_effort_is_kept() -> None:

@@ -3,7 +3,7 @@ from datetime import date
 
 import pytest
 
-from evalharness.trend.build import TrendModel
+from evalharness.trend.index_models import TrendModel
 from evalharness.trend.placed import PlacedModel
 from evalharness.trend.placement import Placement
 from evalharness.trend.sizes import Nearest, by_size, class_of, nearest_open

@@ -1,16 +1,24 @@
+import inspect
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pytest
 
+from evalharness.cli.report import report as report_verb
+from evalharness.cli.trend import trend as trend_verb
 from evalharness.errors import UserError
+from evalharness.report.page import texts
+from evalharness.report.page.collect import SEED
 from evalharness.report.terminal.tracker import (
     BEGIN,
     END,
     updated,
 )
+from evalharness.report.terminal.trend import lag_words
 from evalharness.trend.build import Trend, build_trend
 from evalharness.trend.hub.watch import Release
+from evalharness.trend.observe import EFFORT_POLICIES
 from evalharness.trend.scores.records import ReportedScore
 from evalharness.trend.scores.seed_scores import seed_readings
 from evalharness.trend.tracker import (
@@ -35,16 +43,16 @@ def cmr(model: str, score: float, subset: str = "", n: int = 480) -> ReportedSco
 @pytest.fixture(scope="module")
 def shipped() -> Trend:
     """The trend of the scores that ship."""
-    return build_trend(seed_readings()[0].scores, np.random.default_rng(0), num_draws=2)
+    return build_trend(seed_readings()[0].scores, np.random.default_rng(0), num_draws=20)
 
 
 def test_what_was_not_measured_is_said_to_be() -> None:
     rows = watched_metrics(None, [], {}, [], [], today=date(2026, 9, 1))
     assert [row.key for row in rows] == [
-        "cmr", "velocity open weights", "velocity Llama family", "scale", "drift", "adoption",
+        "cmr", "velocity open weights", "velocity Llama family", "lag", "scale", "drift", "adoption",
     ]  # fmt: skip
     assert not any(row.is_measured for row in rows)
-    assert updated("", rows, []).count("not measured") == 6
+    assert updated("", rows, []).count("not measured") == 7
 
 
 @pytest.mark.parametrize(
@@ -55,6 +63,34 @@ def test_a_velocity_says_how_new_its_scores_are(shipped: Trend, today: date, is_
     remark = rows["velocity open weights"].remark
     assert "reported scores up to 2026-07-31" in remark
     assert ("older than 120 days: stale" in remark) is is_old
+
+
+def test_numbers_and_words_are_those_of_the_page(shipped: Trend) -> None:
+    rows = {r.key: r for r in watched_metrics(shipped, [], {}, [], [], today=date(2026, 9, 1))}
+    by_name = {v.name: v for v in shipped.velocities}
+    for name in ("open weights", "Llama family"):
+        row, slope = rows[f"velocity {name}"], by_name[name].slope
+        assert texts.slope(slope) == f"{row.value:+.1f} [{row.ci_low:+.1f}, {row.ci_high:+.1f}]"
+    lag = rows["lag"]
+    assert f"{lag.value:.1f} months [{lag.ci_low:.1f} to {lag.ci_high:.1f}]" in lag_words(shipped)
+    assert f"{shipped.last_gap.months:.1f} over the last year" in lag.remark
+
+
+def test_tracker_and_page_draw_alike() -> None:
+    """Their numbers are the same only if both take as many draws from the same seed."""
+    of_trend, of_report = (
+        inspect.signature(verb).parameters["draws"].default for verb in (trend_verb, report_verb)
+    )
+    assert of_trend == of_report
+    assert inspect.signature(trend_verb).parameters["seed"].default == SEED
+
+
+def test_another_effort_policy_is_named(shipped: Trend) -> None:
+    left_out = shipped.left_out._replace(effort_policy=EFFORT_POLICIES["lowest"])
+    other = replace(shipped, left_out=left_out)
+    for trend, is_named in ((other, True), (shipped, False)):
+        rows = {r.key: r for r in watched_metrics(trend, [], {}, [], [], today=date(2026, 9, 1))}
+        assert ("lowest reported effort" in rows["lag"].remark) is is_named
 
 
 def test_the_best_whole_cmr_run_counts() -> None:
@@ -91,8 +127,6 @@ def test_the_same_numbers_make_the_same_document() -> None:
 
 
 def test_a_change_is_reported_and_kept_until_the_next() -> None:
-    from dataclasses import replace
-
     first = updated("", [CMR], [])
     later = replace(CMR, value=45.5, date="2026-03-01", subject="n")
     second = updated(first, [later], [])
@@ -116,8 +150,6 @@ def test_a_state_that_was_edited_is_forgotten() -> None:
 
 
 def test_names_cannot_end_a_comment_or_open_a_cell() -> None:
-    from dataclasses import replace
-
     evil = replace(CMR, subject="a --> | b <script>")
     text = updated("", [evil], [])
     assert text.count(END) == 1

@@ -47,6 +47,13 @@ def trend(
             "--fit", help="Fit by likelihood, or by epoch, the published procedure, as a check."
         ),
     ] = "likelihood",
+    effort: Annotated[
+        str,
+        typer.Option(
+            "--effort",
+            help="Of a model's scores at several efforts on a benchmark, take the highest, lowest, median or default (no effort stated).",
+        ),
+    ] = "highest",
     draws: Annotated[
         int, typer.Option("--draws", min=10, help="Use this many bootstrap draws.")
     ] = 200,
@@ -106,7 +113,7 @@ def trend(
     measured = measured_scores(results_dir)
     found = _trend(
         [*load_scores(results_dir), *measured],
-        reference=reference, since=since, anchors=anchors, fit=fit, draws=draws, seed=seed,
+        reference=reference, since=since, anchors=anchors, fit=fit, effort=effort, draws=draws, seed=seed,
     )  # fmt: skip
     if tracker is not None:
         return _update(tracker, found, measured, results_dir)
@@ -148,6 +155,7 @@ def _trend(
     since: str | None,
     anchors: str | None,
     fit: str,
+    effort: str,
     draws: int,
     seed: int,
 ) -> Trend:
@@ -155,9 +163,13 @@ def _trend(
 
     from evalharness.trend import build as analysis
     from evalharness.trend.capability_index import Anchors
+    from evalharness.trend.observe import EFFORT_POLICIES
 
     if fit not in ("likelihood", "epoch"):
         raise UserError(f"--fit {fit!r}: likelihood or epoch")
+    policy = next((name for name in EFFORT_POLICIES if name == effort), None)
+    if policy is None:
+        raise UserError(f"--effort {effort!r}: {', '.join(EFFORT_POLICIES)}")
     ends = analysis.ANCHORS
     if anchors is not None:
         low, gap, high = anchors.partition(",")
@@ -172,6 +184,7 @@ def _trend(
         anchors=ends,
         method="epoch" if fit == "epoch" else "likelihood",
         num_draws=draws,
+        effort=policy,
     )
 
 

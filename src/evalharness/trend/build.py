@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from evalharness.errors import UserError
-from evalharness.stats.estimates import Interval
 from evalharness.trend.capability_index import (
+    LAMBDA,
     Anchors,
     CapabilityFit,
     Method,
@@ -28,24 +28,18 @@ from evalharness.trend.change_point import (
     Pace,
     change_of_pace,
 )
-from evalharness.trend.frontier import (
-    Bools,
-    Forecast,
-    Skill,
-    Slope,
-    find_frontier,
-    forecast,
-    forecast_skill,
-    frontier_slopes,
-)
+from evalharness.trend.forecast import Forecast, Skill, forecast, forecast_skill
+from evalharness.trend.frontier import Bools, Floats, Slope, frontier_slopes
+from evalharness.trend.frontier_gap import Gap, frontier_gap
+from evalharness.trend.index_models import TrendModel, indexed_models, sizes_of
 from evalharness.trend.intervals import (
     LAMBDAS,
     Moved,
-    capability_intervals,
     fit_draws,
     moved_by_lambda,
 )
 from evalharness.trend.observe import (
+    EffortPolicy,
     LeftOut,
     observe,
 )
@@ -55,9 +49,11 @@ from evalharness.trend.open_closed_lag import (
     summarise_waits,
 )
 from evalharness.trend.placed import PlacedModel, place_measured
-from evalharness.trend.scores.identity import identify, identity_of, key_of
+from evalharness.trend.scores.identity import identify
 from evalharness.trend.scores.records import ReportedScore
 from evalharness.trend.scores.seed_scores import CREDITS
+from evalharness.trend.threads import in_threads
+from evalharness.trend.vintage import Vintage, fit_vintage
 
 ANCHORS = Anchors("Claude 3.5 Sonnet", "GPT-5")
 """The models at 130 and 150, as in Epoch's public index."""
@@ -67,33 +63,6 @@ SINCE = date(2022, 11, 1)
 """Release date from which models count, as in Epoch's paper; before it, benchmarks were different."""
 LEVEL = 0.9
 _HOLD_OUT_DAYS = 365
-_PERCENT = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrendModel:
-    """One model on the index."""
-
-    model: str
-    family: str
-    release_date: date | None
-    is_open: bool | None
-    total_params_b: float | None
-    active_params_b: float | None
-    num_experts: int | None
-    capability: float
-    ci_low: float
-    """90 % interval; NaN where `no_interval` says why."""
-    ci_high: float
-    no_interval: str
-    """Why there is no interval; empty if there is one."""
-    num_benchmarks: int
-    is_frontier: bool
-    """Whether nothing released before it, or on its day, was more capable."""
-    is_open_frontier: bool
-    """Whether the same holds among open weights."""
-    sources: tuple[str, ...]
-    """Who reported its scores."""
 
 
 class Velocity(NamedTuple):
@@ -127,10 +96,22 @@ class Trend:
     pace: Pace
     open_pace: Pace
     skill: Skill
+    """Of a forecast made at the cut with what was known then."""
+    open_skill: Skill
+    """The same for open weights."""
+    hindsight: Skill
+    """As `skill`, but with today's capabilities of the models that were out at the cut."""
     skill_cut: date
+    vintage: Vintage
+    """What was known at the cut."""
     forecast: Forecast
     forecast_at: date
     lag: Lag
+    """How long closed leaders wait for an open model as good."""
+    gap: Gap
+    """How far the open frontier is behind the closed one, since both have a model."""
+    last_gap: Gap
+    """The same over the last year."""
     moved: tuple[Moved, ...]
     """The largest effects of the ridge."""
     num_scores: int
@@ -156,6 +137,8 @@ def build_trend(
     method: Method = "likelihood",
     lam: float = LAMBDAS[0],
     num_draws: int = 100,
+    effort: EffortPolicy = "highest",
+    workers: int | None = None,
 ) -> Trend:
     """Fit the index to the reference and derive the trend from it.
 
@@ -171,12 +154,15 @@ def build_trend(
         anchors: the two models that set it.
         method: `epoch` is the published procedure, as a cross-check.
         lam: ridge of the fit.
-        num_draws: bootstrap draws.
+        num_draws: bootstrap draws, of each fit.
+        effort: which of a model's efforts counts on a benchmark.
+        workers: threads; the numbers are the same for any number. None: one for each core.
 
     Raises:
         UserError: nothing to fit, a missing anchor, or unconnected parts.
     """
-    observed = observe([s for s in scores if _is_used(s, reference)], since)
+    given = [s for s in scores if _is_used(s, reference)]
+    observed = observe(given, since, effort)
     used = observed.scores
     if not used:
         raise UserError(
@@ -185,10 +171,17 @@ def build_trend(
     rows = observed.rows
     anchors = anchors._replace(low=identify(anchors.low).model, high=identify(anchors.high).model)
     other_lam = next(value for value in (*LAMBDAS, lam) if value != lam)
-    fit, other = (fit_capability(rows, anchors, method, value) for value in (lam, other_lam))
-    drawn = fit_draws(fit, rng, num_draws)
+    rival: Method = "epoch" if method == "likelihood" else "likelihood"
+    fit, other, by_rival = in_threads(
+        lambda wanted: _fit(rows, anchors, *wanted, is_needed=wanted != (rival, LAMBDA)),
+        [(method, lam), (method, other_lam), (rival, LAMBDA)],
+        workers,
+    )
+    assert fit is not None
+    assert other is not None
+    drawn = fit_draws(fit, rng, num_draws, workers)
     draws = drawn.capability
-    models = _models(fit, draws, used, _sizes(scores))
+    models = indexed_models(fit, draws, used, sizes_of(scores), LEVEL)
     measured = [s for s in scores if s.origin == "measured"]
     placed, refused = place_measured(fit, measured, LEVEL, drawn)
     dated = [m for m in models if m.release_date is not None]
@@ -199,13 +192,16 @@ def build_trend(
     until = max(dates)
     subsets = {name: np.array([test(m) for m in dated]) for name, test in SUBSETS.items()}
     subsets = {name: mask for name, mask in subsets.items() if mask.sum() >= 2}
-    slopes = frontier_slopes(dates, values, subsets, rng, draws[:, places])
-    others = frontier_slopes(dates, _capability_of(other, dated), subsets, rng)
-    rival: Method = "epoch" if method == "likelihood" else "likelihood"
-    rivals = _rival_slopes(rows, anchors, rival, dated, subsets)
+    slopes, others, rivals = (
+        _slopes(found, dated, subsets, rng, with_draws, workers)
+        for found, with_draws in ((fit, draws), (other, num_draws), (by_rival, num_draws))
+    )
+    pace = slopes["all models"]
     open_dates = [d for d, flag in zip(dates, is_open, strict=True) if flag]
     cut = date.fromordinal(until.toordinal() - _HOLD_OUT_DAYS)
     ahead = date.fromordinal(until.toordinal() + _HOLD_OUT_DAYS)
+    vintage = fit_vintage(given, fit, cut, since, effort)
+    known = np.array([vintage.capability.get(m.model, math.nan) for m in dated])
     return Trend(
         anchors=anchors,
         method=method,
@@ -220,11 +216,16 @@ def build_trend(
         ),
         pace=change_of_pace(dates, values, rng),
         open_pace=change_of_pace(open_dates, values[is_open], rng),
-        skill=forecast_skill(dates, values, cut),
+        skill=forecast_skill(dates, values, cut, known),
+        open_skill=forecast_skill(open_dates, values[is_open], cut, known[is_open]),
+        hindsight=forecast_skill(dates, values, cut),
         skill_cut=cut,
+        vintage=vintage,
         forecast=forecast(dates, values, ahead),
         forecast_at=ahead,
         lag=summarise_waits(find_waits(dates, values, is_open, until)),
+        gap=frontier_gap(dates, values, is_open, pace, rng),
+        last_gap=frontier_gap(dates, values, is_open, pace, rng, last_days=_HOLD_OUT_DAYS),
         moved=tuple(moved_by_lambda([fit, other])[:10]),
         num_scores=len(fit.rows.score),
         num_benchmarks=len(fit.benchmarks),
@@ -237,22 +238,42 @@ def build_trend(
     )
 
 
-def _rival_slopes(
-    rows: Sequence[Score],
-    anchors: Anchors,
-    rival: Method,
+def _fit(
+    rows: Sequence[Score], anchors: Anchors, method: Method, lam: float, *, is_needed: bool
+) -> CapabilityFit | None:
+    try:
+        return fit_capability(rows, anchors, method, lam)
+    except UserError:
+        if is_needed:
+            raise
+        return None
+
+
+def _slopes(
+    fit: CapabilityFit | None,
     dated: Sequence[TrendModel],
     subsets: Mapping[str, Bools],
+    rng: np.random.Generator,
+    draws: Floats | int,
+    workers: int | None,
 ) -> dict[str, Slope]:
-    """The slopes by the other method, at Epoch's lambda; empty where it can't place the same models."""
-    try:
-        fit = fit_capability(rows, anchors, rival)
-    except UserError:
+    """The slopes by a fit, models and scores drawn again; empty where it can't place the same models.
+
+    Args:
+        fit: one of the fits.
+        dated: models of the trend that have a date.
+        subsets: name -> (models,) mask.
+        rng: for all draws.
+        draws: of the fit's capabilities, or how many to make.
+        workers: threads.
+    """
+    if fit is None or not {m.model for m in dated} <= set(fit.models):
         return {}
-    if not {m.model for m in dated} <= set(fit.models):
-        return {}
+    if isinstance(draws, int):
+        draws = fit_draws(fit, rng, draws, workers).capability
+    places = [fit.models.index(m.model) for m in dated]
     dates = [m.release_date for m in dated if m.release_date is not None]
-    return frontier_slopes(dates, _capability_of(fit, dated), subsets, np.random.default_rng(0))
+    return frontier_slopes(dates, fit.capability[places], subsets, rng, draws[:, places])
 
 
 def _newest(used: Sequence[ReportedScore], fit: CapabilityFit) -> date:
@@ -282,95 +303,3 @@ SUBSETS: Mapping[str, Callable[[TrendModel], bool]] = {
 
 def _is_used(score: ReportedScore, reference: str) -> bool:
     return score.origin == "imported" or (score.origin == "seed" and score.collection == reference)
-
-
-class Size(NamedTuple):
-    """Size of a model, as stated by a source."""
-
-    total_params_b: float | None
-    active_params_b: float | None
-    num_experts: int | None
-
-
-def _sizes(scores: Sequence[ReportedScore]) -> dict[str, Size]:
-    """Key of a model's name -> size, from any collection that states it, the most complete statement first.
-
-    Only sizes are shared between an owner's model and one of the same name without an owner; scores never are.
-    """
-    stated = [s for s in scores if s.origin != "measured" and s.total_params_b]
-    stated.sort(key=lambda s: (s.n_experts is None, s.active_params_b is None))
-    sizes: dict[str, Size] = {}
-    for s in stated:
-        size = Size(s.total_params_b, s.active_params_b, s.n_experts)
-        sizes.setdefault(_ownerless(identity_of(s).model), size)
-    return sizes
-
-
-def _ownerless(model: str) -> str:
-    return key_of(model.rpartition("/")[2])
-
-
-def _models(
-    fit: CapabilityFit,
-    draws: np.ndarray,
-    used: Sequence[ReportedScore],
-    sizes: Mapping[str, Size],
-) -> list[TrendModel]:
-    first: dict[str, ReportedScore] = {}
-    sources: dict[str, dict[str, None]] = {}
-    for score in used:
-        if score.model not in first or (
-            first[score.model].release_date is None and score.release_date
-        ):
-            first[score.model] = score
-        sources.setdefault(score.model, {})[score.reported_by or score.source_repo] = None
-    intervals = capability_intervals(fit, draws, LEVEL)
-    facts = [first[name] for name in fit.models]
-    frontier = _frontier(facts, fit.capability, lambda s: True)
-    open_frontier = _frontier(facts, fit.capability, lambda s: s.open_weight is True)
-    unknown = Size(None, None, None)
-    models = [
-        TrendModel(
-            model=name,
-            family=fact.family,
-            release_date=fact.release_date,
-            is_open=fact.open_weight,
-            **sizes.get(_ownerless(name), unknown)._asdict(),
-            capability=float(fit.capability[place]),
-            ci_low=intervals[place].low,
-            ci_high=intervals[place].high,
-            no_interval=_no_interval(name, fit, intervals[place]),
-            num_benchmarks=int(fit.num_benchmarks[place]),
-            is_frontier=name in frontier,
-            is_open_frontier=name in open_frontier,
-            sources=tuple(sources[name]),
-        )
-        for place, (name, fact) in enumerate(zip(fit.models, facts, strict=True))
-    ]
-    return sorted(models, key=lambda m: (m.release_date or date.max, m.model))
-
-
-def _no_interval(name: str, fit: CapabilityFit, interval: Interval) -> str:
-    if fit.anchors and name in fit.anchors[:2]:
-        return "sets the scale"
-    if not math.isnan(interval.low):
-        return ""
-    return "no interval: its draws are not on both sides of it"
-
-
-def _frontier(
-    facts: Sequence[ReportedScore],
-    capability: np.ndarray,
-    is_in: Callable[[ReportedScore], bool],
-) -> set[str]:
-    places = [i for i, s in enumerate(facts) if s.release_date is not None and is_in(s)]
-    if not places:
-        return set()
-    dates = [facts[i].release_date for i in places]
-    found = find_frontier([d for d in dates if d is not None], capability[places])
-    return {facts[i].model for i, flag in zip(places, found, strict=True) if flag}
-
-
-def _capability_of(fit: CapabilityFit, models: Sequence[TrendModel]) -> np.ndarray:
-    places = {name: place for place, name in enumerate(fit.models)}
-    return np.array([fit.capability[places[m.model]] for m in models])

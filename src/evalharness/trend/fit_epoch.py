@@ -16,6 +16,7 @@ epoch-research/benchmark-stitching.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, sparse
@@ -35,30 +36,21 @@ _INSIDE = 1e-6
 _SEED = 42
 
 
-def fit_epoch(
-    rows: Rows, benchmarks: Sequence[str], lam: float, start: Parameters | None = None
-) -> tuple[Parameters, Dispersion]:
+def fit_epoch(rows: Rows, benchmarks: Sequence[str], lam: float) -> tuple[Parameters, Dispersion]:
     """Epoch's fit, Winogrande at difficulty 0 and slope 1.
 
     Args:
         rows: sorted by model and benchmark: the solver stops elsewhere (by up to 0.2 %) in another order.
         benchmarks: names in the order of their numbers.
         lam: above 0.
-        start: to continue from, on any scale; Epoch's own random one without it.
 
     Raises:
         UserError: no score on Winogrande.
     """
-    # Collections spell it differently.
-    spelt = [benchmark.lower() for benchmark in benchmarks]
-    if ANCHOR_BENCHMARK.lower() not in spelt:
-        raise UserError(
-            f"Epoch's fit is anchored on {ANCHOR_BENCHMARK!r}, which has no score here; use the likelihood fit"
-        )
-    problem = _Problem(rows, len(benchmarks), spelt.index(ANCHOR_BENCHMARK.lower()), lam)
+    problem = _problem(rows, benchmarks, lam)
     solution = optimize.least_squares(
         problem.residuals,
-        problem.start() if start is None else problem.pack(start),
+        problem.start(),
         jac=problem.jacobian,
         bounds=problem.bounds(),
         method="trf",
@@ -69,6 +61,49 @@ def fit_epoch(
     num_left = max(len(rows.score) - len(solution.x) + 1, 1)
     sd = np.sqrt(float((solution.fun[:-1] ** 2).sum()) / num_left)
     return parameters, Dispersion(np.nan, float(sd))
+
+
+class Squares(NamedTuple):
+    """The same problem as least squares, for refits."""
+
+    rows: Rows
+    """With the scores that the procedure fits, and no number of items."""
+    start: Parameters
+    """The fit on the procedure's own scale."""
+    pull: float
+    """The ridge on half the sum of the parameters' squares."""
+    anchor: int
+    """The benchmark whose slope stays 1."""
+
+
+def as_squares(rows: Rows, benchmarks: Sequence[str], lam: float, found: Parameters) -> Squares:
+    """The rows and ridge that `fit_epoch` fits, and a fit of them.
+
+    Args:
+        rows: as there.
+        benchmarks: as there.
+        lam: as there.
+        found: the fit, on any scale.
+    """
+    problem = _problem(rows, benchmarks, lam)
+    capability, difficulty, slope = problem.unpack(problem.pack(found))
+    unknown = np.full(len(rows.score), np.nan)
+    return Squares(
+        rows._replace(score=problem.score, num_items=unknown),
+        Parameters(capability, difficulty, np.log(slope)),
+        lam / problem.size,
+        problem.anchor,
+    )
+
+
+def _problem(rows: Rows, benchmarks: Sequence[str], lam: float) -> _Problem:
+    # Collections spell it differently.
+    spelt = [benchmark.lower() for benchmark in benchmarks]
+    if ANCHOR_BENCHMARK.lower() not in spelt:
+        raise UserError(
+            f"Epoch's fit is anchored on {ANCHOR_BENCHMARK!r}, which has no score here; use the likelihood fit"
+        )
+    return _Problem(rows, len(benchmarks), spelt.index(ANCHOR_BENCHMARK.lower()), lam)
 
 
 def _sigmoid(argument: Floats) -> Floats:

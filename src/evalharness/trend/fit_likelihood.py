@@ -115,7 +115,7 @@ def refit(
         dispersion: of a fit to the rows these were drawn from.
         tolerance: log-likelihood that a further step may still gain; 1e-4 moves no parameter by 2 % of its error.
     """
-    parameters, damping, patience = _centred(start), 1e-3, 2.0
+    parameters, damping, patience = centred(start), 1e-3, 2.0
     loss = _loss(rows, lam, parameters, dispersion)
     for _ in range(_MAX_STEPS):
         step, gain = _step(rows, lam, parameters, dispersion, damping)
@@ -128,7 +128,7 @@ def refit(
             parameters, loss, patience = moved, moved_loss, 2.0
         else:
             damping, patience = damping * patience, 2 * patience
-    return _centred(parameters)
+    return centred(parameters)
 
 
 def predict(rows: Rows, parameters: Parameters) -> Floats:
@@ -161,6 +161,17 @@ def rank_deficiency(rows: Rows, num_models: int, num_benchmarks: int) -> int:
     reduced = shared - cross.T @ (cross / own[:, None])
     rank = np.linalg.matrix_rank(reduced, tol=1e-9 * float(np.abs(shared).max()), hermitian=True)
     return 2 * num_benchmarks - int(rank)
+
+
+def centred(parameters: Parameters) -> Parameters:
+    """The same expected scores with mean capability 0 and mean log slope 0."""
+    middle, log_scale = float(parameters.capability.mean()), float(parameters.log_slope.mean())
+    factor = math.exp(log_scale)
+    return Parameters(
+        (parameters.capability - middle) * factor,
+        (parameters.difficulty - middle) * factor,
+        parameters.log_slope - log_scale,
+    )
 
 
 def binomial_weight(num_items: Floats, phi: float) -> Floats:
@@ -206,17 +217,6 @@ def _means(group: Ints, values: Floats, size: int) -> Floats:
     counts = _sums(group, np.ones(len(group)), size)
     means: Floats = _sums(group, values, size) / np.maximum(counts, 1)
     return means
-
-
-def _centred(parameters: Parameters) -> Parameters:
-    """The same expected scores with mean capability 0 and mean log slope 0."""
-    middle, log_scale = float(parameters.capability.mean()), float(parameters.log_slope.mean())
-    factor = math.exp(log_scale)
-    return Parameters(
-        (parameters.capability - middle) * factor,
-        (parameters.difficulty - middle) * factor,
-        parameters.log_slope - log_scale,
-    )
 
 
 def _relief(ratio: float) -> float:

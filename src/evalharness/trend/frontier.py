@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -25,6 +24,8 @@ DAYS_PER_YEAR = 365.25
 MAX_FAILED_DRAWS = 0.05
 MIN_DISTINCT = 20
 """Least number of different frontiers among the draws of an interval."""
+_TAIL = 0.005
+"""Share of the draws on either side that doesn't count when their range is looked at."""
 _FAR = 3.0
 """Interquartile ranges below the lower quartile from which a model is a far outlier."""
 
@@ -72,38 +73,6 @@ class Slope(NamedTuple):
     corrected_high: float
     refusal: str
     """Why there is no interval; empty if there is one."""
-
-
-class Forecast(NamedTuple):
-    """The frontier's line on another date."""
-
-    value: float
-    low: float
-    """Interval for a new frontier model: its own scatter and the line's uncertainty."""
-    high: float
-    line_low: float
-    """Interval for the line only: narrower, and not for a model."""
-    line_high: float
-    n: int
-    """Number of frontier models."""
-
-
-class Skill(NamedTuple):
-    """How well the frontier's line up to a date predicted the frontier after it.
-
-    Known at the date was the frontier of that day: `over_persistence` compares the line with it.
-    """
-
-    mae: float
-    """Mean absolute error."""
-    r2: float
-    """1 - squared error over that of the later models' own mean, which was not known at the date."""
-    num_before: int
-    """Frontier models that the line is fitted to."""
-    num_after: int
-    """Frontier models that were predicted."""
-    over_persistence: float
-    """1 - squared error over that of the last frontier capability before the date; below 0 is worse than no change."""
 
 
 def to_days(dates: Dates) -> Floats:
@@ -187,8 +156,11 @@ def frontier_slope(
     low, high = _percentiles(slopes, level)
     per_year = fit_line(days[is_frontier], values[is_frontier]).per_year
     bias = _order_bias(days, values, num_draws, rng)
-    refusal = _refusal(slopes, per_year, _num_distinct(days, drawn, counts))
-    below, above = (math.nan, math.nan) if refusal else _reach(slopes, level)
+    most = float(np.ptp(values)) if len(values) else math.nan
+    refusal = _refusal(slopes, per_year, _num_distinct(days, drawn, counts), most, level)
+    below, above = _reach(slopes, level)
+    if refusal:
+        low = high = below = above = math.nan
     return Slope(
         per_year=per_year,
         ci_low=low,
@@ -235,51 +207,6 @@ def frontier_slopes(
     }
 
 
-def forecast(
-    dates: Dates, capability: Sequence[float] | Floats, at: date | int, level: float = 0.9
-) -> Forecast:
-    """The frontier's line on a date, with the interval for a new model and the one for the line.
-
-    Both assume that the frontier's points are independent, which they aren't; see `forecast_skill` for their skill.
-    The intervals are NaN below 3 frontier models.
-    """
-    days, values = checked(dates, capability)
-    is_frontier = find_frontier(days, values)
-    line = fit_line(days[is_frontier], values[is_frontier])
-    day = float(to_days([at])[0])
-    value = float(line.at(day))
-    if line.n < 3 or not line.spread:
-        return Forecast(value, math.nan, math.nan, math.nan, math.nan, line.n)
-    quantile = float(stats.t.ppf((1 + level) / 2, line.n - 2))
-    far = ((day - line.middle) / DAYS_PER_YEAR) ** 2 / line.spread
-    of_line = quantile * line.residual_sd * math.sqrt(1 / line.n + far)
-    of_model = quantile * line.residual_sd * math.sqrt(1 + 1 / line.n + far)
-    return Forecast(
-        value, value - of_model, value + of_model, value - of_line, value + of_line, line.n
-    )
-
-
-def forecast_skill(dates: Dates, capability: Sequence[float] | Floats, cut: date | int) -> Skill:
-    """The line through the frontier up to `cut` (included), compared with the frontier models after it.
-
-    The capabilities are used as given; for an honest forecast, fit them to scores that were known at the cut.
-    """
-    days, values = checked(dates, capability)
-    is_frontier = find_frontier(days, values)
-    before = is_frontier & (days <= to_days([cut])[0])
-    after = is_frontier & ~before
-    line = fit_line(days[before], values[before])
-    if line.n < 2 or not after.any():
-        return Skill(math.nan, math.nan, line.n, int(after.sum()), math.nan)
-    errors = values[after] - line.at(days[after])
-    distances = values[after] - values[after].mean()
-    spread = float(distances @ distances)
-    r2 = 1 - float(errors @ errors) / spread if spread else math.nan
-    gains = values[after] - values[before].max()
-    over = 1 - float(errors @ errors) / float(gains @ gains)
-    return Skill(float(np.abs(errors).mean()), r2, line.n, int(after.sum()), over)
-
-
 def simulate_line(
     days: Floats, values: Floats, line: Line, num_draws: int, rng: np.random.Generator
 ) -> Floats:
@@ -289,6 +216,13 @@ def simulate_line(
     residuals = residuals * math.sqrt(len(days) / max(len(days) - 2, 1))
     drawn: Floats = fitted + rng.choice(residuals, size=(num_draws, len(days)))
     return drawn
+
+
+def without_far_outliers(residuals: Floats) -> Bools:
+    """(models,) those that aren't far below the rest."""
+    low, high = np.quantile(residuals, [0.25, 0.75])
+    kept: Bools = residuals >= low - _FAR * (high - low)
+    return kept
 
 
 def checked(dates: Dates, capability: Sequence[float] | Floats) -> tuple[Floats, Floats]:
@@ -347,9 +281,7 @@ def _order_bias(days: Floats, values: Floats, num_draws: int, rng: np.random.Gen
     line = fit_line(days, values)
     if line.n < 3 or not line.spread:
         return math.nan
-    residuals = values - line.at(days)
-    low, high = np.quantile(residuals, [0.25, 0.75])
-    kept = residuals >= low - _FAR * (high - low)
+    kept = without_far_outliers(values - line.at(days))
     days, values = days[kept], values[kept]
     line = fit_line(days, values)
     if line.n < 3 or not line.spread:
@@ -366,8 +298,16 @@ def _num_distinct(days: Floats, values: Floats, counts: Floats) -> int:
     return len(np.unique(np.packbits(found, axis=1), axis=0)) if len(days) else 0
 
 
-def _refusal(slopes: Floats, per_year: float, num_distinct: int) -> str:
-    """Why the draws' slopes give no interval."""
+def _refusal(slopes: Floats, per_year: float, num_distinct: int, most: float, level: float) -> str:
+    """Why the draws' slopes give no interval.
+
+    Args:
+        slopes: of the draws.
+        per_year: the frontier's.
+        num_distinct: different frontiers among the draws.
+        most: the fastest that the data can rise, from the least capable model to the most within a year.
+        level: of the interval.
+    """
     if math.isnan(per_year):
         return "fewer than two frontier dates"
     found = slopes[np.isfinite(slopes)]
@@ -375,12 +315,20 @@ def _refusal(slopes: Floats, per_year: float, num_distinct: int) -> str:
         return f"{len(slopes) - len(found)} of {len(slopes)} draws have no frontier line"
     if num_distinct < MIN_DISTINCT:
         return f"{num_distinct} distinct frontiers in {len(slopes)} draws, at least {MIN_DISTINCT} needed"
+    low, high = np.quantile(found, [_TAIL, 1 - _TAIL])
+    if not low <= per_year <= high:
+        return f"the frontier's slope is outside that of its draws ({low:+.1f} to {high:+.1f})"
+    below, above = _reach(slopes, level)
+    if below + above > most:
+        return f"it would be {below + above:.1f} wide, more than the data's range in a year ({most:.1f})"
     return ""
 
 
 def _reach(slopes: Floats, level: float) -> tuple[float, float]:
     """How far the draws reach below and above their median."""
     found = slopes[np.isfinite(slopes)]
+    if not len(found):
+        return math.nan, math.nan
     low, middle, high = np.quantile(found, [(1 - level) / 2, 0.5, (1 + level) / 2])
     return float(middle - low), float(high - middle)
 

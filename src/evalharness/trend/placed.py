@@ -65,6 +65,7 @@ def place_measured(
             )
             continue
         rows = [row for s in scores if (row := as_row(s)) is not None]
+        found = place(fit, rows, level, draws)
         fact = scores[0]
         reported = identity_of(fact).model
         placed.append(
@@ -75,9 +76,9 @@ def place_measured(
                 total_params_b=fact.total_params_b,
                 active_params_b=fact.active_params_b,
                 num_experts=fact.n_experts,
-                placement=place(fit, rows, level, draws),
+                placement=found,
                 scores=scores,
-                notes=_notes(scores),
+                notes=(*_notes(scores), *filter(None, [found.refusal])),
                 reported=reported if reported in fit.models else "",
             )
         )

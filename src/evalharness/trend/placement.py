@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from scipy import optimize, special, stats
 
 from evalharness.errors import UserError
@@ -29,6 +30,7 @@ from evalharness.trend.fit_likelihood import (
 
 _POINTS = 2001
 _COARSE = 500
+_EDGE = 1e-12
 _REACH = 12.0
 """Units of its sigmoid beyond the outermost benchmark after which nothing changes any more."""
 
@@ -58,6 +60,8 @@ class Placement(NamedTuple):
     num_benchmarks: int
     ignored: tuple[str, ...]
     """Benchmarks that the reference doesn't have."""
+    refusal: str = ""
+    """Why there is no interval; empty if there is one."""
 
 
 def place(
@@ -72,9 +76,8 @@ def place(
         reference: the fit whose benchmarks and dispersion are taken as known.
         scores: of one checkpoint.
         level: confidence in (0, 1).
-        draws: curves of the benchmarks in draws of the reference; the checkpoint's own interval is then widened by how far
-            its position moves over them, in squares. On scores simulated on the design of the shipped ones, nominal 90 %
-            covers 85 to 94 % at an index of 60 to 140, where the checkpoint's own interval covers 45 to 91 %.
+        draws: curves of the benchmarks in draws of the reference; the interval then holds how far these move the checkpoint
+            as well. docs/trend.md has what it covers.
 
     Raises:
         UserError: a score out of range, several models, or a score without a number of items, if all of the reference's
@@ -92,9 +95,16 @@ def place(
     grid = _grid(reference, shared)
     value, low, high = _profile(loss, grid, float(stats.chi2.ppf(level, 1)) / 2)
     if draws is not None and math.isfinite(value):
-        below, above = _reach(_positions(reference, rows, grid, draws), level)
-        low, high = value - math.hypot(value - low, below), value + math.hypot(high - value, above)
-    return Placement(value, low, high, len({score.benchmark for score in shared}), ignored)
+        coarse = grid[:: max(1, len(grid) // _COARSE)]
+        low, high = _mixed(reference, rows, coarse, draws, value, level)
+        ends = [e if math.isfinite(e) else outer for e, outer in ((low, grid[0]), (high, grid[-1]))]
+        fine = np.linspace(2 * ends[0] - ends[1], 2 * ends[1] - ends[0], _COARSE)
+        low, high = _mixed(reference, rows, fine, draws, value, level)
+    count, most = len({score.benchmark for score in shared}), float(np.ptp(reference.capability))
+    if math.isfinite(high - low) and high - low > most:
+        why = f"no interval: it would be {high - low:.0f} wide, more than the index's range ({most:.0f})"
+        return Placement(value, math.nan, math.nan, count, ignored, why)
+    return Placement(value, low, high, count, ignored)
 
 
 def _rows(reference: CapabilityFit, scores: Sequence[Score]) -> Rows:
@@ -128,20 +138,52 @@ def _loss(reference: CapabilityFit, rows: Rows) -> Callable[[Floats], Floats]:
     return loss
 
 
-def _positions(reference: CapabilityFit, rows: Rows, grid: Floats, draws: Curves) -> Floats:
-    """(draws,) best point in each draw of the reference, to a step of the grid; draws that failed are left out."""
+def _mixed(
+    reference: CapabilityFit, rows: Rows, grid: Floats, draws: Curves, value: float, level: float
+) -> tuple[float, float]:
+    """Ends of the interval over the draws of the reference.
+
+    In each draw, the signed root of the likelihood ratio says how sure it is that the checkpoint lies below a point; their
+    mean over the draws is that of both kinds of error. It is moved so that the draws' median position is the value: how far
+    draws lie to one side of the fit says nothing of where the fit lies of the truth.
+
+    Source: Schweder & Hjort 2016, Confidence, Likelihood, Probability, sections 3.4 and 13.
+    """
     usable = np.isfinite(draws.difficulty).all(axis=1)
     difficulty = draws.difficulty[usable][:, rows.benchmark]
     slope = draws.slope[usable][:, rows.benchmark]
-    coarse = grid[:: max(1, len(grid) // _COARSE)]
-    found = np.empty(len(difficulty))
+    below, positions = np.zeros(len(grid)), np.empty(len(difficulty))
     for draw, (hard, steep) in enumerate(zip(difficulty, slope, strict=True)):
-        share = special.expit(steep * (coarse[:, None] - hard))
+        share = special.expit(steep * (grid[:, None] - hard))
         expected = rows.chance + (1 - rows.chance) * share
-        found[draw] = _lowest(
-            coarse, loss_per_row(rows, expected, reference.dispersion).sum(axis=1)
-        )
-    return found
+        losses = loss_per_row(rows, expected, reference.dispersion).sum(axis=1)
+        positions[draw] = _lowest(grid, losses)
+        below += special.ndtr(_signed_root(losses, grid >= positions[draw])) / len(difficulty)
+    moved = grid + value - float(np.median(positions))
+    tail = (1 - level) / 2
+    return _first_at(moved, below, tail), -_first_at(-moved[::-1], 1 - below[::-1], tail)
+
+
+def _signed_root(losses: Floats, is_above: npt.NDArray[np.bool_]) -> Floats:
+    """Rising over the points: where a chance floor causes several minima, the outermost counts."""
+    excess = np.sqrt(2 * np.maximum(losses - losses.min(), 0))
+    from_left, from_right = (
+        np.minimum.accumulate(excess),
+        np.minimum.accumulate(excess[::-1])[::-1],
+    )
+    return np.where(is_above, from_right, -from_left)
+
+
+def _first_at(points: Floats, share: Floats, wanted: float) -> float:
+    """Where the share rises to the wanted one, on the normal scale between points; -inf if it is that high at the first."""
+    first = int(np.searchsorted(share, wanted))
+    if first == 0:
+        return -math.inf
+    if first == len(share):
+        return math.inf
+    ends = special.ndtri(np.clip(share[first - 1 : first + 1], _EDGE, 1 - _EDGE))
+    part = (special.ndtri(wanted) - ends[0]) / (ends[1] - ends[0])
+    return float(points[first - 1] + part * (points[first] - points[first - 1]))
 
 
 def _lowest(grid: Floats, losses: Floats) -> float:
@@ -153,12 +195,6 @@ def _lowest(grid: Floats, losses: Floats) -> float:
     bend = left - 2 * middle + right
     step = float(grid[1] - grid[0])
     return float(grid[best] + (step * (left - right) / (2 * bend) if bend > 0 else 0.0))
-
-
-def _reach(positions: Floats, level: float) -> tuple[float, float]:
-    """How far the positions reach below and above their median."""
-    low, middle, high = np.quantile(positions, [(1 - level) / 2, 0.5, (1 + level) / 2])
-    return float(middle - low), float(high - middle)
 
 
 def _grid(reference: CapabilityFit, scores: Sequence[Score]) -> Floats:

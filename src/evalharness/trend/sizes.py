@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from evalharness.trend.build import TrendModel
 from evalharness.trend.frontier import find_frontier
+from evalharness.trend.index_models import TrendModel
 from evalharness.trend.placed import PlacedModel
 
 

@@ -1,6 +1,6 @@
-"""The five watched metrics, each as one row: what was measured, when, and by which run, or that nothing was.
+"""The watched metrics, each as a row or two: what was measured, when, and by which run, or that nothing was.
 
-CMR against its target, velocity, model scale, safety under modification, adoption. Rows hold words and numbers for a
+CMR against its target, velocity and lag of open weights, model scale, safety under modification, adoption. Rows hold words and numbers for a
 document that people keep; the document itself is `report.terminal.tracker`'s.
 """
 
@@ -17,10 +17,11 @@ from evalharness.store.json_codec import as_json
 from evalharness.trend.adoption import Adoption
 from evalharness.trend.build import (
     Trend,
-    TrendModel,
     Velocity,
 )
 from evalharness.trend.freshness import STALE_DAYS, is_stale
+from evalharness.trend.index_models import TrendModel
+from evalharness.trend.observe import EFFORT_POLICIES
 from evalharness.trend.scores.records import ReportedScore
 
 CMR = "cmr"
@@ -63,7 +64,7 @@ def watched_metrics(
     *,
     today: datetime.date,
 ) -> list[Watched]:
-    """All five, in the order of the tracker.
+    """All, in the order of the tracker.
 
     Args:
         trend: None if no index can be fitted.
@@ -76,6 +77,7 @@ def watched_metrics(
     return [
         _cmr(measured, run_dates),
         *_velocity(trend, today),
+        _lag(trend, today),
         _scale(trend),
         _drift(lineages),
         _adoption(adoptions),
@@ -137,6 +139,25 @@ def _velocity(trend: Trend | None, today: datetime.date) -> list[Watched]:
     return rows
 
 
+def _lag(trend: Trend | None, today: datetime.date) -> Watched:
+    name = "open weights behind closed ones"
+    if trend is None or math.isnan(trend.gap.months):
+        return Watched(key="lag", name=name)
+    gap, last = trend.gap, trend.last_gap
+    recent = f"; {last.months:.1f} over the last year" if math.isfinite(last.months) else ""
+    return Watched(
+        key="lag",
+        name=name,
+        value=gap.months,
+        ci_low=as_json(gap.ci_low),
+        ci_high=as_json(gap.ci_high),
+        unit="months",
+        date=str(trend.data_until),
+        subject=f"mean gap of {gap.points:.1f} index points",
+        remark=f"since {gap.since}{recent}; {_basis(trend, today)}",
+    )
+
+
 def _by_rival(v: Velocity, trend: Trend) -> str:
     if v.rival is None or math.isnan(v.rival.corrected):
         return ""
@@ -145,8 +166,10 @@ def _by_rival(v: Velocity, trend: Trend) -> str:
 
 def _basis(trend: Trend, today: datetime.date) -> str:
     """Day of the newest score, and whether that is old; without a number of days, so that a block changes once."""
+    policy = trend.left_out.effort_policy
+    effort = "" if policy == EFFORT_POLICIES["highest"] else f", {policy}"
     age = f", older than {STALE_DAYS} days: stale" if is_stale(trend.newest_score, today) else ""
-    return f"reported scores up to {trend.newest_score}{age}"
+    return f"reported scores up to {trend.newest_score}{age}{effort}"
 
 
 def _scale(trend: Trend | None) -> Watched:

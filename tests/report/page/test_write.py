@@ -253,7 +253,7 @@ def test_the_extrapolation_stands_beside_its_skill(full: Made) -> None:
         )
         for n in notes
     )
-    assert "held back, the " in words(section(full, "trend"))
+    assert "fitted to what was known on " in words(section(full, "trend"))
 
 
 def test_the_frontier_never_falls(full: Made) -> None:

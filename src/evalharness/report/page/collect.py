@@ -26,16 +26,15 @@ if TYPE_CHECKING:
     from evalharness.comparison.checkpoints import Checkpoint
     from evalharness.comparison.drift import Lineage
     from evalharness.trend.adoption import Adoption
-    from evalharness.trend.build import (
-        Trend,
-        TrendModel,
-    )
-    from evalharness.trend.frontier import Skill
+    from evalharness.trend.build import Trend
+    from evalharness.trend.forecast import Skill
+    from evalharness.trend.index_models import TrendModel
     from evalharness.trend.sizes import BySize, Nearest
 
 logger = logging.getLogger(__name__)
 
-_SEED = 0
+SEED = 0
+"""Of the trend's draws, as of `evalharness trend`."""
 _NUM_SAMPLED = 24
 """Dates at which a line and its band are drawn."""
 
@@ -63,7 +62,7 @@ class FrontierLine:
     ahead: tuple[Sampled, ...]
     """The line after it."""
     skill: Skill
-    """Skill of the line up to a year before the day of the data."""
+    """Of the line a year before the day of the data, with what was known then."""
 
 
 class RunCurves(NamedTuple):
@@ -183,7 +182,7 @@ def _trend(scores: Sequence[ReportedScore], num_draws: int) -> tuple[Trend | Non
     from evalharness.trend.build import build_trend
 
     try:
-        return build_trend(scores, np.random.default_rng(_SEED), num_draws=num_draws), ""
+        return build_trend(scores, np.random.default_rng(SEED), num_draws=num_draws), ""
     except UserError as e:
         return None, one_line(e)
 
@@ -191,14 +190,14 @@ def _trend(scores: Sequence[ReportedScore], num_draws: int) -> tuple[Trend | Non
 def _frontiers(trend: Trend) -> dict[str, FrontierLine]:
     dated = [m for m in trend.models if m.release_date is not None]
     subsets = {"open": [m for m in dated if m.is_open], "all": dated}
-    return {name: _frontier(models, trend) for name, models in subsets.items() if models}
+    skills = {"open": trend.open_skill, "all": trend.skill}
+    return {
+        name: _frontier(models, trend, skills[name]) for name, models in subsets.items() if models
+    }
 
 
-def _frontier(models: Sequence[TrendModel], trend: Trend) -> FrontierLine:
-    from evalharness.trend.frontier import (
-        find_frontier,
-        forecast_skill,
-    )
+def _frontier(models: Sequence[TrendModel], trend: Trend, skill: Skill) -> FrontierLine:
+    from evalharness.trend.frontier import find_frontier
 
     dates = [m.release_date for m in models if m.release_date is not None]
     values = [m.capability for m in models]
@@ -209,14 +208,14 @@ def _frontier(models: Sequence[TrendModel], trend: Trend) -> FrontierLine:
         models=tuple(sorted(first, key=lambda m: m.release_date or date.min)),
         sampled=_sampled(dates, values, start, trend.data_until),
         ahead=_sampled(dates, values, trend.data_until, trend.forecast_at),
-        skill=forecast_skill(dates, values, trend.skill_cut),
+        skill=skill,
     )
 
 
 def _sampled(
     dates: Sequence[date], values: Sequence[float], start: date, end: date
 ) -> tuple[Sampled, ...]:
-    from evalharness.trend.frontier import forecast
+    from evalharness.trend.forecast import forecast
 
     span = end.toordinal() - start.toordinal()
     ordinals = {start.toordinal() + span * i // _NUM_SAMPLED for i in range(_NUM_SAMPLED + 1)}

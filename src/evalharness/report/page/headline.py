@@ -15,9 +15,9 @@ from evalharness.report.page.lineages import drift_calls, drift_lines
 from evalharness.report.terminal.trend import leader
 from evalharness.trend.build import (
     Trend,
-    TrendModel,
 )
 from evalharness.trend.freshness import stale_words
+from evalharness.trend.index_models import TrendModel
 
 _SUBSETS = ("open weights", "all models")
 """The velocity shown is the first of these that there is."""

@@ -110,13 +110,14 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
     yield Method(
         name="Placement",
         text="A checkpoint measured here doesn't change the fit: benchmarks stay as fitted, and its capability is the one that "
-        "fits its scores best; the interval is its profile likelihood's and, in squares, how far the index's own draws move it. Three shared benchmarks are needed. A protocol that "
-        "differs from the published one shifts it.",
+        "fits its scores best; the interval is its likelihood's, averaged over the index's own draws. Three shared benchmarks are "
+        "needed. A protocol that differs from the published one shifts it.",
     )
     yield Method(
         name="Frontier and velocity",
         text="A model is at the frontier if no earlier model beats it; the slope is least squares through those points, "
-        "less the order bias. Intervals draw models and scores again and find the frontier again in each draw.",
+        "less the order bias. Intervals draw models and scores again, in every fit, and find the frontier again in each draw. "
+        "The skill of the line is that of the one fitted to the scores that were known a year before the newest model.",
     )
     yield Method(
         name="Change of pace",
@@ -126,8 +127,10 @@ def _trend_methods(trend: Trend) -> Iterable[Method]:
     )
     yield Method(
         name="Lag of open weights",
-        text="Months from a closed model that led all to the first open one as good; Kaplan-Meier, so that those still "
-        "unmatched count as waiting.",
+        text="The closed frontier less the open one, averaged over the days, less what the dates and numbers of models alone would "
+        "give, at the pace of the frontier of all models; the interval is from histories simulated with equal sides. The wait is "
+        "another number: months from a closed model that led all to the first open one as good, by Kaplan-Meier, so that those "
+        "still unmatched count as waiting.",
         links=(Link("Kaplan and Meier", "https://doi.org/10.2307/2281868"),),
     )
 

@@ -14,8 +14,8 @@ from evalharness.report.page.trend import model_text
 from evalharness.store.records import Manifest
 from evalharness.trend.build import (
     Trend,
-    TrendModel,
 )
+from evalharness.trend.index_models import TrendModel
 
 _DENSE, _MOE, _UNKNOWN = (
     Look("@1", "circle"),

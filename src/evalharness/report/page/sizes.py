@@ -11,7 +11,7 @@ from evalharness.report.page.blocks import Beside, Block, Chart, Fold, Section, 
 from evalharness.report.page.charts import PLACED, Look, Point, date_range, figure, line, marks
 from evalharness.report.page.collect import Findings
 from evalharness.report.page.trend import model_text, placed_date
-from evalharness.trend.build import TrendModel
+from evalharness.trend.index_models import TrendModel
 from evalharness.trend.placed import PlacedModel
 from evalharness.trend.sizes import SizeFrontier, class_of, size_of
 

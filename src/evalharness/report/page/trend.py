@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from evalharness.errors import some
@@ -30,15 +30,17 @@ from evalharness.report.page.collect import (
 from evalharness.report.terminal.trend import (
     EPOCHS_LAG,
     FITS_WORDS,
+    hindsight_words,
     lag_words,
     pace_words,
     reported_words,
+    wait_words,
 )
 from evalharness.trend.build import (
     Trend,
-    TrendModel,
 )
-from evalharness.trend.frontier import Skill
+from evalharness.trend.forecast import Skill
+from evalharness.trend.index_models import TrendModel
 from evalharness.trend.placed import PlacedModel
 
 _OPEN = Look("@1", "circle")
@@ -84,14 +86,16 @@ def velocity_section(found: Findings) -> Section:
     return Section(key="velocity", title="Velocity", blocks=blocks)
 
 
-def skill_text(skill: Skill, cut: date) -> str:
-    """Skill of the line as a forecast of the newest models, drawn without them; capabilities are those of all scores."""
+def skill_text(skill: Skill, trend: Trend) -> str:
+    """Skill of the line as a forecast of the newest models, made with the scores that were known at the cut."""
+    if trend.vintage.refusal:
+        return f"the scores known on {trend.skill_cut} can't be fitted ({trend.vintage.refusal})"
     if math.isnan(skill.mae):
-        return f"too few frontier models on either side of {cut} to assess the line as a forecast"
+        return f"too few frontier models on either side of {trend.skill_cut} to assess the line as a forecast"
     verdict = "worse" if skill.over_persistence < 0 else "better"
     return (
-        f"held back, the {skill.num_after} frontier models after {cut} were missed by {skill.mae:.1f} points on average "
-        f"(R² {skill.over_persistence:.2f} over the frontier of that day: {verdict} than no change)"
+        f"fitted to what was known on {trend.skill_cut}, it missed the {skill.num_after} frontier models after it by "
+        f"{skill.mae:.1f} points on average (R² {skill.over_persistence:.2f} over the frontier of that day: {verdict} than no change)"
     )
 
 
@@ -246,9 +250,12 @@ def _ahead_words(trend: Trend, frontiers: Mapping[str, FrontierLine]) -> str:
             end = lined.ahead[-1]
             parts.append(
                 f"{name}: the line is at {texts.index(end.value)} on {end.day}, a new frontier model within "
-                f"{texts.span(end.low, end.high)}; {skill_text(lined.skill, trend.skill_cut)}"
+                f"{texts.span(end.low, end.high)}; {skill_text(lined.skill, trend)}"
             )
-    return f"Dotted lines extrapolate and are not reliable forecasts. {'. '.join(map(texts.capital, parts))}."
+    return (
+        f"Dotted lines extrapolate and are not reliable forecasts. {'. '.join(map(texts.capital, parts))}. For all models, "
+        f"{hindsight_words(trend)}."
+    )
 
 
 def _placed_table(trend: Trend) -> Table:
@@ -341,7 +348,7 @@ def _pace(trend: Trend) -> Iterator[str]:
     yield f"{texts.capital(FITS_WORDS)}."
     yield f"{texts.capital(pace_words(trend.pace, 'all models'))}."
     yield f"{texts.capital(pace_words(trend.open_pace, 'open weights'))}."
-    yield f"{texts.capital(lag_words(trend))}. {EPOCHS_LAG}."
+    yield f"{texts.capital(lag_words(trend))}. {texts.capital(wait_words(trend))}. {EPOCHS_LAG}."
 
 
 def _moved(trend: Trend) -> Fold:

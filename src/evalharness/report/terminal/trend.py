@@ -19,16 +19,20 @@ from evalharness.report.terminal.table_layout import Col, fitted_table, hiding_t
 from evalharness.store.json_codec import as_json
 from evalharness.trend.build import (
     Trend,
-    TrendModel,
     Velocity,
 )
 from evalharness.trend.change_point import Pace
 from evalharness.trend.freshness import stale_words
 from evalharness.trend.frontier import Slope
+from evalharness.trend.frontier_gap import Gap
+from evalharness.trend.index_models import TrendModel
 from evalharness.trend.placed import PlacedModel
 
 _MOST_FRONTIER = 12
 _MOST_REFUSED = 5
+_TUPLES = (
+    "anchors", "pace", "open_pace", "skill", "open_skill", "hindsight", "vintage", "forecast", "lag", "gap", "last_gap",
+)  # fmt: skip
 
 
 def trend_view(trend: Trend, *, today: date, show_all: bool = False, width: int) -> Group:
@@ -65,10 +69,7 @@ def trend_as_json(trend: Trend) -> dict[str, Any]:
                 }
                 for v in trend.velocities
             },
-            **{
-                name: getattr(trend, name)._asdict()
-                for name in ("anchors", "pace", "open_pace", "skill", "forecast", "lag")
-            },
+            **{name: getattr(trend, name)._asdict() for name in _TUPLES},
             "left_out": trend.left_out._asdict(),
             "placed": [{**asdict(p), "placement": p.placement._asdict()} for p in trend.placed],
             "moved": [m._asdict() for m in trend.moved],
@@ -113,8 +114,9 @@ FITS_WORDS = (
 )
 """Why two fits of the same scores have two velocities."""
 EPOCHS_LAG = (
-    "Epoch's own lag is 3.5 months [1.1, 5.3] (2025-10) and 4 (2026-05): the horizontal distance averaged where both lines "
-    "exist, equal when not significantly apart; ours waits for an open model at least as good, and counts those still waiting"
+    "Epoch's own lag is 3.5 months [1.1, 5.3] (2025-10) and 4 (2026-05): the months between the days on which both frontiers "
+    "reached a level, which leaves out the lead of GPT-4 while no open model was near, and takes models that aren't "
+    "significantly apart for equal"
 )
 """Epoch's published lag, and why ours is another number.
 
@@ -143,27 +145,59 @@ def pace_words(pace: Pace, whose: str) -> str:
 
 
 def lag_words(trend: Trend) -> str:
-    """The open-closed lag with its counts."""
+    """By how many months open weights are behind, over all the time and the last year."""
+    gap, last = trend.gap, trend.last_gap
+    if math.isnan(gap.points):
+        return f"open weights behind closed ones: not known, {gap.refusal}"
+    words = (
+        f"open weights behind closed ones: {_months(gap)}, the mean gap of the two frontiers since {gap.since} "
+        f"({signed(gap.points)} points without an order bias of {signed(gap.order_bias)}) at the pace of the frontier"
+    )
+    return words if math.isnan(last.points) else f"{words}; over the last year {_months(last)}"
+
+
+def _months(gap: Gap) -> str:
+    if gap.refusal:
+        return f"{gap.months:.1f} months [no interval: {gap.refusal}]"
+    return f"{gap.months:.1f} months [{gap.ci_low:.1f} to {gap.ci_high:.1f}]"
+
+
+def wait_words(trend: Trend) -> str:
+    """How long closed leaders wait for an open model as good, with its counts."""
     lag = trend.lag
     counts = f"{lag.num_matched} matched, {lag.num_censored} still waiting (censored)"
     if math.isnan(lag.median_months):
-        return "open weights behind closed ones: no closed model led"
+        return "no closed model led, so that none waits for an open one"
     if math.isinf(lag.median_months):
-        return f"open weights behind closed ones: fewer than half matched; {counts}"
+        return f"fewer than half of the closed leaders have been matched by an open model; {counts}"
     bounds = " to ".join("no bound" if not math.isfinite(b) else f"{b:.1f}" for b in lag[1:3])
-    return f"open weights behind closed ones: median {lag.median_months:.1f} months [{bounds}], Kaplan-Meier; {counts}"
+    return (
+        f"a closed leader waits a median of {lag.median_months:.1f} months [{bounds}] for an open model as good, Kaplan-Meier; "
+        f"{counts}; not 0 even between equals, as a record takes time to be beaten"
+    )
 
 
 def skill_words(trend: Trend) -> str:
-    """The skill of the frontier's line as a forecast."""
-    skill = trend.skill
+    """The skill of the frontier's line as a forecast, made with what was known at the time."""
+    skill, then = trend.skill, trend.vintage
+    if then.refusal:
+        return f"forecast skill: not known, the scores known on {then.day} can't be fitted: {then.refusal}"
     if math.isnan(skill.mae):
         return f"forecast skill: too few frontier models on either side of {trend.skill_cut}"
     worse = ": worse than no change" if skill.over_persistence < 0 else ""
     return (
-        f"forecast skill: the line up to {trend.skill_cut} missed the {skill.num_after} frontier models after it by "
-        f"{skill.mae:.1f} on average, R2 {skill.over_persistence:.2f} over the frontier of that day{worse}"
+        f"forecast skill: the line that the {then.num_scores} scores known on {then.day} gave missed the {skill.num_after} "
+        f"frontier models after it by {skill.mae:.1f} on average, R2 {skill.over_persistence:.2f} over the frontier of that "
+        f"day{worse}; {hindsight_words(trend)}"
     )
+
+
+def hindsight_words(trend: Trend) -> str:
+    """What today's capabilities would have made of the same forecast."""
+    found = trend.hindsight
+    if math.isnan(found.mae):
+        return "what today's capabilities would have missed by isn't known"
+    return f"today's capabilities, which nobody had, would have missed by {found.mae:.1f}, R2 {found.over_persistence:.2f}"
 
 
 def _headline(trend: Trend) -> Iterator[Text]:
@@ -180,13 +214,13 @@ def _headline(trend: Trend) -> Iterator[Text]:
     yield Text(pace_words(trend.pace, "all models"))
     yield Text(pace_words(trend.open_pace, "open weights"))
     yield Text(lag_words(trend))
+    yield Text(wait_words(trend))
     yield Text(EPOCHS_LAG)
     ahead = trend.forecast
-    if not math.isnan(ahead.low):
-        yield Text(
-            f"on {trend.forecast_at} the line would be at {ahead.value:.1f}, a frontier model within "
-            f"[{ahead.low:.1f}, {ahead.high:.1f}]"
-        )
+    if not math.isnan(ahead.value):
+        within = f"a frontier model within [{ahead.low:.1f}, {ahead.high:.1f}]"
+        words = f"no interval: {ahead.refusal}" if ahead.refusal else within
+        yield Text(f"on {trend.forecast_at} the line would be at {ahead.value:.1f}, {words}")
     yield Text(skill_words(trend))
 
 
@@ -321,7 +355,7 @@ def left_out_words(trend: Trend) -> str:
         f", {left.num_superseded} replaced by their own source" if left.num_superseded else ""
     )
     return (
-        f"one model once (`evalharness scores models`), its {left.effort_policy}: {left.num_lower_efforts} scores at lower "
+        f"one model once (`evalharness scores models`), its {left.effort_policy}: {left.num_lower_efforts} scores at other "
         f"efforts and {left.num_cited_again} values cited again are left out{replaced}"
     )
 

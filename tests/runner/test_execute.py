@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,9 @@ from evalharness.engines.requests import (
 from evalharness.engines.soundness import UnsoundResponseError
 from evalharness.errors import EngineError
 from evalharness.runner.execute import (
+    Ahead,
     Sender,
     TaskProgress,
-    _ahead,
     _serve,
     execute,
 )
@@ -50,9 +51,11 @@ from evalharness.runner.journal_lines import to_line
 from evalharness.runner.response_cache import Responses
 from evalharness.runner.run import run
 from evalharness.runner.samples import (
+    DOCS_AT_ONCE,
     Conversation,
     Prompting,
     Sample,
+    build_samples,
 )
 from evalharness.store.read import iter_samples
 from evalharness.tasks.conversation import (
@@ -65,6 +68,9 @@ from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.plans import Plan
 from journals import read_journal
 
+PROMPTING = Prompting(
+    is_chat=False, fewshot_as_multiturn=False, system_instruction=None, run_seed=1234
+)
 REQUEST = GenerateRequest(prompt_token_ids=(1, 2, 3), sampling=SamplingParams())
 
 
@@ -233,7 +239,8 @@ def test_a_generations_prompt_of_two_tokens_or_more_is_computed_ahead(
 ) -> None:
     engine = Counting()
     one = sample(plan(*requests), plan(generate(7, 8, 9)))
-    assert with_sender(engine, tmp_path, lambda send: send.prime(one)) is (ahead is not None)
+    may_follow = ahead is not None or requests == (SCORE,)
+    assert with_sender(engine, tmp_path, lambda send: send.prime(one)) is may_follow
     assert engine.asked == ([] if ahead is None else [ahead])
     assert list(read_journal(tmp_path)) == []
 
@@ -410,7 +417,7 @@ def test_generations_go_together_once_the_first_prompt_is_computed(
     assert [type(r).__name__ for r in engine.asked[:2]] == ["ScoreRequest", "GenerateRequest"]
 
 
-def test_the_others_of_a_task_wait_for_its_first(
+def test_log_likelihoods_of_a_task_do_not_wait_for_its_first(
     tmp_path: Path, lm: EngineLM, tasks: dict[str, LoadedTask]
 ) -> None:
     class Watching(Counting):
@@ -420,7 +427,7 @@ def test_the_others_of_a_task_wait_for_its_first(
 
     engine = Watching()
     run_all(tmp_path, lm, engine, tasks["picks"])
-    assert engine.starts[:2] == [0, 1]
+    assert engine.starts[:3] == [0, 0, 0]
     assert engine.most_running == 3
 
 
@@ -471,7 +478,7 @@ def test_samples_are_built_one_chunk_of_32_ahead_and_nothing_waits_once_the_read
             yield number
 
     async def read() -> list[int]:
-        reader, found = _ahead(items()), []
+        reader, found = Ahead(items()), []
         async for item in reader:
             found.append(item)
             if len(found) in (1, 32):
@@ -483,7 +490,7 @@ def test_samples_are_built_one_chunk_of_32_ahead_and_nothing_waits_once_the_read
                 assert len(taken) == 64
             if len(found) == 33:
                 break  # the third chunk is begun, and waits
-        await reader.aclose()  # type: ignore[attr-defined]
+        await reader.close()
         await asyncio.sleep(0)
         assert len(asyncio.all_tasks()) == 1
         may_go_on.set()
@@ -494,7 +501,7 @@ def test_samples_are_built_one_chunk_of_32_ahead_and_nothing_waits_once_the_read
 
 def test_the_builder_gives_all_items_and_ends() -> None:
     async def read() -> list[int]:
-        return [item async for item in _ahead(iter(range(70)))]
+        return [item async for item in Ahead(iter(range(70)))]
 
     assert asyncio.run(read()) == list(range(70))
 
@@ -522,3 +529,38 @@ def test_a_task_is_stored_as_soon_as_it_is_done(
     )
     rows = list(iter_samples(outcome.run_dir, "second"))
     assert [row.scores for row in rows] == [{"exact_match": 1.0}] * 8
+
+
+def test_prompts_are_encoded_before_the_engine_is_there_and_planned_for_it_after(
+    lm: EngineLM, tasks: dict[str, LoadedTask]
+) -> None:
+    def requests(samples: Iterable[Sample]) -> list[Any]:
+        return [plan.requests for sample in samples for plan in sample.plans]
+
+    task = tasks["picks"]
+    expected = requests(build_samples(task, lm, PROMPTING))
+    waiting = EngineLM(lm.tokenizer, None)
+    encoded, found = [], []
+    encode, waiting.encode_ahead = waiting.encode_ahead, lambda i: encoded.append(encode(i))  # type: ignore[method-assign, func-returns-value]
+    builder = threading.Thread(
+        target=lambda: found.extend(requests(build_samples(task, waiting, PROMPTING)))
+    )
+    builder.start()
+    for _ in range(1000):
+        if len(encoded) * DOCS_AT_ONCE >= task.num_docs:
+            break
+        time.sleep(0.01)
+    assert len(encoded) * DOCS_AT_ONCE >= task.num_docs
+    assert found == []
+    waiting.fit_to(lm.max_model_len, 1)
+    builder.join(20)
+    assert found == expected
+
+
+def test_prompts_that_wait_for_an_engine_that_never_comes_end(
+    lm: EngineLM, tasks: dict[str, LoadedTask]
+) -> None:
+    waiting = EngineLM(lm.tokenizer, None)
+    waiting.give_up()
+    with pytest.raises(EngineError, match="didn't start"):
+        list(build_samples(tasks["picks"], waiting, PROMPTING))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from evalharness.engines.base import Engine, RequestError
 from evalharness.engines.requests import (
@@ -121,8 +122,11 @@ class Sender:
     async def prime(self, sample: Sample) -> bool:
         """Put a generation's prompt into the engine's cache, which takes much less time than its answer.
 
+        Log-likelihoods are no longer than their prompt, and don't wait for one: nearly as many of their tokens are found
+        in the cache either way.
+
         Returns:
-            Whether the task's other requests may follow; not for log-likelihoods, which are no longer than their prompt.
+            Whether the task's other requests may follow.
 
         Raises:
             UnsoundResponseError: the prompt has no valid log-likelihood, so that a generation from it can't be trusted.
@@ -130,6 +134,8 @@ class Sender:
         request = next(
             iter(sample.plans[0].requests), None
         )  # an empty text that is scored has none
+        if isinstance(request, ScoreRequest):
+            return True
         if not isinstance(request, GenerateRequest) or len(request.prompt_token_ids) < 2:
             return False
         if self._find(request, request_key(request, self.identity)):
@@ -153,6 +159,7 @@ async def execute(
     *,
     max_in_flight: int,
     on_sample: Callable[[TaskProgress, Sample], None],
+    ahead: Ahead[tuple[TaskProgress, Sample]] | None = None,
 ) -> None:
     """Run all samples of all tasks.
 
@@ -163,14 +170,17 @@ async def execute(
         prompting: how prompts are written.
         max_in_flight: samples handed to the engine at once.
         on_sample: called with every finished sample, which isn't kept here; a task is done with its last.
+        ahead: the samples, begun before the engine was there; by default begun now.
 
     Raises:
         EngineError: the engine died.
     """
     queue: asyncio.Queue[tuple[TaskProgress, Sample] | None] = asyncio.Queue(max_in_flight)
 
+    samples = ahead or Ahead(all_samples(tasks, lm, prompting))
+
     async def produce() -> None:
-        async for item in _ahead(_all_samples(tasks, lm, prompting)):
+        async for item in samples:
             await queue.put(item)
         for _ in range(max_in_flight):
             await queue.put(None)
@@ -207,6 +217,8 @@ async def execute(
                 group.create_task(consume())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+    finally:
+        await samples.close()
 
 
 async def _prime(task: TaskProgress, sample: Sample, sender: Sender) -> bool:
@@ -260,25 +272,38 @@ async def _converse(
     sample.attempts = dialogue.attempts
 
 
-def _all_samples(
+def all_samples(
     tasks: Sequence[TaskProgress], lm: EngineLM, prompting: Prompting
 ) -> Iterator[tuple[TaskProgress, Sample]]:
+    """The samples of all tasks, one task after the other."""
     for task in tasks:
         for sample in build_samples(task.loaded, lm, prompting):
             yield task, sample
 
 
-async def _ahead(items: Iterator[T]) -> AsyncIterator[T]:
-    """Items of a slow iterator, run in a thread one chunk ahead of the reader."""
+class Ahead(Generic[T]):
+    """Items of a slow iterator, run in a thread one chunk ahead of the reader; begins at once."""
 
-    def take() -> list[T]:
-        return list(itertools.islice(items, CHUNK))
+    def __init__(self, items: Iterator[T]) -> None:
+        """Use within a running event loop."""
+        self._items = items
+        self._upcoming = self._begin()
 
-    upcoming = asyncio.create_task(asyncio.to_thread(take))
-    try:
-        while chunk := await upcoming:
-            upcoming = asyncio.create_task(asyncio.to_thread(take))
+    def _take(self) -> list[T]:
+        return list(itertools.islice(self._items, CHUNK))
+
+    def _begin(self) -> asyncio.Task[list[T]]:
+        return asyncio.create_task(asyncio.to_thread(self._take))
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """All items."""
+        while chunk := await self._upcoming:
+            self._upcoming = self._begin()
             for item in chunk:
                 yield item
-    finally:
-        upcoming.cancel()
+
+    async def close(self) -> None:
+        """Wait for nothing; errors of what isn't read any more don't matter."""
+        self._upcoming.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await self._upcoming

@@ -28,8 +28,10 @@ from evalharness.engines.requests import Failure
 from evalharness.errors import EngineError, WriteError
 from evalharness.runner.asked_docs import docs_to_keep
 from evalharness.runner.execute import (
+    Ahead,
     Sender,
     TaskProgress,
+    all_samples,
     execute,
 )
 from evalharness.runner.group_scores import score_groups
@@ -211,15 +213,24 @@ class _Execution:
         prepared = self.prepared
         folder = self.writer.run_dir / layout.JOURNAL
         with stored_responses(prepared, self.writer.run_dir) as responses:
-            engine = await self._open_engine(has_responses=len(responses) > 0)
+            lm = self.lm = self._make_lm()
+            ahead = Ahead(all_samples(self.tasks, lm, prepared.prompting))
             try:
+                engine = await self._open_engine(has_responses=len(responses) > 0)
+            except BaseException:
+                lm.give_up()
+                await ahead.close()
+                raise
+            try:
+                lm.fit_to(engine.info.max_model_len, engine.info.min_room)
                 async with Journal(folder) as journal:
                     sender = Sender(
                         engine, journal, request_identity(prepared, engine.info), responses
                     )
                     async with self.meter.serving():
-                        await until_interrupted(self._execute(engine, sender))
+                        await until_interrupted(self._execute(engine, sender, ahead))
             finally:
+                await ahead.close()
                 await engine.close()
                 with contextlib.suppress(WriteError):  # the user sees what failed first
                     self._update(engine=asdict(engine.info))  # replicas may have been lost
@@ -244,26 +255,32 @@ class _Execution:
         self._update(load_s=time.perf_counter() - started, engine=asdict(engine.info))
         return engine
 
-    async def _execute(self, engine: Engine, sender: Sender) -> None:
+    def _make_lm(self) -> EngineLM:
         prepared = self.prepared
-        lm = self.lm = EngineLM(
+        return EngineLM(
             prepared.tokenizer,
-            engine.info.max_model_len,
+            None,
             model=prepared.config.model,
             sampling=prepared.config.sampling,
             truncation=prepared.config.run.truncation,
-            min_room=engine.info.min_room,
             rolling_as_lm_eval=prepared.config.run.rolling_as_lm_eval,
             template_day=self.writer.manifest.template_date,
         )
+
+    async def _execute(
+        self, engine: Engine, sender: Sender, ahead: Ahead[tuple[TaskProgress, Sample]]
+    ) -> None:
+        prepared = self.prepared
+        assert self.lm is not None
         self.bars.begin(sum(task.num_expected for task in self.tasks))
         await execute(
             self.tasks,
-            lm,
+            self.lm,
             sender,
             prepared.prompting,
             max_in_flight=prepared.config.engine.max_in_flight * engine.info.num_replicas,
             on_sample=self._record,
+            ahead=ahead,
         )
 
     def _record(self, task: TaskProgress, sample: Sample) -> None:

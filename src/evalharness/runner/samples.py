@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import re
 import reprlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,8 @@ from evalharness.tasks.user_code import Bounds, UserCodeError
 
 DOCS_AT_ONCE = 16
 """Docs whose prompts are encoded in one call."""
+MOST_WAITING = 2048
+"""Docs whose prompts are written and encoded while the engine loads."""
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -125,14 +128,29 @@ def build_samples(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> Ite
     """All samples of a task, in the order of its docs (few-shots are drawn in that order, as lm-eval does)."""
     watch_fewshots(loaded)
     docs = _in_order(loaded, lm, prompting)
+    waiting: deque[list[tuple[int, Any, Asked | Failure]]] = deque()
     while group := list(itertools.islice(docs, DOCS_AT_ONCE)):
         asked_now = [asked for _, _, asked in group if isinstance(asked, Asked)]
         lm.encode_ahead(i for asked in asked_now for i in asked.instances)
-        for doc_id, doc, asked in group:
-            if isinstance(asked, Failure):
-                yield from _unbuilt(loaded, doc_id, doc, asked)
-            else:
-                yield from _samples(loaded, lm, prompting, doc_id, asked)
+        waiting.append(group)
+        if lm.is_fitted or len(waiting) * DOCS_AT_ONCE >= MOST_WAITING:
+            while waiting:
+                yield from _planned(loaded, lm, prompting, waiting.popleft())
+    for group in waiting:
+        yield from _planned(loaded, lm, prompting, group)
+
+
+def _planned(
+    loaded: LoadedTask,
+    lm: EngineLM,
+    prompting: Prompting,
+    group: list[tuple[int, Any, Asked | Failure]],
+) -> Iterator[Sample]:
+    for doc_id, doc, asked in group:
+        if isinstance(asked, Failure):
+            yield from _unbuilt(loaded, doc_id, doc, asked)
+        else:
+            yield from _samples(loaded, lm, prompting, doc_id, asked)
 
 
 def _in_order(

@@ -7,6 +7,7 @@ The runner asks for one plan a sample and sends the requests of all tasks throug
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +30,7 @@ from evalharness.engines.requests import (
     ScoreRequest,
     Scores,
 )
-from evalharness.errors import TaskError
+from evalharness.errors import EngineError, TaskError
 from evalharness.tasks import chat
 from evalharness.tasks.context_window import Room
 from evalharness.tasks.encoding import NO_PREFIX, Encoder
@@ -81,7 +82,7 @@ class EngineLM:
     def __init__(
         self,
         tokenizer: Any,
-        max_model_len: int,
+        max_model_len: int | None,
         *,
         model: ModelConfig | None = None,
         sampling: SamplingConfig | None = None,
@@ -94,7 +95,7 @@ class EngineLM:
 
         Args:
             tokenizer: a transformers tokenizer.
-            max_model_len: tokens of prompt and answer together.
+            max_model_len: tokens of prompt and answer together; None until the engine is there, see `fit_to`.
             model: thinking tags and template arguments; none of either by default.
             sampling: replaces the tasks' own sampling if it isn't null.
             truncation: what happens to prompts that don't fit.
@@ -103,7 +104,6 @@ class EngineLM:
             template_day: the chat template's date of today; see `Template`.
         """
         self.tokenizer = tokenizer
-        self.max_model_len = max_model_len
         self._model = model or ModelConfig(name="unnamed")
         self._sampling = sampling or SamplingConfig()
         self.sampling_seed = self._sampling.seed
@@ -111,11 +111,41 @@ class EngineLM:
         self.encoder = Encoder(
             tokenizer, self.template.opening, bos_begins_turns=self.template.bos_begins_turns
         )
-        self._room = Room(max_model_len, truncation, self.encoder, min_room)
+        self._truncation = truncation
+        self._engine_known = threading.Event()
+        self._known_room: Room | None = None
+        if max_model_len is not None:
+            self.fit_to(max_model_len, min_room)
         self._rolling_as_lm_eval = rolling_as_lm_eval
         ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
         self._special = special_tokens(tokenizer)
         self._ends = {i: text for i, text in self._special.items() if i in ends}
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether requests can be made; until then `plan` waits."""
+        return self._engine_known.is_set()
+
+    def fit_to(self, max_model_len: int, min_room: int) -> None:
+        """Make requests that fit an engine; see `__init__`."""
+        self._known_room = Room(max_model_len, self._truncation, self.encoder, min_room)
+        self._engine_known.set()
+
+    def give_up(self) -> None:
+        """There will be no engine: what waits for it ends with an EngineError."""
+        self._engine_known.set()
+
+    @property
+    def _room(self) -> Room:
+        self._engine_known.wait()
+        if self._known_room is None:
+            raise EngineError("the engine didn't start")
+        return self._known_room
+
+    @property
+    def max_model_len(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self._room.max_model_len
 
     @property
     def think_tags(self) -> tuple[str | None, str | None]:

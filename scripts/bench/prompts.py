@@ -1,6 +1,6 @@
 """Docs a second that our client writes, encodes, sends, scores and stores, beside lm-eval's, with real few-shot prompts.
 
-    python scripts/bench/prompts.py --mirror DIR [--tasks mmlu,arc_challenge,...] [--docs N] [--ours-only]
+    python scripts/bench/prompts.py --mirror DIR [--tasks mmlu,arc_challenge,...] [--docs N] [--feeders N] [--ours-only]
 
 Ours is all of `evalharness run` on the `fake` engine, which answers at once; lm-eval's is its own `simple_evaluate`
 on a model that answers at once and encodes as lm-eval's backends do. Per task, in a process of its own:
@@ -104,16 +104,17 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
     )
     from evalharness.runner import run as running
 
-    execute, spent = running.execute, {}
+    spent: dict[str, float] = {}
+    execute = running._Execution._execute
 
-    async def timed(*args: Any, **arguments: Any) -> None:
+    async def timed(*args: Any) -> None:
         wall, cpu, everything = time.perf_counter(), time.thread_time(), time.process_time()
-        await execute(*args, **arguments)
+        await execute(*args)
         spent["wall_s"] = time.perf_counter() - wall
         spent["loop_s"] = time.thread_time() - cpu
         spent["cpu_s"] = time.process_time() - everything
 
-    running.execute = timed
+    running._Execution._execute = timed  # type: ignore[method-assign]
     tasks = {
         name: TaskConfig(num_fewshot=shots, limit=options.docs)
         for name, shots in TASKS[options.tasks].items()
@@ -123,7 +124,12 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
             model=ModelConfig(name="bench", path=options.model, variant=Variant.base),
             engine=EngineConfig(kind=EngineKind.fake, max_model_len=8192, max_in_flight=64),
             suite=SuiteConfig(name="bench", tasks=tasks),
-            run=RunConfig(resume=Resume.never, reuse=False, limit_from=LimitFrom.first),
+            run=RunConfig(
+                resume=Resume.never,
+                reuse=False,
+                limit_from=LimitFrom.first,
+                feeders=options.feeders,
+            ),
             data=DataConfig(mirror=options.mirror),
             tasks=TasksConfig(trust=True),
             results_dir="results",
@@ -215,6 +221,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                         *(sys.executable, __file__, f"--side={side}", f"--tasks={name}"),
                         *(f"--docs={options.docs}", f"--mirror={options.mirror}"),
                         f"--model={options.model}",
+                        f"--feeders={options.feeders}",
                     ],
                     cwd=folder,
                     stdout=subprocess.PIPE,
@@ -236,6 +243,9 @@ def main() -> None:
     parser.add_argument("--model", default="models/smollm2-135m-instruct", help="its tokenizer")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--docs", type=int, default=1000, help="docs of each task")
+    parser.add_argument(
+        "--feeders", type=int, default=0, help="processes of ours beside the main one"
+    )
     parser.add_argument("--ours-only", action="store_true")
     parser.add_argument("--loud", action="store_true", help="show what both sides print")
     parser.add_argument("--side", choices=["ours", "lm_eval"], help="one side of one task")

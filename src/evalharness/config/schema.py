@@ -348,6 +348,9 @@ class RunConfig:
     scorer_timeout_s: float = 60.0
     """Time limit of a task's own code (scorer, filter, template, prompt, a step of a conversation) for one sample;
     beyond it the sample is an error."""
+    feeders: int | None = None
+    """Processes that write prompts, encode, score and store, each for a share of the tasks, while the main process serves
+    the engine; 0: the main process does it all; null: as many as are worth it, none with fewer than four cores."""
     allow_unsafe_code: bool = False
     """Run tasks that execute model-written code (humaneval, mbpp)."""
 

@@ -8,7 +8,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from evalharness.engines.base import Engine, RequestError
 from evalharness.engines.requests import (
@@ -98,7 +98,14 @@ class Sender:
         """The response, or a Failure. An EngineError passes through: the engine is dead."""
         if isinstance(request, Failure):
             return request
-        key = request_key(request, self.identity)
+        return await self.answer(request, request_key(request, self.identity))
+
+    def of_task(self, name: str) -> Sender:
+        """For the requests of a task: the same for all of them."""
+        return self
+
+    async def answer(self, request: Request, key: str) -> Response:
+        """The response to a request with this key."""
         if (found := self._find(request, key)) is not None:
             if not found.is_own:  # the run's folder stays complete by itself
                 self.journal.append_line(found.line)
@@ -136,9 +143,15 @@ class Sender:
         )  # an empty text that is scored has none
         if isinstance(request, ScoreRequest):
             return True
-        if not isinstance(request, GenerateRequest) or len(request.prompt_token_ids) < 2:
+        if not isinstance(request, GenerateRequest):
             return False
-        if self._find(request, request_key(request, self.identity)):
+        return await self.prime_prompt(request, request_key(request, self.identity))
+
+    async def prime_prompt(self, request: GenerateRequest, key: str) -> bool:
+        """Put the prompt of a request with this key into the engine's cache; see `prime`."""
+        if len(request.prompt_token_ids) < 2:
+            return False
+        if self._find(request, key):
             return True
         *context, last = request.prompt_token_ids
         ahead = ScoreRequest(context_token_ids=tuple(context), continuations=((last,),))
@@ -151,10 +164,30 @@ class Sender:
         return True
 
 
+class Serves(Protocol):
+    """Answers the requests of a task's samples."""
+
+    async def __call__(self, request: Request | Failure) -> Response:
+        """See `Sender.__call__`."""
+        ...
+
+    async def prime(self, sample: Sample) -> bool:
+        """See `Sender.prime`."""
+        ...
+
+
+class ServesTasks(Protocol):
+    """Answers the requests of all tasks."""
+
+    def of_task(self, name: str) -> Serves:
+        """For one of them."""
+        ...
+
+
 async def execute(
     tasks: Sequence[TaskProgress],
     lm: EngineLM,
-    sender: Sender,
+    sender: ServesTasks,
     prompting: Prompting,
     *,
     max_in_flight: int,
@@ -188,10 +221,11 @@ async def execute(
     async def consume() -> None:
         while (item := await queue.get()) is not None:
             task, sample = item
+            serves = sender.of_task(task.loaded.name)
             if task.started_at is None:
                 task.started_at = time.perf_counter()
                 with task.load:
-                    is_primed = await _prime(task, sample, sender)
+                    is_primed = await _prime(task, sample, serves)
                 if is_primed:
                     task.primed.set()
             else:
@@ -202,7 +236,7 @@ async def execute(
                 if task.unsound is not None:
                     sample.responses.append(task.unsound)
                 else:
-                    await _serve(sample, lm, sender)
+                    await _serve(sample, lm, serves)
             task.primed.set()
             if task.loaded.scores_in_thread and sample.failure is None:
                 await asyncio.to_thread(score_ahead, task.loaded, sample)
@@ -221,7 +255,7 @@ async def execute(
         await samples.close()
 
 
-async def _prime(task: TaskProgress, sample: Sample, sender: Sender) -> bool:
+async def _prime(task: TaskProgress, sample: Sample, sender: Serves) -> bool:
     try:
         return await sender.prime(sample)
     except UnsoundResponseError as e:
@@ -229,7 +263,7 @@ async def _prime(task: TaskProgress, sample: Sample, sender: Sender) -> bool:
         return True
 
 
-async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:
+async def _serve(sample: Sample, lm: EngineLM, sender: Serves) -> None:
     if sample.conversation is not None and sample.failure is None:
         return await _converse(sample, sample.conversation, lm, sender)
     for plan in sample.plans:
@@ -245,7 +279,7 @@ async def _serve(sample: Sample, lm: EngineLM, sender: Sender) -> None:
 
 
 async def _converse(
-    sample: Sample, conversation: Conversation, lm: EngineLM, sender: Sender
+    sample: Sample, conversation: Conversation, lm: EngineLM, sender: Serves
 ) -> None:
     (instance, *_) = sample.instances
 

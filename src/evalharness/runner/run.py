@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from evalharness.engines import Engine, describe, open_engine
 from evalharness.engines.loading import LoadingPhase
 from evalharness.engines.requests import Failure
 from evalharness.errors import EngineError, WriteError
-from evalharness.runner.asked_docs import docs_to_keep
 from evalharness.runner.execute import (
     Ahead,
     Sender,
@@ -34,8 +33,11 @@ from evalharness.runner.execute import (
     all_samples,
     execute,
 )
+from evalharness.runner.feeder import Engaged
+from evalharness.runner.feeders import Feeders, may_be_fed, num_feeders
+from evalharness.runner.finish import FinishedTask, Finisher
 from evalharness.runner.group_scores import score_groups
-from evalharness.runner.journal import Journal
+from evalharness.runner.journal import FLUSH_EVERY_S, Journal
 from evalharness.runner.lazy_engine import (
     DeferredEngine,
     known_info,
@@ -44,9 +46,7 @@ from evalharness.runner.manifest import (
     begin_manifest,
     describe_task,
     now,
-    summarize,
     what_failed,
-    with_scores,
 )
 from evalharness.runner.prepare import (
     Prepared,
@@ -57,7 +57,7 @@ from evalharness.runner.progress import (
     captured_output,
     log_to_capture,
 )
-from evalharness.runner.record import Recorder
+from evalharness.runner.response_cache import Responses
 from evalharness.runner.response_index import add as add_to_index
 from evalharness.runner.resume import (
     open_run,
@@ -67,17 +67,12 @@ from evalharness.runner.resume import (
 from evalharness.runner.samples import Sample
 from evalharness.runner.score import (
     TaskScores,
-    no_metric,
 )
 from evalharness.runner.signals import (
     InterruptedRunError,
     at_the_latest,
     interruptible,
     until_interrupted,
-)
-from evalharness.runner.strategy_scores import (
-    strategy_curve,
-    strategy_metrics,
 )
 from evalharness.runner.usage import (
     Meter,
@@ -86,13 +81,10 @@ from evalharness.runner.usage import (
 from evalharness.stats.composite import score_composite
 from evalharness.store import layout
 from evalharness.store.records import (
-    CurvePoint,
     Manifest,
     MetricRecord,
-    TaskSummary,
 )
 from evalharness.store.write import RunWriter
-from evalharness.strategies import is_conversation
 from evalharness.tasks import user_code
 from evalharness.tasks.lm_adapter import EngineLM
 from evalharness.tasks.user_code import Bounds, UserCodeError
@@ -166,15 +158,33 @@ class _Execution:
         self.tasks = [TaskProgress(task) for task in prepared.suite.tasks]
         self.meter = Meter({task.loaded.name: task.load for task in self.tasks})
         self.lm: EngineLM | None = None
-        self.recorders: dict[str, Recorder] = {}
-        self.scores: dict[str, TaskScores] = {}
-        self.curves: list[CurvePoint] = []
-        self.summaries: dict[str, TaskSummary] = {}
+        self.finisher = Finisher(prepared.config, writer)
+        self.finished: dict[str, FinishedTask] = {}
+        self.feeders = self._begin_feeders()
 
     def run(self) -> Outcome:
         """Execute; the manifest records how it ended."""
-        with at_the_latest(self._end_by_force):
-            return self._run_to_the_end()
+        try:
+            with at_the_latest(self._end_by_force):
+                return self._run_to_the_end()
+        finally:
+            if self.feeders is not None:
+                self.feeders.close()
+
+    def _begin_feeders(self) -> Feeders | None:
+        """The feeders, if there are to be any; forked before the engine and the event loop are there."""
+        config, fed = self.prepared.config, [t for t in self.tasks if may_be_fed(t)]
+        num = num_feeders(config.run.feeders, self.tasks)
+        if num == 0:
+            return None
+        return Feeders(
+            fed,
+            num,
+            self._make_lm,
+            self.prepared.prompting,
+            lambda writer: Finisher(config, writer),
+            self.writer,
+        )
 
     def _run_to_the_end(self) -> Outcome:
         try:
@@ -193,8 +203,7 @@ class _Execution:
             self._end("failed", f"{type(e).__name__}: {e}")
             raise
         finally:
-            for recorder in self.recorders.values():
-                recorder.discard()
+            self.finisher.discard()
 
     def _execute_all(self) -> str | None:
         """Why it ended early, if it did so after the engine had started."""
@@ -214,7 +223,7 @@ class _Execution:
         folder = self.writer.run_dir / layout.JOURNAL
         with stored_responses(prepared, self.writer.run_dir) as responses:
             lm = self.lm = self._make_lm()
-            ahead = Ahead(all_samples(self.tasks, lm, prepared.prompting))
+            ahead = Ahead(all_samples(self._own_tasks(), lm, prepared.prompting))
             try:
                 engine = await self._open_engine(has_responses=len(responses) > 0)
             except BaseException:
@@ -270,78 +279,94 @@ class _Execution:
     async def _execute(
         self, engine: Engine, sender: Sender, ahead: Ahead[tuple[TaskProgress, Sample]]
     ) -> None:
-        prepared = self.prepared
-        assert self.lm is not None
+        prepared, lm = self.prepared, self.lm
+        assert lm is not None
         self.bars.begin(sum(task.num_expected for task in self.tasks))
-        await execute(
-            self.tasks,
-            self.lm,
-            sender,
-            prepared.prompting,
-            max_in_flight=prepared.config.engine.max_in_flight * engine.info.num_replicas,
-            on_sample=self._record,
-            ahead=ahead,
+        max_in_flight = prepared.config.engine.max_in_flight * engine.info.num_replicas
+
+        async def run_here(tasks: Sequence[TaskProgress], ahead: Any, sender: Sender) -> None:
+            await execute(
+                tasks,
+                lm,
+                sender,
+                prepared.prompting,
+                max_in_flight=max_in_flight,
+                on_sample=self._record,
+                ahead=ahead,
+            )
+
+        if self.feeders is None:
+            return await run_here(self.tasks, ahead, sender)
+        engaged = Engaged(
+            engine.info.max_model_len, engine.info.min_room, sender.identity, max_in_flight
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                fed = group.create_task(
+                    self.feeders.run(sender, engaged, self._advance, self._keep)
+                )
+                group.create_task(run_here(self._own_tasks(), ahead, sender))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        if lost := fed.result():
+            await self._do_again(lost, sender, run_here)
+
+    async def _do_again(self, lost: Sequence[TaskProgress], sender: Sender, run_here: Any) -> None:
+        """Tasks of feeders that have ended: their answers are in the journal."""
+        assert self.feeders is not None
+        names = ", ".join(task.loaded.name for task in lost)
+        remark = f"{self.feeders.num_lost} of the run's processes ended early; done again: {names}"
+        self._update(remarks=(*self.writer.manifest.remarks, remark))
+        self.writer.remove_leftovers()
+        for task in lost:
+            task.num_done = 0
+            self._advance(task, is_computed=False)
+        folder = self.writer.run_dir / layout.JOURNAL
+        await asyncio.sleep(2 * FLUSH_EVERY_S)
+        with Responses([folder], own=folder) as responses:
+            again = replace(sender, responses=responses)
+            await run_here(lost, None, again)
+
+    def _own_tasks(self) -> list[TaskProgress]:
+        """The tasks that this process does itself."""
+        return [t for t in self.tasks if self.feeders is None or not may_be_fed(t)]
+
+    def _advance(self, task: TaskProgress, is_computed: bool) -> None:
+        self.bars.advance(
+            task.loaded.name, task.num_done, task.num_expected, is_computed=is_computed
         )
 
     def _record(self, task: TaskProgress, sample: Sample) -> None:
         """Score and store a finished sample, and with its last one the task."""
-        self._recorder(task).add(sample)
-        self.bars.advance(
-            task.loaded.name,
-            task.num_done,
-            task.num_expected,
-            is_computed=any(
-                isinstance(response, Failure) or not response.is_reused
-                for response in sample.responses
-            ),
+        self.finisher.add(task, sample)
+        self._advance(
+            task, any(isinstance(r, Failure) or not r.is_reused for r in sample.responses)
         )
         if task.is_done:
             self._finish_task(task)
 
-    def _recorder(self, task: TaskProgress) -> Recorder:
-        name = task.loaded.name
-        if name not in self.recorders:
-            turns = self.writer.open_turns(name) if is_conversation(task.loaded) else None
-            self.recorders[name] = Recorder(task.loaded, self.writer.open_samples(name), turns)
-        return self.recorders[name]
-
     def _finish_task(self, task: TaskProgress) -> None:
-        loaded, recorder = task.loaded, self._recorder(task)
-        scores = recorder.finish()
-        if loaded.makes_docs:
-            self.writer.write_docs(loaded.name, docs_to_keep(loaded))
-        summary = summarize(
-            loaded,
-            recorder.counts,
-            wall_s=task.wall_s,
-            max_error_rate=self.prepared.config.run.max_error_rate,
-            remarks=self.lm.remarks_on(loaded.kind) if self.lm else (),
-            sampling=self.prepared.config.sampling,
-        )
-        summary = with_scores(summary, loaded, scores)
-        if summary.status == "failed":
-            scores = TaskScores([no_metric(loaded)], {})
-        else:
-            self.curves += strategy_curve(loaded, recorder.attempts)
-            scores.metrics.extend(strategy_metrics(loaded, recorder.attempts))
-        self.scores[loaded.name], self.summaries[loaded.name] = scores, summary
-        del self.recorders[loaded.name]
-        logger.info(describe_task(summary, scores.metrics))
+        self._keep(self.finisher.finish(task, self.lm))
+
+    def _keep(self, finished: FinishedTask) -> None:
+        self.finished[finished.summary.task] = finished
+        logger.info(describe_task(finished.summary, finished.scores.metrics))
 
     def _finish(self, reason: str | None) -> Outcome:
         for task in self.tasks:
-            if task.loaded.name not in self.summaries:
+            if task.loaded.name not in self.finished:
                 self._finish_task(task)
         # By task, not by which ended first, so that the same run gives the same file twice.
-        metrics = [m for task in self.tasks for m in self.scores[task.loaded.name].metrics]
-        ok = {n: s for n, s in self.scores.items() if self.summaries[n].status != "failed"}
+        finished = [self.finished[task.loaded.name] for task in self.tasks]
+        metrics = [m for task in finished for m in task.scores.metrics]
+        ok = {f.summary.task: f.scores for f in finished if f.summary.status != "failed"}
         metrics += self._score_groups(ok)
         if composite := self.prepared.config.suite.composite:
             metrics.append(score_composite(composite, metrics))
         self.writer.write_metrics(metrics)
-        if self.curves:
-            self.writer.write_curves(self.curves)
-        bad = [s for s in self.summaries.values() if s.status != "complete"]
+        if curves := [point for task in finished for point in task.curves]:
+            self.writer.write_curves(curves)
+        bad = [f.summary for f in self.finished.values() if f.summary.status != "complete"]
         left_out = self.writer.manifest.left_out
         if reason is None and (bad or left_out):
             reasons = [f"{s.task} is {s.status}: {what_failed(s)}" for s in bad]
@@ -365,12 +390,12 @@ class _Execution:
         logger.info(
             "run %s is %s%s", self.writer.manifest.run_id, status, f": {reason}" * bool(reason)
         )
-        order = [task.loaded.name for task in self.tasks if task.loaded.name in self.summaries]
+        names = [task.loaded.name for task in self.tasks if task.loaded.name in self.finished]
         price = self.prepared.config.cost.usd_per_gpu_hour
         self._update(
             status=status,
             reason=reason,
-            tasks=tuple(self.meter.on_task(self.summaries[name], price) for name in order),
+            tasks=tuple(self.meter.on_task(self.finished[name].summary, price) for name in names),
             **self.meter.of_run(price),
             finished_at=now(),
             wall_s=time.perf_counter() - self.started,
@@ -379,7 +404,8 @@ class _Execution:
     def _end_by_force(self) -> None:
         """Record what is finished, from any thread: the main one may never return."""
         if self.writer.manifest.status == "running":
-            self.writer.write_metrics([m for s in list(self.scores.values()) for m in s.metrics])
+            finished = list(self.finished.values())
+            self.writer.write_metrics([m for task in finished for m in task.scores.metrics])
             self._end("partial", INTERRUPTED)
 
     def _update(self, **changes: Any) -> None:

@@ -424,3 +424,10 @@ def _raise_in(ident: int, kind: type[BaseException]) -> None:
 
 
 _main, _others = _Main(), _Others()
+
+
+def begin_again() -> None:
+    """In a forked process, which has neither the timer nor the threads of its parent."""
+    global _main, _others
+    _main, _others = _Main(), _Others()
+    _state.is_interrupted = False

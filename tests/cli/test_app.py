@@ -248,7 +248,7 @@ def test_an_interrupted_run_is_partial_and_keeps_what_was_finished(
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err.splitlines()[-1]) == (3, "interrupted")
     assert "partial: interrupted" in out
-    (folder,) = (home / "results").glob("*")
+    (folder,) = (home / "results").glob("[!.]*")
     manifest = load_manifest(folder)
     assert (manifest.status, manifest.reason) == ("partial", "interrupted")
     journal = (folder / "journal" / "0000.jsonl").read_text().splitlines()

@@ -43,7 +43,9 @@ def test_samples_that_show_their_own_answer_are_counted_and_reported(
 ) -> None:
     own.write(here, "shots", SHOTS, DOCS)
     found = summary(tiny_llama)
-    (run_dir,) = (path for path in (here / "results").iterdir() if path.is_dir())
+    (run_dir,) = (
+        path for path in (here / "results").iterdir() if path.is_dir() and path.name[0] != "."
+    )
     shown = [s for s in iter_samples(run_dir, "shots") if s.target in s.prompt]
     assert 0 < len(shown) == found.num_own_fewshots
     assert [r for r in found.remarks if r.startswith("the doc itself is among the few-shots of")]

@@ -66,6 +66,24 @@ def process_results(doc, results):
 """
 
 
+FORKING = own_tasks.CHOICE + "process_results: !function forking.process_results\n"
+FORKING_CODE = """
+import multiprocessing, time
+
+
+def process_results(doc, results):
+    if doc["id"] == "3":
+        process = multiprocessing.Process(target=print)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    if doc["id"] == "5":
+        while True:
+            pass
+    return {"acc": 1.0}
+"""
+
+
 def write_tasks(here: Path) -> None:
     own_tasks.write(here, "sums", rows=MANY)
     own_tasks.write(here, "draws", rows=MANY[:20])
@@ -138,6 +156,24 @@ def test_a_feeder_that_dies_loses_nothing(
     assert "ended early; done again: deadly" in fed.manifest.remarks[-1]
     assert len(keys(fed)) == len(set(keys(fed))) == len(keys(alone))
     assert not list((fed.run_dir / "samples").glob(".*"))
+
+
+def test_a_scorer_may_start_processes_and_is_ended_at_its_limit(
+    tiny_llama: Path, here: Path
+) -> None:
+    own_tasks.write(here, "forking", FORKING, PICKS)
+    (here / "tasks/forking/forking.py").write_text(FORKING_CODE)
+    wanted = config(tiny_llama, 1, "forking")
+    outcome = run(
+        replace(wanted, run=replace(wanted.run, scorer_timeout_s=1.0, max_error_rate=0.5))
+    )
+    errors = {
+        row["doc_id"]: row["error"]
+        for row in pq.read_table(outcome.run_dir / "samples" / "forking.parquet").to_pylist()
+        if row["error"]
+    }
+    assert list(errors) == [5]
+    assert "longer than 1 s" in errors[5]
 
 
 def test_a_dead_engine_leaves_what_was_finished(tiny_llama: Path, here: Path) -> None:

@@ -139,7 +139,8 @@ class Feeders:
                     finisher = make_finisher(feeder.writer_of(writer))
                     return Feeder(share, numbers, make_lm(), prompting, finisher)
 
-                process = context.Process(target=feeder.main, args=(there, make), daemon=True)
+                # Not a daemon, which may have no processes of its own, as some scorers do; `close` ends it.
+                process = context.Process(target=feeder.main, args=(there, make))
                 process.start()
                 there.close()
                 self._processes.append(_Process(share, here, process))

@@ -11,7 +11,8 @@ Per task, in seconds of engine time after warm-up, prefix caches emptied before 
 
 `endings` is a HellaSwag-like task made here: the last sentence of a GSM8K question among those of three others (15 to 40
 words), after ten questions with theirs, drawn for each doc as lm-eval does for HellaSwag. In `endings_fixed` the ten are
-the same for all docs.
+the same for all docs. `short_context` has PIQA's shape (no few-shots, a sentence, two long endings) and `two_contexts`
+WinoGrande's (five few-shots, two contexts that differ near their end, one ending for both), of the same sentences.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ TASKS = {
     "truthfulqa": {"truthfulqa_mc2": TaskConfig(limit=60)},
     "endings": {"endings": TaskConfig(limit=40)},
     "endings_fixed": {"endings_fixed": TaskConfig(limit=40)},
+    "short_context": {"short_context": TaskConfig(num_fewshot=0, limit=100)},
+    "two_contexts": {"two_contexts": TaskConfig(num_fewshot=5, limit=60)},
     "arc_challenge": {"arc_challenge": TaskConfig(num_fewshot=25, limit=40)},
     "arc_easy": {"arc_easy": TaskConfig(num_fewshot=0, limit=100)},
 }
@@ -68,6 +71,58 @@ metric_list:
   - {{metric: acc_norm, aggregation: mean, higher_is_better: true}}
 metadata: {{version: 1}}
 """
+
+SHORT_CONTEXT = """
+task: short_context
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {folder}/short_context.jsonl}}}}
+output_type: multiple_choice
+test_split: test
+doc_to_text: "{{{{start}}}}"
+doc_to_choice: "{{{{endings}}}}"
+doc_to_target: label
+target_delimiter: " "
+metric_list:
+  - {{metric: acc, aggregation: mean, higher_is_better: true}}
+metadata: {{version: 1}}
+"""
+TWO_CONTEXTS = """
+task: two_contexts
+dataset_path: json
+dataset_kwargs: {{data_files: {{train: {folder}/two_contexts.jsonl, test: {folder}/two_contexts.jsonl}}}}
+output_type: multiple_choice
+test_split: test
+fewshot_split: train
+fewshot_config: {{sampler: first_n}}
+doc_to_text: label
+doc_to_choice: "{{{{starts}}}}"
+doc_to_target: "{{{{ending}}}}"
+metric_list:
+  - {{metric: acc, aggregation: mean, higher_is_better: true}}
+metadata: {{version: 1}}
+"""
+
+
+def write_shapes(mirror: Path, folder: Path) -> None:
+    """Make `short_context` and `two_contexts` in `folder/tasks`."""
+    import pyarrow.parquet as pq
+
+    questions = pq.read_table(mirror / "openai/gsm8k/main/test.parquet")["question"].to_pylist()
+    split = [re.split(r"(?<=[.?!])\s+", question.strip()) for question in questions]
+    split = [sentences for sentences in split if len(sentences) >= 3]
+    with (
+        (folder / "short_context.jsonl").open("w") as short,
+        (folder / "two_contexts.jsonl").open("w") as two,
+    ):
+        for number, (first, second, *rest) in enumerate(split[:200]):
+            other, label = split[(number + 1) % len(split)], number % 2
+            endings = [" ".join([second, *rest]), " ".join(other[1:])]
+            starts = [f"{first} It was the {word}" for word in ("first", "last")]
+            doc = {"start": first, "endings": endings[::-1] if label else endings, "label": label}
+            short.write(json.dumps(doc) + "\n")
+            two.write(json.dumps({"starts": starts, "ending": second, "label": label}) + "\n")
+    for name, text in (("short_context", SHORT_CONTEXT), ("two_contexts", TWO_CONTEXTS)):
+        (folder / "tasks" / f"{name}.yaml").write_text(text.format(folder=folder))
 
 
 def write_endings(mirror: Path, folder: Path) -> None:
@@ -194,6 +249,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             config.limit = options.docs
     with tempfile.TemporaryDirectory() as folder:
         write_endings(Path(options.mirror), Path(folder))
+        write_shapes(Path(options.mirror), Path(folder))
         pair = await load_pair(options.model, options.mirror, configs, tasks_folder=Path(folder))
         try:
             say("warming up")

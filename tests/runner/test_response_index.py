@@ -113,6 +113,19 @@ def test_a_flipped_bit_is_never_another_answer(tmp_path: Path) -> None:
             assert all(text_of(responses, n) in (None, f"one {n}") for n in range(20))
 
 
+def test_a_journal_that_was_written_again_is_read_again(tmp_path: Path) -> None:
+    make_run(tmp_path, "one", list(range(9)))
+    opened(tmp_path)
+    journal = tmp_path / "one/journal/0000.jsonl"
+    first, *lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(first[:20] + b"\n" + b"".join(lines))
+    with opened(tmp_path) as responses:
+        assert [text_of(responses, n) for n in range(9)] == [
+            None,
+            *(f"one {n}" for n in range(1, 9)),
+        ]
+
+
 def test_runs_that_are_gone_are_no_answers(tmp_path: Path) -> None:
     import shutil
 

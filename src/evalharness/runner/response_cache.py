@@ -50,9 +50,11 @@ class Responses:
             results_dir: what the index's paths are relative to.
             index: of other runs; see `response_index`.
         """
+        folders = list(folders)
         self._own, self._results_dir = own, results_dir or Path()
         self._segments = [read_journals(folders), *index]
         self._open: OrderedDict[Path, BinaryIO] = OrderedDict()
+        self._read_again = set(folders)
 
     def __len__(self) -> int:
         return sum(len(segment.keys) for segment in self._segments)
@@ -73,6 +75,11 @@ class Responses:
             found = parse_line(line)
             if found is not None and found[0] == key:
                 return Found(found[1], line, path.parent == self._own)
+            if path.parent not in self._read_again:
+                # Not what the index says: the journal was written again since. It is read once more.
+                self._read_again.add(path.parent)
+                self._segments.insert(1, read_journals([path.parent]))
+                return self.get(key)
         return None
 
     def _places(self, short: int) -> Iterator[tuple[Path, int]]:

@@ -153,7 +153,7 @@ class VllmEngine:
             # vLLM's own batch sizes for offline work, twice those of a server that must answer soon.
             llm = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         except Exception as e:  # vLLM may raise anything from ValueError to RuntimeError here
-            why = why_not_started(e, log.text(), log_path(), is_cpu=is_cpu)
+            why = why_not_started(e, log.text(), log_path(), is_cpu=is_cpu, extra=config.extra)
             way_out = MERGE_BY_HAND if weights.adapter else ""
             raise EngineError(f"vLLM did not start: {why}{way_out}") from e
         end_with_me(child.pid for child in psutil.Process().children(recursive=True))

@@ -128,6 +128,11 @@ def test_an_unknown_error_is_shown_as_it_is() -> None:
     assert line == "AssertionError: heads must divide; all of it is in results/a/log.txt"
 
 
+def test_advice_that_is_all_there_is_is_kept() -> None:
+    error = ValueError("Please pass the argument `trust_remote_code=True` to allow custom code.")
+    assert why("", error).startswith("ValueError: Please pass the argument `trust_remote_code")
+
+
 def test_a_process_that_fails_before_it_can_log_is_heard() -> None:
     trace = (
         'Traceback (most recent call last):\n  File "a.py", line 1\nImportError: libcudart.so.13\n'
@@ -153,6 +158,13 @@ def test_validation_says_what_is_wrong_not_how_many() -> None:
 def test_on_a_cpu_the_way_out_is_the_cpus() -> None:
     line = why(logged(CAUSES["no room for one request"][0]), is_cpu=True)
     assert "set engine.max_model_len=65520 (which fits) or a larger engine.cpu_kv_cache_gib" in line
+
+
+def test_a_limit_of_blocks_that_the_user_set_is_the_first_way_out() -> None:
+    log = logged(CAUSES["no room for one request"][0])
+    line = why_not_started(NOT_STARTED, log, None, is_cpu=True, extra=["num_gpu_blocks_override"])
+    assert "; engine.extra.num_gpu_blocks_override leaves no more: leave it out, or set " in line
+    assert "num_gpu_blocks" not in why_not_started(NOT_STARTED, log, None, is_cpu=True)
 
 
 def test_only_what_this_start_wrote_is_read(capfd: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,7 @@ from evalharness.engines.vllm.logprobs import (
     read_answer,
     scoring_params,
 )
+from evalharness.engines.vllm.slots import Slot, shares_compilation, take_slot
 from evalharness.engines.vllm.start import check_platform, set_environment
 from evalharness.engines.vllm.start_failure import why_not_started
 from evalharness.engines.vllm.text_only import find_torchvision
@@ -94,6 +95,7 @@ class VllmEngine:
         self._by_token = bool(llm.vllm_config.use_v2_model_runner)
         self._last_context: Tokens = ()
         self._llm: AsyncLLM | None = llm
+        self._slot: Slot | None = None
         self._ids = itertools.count()
         self._lora = _lora_request(weights)
         self._detokenizer = Detokenizer.of(weights.path, llm.get_tokenizer())
@@ -123,8 +125,20 @@ class VllmEngine:
         if unknown:
             near = did_you_mean(unknown[0], AsyncEngineArgs.__dataclass_fields__)
             raise ConfigError(f"engine.extra: vLLM has no argument {unknown[0]!r}{near}")
-        with batch_invariant(config.deterministic):
-            return cls._start(AsyncEngineArgs(**arguments), config, weights)
+        slot = take_slot(weights) if shares_compilation(arguments) else None
+        if slot:
+            arguments["model"] = str(slot.path)
+        try:
+            with batch_invariant(config.deterministic):
+                engine = cls._start(AsyncEngineArgs(**arguments), config, weights)
+            if slot:
+                slot.check()
+        except BaseException:
+            if slot:
+                slot.close()
+            raise
+        engine._slot = slot
+        return engine
 
     @classmethod
     def _start(cls, arguments: Any, config: EngineConfig, weights: Weights) -> VllmEngine:
@@ -139,7 +153,7 @@ class VllmEngine:
             # vLLM's own batch sizes for offline work, twice those of a server that must answer soon.
             llm = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.LLM_CLASS)
         except Exception as e:  # vLLM may raise anything from ValueError to RuntimeError here
-            why = why_not_started(e, log.text(), log_path(), is_cpu=is_cpu)
+            why = why_not_started(e, log.text(), log_path(), is_cpu=is_cpu, extra=config.extra)
             way_out = MERGE_BY_HAND if weights.adapter else ""
             raise EngineError(f"vLLM did not start: {why}{way_out}") from e
         end_with_me(child.pid for child in psutil.Process().children(recursive=True))
@@ -240,6 +254,8 @@ class VllmEngine:
             del llm
             gc.collect()
             multiprocessing.active_children()  # reaps the engine's process
+        if self._slot:
+            self._slot.close()
 
     async def _score_plain(
         self, request: ScoreRequest, meter: _Meter

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ _ADVICE = re.compile(
     r"[.;,]? (?:Try|See|Decrease|Increase|Please|Based on|Including non-PyTorch|On the CPU backend|To resolve|If reserved)\b.*"
 )
 """vLLM's and torch's own advice, which names their flags, not ours."""
+_BLOCKS = "num_gpu_blocks_override"
 _FITS = re.compile(r"estimated maximum model length is (\d+)")
 
 
@@ -41,6 +43,14 @@ class _Known:
     """The same on a CPU, if it is another."""
 
 
+NO_ROOM = _Known(
+    re.compile(
+        r"No available memory for the cache blocks|larger than the available KV cache memory"
+    ),
+    "set a smaller engine.max_model_len, a larger engine.gpu_memory_utilization, or more GPUs "
+    "(engine.tensor_parallel_size)",
+    "set a smaller engine.max_model_len or a larger engine.cpu_kv_cache_gib",
+)
 KNOWN = (
     _Known(
         re.compile(
@@ -62,14 +72,7 @@ KNOWN = (
         "engine.gpu_memory_utilization",
         "set a smaller engine.cpu_kv_cache_gib, or end what else holds memory",
     ),
-    _Known(
-        re.compile(
-            r"No available memory for the cache blocks|larger than the available KV cache memory"
-        ),
-        "set a smaller engine.max_model_len, a larger engine.gpu_memory_utilization, or more GPUs "
-        "(engine.tensor_parallel_size)",
-        "set a smaller engine.max_model_len or a larger engine.cpu_kv_cache_gib",
-    ),
+    NO_ROOM,
     _Known(
         re.compile(
             r"CUDA out of memory|HIP out of memory|OutOfMemoryError|CUDA error: out of memory|not enough GPU memory"
@@ -101,7 +104,14 @@ KNOWN = (
 )  # in this order: with one worker out of memory, the others report that NCCL lost it
 
 
-def why_not_started(error: BaseException, log: str, path: Path | None, *, is_cpu: bool) -> str:
+def why_not_started(
+    error: BaseException,
+    log: str,
+    path: Path | None,
+    *,
+    is_cpu: bool,
+    extra: Collection[str] = (),
+) -> str:
     """One line: the cause, the way out where there is a known one, and where all of it can be read.
 
     Args:
@@ -109,6 +119,7 @@ def why_not_started(error: BaseException, log: str, path: Path | None, *, is_cpu
         log: what was logged since this start began.
         path: of the log, for the user.
         is_cpu: whether the engine computes on the CPU.
+        extra: names in `engine.extra`.
     """
     cause = _own_message(error)
     known = _recognize([cause])
@@ -116,9 +127,12 @@ def why_not_started(error: BaseException, log: str, path: Path | None, *, is_cpu
         errors = logged_errors(log)
         known = _recognize(errors)
         cause = (known[0] if known else "") or (errors[-1] if errors else "") or _killed(cause)
-    parts = [shortened(_ADVICE.sub("", cause).rstrip("."))]
+    # Of other errors, the advice may be all there is: "Please pass the argument `trust_remote_code=True`".
+    parts = [shortened((_ADVICE.sub("", cause) if known else cause).rstrip("."))]
     if known:
         parts.append(_way_out(known[1], "\n".join([cause, log]), is_cpu=is_cpu))
+        if _BLOCKS in extra and known[1] is NO_ROOM:
+            parts[-1] = f"engine.extra.{_BLOCKS} leaves no more: leave it out, or {parts[-1]}"
     if path:
         parts.append(f"all of it is in {path}")
     return "; ".join(parts)

@@ -74,7 +74,7 @@ def _docs(loaded: LoadedTask) -> Iterable[Any]:
 def _pool(loaded: LoadedTask, num_shots: int) -> Sequence[Any] | None:
     """The docs that few-shots are drawn from; None if they can't be read here."""
     sampler = getattr(loaded.task, "sampler", None)
-    pool = getattr(sampler, "df", None)
+    pool: Sequence[Any] | None = getattr(sampler, "df", None)
     if pool is None or not 0 < len(pool) <= _MOST_DOCS:
         return None
     if type(sampler) is FirstNSampler:  # and one for a doc that is among them

@@ -234,25 +234,40 @@ def _weights_bytes(scale: Scale, placement: Placement, disk_bytes: int) -> float
     return kept * _dtype_bytes(placement.dtype) + (scale.params_total - kept) * per_param
 
 
-def _kv_cache_bytes(scale: Scale, placement: Placement, in_flight: int = 0) -> float:
+def _kv_cache_bytes(scale: Scale, placement: Placement, in_flight: int | None = None) -> float:
     """Key and value of every layer; heads are copied if there are more devices than heads.
 
     Args:
         scale: the checkpoint.
         placement: how it is loaded.
-        in_flight: tokens that a window keeps besides its own.
+        in_flight: as vLLM allots it: tokens that a window keeps besides its own; None: the least there can be.
     """
+    full, window_layers = scale.num_full_attention_layers, scale.num_windowed_layers
+    if in_flight is not None:
+        full, window_layers = _padded(full, window_layers)
     tokens = placement.max_model_len
-    windowed = min(tokens, scale.attention_window + in_flight if scale.attention_window else tokens)
+    window = scale.attention_window
+    windowed = tokens if window is None else min(tokens, window + (in_flight or 0))
 
     def values(num_kv_heads: int, head_dim: int) -> int:
         heads = math.ceil(num_kv_heads / placement.tensor_parallel_size)
         return scale.latent_dim or 2 * heads * head_dim
 
-    total = scale.num_full_attention_layers * tokens * values(
-        scale.num_global_kv_heads, scale.global_head_dim
-    ) + scale.num_windowed_layers * windowed * values(scale.num_kv_heads, scale.head_dim)
+    total = full * tokens * values(scale.num_global_kv_heads, scale.global_head_dim)
+    total += window_layers * windowed * values(scale.num_kv_heads, scale.head_dim)
     return total * _dtype_bytes(placement.dtype) / placement.pipeline_parallel_size
+
+
+def _padded(*layers: int) -> tuple[int, ...]:
+    """Layers of each kind with the empty ones that vLLM adds, so that it can deal all out in groups of one size.
+
+    Source: vLLM 0.32, `_get_kv_cache_groups_uniform_page_size`.
+    """
+    kinds = [num for num in layers if num]
+    if len(kinds) < 2:
+        return layers
+    size = max(kinds) if max(kinds) < 1.5 * min(kinds) else min(kinds)
+    return tuple(-(-num // size) * size for num in layers)
 
 
 def _dtype_bytes(dtype: str) -> int:

@@ -123,7 +123,7 @@ def _devices(engine: EngineConfig, ray: RayConfig, spec: EngineSpec) -> _Devices
         raise CheckpointError(
             f"engine: {num_wanted} GPUs needed ({several}tensor_parallel_size x "
             f"pipeline_parallel_size), {len(found)} there; one model on several machines needs a Ray cluster of them and "
-            "+engine.extra.distributed_executor_backend=ray"
+            "engine.extra.distributed_executor_backend=ray"
         )
     name, memory = min(found, key=lambda gpu: gpu[1])
     return _Devices(memory, engine.gpu_memory_utilization, "auto", name)

@@ -39,7 +39,7 @@ def test_one_model_over_the_gpus_of_two_machines(tmp_path: Path, num_alive: int,
         return
     assert runs == [
         "evalharness run engine.device=gpu engine.tensor_parallel_size=4 engine.pipeline_parallel_size=2 "
-        "+engine.extra.distributed_executor_backend=ray model=mine suite=quick VLLM_HOST_IP=10.0.0.1 "
+        "engine.extra.distributed_executor_backend=ray model=mine suite=quick VLLM_HOST_IP=10.0.0.1 "
         "RAY_ADDRESS=10.0.0.1:6379"
     ]
     starts = [line for line in lines if "ray start" in line]

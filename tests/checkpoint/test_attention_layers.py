@@ -35,6 +35,11 @@ def test_layers(text: dict[str, Any], num_layers: int, layers: tuple[int, int, i
     assert attention_layers(text, num_layers) == layers
 
 
+def test_more_layers_than_any_model_has_cost_no_memory() -> None:
+    text = {"sliding_window": 8, "sliding_window_pattern": 2}
+    assert attention_layers(text, 10**12) == (10**12, 0, None)
+
+
 def test_a_named_list_wins_over_a_rule() -> None:
     text = {
         "layer_types": ["full_attention", "sliding_attention"],

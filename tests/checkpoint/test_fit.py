@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from evalharness.checkpoint import check_fit, measure, memory_needed
-from evalharness.checkpoint.fit import GIB
+from evalharness.checkpoint.fit import GIB, Headroom, Placement, is_safe, kv_cache_bytes
 from evalharness.errors import CheckpointError
 
 LLAMA_70B = replace(
@@ -56,6 +56,55 @@ def test_windowed_layers_stop_growing() -> None:
     per_token_layer = 2 * 8 * 128 * 2
     needed = memory_needed(windowed, max_model_len=1000)
     assert needed.kv_cache == (20 * 1000 + 60 * 100) * per_token_layer
+
+
+def test_layers_without_a_cache_cost_nothing() -> None:
+    hybrid = replace(LLAMA_70B, num_full_attention_layers=6)
+    assert memory_needed(hybrid, max_model_len=1000).kv_cache == 6 * 1000 * 2 * 8 * 128 * 2
+
+
+def test_layers_that_see_everything_may_have_heads_of_their_own() -> None:
+    mixed = replace(
+        LLAMA_70B, num_full_attention_layers=20, num_windowed_layers=60, attention_window=100,
+        num_global_kv_heads=2, global_head_dim=512,
+    )  # fmt: skip
+    needed = memory_needed(mixed, max_model_len=1000, tensor_parallel_size=4)
+    assert needed.kv_cache == 2 * 2 * (20 * 1000 * 1 * 512 + 60 * 100 * 2 * 128)
+
+
+@pytest.mark.parametrize(
+    ("full", "windowed", "kept"),
+    [(10, 52, (10, 60)), (12, 36, (12, 36)), (13, 12, (13, 13)), (21, 21, (21, 21)), (6, 0, (6, 0))],
+)  # fmt: skip
+def test_vllm_allots_groups_of_one_size_and_keeps_what_is_in_flight(
+    full: int, windowed: int, kept: tuple[int, int]
+) -> None:
+    """Of two steps of 1,000 tokens; vLLM 0.32's own classes give the same for each layer."""
+    hybrid = replace(
+        LLAMA_70B, num_full_attention_layers=full, num_windowed_layers=windowed,
+        attention_window=100 if windowed else None,
+    )  # fmt: skip
+    found = kv_cache_bytes(hybrid, Placement(max_model_len=9000), Headroom(batched_tokens=1000))
+    assert found == (kept[0] * 9000 + kept[1] * 2100) * 2 * 8 * 128 * 2
+
+
+def test_what_is_safe_leaves_room_for_graphs_sampler_and_communication() -> None:
+    """8 of 80 layers: weights 131.4 GiB / 2 + 1 token + 1 + 2 (batch) + 1.5 (sampler) + 1 + .5 GiB."""
+    one = Placement(max_model_len=1, tensor_parallel_size=2)
+    large = Headroom(batched_tokens=16384, num_seqs=1024)
+    needed = 65.71 + 1 + 2 + 1.47 + 1 + 0.5
+    scale = replace(LLAMA_70B, vocab_size=128256)
+    assert is_safe(scale, one, available_bytes=(needed + 0.05) * GIB, headroom=large)
+    assert not is_safe(scale, one, available_bytes=(needed - 0.05) * GIB, headroom=large)
+    eager = large._replace(has_graphs=False)
+    assert is_safe(scale, one, available_bytes=(needed - 0.95) * GIB, headroom=eager)
+    single = replace(one, tensor_parallel_size=1)
+    assert is_safe(scale, single, available_bytes=(needed + 65.71 - 0.4) * GIB, headroom=large)
+
+
+def test_weights_quantized_on_disk_take_what_they_take_there() -> None:
+    packed = replace(LLAMA_70B, quantization="gptq", quantization_bits=4, weight_bytes=40 * GIB)
+    assert memory_needed(packed, max_model_len=1).weights == 40 * GIB
 
 
 def test_packed_weights_count_by_their_bits() -> None:

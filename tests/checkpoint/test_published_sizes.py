@@ -247,6 +247,18 @@ def test_a_config_alone_says_what_its_class_makes_of_it(tmp_path: Path) -> None:
     assert "Gemma3ForConditionalGeneration, made from config.json" in info.remarks[0]
 
 
+@pytest.mark.parametrize("layers", [10**12, "62", [62], -1, None])
+def test_a_config_that_its_class_refuses_or_chokes_on_is_read_as_it_is(
+    tmp_path: Path, layers: object
+) -> None:
+    pytest.importorskip("transformers")
+    odd = {"model_type": "gemma2", "num_hidden_layers": layers, "sliding_window": 4096}
+    (tmp_path / "config.json").write_text(json.dumps(odd))
+    info = inspect_config(tmp_path)
+    assert info.params_active is None
+    assert info.num_layers in (0, 10**12)
+
+
 def test_what_nobody_says_is_shown_as_unknown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,6 +119,18 @@ def test_batch_sizes_are_vllms(gpu: tuple[str, int], sizes: tuple[int, int]) -> 
     assert headroom(EngineConfig(), memory, name)[:2] == sizes
 
 
+@pytest.mark.parametrize(("named", "tokens"), [("auto", 60_000), ("fp8", 120_000)])
+def test_a_quantized_cache_takes_what_it_is_quantized_to(
+    info: CheckpointInfo, named: str, tokens: int
+) -> None:
+    """8B on 23.6 GiB x .9: 15 GiB of weights leave 4.7 GiB beside the least overhead, at 128 KiB a token in 16 bit."""
+    extra = {"kv_cache_dtype": named}
+    with pytest.raises(CheckpointError, match="doesn't fit"):
+        asked(info, SHAPE_8B, RTX_4090, max_model_len=tokens, extra=extra)
+    half = tokens // 2
+    assert asked(info, SHAPE_8B, RTX_4090, max_model_len=half, extra=extra) == half
+
+
 def test_configured_batch_sizes_win() -> None:
     config = EngineConfig(
         max_num_seqs=8, extra={"max_num_batched_tokens": 2048}, enforce_eager=True

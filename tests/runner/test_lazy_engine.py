@@ -72,6 +72,26 @@ def test_an_engine_that_isnt_the_expected_one_answers_nothing() -> None:
     assert load.engines[0].is_closed
 
 
+@pytest.mark.parametrize(("found", "is_expected"), [(99, False), (100, True), (101, True)])
+def test_a_context_fitted_to_the_memory_may_be_longer_than_before(
+    found: int, is_expected: bool
+) -> None:
+    """Prompts were made for the one before."""
+    before = replace(FakeEngine().info, asked_len=-1, max_model_len=100)
+
+    async def load() -> Engine:
+        engine = FakeEngine()
+        engine.info = replace(before, max_model_len=found)
+        return engine
+
+    engine = DeferredEngine(before, load)
+    if is_expected:
+        asyncio.run(engine.score(REQUEST))
+    else:
+        with pytest.raises(EngineError, match="max_model_len 100 -> 99"):
+            asyncio.run(engine.score(REQUEST))
+
+
 @pytest.mark.parametrize(
     ("configured", "before", "now", "is_known"),
     [

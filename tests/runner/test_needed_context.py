@@ -1,16 +1,28 @@
 """The context that a run needs is at least what its requests take, is known without drawing few-shots, or is unknown."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import own_tasks as own
+from evalharness.config.schema import (
+    Config,
+    Device,
+    EngineConfig,
+    ModelConfig,
+    SuiteConfig,
+    TaskConfig,
+)
+from evalharness.engines.memory_fit import AS_FITS
 from evalharness.engines.requests import GenerateRequest
 from evalharness.runner.needed_context import ENDLESS, needed_context
+from evalharness.runner.prepare import prepare
 from evalharness.runner.samples import Prompting, build_samples
 from evalharness.tasks.lm_adapter import EngineLM
 from evalharness.tasks.loaded_task import LoadedTask
+from tiny_checkpoints import make_tiny_llama
 
 SHOTS = "num_fewshot: 3\nfewshot_split: dev\n"
 SUMS = [{"q": "x" * (7 * i % 90), "a": str(i)} for i in range(60)]
@@ -94,3 +106,26 @@ def test_texts_scored_as_a_whole_take_whatever_there_is(
     tasks = [own.load("rolling").tasks[0], own.load("mine").tasks[0]]
     assert needed_context(tasks[1:], lm, prompting()) is not None
     assert needed_context(tasks, lm, prompting()) is None
+
+
+def test_a_run_asks_for_what_it_needs_of_a_context_that_may_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 KiB of KV cache a token: 10 million tokens are more than the 2 GiB of a CPU."""
+    monkeypatch.chdir(tmp_path)
+    own.write(tmp_path, "mine", own.GENERATE, SUMS)
+    own.write(tmp_path, "rolling", ROLLING, SUMS[1:])
+    path = make_tiny_llama(tmp_path / "model", max_position_embeddings=10_000_000)
+    limits = path / "tokenizer_config.json"
+    limits.write_text(json.dumps(json.loads(limits.read_text()) | {"model_max_length": 10**7}))
+
+    def asked(**tasks: TaskConfig) -> int | None:
+        config = Config(
+            model=ModelConfig(name="tiny", path=str(path)),
+            engine=EngineConfig(device=Device.cpu),
+            suite=SuiteConfig(name="s", tasks=tasks),
+        )
+        return prepare(config).max_model_len
+
+    assert asked(mine=TaskConfig()) == 256
+    assert asked(mine=TaskConfig(), rolling=TaskConfig()) == AS_FITS

@@ -24,6 +24,8 @@ _PATTERN = {"*": FULL, "M": NONE, "E": NONE, "-": NONE}
 """Letters of `hybrid_override_pattern` (Nemotron-H)."""
 _ALL_WINDOWED = ("mistral", "mixtral", "phi3", "phimoe", "starcoder2")
 """Model types whose `sliding_window` holds for every layer (transformers' modeling files)."""
+MOST_LAYERS = 10_000
+"""Of a real model; more are of a file that should cost time and memory."""
 _NO_ROPE_INTERVAL = 4
 """Llama 4's, if config.json says nothing else."""
 
@@ -44,6 +46,8 @@ def attention_layers(text: dict[str, Any], num_layers: int) -> Layers:
         text: the part of config.json that describes the language model.
         num_layers: all of its layers.
     """
+    if num_layers > MOST_LAYERS:
+        return Layers(num_layers, 0, None)
     window = whole_number(text, "sliding_window", "sliding_window_size", "attention_chunk_size")
     kinds = _kinds(text, num_layers, has_window=bool(window))
     shared = whole_number(text, "num_kv_shared_layers") or 0

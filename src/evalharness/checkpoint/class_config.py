@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from evalharness.checkpoint.attention_layers import MOST_LAYERS
+from evalharness.checkpoint.json_files import whole_number
 from evalharness.checkpoint.model_config import architecture, text_config
 from evalharness.checkpoint.quiet import quiet
 from evalharness.checkpoint.scale import VISION
@@ -38,9 +40,8 @@ def with_class_defaults(config: dict[str, Any]) -> dict[str, Any]:
     if not is_nested and not _is_incomplete(text):
         return config
     known = _class_values(config)
-    for key in ("tie_word_embeddings", "model_type"):
-        if is_nested and key in config and key not in text and key in known:
-            del known[key]
+    if is_nested and "tie_word_embeddings" in config and "tie_word_embeddings" not in text:
+        known.pop("tie_word_embeddings", None)
     own = {key: value for key, value in text.items() if value is not None or key not in known}
     # An explicit null is a choice (no window), unless its class makes a value of it.
     full = known | own
@@ -109,6 +110,8 @@ def _class_config(config: dict[str, Any]) -> Any:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         return None
+    if (whole_number(text_config(config), *_NEEDED[0]) or 0) > MOST_LAYERS:
+        return None  # a class makes lists as long
     plain = _without_quantization(config)
     with quiet():
         try:

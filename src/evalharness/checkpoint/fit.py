@@ -26,8 +26,6 @@ _GRAPH_BYTES = GIB
 _NCCL_BYTES = GIB // 2
 _SAMPLER_COPIES = 3
 """Logits in 32 bit, sorted, and their probabilities: one row of the vocabulary per sequence each."""
-_STEPS_IN_FLIGHT = 2
-"""vLLM schedules the next step while one is computed, and frees blocks behind a window only afterwards."""
 _MAX_TENSOR_PARALLEL = 64
 _SHORT = 2048
 """The shortest context that is proposed."""
@@ -65,6 +63,8 @@ class Placement:
     quantization: str | None = None
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
+    kv_bytes: float | None = None
+    """Of each value in the KV cache; None: as `dtype`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,14 +148,17 @@ def is_safe(
         + _GRAPH_BYTES * headroom.has_graphs
         + _NCCL_BYTES * (num_devices > 1)
     )
-    in_flight = _STEPS_IN_FLIGHT * headroom.batched_tokens
-    cache = _kv_cache_bytes(scale, placement, in_flight)
+    cache = kv_cache_bytes(scale, placement, headroom)
     return least.weights + cache + overhead <= available_bytes
 
 
 def kv_cache_bytes(scale: Scale, placement: Placement, headroom: Headroom) -> float:
-    """Bytes per device that vLLM keeps for one sequence."""
-    return _kv_cache_bytes(scale, placement, _STEPS_IN_FLIGHT * headroom.batched_tokens)
+    """Bytes per device that vLLM keeps for one sequence.
+
+    It schedules the next step while those in its pipeline are computed, and frees what is behind a window only afterwards.
+    """
+    num_steps = placement.pipeline_parallel_size + 1
+    return _kv_cache_bytes(scale, placement, num_steps * headroom.batched_tokens)
 
 
 def check_fit(
@@ -169,6 +172,7 @@ def check_fit(
     pipeline_parallel_size: int = 1,
     gpu_memory_utilization: float = 0.9,
     disk_bytes: int = 0,
+    kv_bytes: float | None = None,
 ) -> Fit:
     """Whether the checkpoint fits, the arithmetic, and what would fit if it doesn't.
 
@@ -182,6 +186,7 @@ def check_fit(
         pipeline_parallel_size: as in `memory_needed`.
         gpu_memory_utilization: share of each GPU's memory that may be used.
         disk_bytes: as in `memory_needed`.
+        kv_bytes: as in `Placement`.
     """
     available = memory_bytes_per_device * gpu_memory_utilization
     wanted = Placement(
@@ -190,6 +195,7 @@ def check_fit(
         quantization=quantization,
         tensor_parallel_size=tensor_parallel_size,
         pipeline_parallel_size=pipeline_parallel_size,
+        kv_bytes=kv_bytes,
     )
     largest = _largest_len(scale, wanted, available, disk_bytes)
     if max_model_len is None and largest:
@@ -234,25 +240,41 @@ def _weights_bytes(scale: Scale, placement: Placement, disk_bytes: int) -> float
     return kept * _dtype_bytes(placement.dtype) + (scale.params_total - kept) * per_param
 
 
-def _kv_cache_bytes(scale: Scale, placement: Placement, in_flight: int = 0) -> float:
+def _kv_cache_bytes(scale: Scale, placement: Placement, in_flight: int | None = None) -> float:
     """Key and value of every layer; heads are copied if there are more devices than heads.
 
     Args:
         scale: the checkpoint.
         placement: how it is loaded.
-        in_flight: tokens that a window keeps besides its own.
+        in_flight: as vLLM allots it: tokens that a window keeps besides its own; None: the least there can be.
     """
+    full, window_layers = scale.num_full_attention_layers, scale.num_windowed_layers
+    if in_flight is not None:
+        full, window_layers = _padded(full, window_layers)
     tokens = placement.max_model_len
-    windowed = min(tokens, scale.attention_window + in_flight if scale.attention_window else tokens)
+    window = scale.attention_window
+    windowed = tokens if window is None else min(tokens, window + (in_flight or 0))
 
     def values(num_kv_heads: int, head_dim: int) -> int:
         heads = math.ceil(num_kv_heads / placement.tensor_parallel_size)
         return scale.latent_dim or 2 * heads * head_dim
 
-    total = scale.num_full_attention_layers * tokens * values(
-        scale.num_global_kv_heads, scale.global_head_dim
-    ) + scale.num_windowed_layers * windowed * values(scale.num_kv_heads, scale.head_dim)
-    return total * _dtype_bytes(placement.dtype) / placement.pipeline_parallel_size
+    total = full * tokens * values(scale.num_global_kv_heads, scale.global_head_dim)
+    total += window_layers * windowed * values(scale.num_kv_heads, scale.head_dim)
+    per_value = placement.kv_bytes or _dtype_bytes(placement.dtype)
+    return total * per_value / placement.pipeline_parallel_size
+
+
+def _padded(*layers: int) -> tuple[int, ...]:
+    """Layers of each kind with the empty ones that vLLM adds, so that it can deal all out in groups of one size.
+
+    Source: vLLM 0.32, `_get_kv_cache_groups_uniform_page_size`.
+    """
+    kinds = [num for num in layers if num]
+    if len(kinds) < 2:
+        return layers
+    size = max(kinds) if max(kinds) < 1.5 * min(kinds) else min(kinds)
+    return tuple(-(-num // size) * size for num in layers)
 
 
 def _dtype_bytes(dtype: str) -> int:

@@ -76,6 +76,7 @@ def fitting_context(
         pipeline_parallel_size=engine.pipeline_parallel_size,
         gpu_memory_utilization=devices.share,
         disk_bytes=info.disk_bytes,
+        kv_bytes=kv_bytes(engine),
     )
     fit.require()
     if wanted is not None or info.context_length is None:
@@ -87,6 +88,7 @@ def fitting_context(
         quantization=engine.quantization,
         tensor_parallel_size=engine.tensor_parallel_size,
         pipeline_parallel_size=engine.pipeline_parallel_size,
+        kv_bytes=kv_bytes(engine),
     )
     if not _is_safe(engine, info, placement, devices):
         logger.info(
@@ -123,7 +125,7 @@ def _devices(engine: EngineConfig, ray: RayConfig, spec: EngineSpec) -> _Devices
         raise CheckpointError(
             f"engine: {num_wanted} GPUs needed ({several}tensor_parallel_size x "
             f"pipeline_parallel_size), {len(found)} there; one model on several machines needs a Ray cluster of them and "
-            "+engine.extra.distributed_executor_backend=ray"
+            "engine.extra.distributed_executor_backend=ray"
         )
     name, memory = min(found, key=lambda gpu: gpu[1])
     return _Devices(memory, engine.gpu_memory_utilization, "auto", name)
@@ -132,6 +134,14 @@ def _devices(engine: EngineConfig, ray: RayConfig, spec: EngineSpec) -> _Devices
 def spans_machines(engine: EngineConfig) -> bool:
     """Whether vLLM itself puts one model on the GPUs of several machines, by Ray."""
     return engine.extra.get("distributed_executor_backend") == "ray"
+
+
+def kv_bytes(engine: EngineConfig) -> float | None:
+    """Bytes of a value in a quantized KV cache (`engine.extra.kv_cache_dtype`); None if it is as wide as the model's."""
+    named = str(engine.extra.get("kv_cache_dtype") or "auto")
+    if named in ("auto", "float16", "bfloat16"):
+        return None
+    return 1.0 if named.startswith(("fp8", "int8")) else 0.5
 
 
 def headroom(engine: EngineConfig, memory: int, name: str) -> Headroom:

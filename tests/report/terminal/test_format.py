@@ -3,6 +3,7 @@ import math
 import pytest
 
 from evalharness.report.terminal.format import (
+    active_params,
     amount,
     dollars,
     duration,
@@ -67,10 +68,20 @@ def test_rates() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(134_515_008, "135 M"), (46_702_792_704, "46.7 B"), (None, ""), ("x", ""), (0, "")],
-)
+    [
+        (134_515_008, "135 M"), (46_702_792_704, "46.7 B"), (999_400_000_000, "999 B"), (999_500_000_000, "1 T"),
+        (1_026_884_000_000, "1.03 T"), (None, ""), ("x", ""), (0, ""),
+    ],
+)  # fmt: skip
 def test_parameter_counts(count: object, text: str) -> None:
     assert params(count) == text
+
+
+def test_active_parameters_are_said_where_they_differ_and_unknown_where_they_are() -> None:
+    billion = 10**9
+    assert active_params(47 * billion, 13 * billion) == "13 B active"
+    assert active_params(47 * billion, 47 * billion) == active_params(None, None) == ""
+    assert active_params(47 * billion, None) == "active unknown"
 
 
 def test_untrusted_text_loses_what_a_terminal_obeys() -> None:

@@ -94,6 +94,8 @@ def _layers(info: CheckpointInfo) -> str:
 def _attention(info: CheckpointInfo) -> str:
     if not info.num_attention_heads:
         return UNKNOWN
+    if info.latent_dim:
+        return f"{info.num_attention_heads} heads over a latent of {info.latent_dim} values"
     words = f"{info.num_attention_heads} heads of {info.head_dim}, {info.num_kv_heads} KV heads"
     own = (info.num_global_kv_heads, info.global_head_dim)
     if own != (info.num_kv_heads, info.head_dim):

@@ -89,9 +89,11 @@ def active_params(total: object, active: object) -> str:
 
 
 def params(count: object) -> str:
-    """A number of parameters as 135 M or 46.7 B; empty when unknown."""
+    """A number of parameters as 135 M, 46.7 B or 1.03 T; empty when unknown."""
     if not isinstance(count, int) or count <= 0:
         return ""
+    if count >= 999.5e9:
+        return f"{count / 1e12:.3g} T"
     return f"{count / 1e9:.3g} B" if count >= 1e9 else f"{count / 1e6:.3g} M"
 
 

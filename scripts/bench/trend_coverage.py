@@ -199,7 +199,7 @@ def as_markdown(rows: Iterable[Found]) -> str:
         share = float(np.mean(inside))
         below, above = (float(np.mean(v)) for v in ([f.truth < f.low for f in kept], [f.truth > f.high for f in kept]))  # fmt: skip
         width = float(np.median([f.high - f.low for f in kept]))
-        error = float(np.median([f.value - f.truth for f in found]))
+        error = float(np.nanmedian([f.value - f.truth for f in found]))
         lines.append(
             f"| {what} | {n} | {100 * share:.1f} ± {100 * math.sqrt(share * (1 - share) / n):.1f} % "
             f"| {100 * below:.1f}, {100 * above:.1f} | {width:.2f} | {error:+.2f} | {len(found) - n} |"

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from evalharness.errors import UserError
+from evalharness.report.terminal.trend import trend_as_json
 from evalharness.trend.build import build_trend
 from evalharness.trend.capability_index import Anchors
+from evalharness.trend.frontier import frontier_slope
 from evalharness.trend.scores.records import ReportedScore
 from made_trend import BENCHMARKS, build, reported, simulated
 
@@ -144,6 +146,25 @@ def test_a_credit_is_given_where_a_licence_asks_for_it() -> None:
     assert build(simulated()).credits == ()
     credited = build([replace(s, source_repo="epoch.ai/data") for s in simulated()])
     assert "CC BY 4.0" in credited.credits[0]
+
+
+def test_the_numbers_are_the_same_for_any_number_of_threads() -> None:
+    scores = [*simulated(), *local()]
+    one, three = (trend_as_json(build(scores, workers=workers)) for workers in (1, 3))
+    assert one == three
+
+
+def test_every_column_of_a_velocity_draws_scores_too() -> None:
+    """With the models alone drawn again, an interval is narrower."""
+    found = {v.name: v for v in build(simulated()).velocities}["all models"]
+    alone = frontier_slope(
+        [date(2023, 1, 1).toordinal() + 27 * k for k in range(40)],
+        [m.capability for m in build(simulated()).models],
+        np.random.default_rng(0),
+    )
+    assert found.rival is None  # no Winogrande, no fit by Epoch's procedure
+    for slope in (found.slope, found.other):
+        assert slope.corrected_high - slope.corrected_low > alone.corrected_high - alone.corrected_low  # fmt: skip
 
 
 def test_nothing_to_fit_is_refused() -> None:

@@ -463,6 +463,22 @@ def test_draws_of_the_reference_widen_a_placement_and_dont_move_it() -> None:
     assert place(fit, scores, draws=still)[:3] == pytest.approx(own[:3], abs=2e-4)
 
 
+def test_draws_that_all_lie_to_one_side_move_no_interval() -> None:
+    simulated = simulate(np.random.default_rng(16), 12, 8)
+    fit = fit_capability(simulated.scores, true_anchors(simulated))
+    scores = [score for score in simulated.scores if score.model == "m006"]
+    aside = Draws(*(np.tile(d, (5, 1)) for d in (fit.capability, fit.difficulty + 0.3, fit.slope)))
+    assert place(fit, scores, draws=aside)[:3] == pytest.approx(place(fit, scores)[:3], abs=2e-4)
+
+
+def test_a_placement_wider_than_the_index_is_refused_with_the_reason() -> None:
+    fit, _ = reference_fit()
+    found = place(fit, [Score("x", "b03", 0.5, 0.0, 1)])
+    assert math.isnan(found.ci_low)
+    assert math.isnan(found.ci_high)
+    assert "more than the index's range" in found.refusal
+
+
 def placements_covered(seed: int, num_draws: int, num_models: int = 30) -> tuple[int, int]:
     """Of three checkpoints with 5 benchmarks each: within the interval with the reference's draws, and without."""
     rng = np.random.default_rng(seed)

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from datetime import date
 
@@ -86,3 +87,5 @@ def test_what_cannot_be_compared_says_why() -> None:
     assert nearest_open(placed(100, 40), models) == "40 B lies outside the classes of size"
     assert "no open model of its size (up to 2 B)" in str(nearest_open(placed(100, 1), models))
     assert nearest_open(placed(float("inf")), models) == "its own index is unbounded"
+    none = Placement(100, math.nan, math.nan, 3, (), "no interval: it would be 200 wide")
+    assert "no interval: it would be" in str(nearest_open(replace(placed(100), placement=none), models))  # fmt: skip

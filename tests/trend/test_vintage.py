@@ -74,9 +74,10 @@ def test_the_trends_skill_is_of_what_was_known() -> None:
 
 
 def test_a_model_that_was_not_known_is_neither_in_the_line_nor_the_standard() -> None:
+    """By hand: 1 and 3 were known at 0 and 100 days, so that the line is at 9 on day 400; the model there has 10."""
     days = np.array([0, 100, 200, 300, 400.0]) + 738_000
-    known = [1, 2, math.nan, math.nan, math.nan]
+    known = [1, 3, math.nan, math.nan, math.nan]
     found = forecast_skill(days, [1, 2, 9, 4, 10], days[2], known)
     assert (found.num_before, found.num_after) == (2, 1)
-    assert found.mae == pytest.approx(10 - 5)
-    assert found.over_persistence == pytest.approx(1 - 5**2 / 8**2)
+    assert found.mae == pytest.approx(10 - 9)
+    assert found.over_persistence == pytest.approx(1 - 1**2 / (10 - 3) ** 2)

@@ -26,7 +26,7 @@ from evalharness.trend.threads import in_threads
 from evalharness.trend.weighted_refits import Refits, Ridge
 
 LAMBDAS = (1e-1, 1e-3)
-_AT_ONCE = 20
+_AT_ONCE = 10
 """Draws that one thread works on side by side; part of the numbers' last digits, unlike the number of threads."""
 
 

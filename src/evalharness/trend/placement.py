@@ -95,11 +95,7 @@ def place(
     grid = _grid(reference, shared)
     value, low, high = _profile(loss, grid, float(stats.chi2.ppf(level, 1)) / 2)
     if draws is not None and math.isfinite(value):
-        coarse = grid[:: max(1, len(grid) // _COARSE)]
-        low, high = _mixed(reference, rows, coarse, draws, value, level)
-        ends = [e if math.isfinite(e) else outer for e, outer in ((low, grid[0]), (high, grid[-1]))]
-        fine = np.linspace(2 * ends[0] - ends[1], 2 * ends[1] - ends[0], _COARSE)
-        low, high = _mixed(reference, rows, fine, draws, value, level)
+        low, high = _over_draws(reference, rows, grid, draws, value, level)
     count, most = len({score.benchmark for score in shared}), float(np.ptp(reference.capability))
     if math.isfinite(high - low) and high - low > most:
         why = f"no interval: it would be {high - low:.0f} wide, more than the index's range ({most:.0f})"
@@ -138,14 +134,29 @@ def _loss(reference: CapabilityFit, rows: Rows) -> Callable[[Floats], Floats]:
     return loss
 
 
-def _mixed(
+def _over_draws(
     reference: CapabilityFit, rows: Rows, grid: Floats, draws: Curves, value: float, level: float
 ) -> tuple[float, float]:
     """Ends of the interval over the draws of the reference.
 
+    They are moved so that the draws' median position is the value: how far draws lie to one side of the fit says nothing of where
+    the fit lies of the truth.
+    """
+    coarse = grid[:: max(1, len(grid) // _COARSE)]
+    low, middle, high = _mixed(reference, rows, coarse, draws, level)
+    first, last = max(low, grid[0]), min(high, grid[-1])
+    fine = np.linspace(2 * first - last, 2 * last - first, _COARSE)
+    low, middle, high = _mixed(reference, rows, fine, draws, level)
+    return low + value - middle, high + value - middle
+
+
+def _mixed(
+    reference: CapabilityFit, rows: Rows, grid: Floats, draws: Curves, level: float
+) -> tuple[float, float, float]:
+    """Low end, median position and high end over the draws.
+
     In each draw, the signed root of the likelihood ratio says how sure it is that the checkpoint lies below a point; their
-    mean over the draws is that of both kinds of error. It is moved so that the draws' median position is the value: how far
-    draws lie to one side of the fit says nothing of where the fit lies of the truth.
+    mean over the draws is that of both kinds of error.
 
     Source: Schweder & Hjort 2016, Confidence, Likelihood, Probability, sections 3.4 and 13.
     """
@@ -159,9 +170,9 @@ def _mixed(
         losses = loss_per_row(rows, expected, reference.dispersion).sum(axis=1)
         positions[draw] = _lowest(grid, losses)
         below += special.ndtr(_signed_root(losses, grid >= positions[draw])) / len(difficulty)
-    moved = grid + value - float(np.median(positions))
     tail = (1 - level) / 2
-    return _first_at(moved, below, tail), -_first_at(-moved[::-1], 1 - below[::-1], tail)
+    low, high = _first_at(grid, below, tail), -_first_at(-grid[::-1], 1 - below[::-1], tail)
+    return low, float(np.median(positions)), high
 
 
 def _signed_root(losses: Floats, is_above: npt.NDArray[np.bool_]) -> Floats:

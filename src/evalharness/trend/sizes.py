@@ -159,6 +159,8 @@ def nearest_open(p: PlacedModel, models: Sequence[TrendModel]) -> Nearest | str:
     at = p.placement
     if not math.isfinite(at.value):
         return "its own index is unbounded"
+    if at.refusal:
+        return f"its own index has {at.refusal}"
     near = min(same, key=lambda m: (abs(math.log((size_of(m) or 0) / size)), -m.capability))
     difference = at.value - near.capability
     low = difference - math.hypot(at.value - at.ci_low, near.ci_high - near.capability)

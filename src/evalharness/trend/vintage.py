@@ -13,10 +13,10 @@ from datetime import date
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from evalharness.errors import UserError, one_line
 from evalharness.trend.capability_index import CapabilityFit, fit_capability
+from evalharness.trend.fit_likelihood import Floats
 from evalharness.trend.observe import EffortPolicy, named_once, observe
 from evalharness.trend.scores.benchmarks import find_benchmark
 from evalharness.trend.scores.records import ReportedScore
@@ -83,9 +83,22 @@ def fit_vintage(
         return Vintage(day, {}, len(rows), undated, np.nan, why)
     then = fit.capability[shared]
     now = today.capability[[places[fit.models[place]] for place in shared]]
-    # A line through medians: a few models that lie below every benchmark of the day would turn any other.
-    line = stats.theilslopes(now, then)
-    mapped = line.intercept + line.slope * fit.capability
-    sd = 1.4826 * float(np.median(np.abs(now - line.intercept - line.slope * then)))
+    slope = _slope_of_medians(then, now)
+    if not slope > 0:
+        return Vintage(day, {}, len(rows), undated, np.nan, "its order of models isn't today's")
+    shift = float(np.median(now) - slope * np.median(then))
+    mapped = shift + slope * fit.capability
+    sd = 1.4826 * float(np.median(np.abs(now - shift - slope * then)))
     capability = dict(zip(fit.models, map(float, mapped), strict=True))
     return Vintage(day, capability, len(fit.rows.score), undated, sd, "")
+
+
+def _slope_of_medians(x: Floats, y: Floats) -> float:
+    """Median of the slopes of all pairs: a few models that lie below every benchmark of the day would turn any other line.
+
+    Source: Sen 1968, JASA 63:1379.
+    """
+    first, second = np.triu_indices(len(x), 1)
+    across, up = x[second] - x[first], y[second] - y[first]
+    apart = across != 0
+    return float(np.median(up[apart] / across[apart])) if apart.any() else np.nan

@@ -110,9 +110,14 @@ def leader(models: Sequence[TrendModel], *, is_open: bool) -> TrendModel | None:
 FITS_WORDS = (
     "the two fits differ at the lower end: the ridge of Epoch's pulls the weakest models up, the likelihood leaves them where "
     "their few scores above chance say, so that a frontier that begins there is steeper by likelihood; simulated at 12 points a "
-    "year on these models and benchmarks, the likelihood finds 12.5 for all and 11.4 for open models, Epoch's 11.6 and 11.0"
+    "year on these models and benchmarks, the likelihood finds 12.3 for all and for open models, Epoch's 12.1 and 11.8"
 )
 """Why two fits of the same scores have two velocities."""
+EPOCHS_PLACED = (
+    "what was measured here lies too high below an index of 120 by Epoch's fit, whose ridge pulls the lower end up: simulated, its "
+    "nominal 90 % intervals cover about half there; `--fit likelihood` for those"
+)
+"""Why checkpoints shouldn't be placed by Epoch's fit."""
 EPOCHS_LAG = (
     "Epoch's own lag is 3.5 months [1.1, 5.3] (2025-10) and 4 (2026-05): the months between the days on which both frontiers "
     "reached a level, which leaves out the lead of GPT-4 while no open model was near, and takes models that aren't "
@@ -343,6 +348,8 @@ def _grounds(trend: Trend) -> Iterator[str]:
     yield "reported scores mix protocols; sources are kept separate (`evalharness scores list`), and none is the larger of two"
     yield "the frontier is made of the best at each date, which raises its slope: by the order bias, which is taken off here"
     yield FITS_WORDS
+    if trend.method == "epoch" and trend.placed:
+        yield EPOCHS_PLACED
     if trend.moved:
         m = trend.moved[0]
         yield f"lambda moves {m.model} most: by {m.moved:.1f}"

@@ -77,6 +77,20 @@ def test_few_files_are_left_and_few_journals_open_after_many_runs(tmp_path: Path
         assert num_open() - before <= MOST_OPEN + 8
 
 
+def test_a_store_may_be_named_by_a_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path / "store", "ended", [1])
+    make_run(tmp_path / "store", "running", [2], status="running")
+    make_run(tmp_path / "store", "new", [3], status="running")
+    monkeypatch.chdir(tmp_path)
+    index, folders = open_index(Path("store"), but="new")
+    own = Path("store/new/journal")
+    with Responses([*folders, own], own=own, results_dir=Path("store"), index=index) as responses:
+        assert [text_of(responses, n) for n in (1, 2, 3)] == ["ended 1", "running 2", "new 3"]
+        assert [found.is_own for n in (1, 2, 3) if (found := responses.get(key_of(n)))] == [False, False, True]  # fmt: skip
+
+
 def test_a_run_in_progress_is_read_again_at_each_start(tmp_path: Path) -> None:
     make_run(tmp_path, "ended", [1])
     make_run(tmp_path, "running", [2], status="running")

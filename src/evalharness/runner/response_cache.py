@@ -50,8 +50,9 @@ class Responses:
             results_dir: what the index's paths are relative to.
             index: of other runs; see `response_index`.
         """
-        folders = list(folders)
-        self._own, self._results_dir = own, results_dir or Path()
+        folders = [folder.absolute() for folder in folders]
+        self._own = own.absolute() if own else None
+        self._results_dir = (results_dir or Path()).absolute()
         self._segments = [read_journals(folders), *index]
         self._open: OrderedDict[Path, BinaryIO] = OrderedDict()
         self._read_again = set(folders)

@@ -90,7 +90,7 @@ def read_journals(folders: Iterable[Path]) -> Segment:
     """The records of journals as they are now, found by absolute path; later folders win."""
     collected = _Collected()
     for path in (p for folder in folders for p in sorted(folder.glob("*.jsonl"))):
-        collected.add(str(path), path)
+        collected.add(str(path.absolute()), path)
     return collected.sorted()
 
 

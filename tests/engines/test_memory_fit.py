@@ -66,8 +66,13 @@ def test_a_need_beyond_the_checkpoints_context_is_cut_to_it(info: CheckpointInfo
     assert asked(info, short, RTX_4090, needed=9000) is None
 
 
-def test_a_configured_context_is_kept(info: CheckpointInfo) -> None:
+def test_a_configured_context_is_kept_with_a_word_where_it_may_not_fit(
+    info: CheckpointInfo, caplog: pytest.LogCaptureFixture
+) -> None:
     assert asked(info, SHAPE_8B, RTX_4090, needed=5000, max_model_len=2048) == 2048
+    assert not caplog.records
+    assert asked(info, SHAPE_8B, RTX_4090, max_model_len=35_000) == 35_000
+    assert "engine.max_model_len=35000 may not fit" in caplog.text
 
 
 def test_scout_on_eight_gpus_has_what_it_needs_of_ten_million_tokens(info: CheckpointInfo) -> None:

@@ -29,6 +29,8 @@ _SAMPLER_COPIES = 3
 _MAX_TENSOR_PARALLEL = 64
 _SHORT = 2048
 """The shortest context that is proposed."""
+_ASSUMED = 2048
+"""The context of a checkpoint that names none, as vLLM assumes."""
 _BYTES_PER_PARAM = {"fp8": 1.0, "bitsandbytes": 0.56}
 """Bytes per weight quantized while loading; 4-bit blocks include their scales."""
 
@@ -190,7 +192,7 @@ def check_fit(
     """
     available = memory_bytes_per_device * gpu_memory_utilization
     wanted = Placement(
-        max_model_len=max_model_len or scale.context_length or 1,
+        max_model_len=max_model_len or scale.context_length or _ASSUMED,
         dtype=dtype,
         quantization=quantization,
         tensor_parallel_size=tensor_parallel_size,

@@ -79,24 +79,38 @@ def fitting_context(
         kv_bytes=kv_bytes(engine),
     )
     fit.require()
-    if wanted is not None or info.context_length is None:
-        return wanted
-    target = _target(info.context_length, needed)
+    context = info.context_length
+    if wanted is None and context is None:
+        return None
     placement = Placement(
-        max_model_len=target,
+        max_model_len=wanted or _target(context or 0, needed),
         dtype=dtype,
         quantization=engine.quantization,
         tensor_parallel_size=engine.tensor_parallel_size,
         pipeline_parallel_size=engine.pipeline_parallel_size,
         kv_bytes=kv_bytes(engine),
     )
-    if not _is_safe(engine, info, placement, devices):
+    is_sure = _is_safe(engine, info, placement, devices)
+    return _settled(wanted, context, placement.max_model_len, is_sure=is_sure)
+
+
+def _settled(wanted: int | None, context: int | None, target: int, *, is_sure: bool) -> int | None:
+    """The length to ask for: the configured, the target if memory is surely enough for it, or whatever fits."""
+    if wanted is not None:
+        if not is_sure:
+            logger.warning(
+                "engine.max_model_len=%d may not fit the memory, in which case vLLM refuses it after loading; without it, the "
+                "context is what the suite needs, as far as it fits",
+                wanted,
+            )
+        return wanted
+    if not is_sure:
         logger.info(
             "a context of %d tokens may not fit the memory: vLLM takes the longest that does",
             target,
         )
         return AS_FITS
-    return target if target < info.context_length else None
+    return None if target == context else target
 
 
 def _target(context: int, needed: int | None) -> int:

@@ -30,10 +30,8 @@ from evalharness.config.schema import (
     Variant,
 )
 from evalharness.engines import Weights, open_engine
-from evalharness.engines.vllm.engine import (
-    VllmEngine,
-    engine_arguments,
-)
+from evalharness.engines.vllm.arguments import engine_arguments
+from evalharness.engines.vllm.engine import VllmEngine
 from evalharness.runner.execute import (
     Sender,
     TaskProgress,

@@ -12,7 +12,7 @@ from evalharness.config.schema import (
     EngineConfig,
 )
 from evalharness.engines import Weights
-from evalharness.engines.vllm.engine import (
+from evalharness.engines.vllm.arguments import (
     CPU_EXTENSION,
     engine_arguments,
 )

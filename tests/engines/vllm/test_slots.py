@@ -10,7 +10,7 @@ import pytest
 
 from evalharness.config.schema import Device, EngineConfig
 from evalharness.engines import Weights
-from evalharness.engines.vllm.engine import engine_arguments
+from evalharness.engines.vllm.arguments import engine_arguments
 from evalharness.engines.vllm.slots import shares_compilation, take_slot
 from evalharness.errors import EngineError
 

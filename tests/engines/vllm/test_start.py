@@ -7,7 +7,7 @@ import pytest
 
 from evalharness import engines
 from evalharness.config.schema import Device, EngineConfig, Scoring
-from evalharness.engines.vllm.engine import scoring_of
+from evalharness.engines.vllm.arguments import scoring_of
 from evalharness.engines.vllm.start import check_platform, set_environment
 from evalharness.errors import ConfigError
 

@@ -85,7 +85,8 @@ def known_info(
         max_model_len: as the engine will be asked for; follows from the run's tasks too.
     """
     wanted = _setting(manifest)
-    for run in [manifest, *list_runs(results_dir)]:
+    weights = str(wanted["checkpoint"] or "")
+    for run in [manifest, *list_runs(results_dir, weights)]:
         if run.engine and _setting(run) == wanted and _asked(run) in (max_model_len, _CONFIGURED):
             try:
                 return EngineInfo(**run.engine | {"num_lost": 0})

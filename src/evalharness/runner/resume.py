@@ -163,7 +163,11 @@ def _find_of_any_day(results_dir: Path, prepared: Prepared, manifest: Manifest) 
     config = prepared.config
     days = {manifest.template_date}
     if manifest.template_date and config.model.template_date is None:
-        days |= {run.template_date for run in list_runs(results_dir) if run.status != "complete"}
+        days |= {
+            run.template_date
+            for run in list_runs(results_dir, prepared.info.fingerprint)
+            if run.status != "complete"
+        }
     found = [
         run
         for day in days
@@ -179,7 +183,7 @@ def find_unfinished(results_dir: Path, identity: str, run_id: str | None) -> lis
     """Runs of this identity that aren't complete (and have the name, if one is given), newest first."""
     return [
         manifest
-        for manifest in list_runs(results_dir)
+        for manifest in list_runs(results_dir, identity)
         if run_id in (None, manifest.run_id) and _is_unfinished(manifest, identity)
     ]
 

@@ -79,9 +79,17 @@ def warn_once() -> Iterator[None]:
 
 
 @_uncollected()
-def list_runs(results_dir: Path) -> list[Manifest]:
-    """All runs, newest first. Runs that can't be read are left out with a warning in the log."""
-    runs = [run for name in run_names(results_dir) if (run := _try_load(results_dir / name))]
+def list_runs(results_dir: Path, containing: str = "") -> list[Manifest]:
+    """All runs, newest first. Runs that can't be read are left out with a warning in the log.
+
+    Args:
+        results_dir: the store.
+        containing: only runs with this text in their manifest, such as a hash; the others aren't parsed.
+    """
+    names = run_names(results_dir)
+    if containing:
+        names = [name for name in names if _mentions(results_dir / name, containing.encode())]
+    runs = [run for name in names if (run := _try_load(results_dir / name))]
     return sorted(runs, key=lambda run: (run.started_at, run.run_id), reverse=True)
 
 
@@ -360,6 +368,13 @@ def iter_docs(run_dir: Path, task: str) -> Iterator[DocRecord]:
 
 def _main_filter(run_dir: Path, task: str) -> str | None:
     return next((m.filter for m in load_metrics(run_dir) if m.task == task and m.is_main), None)
+
+
+def _mentions(run_dir: Path, text: bytes) -> bool:
+    try:
+        return text in (run_dir / layout.MANIFEST).read_bytes()
+    except OSError:
+        return False
 
 
 def _try_load(run_dir: Path) -> Manifest | None:

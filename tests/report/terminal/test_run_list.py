@@ -125,6 +125,15 @@ def test_footer_says_what_was_run() -> None:
         assert fact in text
 
 
+def test_footer_says_what_is_unknown_and_how_replicas_differ() -> None:
+    mixed = {"num_replicas": 3, "num_lost": 1, "mixture": "2 with H100; 1 with A100"}
+    unknown = {"params_total": 46_700_000_000, "params_active": None}
+    run = replace(RUN, engine=dict(RUN.engine) | mixed, checkpoint=unknown)
+    text = " ".join(shown(run_table(run, [METRIC], run_dir="x")).split())
+    assert "46.7 B params (active unknown)" in text
+    assert "3 replicas (1 lost) (2 with H100; 1 with A100)" in text
+
+
 def test_footer_says_that_the_engine_was_deterministic() -> None:
     run = replace(RUN, config={"engine": {"deterministic": True}})
     text = shown(run_table(run, [METRIC], run_dir="x"))

@@ -110,7 +110,7 @@ def leader(models: Sequence[TrendModel], *, is_open: bool) -> TrendModel | None:
 FITS_WORDS = (
     "the two fits differ at the lower end: the ridge of Epoch's pulls the weakest models up, the likelihood leaves them where "
     "their few scores above chance say, so that a frontier that begins there is steeper by likelihood; simulated at 12 points a "
-    "year on these models and benchmarks, the likelihood finds 12.3 for all and for open models, Epoch's 12.1 and 11.8"
+    "year on these models and benchmarks, the likelihood finds 11.9 for all and 12.0 for open models, Epoch's 11.8 and 11.2"
 )
 """Why two fits of the same scores have two velocities."""
 EPOCHS_PLACED = (

@@ -19,8 +19,8 @@ from evalharness.store.json_codec import as_json
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
-"""2: velocities are without the order bias."""
+SCHEMA_VERSION = 3
+"""2: velocities are without the order bias. 3: the lag is the mean gap, intervals are of weighted refits."""
 _MOST_NAMES = 3
 _LEAST_MOVE = 0.05
 """Smallest change, in index points and percentage points, of a number that is shown with one decimal."""

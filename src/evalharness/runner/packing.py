@@ -79,8 +79,8 @@ def unpack_response(packed: tuple[Any, ...]) -> Response:
 
 
 def _pack(token_ids: Iterable[int]) -> bytes:
-    return array("q", token_ids).tobytes()
+    return array("I", token_ids).tobytes()
 
 
 def _unpack(packed: bytes) -> tuple[int, ...]:
-    return tuple(array("q", packed))
+    return tuple(array("I", packed))

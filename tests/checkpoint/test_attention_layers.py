@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from evalharness.checkpoint.attention_layers import attention_layers
+from evalharness.checkpoint.class_config import built_tensors
 
 CASES: list[tuple[str, dict[str, Any], int, tuple[int, int, int | None]]] = [
     ("gemma_3_27b", {"sliding_window": 1024, "sliding_window_pattern": 6}, 62, (10, 52, 1024)),
@@ -47,3 +48,10 @@ def test_a_named_list_wins_over_a_rule() -> None:
         "sliding_window_pattern": 1,
     }
     assert attention_layers(text, 2) == (1, 1, 8)
+
+
+def test_a_negative_number_of_layers_has_no_size() -> None:
+    config = {"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "vocab_size": 8,
+              "num_attention_heads": 1, "architectures": ["LlamaForCausalLM"]}  # fmt: skip
+    assert built_tensors(config | {"num_hidden_layers": 1})[1]
+    assert built_tensors(config | {"num_hidden_layers": -3}) == (None, [])

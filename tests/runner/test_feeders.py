@@ -66,6 +66,28 @@ def process_results(doc, results):
 """
 
 
+POOLED = "process_results: !function pooled.process_results\n"
+POOLED_CODE = """
+import os, signal
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+pools = []
+main_process = os.environ.get("MAIN_PROCESS")
+
+
+def process_results(doc, results):
+    if main_process == str(os.getpid()):
+        return {"acc": 1.0}
+    if not pools:
+        pools.append(ProcessPoolExecutor(1))
+        Path("worker").write_text(str(pools[0].submit(os.getpid).result()))
+    if main_process and doc["id"] == "7":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"acc": 1.0}
+"""
+
+
 FORKING = own_tasks.CHOICE + "process_results: !function forking.process_results\n"
 FORKING_CODE = """
 import multiprocessing, time
@@ -174,6 +196,54 @@ def test_a_scorer_may_start_processes_and_is_ended_at_its_limit(
     }
     assert list(errors) == [5]
     assert "longer than 1 s" in errors[5]
+
+
+def wait_for_end(pid: int) -> None:
+    """Once killed, it's there until its new parent has noticed."""
+    for _ in range(600):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("a scorer's process is left")
+
+
+def test_a_scorer_may_leave_a_process_behind(tiny_llama: Path, here: Path) -> None:
+    own_tasks.write(here, "pooled", own_tasks.CHOICE + POOLED, PICKS)
+    (here / "tasks/pooled/pooled.py").write_text(POOLED_CODE)
+    outcome = run(config(tiny_llama, 1, "pooled"))
+    assert outcome.manifest.status == "complete"
+    assert outcome.manifest.remarks == ()
+    worker = int((here / "worker").read_text())
+    wait_for_end(worker)
+
+
+def test_a_killed_feeder_is_noticed_whatever_it_left_behind(
+    tiny_llama: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_tasks.write(here, "pooled", own_tasks.CHOICE + POOLED, PICKS)
+    (here / "tasks/pooled/pooled.py").write_text(POOLED_CODE)
+    monkeypatch.setenv("MAIN_PROCESS", str(os.getpid()))
+    outcome = run(config(tiny_llama, 1, "pooled"))
+    wait_for_end(int((here / "worker").read_text()))
+    assert outcome.manifest.status == "complete"
+    assert "ended early; done again: pooled" in outcome.manifest.remarks[-1]
+
+
+def test_scores_that_cannot_be_sent_are_made_again(tiny_llama: Path, here: Path) -> None:
+    yaml = own_tasks.CHOICE.replace("aggregation: mean", "aggregation: !function own.total")
+    own_tasks.write(here, "own", yaml + "process_results: !function own.process_results\n", PICKS)
+    (here / "tasks/own/own.py").write_text(
+        "def process_results(doc, results):\n"
+        "    return {'acc': lambda: float(doc['id'])}\n\n\n"
+        "def total(values):\n"
+        "    return sum(value() for value in values)\n"
+    )
+    alone, fed = (run(config(tiny_llama, num, "own", "sums")) for num in (0, 2))
+    assert fed.manifest.status == alone.manifest.status == "complete"
+    assert fed.metrics == alone.metrics
+    assert "done again: own" in fed.manifest.remarks[-1]
 
 
 def test_a_dead_engine_leaves_what_was_finished(tiny_llama: Path, here: Path) -> None:

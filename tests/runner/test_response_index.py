@@ -10,7 +10,7 @@ from evalharness.engines.requests import Generation
 from evalharness.runner import response_index
 from evalharness.runner.journal_lines import to_line
 from evalharness.runner.response_cache import MOST_OPEN, Responses
-from evalharness.runner.response_index import FOLDER, add, open_index
+from evalharness.runner.response_index import FOLDER, Segment, add, open_index
 from evalharness.store.json_codec import manifest_to_json
 from evalharness.store.records import Manifest
 
@@ -125,6 +125,15 @@ def test_a_flipped_bit_is_never_another_answer(tmp_path: Path) -> None:
                 *(f"one {n}" for n in range(20)),
             }
             assert all(text_of(responses, n) in (None, f"one {n}") for n in range(20))
+
+
+@pytest.mark.parametrize("place", [1 << 60, -1])
+def test_a_place_in_no_journal_is_no_answer(tmp_path: Path, place: int) -> None:
+    make_run(tmp_path, "one", [1])
+    ((segment,), _) = open_index(tmp_path, but="new")
+    damaged = Segment(segment.files, segment.keys, segment.places * 0 + place)
+    with Responses([], results_dir=tmp_path, index=[damaged]) as responses:
+        assert responses.get(key_of(1)) is None
 
 
 def test_a_journal_that_was_written_again_is_read_again(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
 from evalharness.tasks.encoding import Encoder
@@ -115,6 +115,14 @@ def test_a_vocabulary_that_spans_words_is_not_cut(style: str) -> None:
     pieces = Pieces(tokenizer(style))
     assert not pieces.may_cut
     assert len(pieces.cut("word " * SHORTEST, True)) == 1
+
+
+def test_a_vocabulary_with_a_word_that_takes_the_spaces_after_it_is_not_cut() -> None:
+    its = newer()
+    its.add_tokens([AddedToken("zebra", rstrip=True)])
+    pieces, text = Pieces(its), "the zebra of the big zebra  and of the rest"
+    assert pieces.tokens(pieces.cut(text, special=False)) == whole(its, text, special=False)
+    assert not pieces.may_cut
 
 
 def test_examples_that_come_again_are_encoded_once() -> None:

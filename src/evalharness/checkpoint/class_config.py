@@ -110,8 +110,11 @@ def _class_config(config: dict[str, Any]) -> Any:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         return None
-    if (whole_number(text_config(config), *_NEEDED[0]) or 0) > MOST_LAYERS:
+    text = text_config(config)
+    if (whole_number(text, *_NEEDED[0]) or 0) > MOST_LAYERS:
         return None  # a class makes lists as long
+    if any(type(text.get(name)) is int and text[name] < 0 for name in _NEEDED[0]):
+        return None  # a class builds a model without layers
     plain = _without_quantization(config)
     with quiet():
         try:

@@ -81,7 +81,12 @@ class Link:
         """Send what is waiting."""
         if self._outbox:
             messages, self._outbox = self._outbox, []
-            self._connection.send_bytes(pickle.dumps(messages, pickle.HIGHEST_PROTOCOL))
+            try:
+                packed = pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
+            except Exception:  # a task's scores may hold anything; the main process does it again
+                traceback.print_exc()
+                os._exit(1)
+            self._connection.send_bytes(packed)
 
     def _read(self) -> None:
         try:
@@ -225,6 +230,9 @@ def main(connection: Connection, make: Callable[[], Feeder]) -> None:
     """
     with contextlib.suppress(OSError, AttributeError):  # elsewhere, the closed pipe ends it
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, int(signal.SIGKILL))
+    os.setpgid(
+        0, 0
+    )  # a batch system's SIGTERM to the run's group isn't for it; it is killed as a group
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process says what is to be done
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     user_code.begin_again()

@@ -13,11 +13,13 @@ The tasks of a feeder that ends without "bye" are done again by the main process
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +43,7 @@ logger = logging.getLogger(__name__)
 _WORTH_IT = 2000
 """Samples of a run, for each feeder, that are worth a process."""
 _MOST = 8
+_LOOKS_EVERY_S = 0.5
 _STOPS_WITHIN_S = 4.0
 """A feeder that doesn't stop is killed; a run has to end within 7 s."""
 
@@ -87,6 +90,19 @@ class _Process:
     outbox: list[tuple[Any, ...]] = field(default_factory=list)
     has_ended: bool = False
     """Whether it said that it has done everything."""
+    is_over: bool = False
+    """Whether nothing more is to come from it."""
+    is_killed: bool = False
+    """Once only: its number may be another's afterwards."""
+
+    def kill(self) -> None:
+        """End it, with the processes that its scorers started and left behind."""
+        if not self.is_killed:
+            self.is_killed = True
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
+            self.process.join()
 
     def send(self, *message: Any) -> None:
         """Send with what else is said in this turn of the event loop."""
@@ -173,6 +189,7 @@ class Feeders:
         self._answering: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._window = asyncio.Semaphore(engaged.max_in_flight)
+        watch = asyncio.create_task(self._watch())
         try:
             for process in self._processes:
                 process.send("engaged", engaged)
@@ -180,13 +197,13 @@ class Feeders:
             await self._over
         finally:
             await self._stop()
+            watch.cancel()
         return self._lost()
 
     def close(self) -> None:
         """End those that are still there."""
         for process in self._processes:
-            process.process.kill()
-            process.process.join()
+            process.kill()
             process.connection.close()
 
     def _lost(self) -> list[TaskProgress]:
@@ -199,7 +216,6 @@ class Feeders:
         try:
             messages = pickle.loads(process.connection.recv_bytes())
         except (EOFError, OSError):
-            asyncio.get_running_loop().remove_reader(process.connection.fileno())
             self._leave(process)
             return
         for message in messages:
@@ -220,6 +236,19 @@ class Feeders:
             self._on_finished(finished)
         else:
             process.has_ended = True
+            self._leave(process)
+
+    async def _watch(self) -> None:
+        """Notice who has died: a process that a scorer started may hold the pipe open, and no end of it is read."""
+        while True:
+            await asyncio.sleep(_LOOKS_EVERY_S)
+            for process in self._processes:
+                if process.is_over or process.process.is_alive():
+                    continue
+                while not process.is_over and process.connection.poll():
+                    self._read(process)
+                if not process.is_over:
+                    self._leave(process)
 
     async def _answer(
         self, process: _Process, kind: str, number: int, task: int, packed: Any, key: str
@@ -243,14 +272,15 @@ class Feeders:
                 self._over.set_exception(e)
 
     def _leave(self, process: _Process) -> None:
-        process.process.join(_STOPS_WITHIN_S)
+        process.is_over = True
+        asyncio.get_running_loop().remove_reader(process.connection.fileno())
         if not process.has_ended:
+            process.kill()
             logger.error(
                 "a feeder has ended (exit code %s): its unfinished tasks are done again",
                 process.process.exitcode,
             )
-        process.connection.close()
-        if all(p.connection.closed for p in self._processes):
+        if all(p.is_over for p in self._processes):
             self._ended.set()
             if not self._over.done():
                 self._over.set_result(None)
@@ -259,7 +289,7 @@ class Feeders:
         """Let all feeders that are left finish what they have, and take it."""
         for answer in self._answering:
             answer.cancel()
-        left = [p for p in self._processes if not p.connection.closed]
+        left = [p for p in self._processes if not p.is_over]
         for process in left:
             process.send("stop")
         if left:
@@ -268,5 +298,5 @@ class Feeders:
             except TimeoutError:
                 logger.error("a feeder didn't stop within %g s and is killed", _STOPS_WITHIN_S)
         for process in left:
-            if not process.connection.closed:
+            if not process.is_over:
                 asyncio.get_running_loop().remove_reader(process.connection.fileno())

@@ -60,7 +60,8 @@ class Segment:
         while end > 0 and int(self.keys[end - 1]) == key:
             end -= 1
             place = int(self.places[end])
-            yield self.files[place >> _FILE_BITS], place & _OFFSET
+            if 0 <= place >> _FILE_BITS < len(self.files):  # the file may be damaged
+                yield self.files[place >> _FILE_BITS], place & _OFFSET
 
 
 @dataclass(slots=True)

@@ -244,6 +244,9 @@ def _plain_backend(tokenizer: Any) -> Any:
 def _never_spanned(tokenizer: Any) -> Iterator[str]:
     """The spaces that no token has after a letter or digit."""
     added = tokenizer.get_added_vocab()
+    for token in tokenizer.added_tokens_decoder.values():
+        if token.rstrip and token.content[-1:].isalnum():  # it takes the spaces after it
+            return
     own = "\0".join(token for token in tokenizer.get_vocab() if token not in added)
     others = "\0".join(added)
     for space, spellings in _SPACES.items():

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from evalharness.checkpoint.attention_layers import attention_layers
+from evalharness.checkpoint.attention_layers import Layers, attention_layers
 from evalharness.checkpoint.class_config import built_tensors
 
 CASES: list[tuple[str, dict[str, Any], int, tuple[int, int, int | None]]] = [
@@ -55,3 +55,9 @@ def test_a_negative_number_of_layers_has_no_size() -> None:
               "num_attention_heads": 1, "architectures": ["LlamaForCausalLM"]}  # fmt: skip
     assert built_tensors(config | {"num_hidden_layers": 1})[1]
     assert built_tensors(config | {"num_hidden_layers": -3}) == (None, [])
+
+
+def test_layers_that_a_list_is_too_short_for_see_the_whole_sequence() -> None:
+    short = {"layer_types": ["sliding_attention"] * 2, "sliding_window": 8}
+    assert attention_layers(short, 30) == Layers(28, 2, 8)
+    assert attention_layers({"hybrid_override_pattern": "M-*"}, 5) == Layers(3, 0, None)

@@ -50,6 +50,8 @@ def attention_layers(text: dict[str, Any], num_layers: int) -> Layers:
         return Layers(num_layers, 0, None)
     window = whole_number(text, "sliding_window", "sliding_window_size", "attention_chunk_size")
     kinds = _kinds(text, num_layers, has_window=bool(window))
+    # Layers that a list is too short for are counted as the largest.
+    kinds = [*kinds, *[FULL] * (num_layers - len(kinds))]
     shared = whole_number(text, "num_kv_shared_layers") or 0
     counted = Counter(kinds[: max(len(kinds) - shared, 0)])
     if not window:

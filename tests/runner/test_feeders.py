@@ -1,5 +1,6 @@
 """A run with feeders is the run without: same requests, samples and scores, whatever happens to a feeder."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -40,8 +41,10 @@ from evalharness.engines.requests import (
 from evalharness.runner import feeders
 from evalharness.runner.feeders import shares
 from evalharness.runner.packing import (
+    framed,
     pack_request,
     pack_response,
+    unframed,
     unpack_request,
     unpack_response,
 )
@@ -353,3 +356,20 @@ def test_responses_arrive_as_they_were_sent(
         Generation(text=text, token_ids=(number,), thinking=data.draw(st.none() | st.text())),
     ):
         assert unpack_response(pack_response(response)) == response
+
+
+@given(
+    parts=st.lists(st.lists(st.tuples(st.text(), st.integers()), max_size=3), max_size=4),
+    cuts=st.lists(st.integers(0, 400), max_size=5),
+)
+def test_messages_arrive_whole_in_whatever_parts_they_are_read(
+    parts: list[list[tuple[Any, ...]]], cuts: list[int]
+) -> None:
+    data, received, found = b"".join(map(framed, parts)), bytearray(), []
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    for start, end in itertools.pairwise(places):
+        received += data[start:end]
+        while (messages := unframed(received)) is not None:
+            found.append(messages)
+    assert found == parts
+    assert received == b""

@@ -10,13 +10,12 @@ import asyncio
 import contextlib
 import ctypes
 import os
-import pickle
 import signal
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 
 from evalharness.engines.requests import (
@@ -30,12 +29,13 @@ from evalharness.engines.requests import (
 from evalharness.engines.soundness import UnsoundResponseError
 from evalharness.runner.execute import Ahead, TaskProgress, all_samples, execute
 from evalharness.runner.finish import Finisher
-from evalharness.runner.packing import pack_request, unpack_response
+from evalharness.runner.packing import framed, pack_request, unframed, unpack_response
 from evalharness.runner.samples import Prompting, Sample
 from evalharness.store.write import RunWriter
 from evalharness.tasks import user_code
 from evalharness.tasks.lm_adapter import EngineLM
 
+_READ_BYTES = 1 << 20
 _DIES_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
 
@@ -51,9 +51,9 @@ class Engaged:
 
 
 class Link:
-    """The feeder's end of the pipe; messages of one turn of the event loop are sent together."""
+    """The feeder's end of the line; messages of one turn of the event loop are sent together."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         """Use within a running event loop."""
         self._connection, self._loop = connection, asyncio.get_running_loop()
         self._outbox: list[tuple[Any, ...]] = []
@@ -82,19 +82,20 @@ class Link:
         if self._outbox:
             messages, self._outbox = self._outbox, []
             try:
-                packed = pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
+                packed = framed(messages)
             except Exception:  # a task's scores may hold anything; the main process does it again
                 traceback.print_exc()
                 os._exit(1)
-            self._connection.send_bytes(packed)
+            self._connection.sendall(packed)
 
     def _read(self) -> None:
-        try:
-            while True:
-                messages = pickle.loads(self._connection.recv_bytes())
-                self._loop.call_soon_threadsafe(self._take, messages)
-        except (EOFError, OSError, RuntimeError):  # the main process, or this loop, has ended
-            os._exit(1)
+        received = bytearray()
+        with contextlib.suppress(OSError, RuntimeError):  # or this loop has ended
+            while data := self._connection.recv(_READ_BYTES):
+                received += data
+                while (messages := unframed(received)) is not None:
+                    self._loop.call_soon_threadsafe(self._take, messages)
+        os._exit(1)  # the main process has ended
 
     def _take(self, messages: Sequence[tuple[Any, ...]]) -> None:
         for kind, *content in messages:
@@ -177,7 +178,7 @@ class Feeder:
         self._prompting, self._finisher = prompting, finisher
         self._link: Link
 
-    async def run(self, connection: Connection) -> None:
+    async def run(self, connection: socket.socket) -> None:
         """Until all tasks are finished, or the main process says stop."""
         self._link = link = Link(connection)
         ahead = Ahead(all_samples(self._tasks, self._lm, self._prompting))
@@ -221,18 +222,17 @@ class Feeder:
         self._link.say("finished", self._finisher.finish(task, self._lm))
 
 
-def main(connection: Connection, make: Callable[[], Feeder]) -> None:
+def main(connection: socket.socket, make: Callable[[], Feeder]) -> None:
     """The feeder's process, from its fork to its end.
 
     Args:
         connection: to the main process.
         make: makes the feeder.
     """
-    with contextlib.suppress(OSError, AttributeError):  # elsewhere, the closed pipe ends it
+    with contextlib.suppress(OSError, AttributeError):  # elsewhere, the closed line ends it
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, int(signal.SIGKILL))
-    os.setpgid(
-        0, 0
-    )  # a batch system's SIGTERM to the run's group isn't for it; it is killed as a group
+    # A batch system's SIGTERM to the run's group isn't for it; it is killed as a group.
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process says what is to be done
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     user_code.begin_again()

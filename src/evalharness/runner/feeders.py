@@ -18,12 +18,12 @@ import gc
 import logging
 import multiprocessing
 import os
-import pickle
+import select
 import signal
+import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from typing import Any
 
 from evalharness.engines.requests import GenerateRequest
@@ -32,7 +32,7 @@ from evalharness.runner import feeder
 from evalharness.runner.execute import Sender, TaskProgress
 from evalharness.runner.feeder import Engaged, Feeder
 from evalharness.runner.finish import FinishedTask, Finisher
-from evalharness.runner.packing import pack_response, unpack_request
+from evalharness.runner.packing import framed, pack_response, unframed, unpack_request
 from evalharness.runner.samples import Prompting
 from evalharness.store.write import RunWriter
 from evalharness.strategies import is_conversation
@@ -40,6 +40,7 @@ from evalharness.tasks.lm_adapter import EngineLM
 
 logger = logging.getLogger(__name__)
 
+_READ_BYTES = 1 << 20
 _WORTH_IT = 2000
 """Samples of a run, for each feeder, that are worth a process."""
 _MOST = 8
@@ -82,12 +83,14 @@ def shares(tasks: Iterable[TaskProgress], num: int) -> list[list[TaskProgress]]:
 
 @dataclass(slots=True)
 class _Process:
-    """One feeder, as the main process sees it."""
+    """One feeder, as the main process sees it; neither reading nor writing waits for it."""
 
     tasks: list[TaskProgress]
-    connection: Connection
+    socket: socket.socket
     process: Any
     outbox: list[tuple[Any, ...]] = field(default_factory=list)
+    unsent: bytearray = field(default_factory=bytearray)
+    unread: bytearray = field(default_factory=bytearray)
     has_ended: bool = False
     """Whether it said that it has done everything."""
     is_over: bool = False
@@ -107,17 +110,48 @@ class _Process:
     def send(self, *message: Any) -> None:
         """Send with what else is said in this turn of the event loop."""
         if not self.outbox:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self._flush)
         self.outbox.append(message)
 
-    def flush(self) -> None:
-        """Send what is waiting; a feeder that is gone is noticed where it is read."""
+    def _flush(self) -> None:
         messages, self.outbox = self.outbox, []
-        if messages:
-            try:
-                self.connection.send_bytes(pickle.dumps(messages, pickle.HIGHEST_PROTOCOL))
-            except OSError:
-                logger.debug("a feeder is gone")
+        if not self.is_over:
+            was_waiting = bool(self.unsent)
+            self.unsent += framed(messages)
+            if not was_waiting:
+                self._write()
+
+    def _write(self) -> None:
+        """Write what it takes now; if it is gone, that is noticed where it is read."""
+        loop = asyncio.get_running_loop()
+        try:
+            del self.unsent[: self.socket.send(self.unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.unsent.clear()
+        if self.unsent and not self.is_over:
+            loop.add_writer(self.socket, self._write)
+        else:
+            loop.remove_writer(self.socket)
+
+    def received(self) -> Iterator[tuple[Any, ...]]:
+        """The messages that are there.
+
+        Raises:
+            EOFError: it has ended.
+        """
+        try:
+            data = self.socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as e:
+            raise EOFError from e
+        if not data:
+            raise EOFError
+        self.unread += data
+        while (found := unframed(self.unread)) is not None:
+            yield from found
 
 
 class Feeders:
@@ -149,7 +183,7 @@ class Feeders:
         gc.freeze()  # or the collector would touch, and so copy, every object in each of them
         try:
             for share in shares(self._tasks, num):
-                here, there = context.Pipe()
+                here, there = socket.socketpair()
 
                 def make(share: list[TaskProgress] = share) -> Feeder:
                     finisher = make_finisher(feeder.writer_of(writer))
@@ -159,6 +193,7 @@ class Feeders:
                 process = context.Process(target=feeder.main, args=(there, make))
                 process.start()
                 there.close()
+                here.setblocking(False)
                 self._processes.append(_Process(share, here, process))
         finally:
             gc.unfreeze()
@@ -193,7 +228,7 @@ class Feeders:
         try:
             for process in self._processes:
                 process.send("engaged", engaged)
-                loop.add_reader(process.connection.fileno(), self._read, process)
+                loop.add_reader(process.socket, self._read, process)
             await self._over
         finally:
             await self._stop()
@@ -204,7 +239,7 @@ class Feeders:
         """End those that are still there."""
         for process in self._processes:
             process.kill()
-            process.connection.close()
+            process.socket.close()
 
     def _lost(self) -> list[TaskProgress]:
         lost = [p for p in self._processes if not p.has_ended]
@@ -214,12 +249,10 @@ class Feeders:
     def _read(self, process: _Process) -> None:
         """Take what a feeder says."""
         try:
-            messages = pickle.loads(process.connection.recv_bytes())
-        except (EOFError, OSError):
+            for message in process.received():
+                self._take(process, *message)
+        except EOFError:
             self._leave(process)
-            return
-        for message in messages:
-            self._take(process, *message)
 
     def _take(self, process: _Process, kind: str, *content: Any) -> None:
         if kind in ("ask", "prime"):
@@ -239,13 +272,13 @@ class Feeders:
             self._leave(process)
 
     async def _watch(self) -> None:
-        """Notice who has died: a process that a scorer started may hold the pipe open, and no end of it is read."""
+        """Notice who has died: a process that a scorer started may hold the line open, and no end of it is read."""
         while True:
             await asyncio.sleep(_LOOKS_EVERY_S)
             for process in self._processes:
                 if process.is_over or process.process.is_alive():
                     continue
-                while not process.is_over and process.connection.poll():
+                while not process.is_over and select.select([process.socket], [], [], 0)[0]:
                     self._read(process)
                 if not process.is_over:
                     self._leave(process)
@@ -273,7 +306,7 @@ class Feeders:
 
     def _leave(self, process: _Process) -> None:
         process.is_over = True
-        asyncio.get_running_loop().remove_reader(process.connection.fileno())
+        self._forget(process)
         if not process.has_ended:
             process.kill()
             logger.error(
@@ -284,6 +317,11 @@ class Feeders:
             self._ended.set()
             if not self._over.done():
                 self._over.set_result(None)
+
+    def _forget(self, process: _Process) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(process.socket)
+        loop.remove_writer(process.socket)
 
     async def _stop(self) -> None:
         """Let all feeders that are left finish what they have, and take it."""
@@ -299,4 +337,4 @@ class Feeders:
                 logger.error("a feeder didn't stop within %g s and is killed", _STOPS_WITHIN_S)
         for process in left:
             if not process.is_over:
-                asyncio.get_running_loop().remove_reader(process.connection.fileno())
+                self._forget(process)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
 from array import array
 from collections.abc import Iterable
 from operator import attrgetter
@@ -19,6 +21,7 @@ from evalharness.engines.requests import (
     Scores,
 )
 
+_LENGTH = struct.Struct("!Q")
 _settings = attrgetter(*SamplingParams.__slots__)
 _GENERATION = tuple(Generation.__slots__)
 _generation = attrgetter(*_GENERATION)
@@ -76,6 +79,24 @@ def unpack_response(packed: tuple[Any, ...]) -> Response:
             is_reused=is_reused,
         )
     return Generation(**dict(zip(_GENERATION, packed, strict=True)))
+
+
+def framed(messages: list[tuple[Any, ...]]) -> bytes:
+    """Messages with their length before them."""
+    packed = pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(packed)) + packed
+
+
+def unframed(data: bytearray) -> list[tuple[Any, ...]] | None:
+    """The messages at the beginning of what was received, which are taken out; None if they aren't whole yet."""
+    if len(data) < _LENGTH.size:
+        return None
+    end = _LENGTH.size + _LENGTH.unpack_from(data)[0]
+    if len(data) < end:
+        return None
+    messages: list[tuple[Any, ...]] = pickle.loads(data[_LENGTH.size : end])
+    del data[:end]
+    return messages
 
 
 def _pack(token_ids: Iterable[int]) -> bytes:

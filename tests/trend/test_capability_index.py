@@ -576,3 +576,15 @@ def test_likelihood_fit_of_arrays_is_centred() -> None:
     parameters, _ = fit_likelihood(rows, 0.1)
     assert parameters.capability.mean() == pytest.approx(0, abs=1e-9)
     assert parameters.log_slope.mean() == pytest.approx(0, abs=1e-9)
+
+
+def test_scores_all_at_a_limit_are_refused_with_the_reason() -> None:
+    with pytest.raises(UserError, match="no score above chance"):
+        fit_capability([score._replace(score=0.0) for score in block("a")])
+    with pytest.raises(UserError, match="every score is 1"):
+        fit_capability([score._replace(score=1.0) for score in block("a")])
+
+
+def test_anchors_that_are_equal_are_not_to_be_swapped() -> None:
+    with pytest.raises(UserError, match="name two models that differ"):
+        fit_capability([s._replace(score=0.5) for s in block("a")], Anchors("a-m0", "a-m1"))

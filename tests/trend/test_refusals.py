@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from evalharness.errors import UserError
+from evalharness.report.terminal.trend import fits_words
 from evalharness.trend.build import Trend, build_trend
 from evalharness.trend.frontier import Slope, frontier_slope
 from evalharness.trend.scores.records import ReportedScore
@@ -110,3 +112,18 @@ def test_a_slope_whose_draws_spread_beyond_the_data_is_refused() -> None:
     values = np.arange(30.0)
     draws = values + np.random.default_rng(0).normal(0, 30, (50, 30))
     assert "more than the data's range" in slope(values.tolist(), draws).refusal
+
+
+def test_a_trend_without_any_date_is_refused() -> None:
+    undated = [replace(s, release_date=None) for s in simulated()]
+    with pytest.raises(UserError, match="none of the 40 models has a release date"):
+        build(undated)
+
+
+def test_the_words_on_two_fits_say_only_what_is_known_of_these_scores() -> None:
+    trend = build(few())
+    one_fit = replace(trend, velocities=tuple(v._replace(rival=None) for v in trend.velocities))
+    assert fits_words(one_fit) == ""
+    two_fits = replace(trend, velocities=tuple(v._replace(rival=v.slope) for v in trend.velocities))
+    assert "simulated" not in fits_words(two_fits)
+    assert "simulated" in fits_words(replace(two_fits, credits=("the shipped scores",)))

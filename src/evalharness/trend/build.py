@@ -189,6 +189,10 @@ def build_trend(
     dates = [m.release_date for m in dated if m.release_date is not None]
     values = fit.capability[places]
     is_open = np.array([m.is_open is True for m in dated])
+    if not dates:
+        raise UserError(
+            f"trend: none of the {len(models)} models has a release date; give release_date with their scores"
+        )
     until = max(dates)
     subsets = {name: np.array([test(m) for m in dated]) for name, test in SUBSETS.items()}
     subsets = {name: mask for name, mask in subsets.items() if mask.sum() >= 2}

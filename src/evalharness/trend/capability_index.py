@@ -172,8 +172,9 @@ def anchored(parameters: Parameters, places: tuple[int, int], anchors: Anchors) 
     """
     low, high = parameters.capability[list(places)]
     if not high > low:
+        way_out = "swap them" if high < low else "name two models that differ"
         raise UserError(
-            f"anchor {anchors.high!r} is not above {anchors.low!r} ({high:.3g} and {low:.3g}); swap them"
+            f"anchor {anchors.high!r} is not above {anchors.low!r} ({high:.3g} and {low:.3g}); {way_out}"
         )
     factor = (anchors.high_value - anchors.low_value) / (high - low)
     return Parameters(
@@ -233,8 +234,16 @@ def _select(
             break
         scores = [score for score in scores if thin.keys().isdisjoint(score[:2])]
     if not scores:
+        at_limit = next(
+            (
+                f" ({name!r}: {why})"
+                for name, why in (benchmarks | models).items()
+                if not why.endswith("needed")
+            ),
+            "",
+        )
         raise UserError(
-            f"no model has scores on {MIN_BENCHMARKS} benchmarks that {min_models} models share; add scores"
+            f"no model has scores on {MIN_BENCHMARKS} benchmarks that {min_models} models share{at_limit}; add scores"
         )
     return scores, models, benchmarks
 

@@ -78,3 +78,14 @@ def test_a_row_of_each_kind_of_contradiction_is_skipped_once() -> None:
     reading = assemble("x.csv", [replace(SCORE, line=1), late], [])
     assert [problem.line for problem in reading.skipped] == [1, 2]
     assert reading.scores == ()
+
+
+def test_a_few_shares_far_below_chance_are_refused_among_percentages() -> None:
+    lines = [f"m{k},MMLU,{60 + k},me" for k in range(5)]
+    text = "\n".join(
+        ["model,benchmark,score,reported_by", *lines, "q,MMLU,0.61,me", "q,HLE,0.8,me"]
+    )
+    reading = read_text(text, "mine.csv", "imported", date(2026, 11, 1))
+    assert [problem.line for problem in reading.skipped] == [7]
+    assert "a share among percentages" in reading.skipped[0].message
+    assert len(reading.scores) == 6

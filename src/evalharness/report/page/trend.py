@@ -29,7 +29,7 @@ from evalharness.report.page.collect import (
 )
 from evalharness.report.terminal.trend import (
     EPOCHS_LAG,
-    FITS_WORDS,
+    fits_words,
     hindsight_words,
     lag_words,
     pace_words,
@@ -345,7 +345,8 @@ def _pace(trend: Trend) -> Iterator[str]:
         "at each date, which alone makes it steeper or flatter than the trend of all models: order bias says by how much if "
         "all models followed one line, and is taken off."
     )
-    yield f"{texts.capital(FITS_WORDS)}."
+    if words := fits_words(trend):
+        yield f"{texts.capital(words)}."
     yield f"{texts.capital(pace_words(trend.pace, 'all models'))}."
     yield f"{texts.capital(pace_words(trend.open_pace, 'open weights'))}."
     yield f"{texts.capital(lag_words(trend))}. {texts.capital(wait_words(trend))}. {EPOCHS_LAG}."

@@ -107,12 +107,24 @@ def leader(models: Sequence[TrendModel], *, is_open: bool) -> TrendModel | None:
     )
 
 
-FITS_WORDS = (
+_WHY_FITS_DIFFER = (
     "the two fits differ at the lower end: the ridge of Epoch's pulls the weakest models up, the likelihood leaves them where "
-    "their few scores above chance say, so that a frontier that begins there is steeper by likelihood; simulated at 12 points a "
-    "year on these models and benchmarks, the likelihood finds 11.9 for all and 12.0 for open models, Epoch's 11.8 and 11.2"
+    "their few scores above chance say, so that a frontier that begins there is steeper by likelihood"
 )
-"""Why two fits of the same scores have two velocities."""
+_SIMULATED = (
+    "simulated at 12 points a year on these models and benchmarks, the likelihood finds 11.9 for all and 12.0 for open models, "
+    "Epoch's 11.8 and 11.2"
+)
+"""Of the shipped scores."""
+
+
+def fits_words(trend: Trend) -> str:
+    """Why two fits of the same scores have two velocities; empty if there is one fit."""
+    if all(v.rival is None for v in trend.velocities):
+        return ""
+    return f"{_WHY_FITS_DIFFER}; {_SIMULATED}" if trend.credits else _WHY_FITS_DIFFER
+
+
 EPOCHS_PLACED = (
     "what was measured here lies too high below an index of 120 by Epoch's fit, whose ridge pulls the lower end up: simulated, its "
     "nominal 90 % intervals cover about half there; `--fit likelihood` for those"
@@ -347,7 +359,8 @@ def _grounds(trend: Trend) -> Iterator[str]:
         yield f"scores: {'; '.join(trend.credits)}"
     yield "reported scores mix protocols; sources are kept separate (`evalharness scores list`), and none is the larger of two"
     yield "the frontier is made of the best at each date, which raises its slope: by the order bias, which is taken off here"
-    yield FITS_WORDS
+    if words := fits_words(trend):
+        yield words
     if trend.method == "epoch" and trend.placed:
         yield EPOCHS_PLACED
     if trend.moved:

@@ -14,6 +14,9 @@ from typing import NamedTuple
 from evalharness.trend.scores.benchmarks import find_benchmark, nearest_benchmark
 from evalharness.trend.scores.records import ReportedScore
 
+_CHANCE_OF_CHOICES = 0.1
+"""Chance of a benchmark on which nobody scores 1 %: that of ten choices, as a share."""
+
 
 class Problem(NamedTuple):
     """A remark on a line of the file."""
@@ -133,13 +136,19 @@ def _corrections(scores: Iterable[ReportedScore]) -> Iterator[Problem]:
 
 
 def _shares(scores: Sequence[ReportedScore]) -> Iterator[Problem]:
-    """Scores of at most 1 in a file where they are the most and others are above: which scale isn't known."""
+    """Scores of at most 1 in a file with others above, where they are the most or guessing scores more: whose scale isn't known."""
     above = [score for score in scores if score.score > 1]
     low = [score for score in scores if 0 < score.score <= 1]
-    if above and len(low) >= len(above):
-        for score in low:
+    if above:
+        for score in low if len(low) >= len(above) else filter(_is_far_below_chance, low):
             message = f"{score.score:g} is at most 1 in a file with {above[0].score:g} (line {above[0].line}): a share among percentages?"
             yield Problem(score.line or 0, "score", message)
+
+
+def _is_far_below_chance(score: ReportedScore) -> bool:
+    known = find_benchmark(score.benchmark)
+    chance = known.chance if known and not score.chance_corrected else None
+    return chance is not None and chance >= _CHANCE_OF_CHOICES
 
 
 def _unknown(scores: Iterable[ReportedScore]) -> Iterator[Problem]:

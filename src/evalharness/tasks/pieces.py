@@ -25,8 +25,8 @@ SHORTEST = 32
 """Texts of fewer characters aren't cut: the call takes longer than their tokens."""
 CHECKED_FIRST, CHECKED_EVERY = 16, 256
 """Texts that are encoded whole as well: the first ones, and then one in so many."""
-_WORTH_THREADS = 50_000
-"""Characters from which a batch is encoded on all cores; below, waking the threads takes longer."""
+_WORTH_THREADS = 8
+"""Texts from which a batch is encoded on all cores, while other threads go on."""
 MOST_TOKENS = 500_000
 """Tokens that are remembered, about 40 bytes each."""
 
@@ -198,7 +198,7 @@ class Pieces:
             if not self._is_odd:
                 self._backend = _plain_backend(self._tokenizer)
                 self._is_odd = self._backend is None
-        elif sum(map(len, texts)) < _WORTH_THREADS:
+        elif len(texts) < _WORTH_THREADS:
             encode = self._backend.encode
             found = [encode(text, add_special_tokens=special).ids for text in texts]
         else:

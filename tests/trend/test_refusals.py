@@ -11,7 +11,7 @@ import pytest
 
 from evalharness.errors import UserError
 from evalharness.report.terminal.trend import fits_words
-from evalharness.trend.build import Trend, build_trend
+from evalharness.trend.build import ANCHORS, Trend, _check_scale, build_trend
 from evalharness.trend.frontier import Slope, frontier_slope
 from evalharness.trend.scores.records import ReportedScore
 from evalharness.trend.scores.seed_scores import seed_readings
@@ -127,3 +127,18 @@ def test_the_words_on_two_fits_say_only_what_is_known_of_these_scores() -> None:
     two_fits = replace(trend, velocities=tuple(v._replace(rival=v.slope) for v in trend.velocities))
     assert "simulated" not in fits_words(two_fits)
     assert "simulated" in fits_words(replace(two_fits, credits=("the shipped scores",)))
+
+
+def test_anchors_that_hardly_differ_set_no_scale() -> None:
+    _check_scale(np.linspace(0, 200, 40), ANCHORS)
+    with pytest.raises(UserError, match="don't set a scale: by their scores they hardly differ"):
+        _check_scale(np.linspace(0, 400, 40), ANCHORS)
+
+
+def test_sources_that_contradict_each_other_about_an_anchor_are_refused() -> None:
+    seed = list(seed_readings()[0].scores)
+    anchor = next(s for s in seed if s.model == "GPT-5")
+    others = sorted({s.benchmark for s in seed})[:40]
+    low = [replace(anchor, benchmark=name, score=0.02, reported_by="another") for name in others]
+    with pytest.raises(UserError, match=r"don't set a scale|is not above"):
+        build_trend([*seed, *low], np.random.default_rng(0), num_draws=2)

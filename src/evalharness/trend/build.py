@@ -62,6 +62,7 @@ REFERENCE = "epoch_index.csv"
 SINCE = date(2022, 11, 1)
 """Release date from which models count, as in Epoch's paper; before it, benchmarks were different."""
 LEVEL = 0.9
+_WIDEST = 10.0
 _HOLD_OUT_DAYS = 365
 
 
@@ -179,6 +180,7 @@ def build_trend(
     )
     assert fit is not None
     assert other is not None
+    _check_scale(fit.capability, anchors)
     drawn = fit_draws(fit, rng, num_draws, workers)
     draws = drawn.capability
     models = indexed_models(fit, draws, used, sizes_of(scores), LEVEL)
@@ -240,6 +242,26 @@ def build_trend(
         ),
         data_until=until,
     )
+
+
+def _check_scale(capability: Floats, anchors: Anchors) -> None:
+    """Refuse anchors that are as good as equal, as when sources of their scores contradict each other.
+
+    Args:
+        capability: of the models, on the anchors' scale.
+        anchors: that set the scale.
+
+    Raises:
+        UserError: the middle four fifths of the models lie `_WIDEST` times further apart than the anchors.
+    """
+    low, high = np.quantile(capability, (0.1, 0.9))
+    distance = anchors.high_value - anchors.low_value
+    if high - low > _WIDEST * distance:
+        raise UserError(
+            f"anchors {anchors.low!r} and {anchors.high!r} don't set a scale: by their scores they hardly differ, so that the "
+            f"middle four fifths of the models would lie {high - low:.0f} points apart where these two are {distance:.0f} apart; "
+            "look for sources that contradict each other (`evalharness scores list`), or name other models with --anchors"
+        )
 
 
 def _fit(

@@ -129,3 +129,19 @@ def test_a_run_asks_for_what_it_needs_of_a_context_that_may_not_fit(
 
     assert asked(mine=TaskConfig()) == 256
     assert asked(mine=TaskConfig(), rolling=TaskConfig()) == AS_FITS
+
+
+def test_a_prompt_that_cannot_be_written_leaves_it_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lm: EngineLM
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own.write(tmp_path, "odd", rows=[*SUMS, {"q": "x" * 500, "a": "1", "left": "0"}])
+    (loaded,) = own.load("odd").tasks
+
+    def fails(doc: Any, *_: Any) -> str:
+        if len(doc["q"]) == 500:
+            raise ValueError("no such prompt")
+        return str(doc["q"])
+
+    loaded.task.doc_to_text = fails
+    assert needed_context([loaded], lm, prompting()) is None

@@ -64,6 +64,7 @@ def test_everything_in_the_journals_is_found_and_nothing_else(
             found = text_of(responses, n)
             assert (found is None) == (n not in held)
             assert found is None or found.endswith(f" {n}")
+        assert not responses._read_again  # found by the index itself
 
 
 def test_few_files_are_left_and_few_journals_open_after_many_runs(tmp_path: Path) -> None:
@@ -74,6 +75,7 @@ def test_few_files_are_left_and_few_journals_open_after_many_runs(tmp_path: Path
     before = num_open()
     with opened(tmp_path) as responses:
         assert all(text_of(responses, n) for n in range(600))
+        assert not responses._read_again
         assert num_open() - before <= MOST_OPEN + 8
 
 

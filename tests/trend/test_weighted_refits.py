@@ -98,7 +98,7 @@ def test_draws_are_the_same_for_any_number_of_threads(method: str) -> None:
 
 
 def test_draws_scatter_as_the_fit_does_over_new_scores() -> None:
-    """The spread of the weighted refits, against that of fits to scores that are made anew."""
+    """The spread of the weighted refits, against that of fits to scores that are drawn again."""
     rng = np.random.default_rng(5)
     num_m, num_b = 20, 8
     capability, difficulty = np.sort(rng.normal(0, 1, num_m)), np.linspace(-1.5, 1.5, num_b)

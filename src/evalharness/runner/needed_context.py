@@ -15,10 +15,11 @@ from lm_eval.api.samplers import FirstNSampler
 from evalharness.config.schema import StrategyKind
 from evalharness.engines.requests import Failure, GenerateRequest
 from evalharness.errors import EvalHarnessError
-from evalharness.runner.samples import Prompting
+from evalharness.runner.samples import Prompting, instances_of
 from evalharness.tasks.lm_adapter import EngineLM
 from evalharness.tasks.loaded_task import LoadedTask
 from evalharness.tasks.random_state import seeded
+from evalharness.tasks.user_code import UserCodeError
 
 ENDLESS = 2**40
 """A context that no prompt exceeds."""
@@ -60,8 +61,8 @@ def _needed_by(loaded: LoadedTask, lm: EngineLM, prompting: Prompting) -> int | 
             asked = [_lengths(loaded, lm, prompting, doc) for doc in _longest(_docs(loaded))]
             shots = [_lengths(loaded, lm, prompting, doc) for doc in _longest(pool)]
             answers = [_answer(loaded, lm, doc) for doc in _longest(pool)]
-    except EvalHarnessError:
-        return None  # the run says what is wrong with the task
+    except (EvalHarnessError, UserCodeError):
+        return None  # the run says what is wrong with the task, or with the doc
     longest = max((prompt + answer for prompt, answer in asked), default=0)
     shot = max((prompt for prompt, _ in shots), default=0) + max(answers, default=0) + _EXTRA
     return int(_HEADROOM * (longest + num_shots * shot)) + _EXTRA
@@ -88,25 +89,7 @@ def _longest(docs: Iterable[Any]) -> list[Any]:
 
 def _lengths(loaded: LoadedTask, lm: EngineLM, prompting: Prompting, doc: Any) -> tuple[int, int]:
     """Most tokens of a doc's prompt without few-shots, and of its answer."""
-    task = loaded.task
-    template = lm.apply_chat_template if prompting.is_chat else None
-    context = task.fewshot_context(
-        doc,
-        num_fewshot=0,
-        system_instruction=prompting.system_instruction,
-        apply_chat_template=prompting.is_chat,
-        fewshot_as_multiturn=prompting.fewshot_as_multiturn,
-        chat_template=template,
-        gen_prefix=task.doc_to_prefix(doc),
-    )
-    instances = task.construct_requests(
-        doc=doc,
-        ctx=context,
-        metadata=(task.config.task, 0, task.config.repeats),
-        apply_chat_template=prompting.is_chat,
-        chat_template=template,
-    )
-    plan = lm.plan(instances if isinstance(instances, list) else [instances])
+    plan = lm.plan(instances_of(loaded, lm, prompting, 0, doc, 0))
     lengths = [(0, 0)]
     for request in plan.requests:
         if isinstance(request, Failure):

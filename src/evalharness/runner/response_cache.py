@@ -71,13 +71,15 @@ class Responses:
 
     def get(self, key: str) -> Found | None:
         """The response to the request with this key, None when there is none (or its record is damaged)."""
-        for path, offset in self._places(int(key[:16], 16)):
+        short = int(key[:16], 16)
+        for path, offset in self._places(short):
             line = self._read(path, offset)
             found = parse_line(line)
             if found is not None and found[0] == key:
                 return Found(found[1], line, path.parent == self._own)
-            if path.parent not in self._read_again:
-                # Not what the index says: the journal was written again since. It is read once more.
+            is_as_indexed = found is not None and int(found[0][:16], 16) == short
+            if not is_as_indexed and path.parent not in self._read_again:
+                # The journal was written again since it was indexed: it is read once more.
                 self._read_again.add(path.parent)
                 self._segments.insert(1, read_journals([path.parent]))
                 return self.get(key)

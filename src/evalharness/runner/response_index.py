@@ -160,17 +160,17 @@ def _load(results_dir: Path) -> list[Segment]:
 def _read(path: Path) -> Segment:
     with pa.memory_map(str(path)) as file:
         table = pa.ipc.open_file(file).read_all()
-    told: dict[bytes, bytes] = table.schema.metadata or {}
+    metadata: dict[bytes, bytes] = table.schema.metadata or {}
     columns = [
         table[name].combine_chunks().to_numpy(zero_copy_only=False) for name in ("key", "place")
     ]
-    files, runs = json.loads(told[b"files"]), json.loads(told[b"runs"])
+    files, runs = json.loads(metadata[b"files"]), json.loads(metadata[b"runs"])
     return Segment(files, columns[0], columns[1], frozenset(runs), path)
 
 
 def _write(results_dir: Path, segment: Segment) -> None:
-    told = {"files": json.dumps(segment.files), "runs": json.dumps(sorted(segment.runs))}
-    schema = pa.schema([("key", pa.uint64()), ("place", pa.int64())], metadata=told)
+    metadata = {"files": json.dumps(segment.files), "runs": json.dumps(sorted(segment.runs))}
+    schema = pa.schema([("key", pa.uint64()), ("place", pa.int64())], metadata=metadata)
     arrays: list[Any] = [pa.array(segment.keys), pa.array(segment.places)]
     folder = results_dir / FOLDER
     folder.mkdir(exist_ok=True)

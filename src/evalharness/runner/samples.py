@@ -231,11 +231,26 @@ def _ask(
 def _ask_lm_eval(
     loaded: LoadedTask, lm: EngineLM, prompting: Prompting, doc_id: int, doc: Any
 ) -> list[Instance]:
+    num_fewshot = loaded.task.config.num_fewshot or 0
+    instances = instances_of(loaded, lm, prompting, doc_id, doc, num_fewshot)
+    _check_texts(instances)
+    return instances
+
+
+def instances_of(
+    loaded: LoadedTask,
+    lm: EngineLM,
+    prompting: Prompting,
+    doc_id: int,
+    doc: Any,
+    num_fewshot: int,
+) -> list[Instance]:
+    """lm-eval's instances of a doc after so many few-shots, which are drawn now; they aren't checked."""
     task = loaded.task
     template = lm.apply_chat_template if prompting.is_chat else None
     context = task.fewshot_context(
         doc,
-        num_fewshot=task.config.num_fewshot or 0,
+        num_fewshot=num_fewshot,
         system_instruction=prompting.system_instruction,
         apply_chat_template=prompting.is_chat,
         fewshot_as_multiturn=prompting.fewshot_as_multiturn,
@@ -249,9 +264,7 @@ def _ask_lm_eval(
         apply_chat_template=prompting.is_chat,
         chat_template=template,
     )
-    instances = instances if isinstance(instances, list) else [instances]
-    _check_texts(instances)
-    return instances
+    return instances if isinstance(instances, list) else [instances]
 
 
 def _check_texts(instances: list[Instance]) -> None:

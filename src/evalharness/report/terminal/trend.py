@@ -214,7 +214,7 @@ def hindsight_words(trend: Trend) -> str:
     found = trend.hindsight
     if math.isnan(found.mae):
         return "what today's capabilities would have missed by isn't known"
-    return f"today's capabilities, which nobody had, would have missed by {found.mae:.1f}, R2 {found.over_persistence:.2f}"
+    return f"today's capabilities, not known then, would have missed by {found.mae:.1f}, R2 {found.over_persistence:.2f}"
 
 
 def _headline(trend: Trend) -> Iterator[Text]:
